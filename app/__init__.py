@@ -1,0 +1,1 @@
+"""Trove: one GraphQL API for what people own."""
