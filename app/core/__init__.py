@@ -1,0 +1,5 @@
+"""What every room stands on; no domain in here.
+
+Holds: settings, the database, clock, ids, money, paging, errors, events, jobs, telemetry and the private services of a
+laptop. May call: nothing else of Trove.
+"""

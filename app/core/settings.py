@@ -1,0 +1,85 @@
+"""Settings: read from the environment, documented in the README by a table made from this class."""
+
+from functools import cache
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside."""
+
+    model_config = SettingsConfigDict(env_prefix="TROVE_", extra="ignore", frozen=True)
+
+    database_url: str | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL, as `postgresql://user:password@host:port/name`. Migrations run as this user; "
+        "without it, Trove starts a private PostgreSQL under `.trove/`.",
+    )
+    api_database_url: str | None = Field(
+        default=None,
+        description="The same database as a login of the role `trove_api`; default: `DATABASE_URL`, acting as it.",
+    )
+    worker_database_url: str | None = Field(
+        default=None,
+        description="The same database as a login of the role `trove_worker`; default: `DATABASE_URL`, acting as it.",
+    )
+    redis_url: str | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="Redis, as `redis://host:port/0` or `unix:///path`; without it, Trove starts a private one.",
+    )
+    environment: Literal["development", "production"] = Field(
+        default="production",
+        description="`development` serves GraphiQL, introspection and readable logs.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    ingest_token: SecretStr | None = Field(
+        default=None,
+        description="Bearer token of the ingest doors; without it they are closed.",
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
+    )
+    database_pool_size: int = Field(
+        default=20, ge=1, le=500, description="Connections to PostgreSQL per process, and so operations in flight."
+    )
+    operation_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=300, description="Deadline of one operation, in seconds."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+    @field_validator("database_url", "api_database_url", "worker_database_url")
+    @classmethod
+    def _use_asyncpg(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+            raise ValueError("must begin with postgresql://, for example postgresql://user:password@localhost/trove")
+        return f"postgresql+asyncpg://{rest}"
+
+    @property
+    def is_development(self) -> bool:
+        """Whether this server is a developer's own."""
+        return self.environment == "development"
+
+
+@cache
+def current_settings() -> Settings:
+    """The settings of this process, read from the environment once."""
+    return Settings()
+
+
+def settings_table() -> str:
+    """The Markdown table of all settings that stands in the README."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        variable = str(field.validation_alias or f"TROVE_{name.upper()}")
+        default = "none" if field.default is None else f"`{field.default}`"
+        lines.append(f"| `{variable}` | {default} | {field.description} |")
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""What operators see: JSON logs with a request id, and Prometheus metrics. Nothing private goes in here."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+OPERATIONS = Counter(
+    "trove_graphql_operations_total", "GraphQL operations by name, type and outcome.", ["operation", "type", "outcome"]
+)
+OPERATION_SECONDS = Histogram(
+    "trove_graphql_operation_seconds",
+    "Time from a parsed request to its result, in seconds.",
+    ["type"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+OPERATION_STATEMENTS = Histogram(
+    "trove_graphql_operation_statements",
+    "SQL statements sent by one operation.",
+    ["type"],
+    buckets=(0, 1, 2, 3, 4, 5, 8, 12, 20, 50, 100),
+)
+LOADER_BATCH_SIZE = Histogram(
+    "trove_loader_batch_size", "Keys per batch of a dataloader.", ["loader"], buckets=(1, 2, 5, 10, 25, 50, 100, 1000)
+)
+POOL_CONNECTIONS = Gauge("trove_database_pool_connections", "Connections of this process's pool.", ["state"])
+SOCKETS = Gauge("trove_websocket_connections", "Open WebSocket connections.")
+SUBSCRIPTIONS = Gauge("trove_subscriptions", "Running subscriptions over WebSocket and SSE.")
+INGEST_BATCHES_WAITING = Gauge("trove_ingest_batches_waiting", "Accepted batches not yet processed.")
+INGEST_LAG_SECONDS = Gauge("trove_ingest_lag_seconds", "Age of the oldest waiting batch, in seconds.")
+INGEST_ROWS = Counter("trove_ingest_rows_total", "Rows of processed batches by outcome.", ["outcome"])
+
+
+def configure_logging(*, level: str, readable: bool) -> None:
+    """One JSON object a line on standard error, or coloured text for a developer's terminal."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if readable else [structlog.processors.format_exc_info]),
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "arq"):
+        logging.getLogger(name).handlers[:] = []
+        logging.getLogger(name).propagate = True
+    logging.getLogger("uvicorn.access").disabled = True

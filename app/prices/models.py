@@ -1,0 +1,144 @@
+"""Sources, series, and the points and candles in them."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.catalogue.models import ItemVariant
+from app.core.database import Base
+
+SCHEMA = "prices"
+
+
+class PriceKind(StrEnum):
+    """What a price says. Kinds are never pooled: each has its own series."""
+
+    SALE = "sale"
+    MARKET = "market"
+    MID = "mid"
+    ASK = "ask"
+    BID = "bid"
+    LOW = "low"
+    HIGH = "high"
+    LIST = "list"
+
+
+class Source(Base):
+    """Where prices come from: a marketplace, an exchange, a shop."""
+
+    __tablename__ = "sources"
+    __table_args__ = (
+        UniqueConstraint("code"),
+        CheckConstraint("code ~ '^[a-z0-9][a-z0-9-]{1,39}$'", name="code_is_a_slug"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(SmallInteger, Identity(always=True), primary_key=True)
+    code: Mapped[str]
+    name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PriceSeries(Base):
+    """The prices of one variant from one source, of one kind, in one currency, and the latest of them."""
+
+    __tablename__ = "price_series"
+    __table_args__ = (
+        UniqueConstraint("variant_id", "source_id", "kind", "currency"),
+        CheckConstraint("kind IN ('sale', 'market', 'mid', 'ask', 'bid', 'low', 'high', 'list')", name="kind_is_known"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    variant_id: Mapped[UUID] = mapped_column(ForeignKey(ItemVariant.id, ondelete="CASCADE"))
+    source_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.sources.id"))
+    kind: Mapped[str]
+    currency: Mapped[str]
+    latest_price: Mapped[Decimal | None]
+    latest_quantity: Mapped[Decimal | None]
+    latest_observed_at: Mapped[datetime | None]
+    latest_arrival: Mapped[int | None] = mapped_column(BigInteger)
+    has_points: Mapped[bool] = mapped_column(server_default=text("false"))
+    provided_resolutions: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("ARRAY[]::integer[]"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PricePoint(Base):
+    """One observed price. `key` makes it unique at its instant; `arrival` orders points of the same instant."""
+
+    __tablename__ = "price_points"
+    __table_args__ = (
+        CheckConstraint("price >= 0", name="price_is_not_negative"),
+        CheckConstraint("quantity > 0", name="quantity_is_positive"),
+        {"schema": SCHEMA, "postgresql_partition_by": "RANGE (observed_at)"},
+    )
+
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    observed_at: Mapped[datetime] = mapped_column(primary_key=True)
+    key: Mapped[UUID] = mapped_column(primary_key=True)
+    price: Mapped[Decimal]
+    quantity: Mapped[Decimal | None]
+    arrival: Mapped[int] = mapped_column(BigInteger)
+
+
+class Candle(Base):
+    """Open, high, low and close of one bucket `[bucket, bucket + resolution)`, rolled up from points or provided.
+
+    `resolution` is in seconds; `volume` is the sum of quantities and `turnover` the sum of price times quantity.
+    """
+
+    __tablename__ = "candles"
+    __table_args__ = (
+        CheckConstraint("resolution > 0", name="resolution_is_positive"),
+        CheckConstraint("low <= open AND low <= close AND open <= high AND close <= high", name="prices_are_in_order"),
+        {"schema": SCHEMA, "postgresql_partition_by": "RANGE (bucket)"},
+    )
+
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    resolution: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    bucket: Mapped[datetime] = mapped_column(primary_key=True)
+    open: Mapped[Decimal]
+    high: Mapped[Decimal]
+    low: Mapped[Decimal]
+    close: Mapped[Decimal]
+    volume: Mapped[Decimal | None]
+    turnover: Mapped[Decimal | None]
+    point_count: Mapped[int | None]
+    is_provided: Mapped[bool]
+
+
+class PriceChange(Base):
+    """A new latest price of a series. Positions become visible in their own order, so a reader can follow them.
+
+    Writers take one lock before they draw positions and keep it until they commit; rows are kept for some days.
+    """
+
+    __tablename__ = "price_changes"
+    __table_args__ = (
+        Index("price_changes_by_series", "series_id", "position"),
+        Index("price_changes_by_time", "recorded_at", postgresql_using="brin"),
+        {"schema": SCHEMA},
+    )
+
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    series_id: Mapped[int] = mapped_column(Integer)
+    price: Mapped[Decimal]
+    quantity: Mapped[Decimal | None]
+    observed_at: Mapped[datetime]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
