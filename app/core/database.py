@@ -1,19 +1,35 @@
 """PostgreSQL: one pool per process, read snapshots, and write transactions whose news leaves only after the commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from asyncpg.connection import Connection as AsyncpgConnection
-from sqlalchemy import Boolean, DateTime, Double, LargeBinary, MetaData, Numeric, Text, Uuid, event, text
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    DateTime,
+    Double,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Text,
+    Uuid,
+    any_,
+    event,
+    literal,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm.attributes import InstrumentedAttribute
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.events import Event, EventBus
 from app.core.jobs import Job, JobQueue
@@ -52,12 +68,6 @@ class DatabaseRole(StrEnum):
     MIGRATOR = "trove_migrator"
 
 
-class StatementObserver(Protocol):
-    """Told of each statement that a transaction or snapshot sends."""
-
-    def __call__(self, statement: str) -> None: ...
-
-
 def create_engine(url: str, *, role: DatabaseRole | None, pool_size: int, application_name: str) -> AsyncEngine:
     """An engine whose sessions speak UTC and act as `role`; with `role=None` as the URL's own user."""
     session_settings = {"application_name": application_name, "timezone": "UTC", "jit": "off"}
@@ -71,6 +81,11 @@ def create_engine(url: str, *, role: DatabaseRole | None, pool_size: int, applic
         pool_pre_ping=True,
         connect_args={"server_settings": session_settings, "timeout": 10},
     )
+
+
+def among(column: ColumnElement[Any] | InstrumentedAttribute[Any], keys: Iterable[object]) -> ColumnElement[bool]:
+    """`column = ANY(keys)`: one parameter, and so one prepared statement, whatever the number of keys."""
+    return column == any_(literal(list(keys), ARRAY(column.type)))
 
 
 class Transaction:

@@ -1,10 +1,45 @@
-"""Primary keys of user-facing rows: UUID version 7, made by the application, ordered by time of creation."""
+"""Keys of rows and the opaque ids that the public sees instead of them."""
 
+import base64
+import binascii
+import struct
+from enum import StrEnum
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+_TAG_LENGTH = 2
+_UUID_LENGTH = 16
+
 
 def new_id() -> UUID:
-    """A fresh time-ordered UUID (version 7)."""
+    """A fresh primary key: UUID version 7, made by the application, ordered by time of creation."""
     return uuid7()
+
+
+class PublicIdTag(StrEnum):
+    """What a public id points to; two letters, the first bytes of the id."""
+
+    ITEM = "it"
+    ITEM_VARIANT = "iv"
+    PRICE_SERIES = "ps"
+    INGEST_BATCH = "ib"
+
+
+def public_id(tag: PublicIdTag, key: UUID | int) -> str:
+    """The opaque id of a row: URL-safe base64 of the tag and the key's bytes (a UUID's 16, an integer's 4)."""
+    key_bytes = key.bytes if isinstance(key, UUID) else struct.pack(">i", key)
+    return base64.urlsafe_b64encode(tag.encode() + key_bytes).decode()
+
+
+def parse_public_id(text: str) -> tuple[PublicIdTag, UUID | int] | None:
+    """What `public_id` put in, or None when the text is not one of ours."""
+    try:
+        decoded = base64.b64decode(text, altchars=b"-_", validate=True)
+        tag = PublicIdTag(decoded[:_TAG_LENGTH].decode("ascii"))
+    except (binascii.Error, ValueError):
+        return None
+    key_bytes = decoded[_TAG_LENGTH:]
+    if tag is PublicIdTag.PRICE_SERIES:
+        return (tag, struct.unpack(">i", key_bytes)[0]) if len(key_bytes) == struct.calcsize(">i") else None
+    return (tag, UUID(bytes=key_bytes)) if len(key_bytes) == _UUID_LENGTH else None

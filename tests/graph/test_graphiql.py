@@ -7,17 +7,17 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Route, WebSocket, expect, sync_playwright
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.testclient import TestClient
 
 from app.graph.graphiql.page import Example, GraphiQL, assets_version, content_security_policy, redirect_browser, routes
 
@@ -52,7 +52,7 @@ class ElementsOfPage(HTMLParser):
 
 
 @pytest.fixture
-def client() -> Iterator[TestClient]:
+async def client() -> AsyncIterator[httpx.AsyncClient]:
     page = GraphiQL(
         examples=[
             Example(
@@ -63,12 +63,13 @@ def client() -> Iterator[TestClient]:
             )
         ]
     )
-    with TestClient(Starlette(routes=routes(page))) as client:
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(page)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://trove.test") as client:
         yield client
 
 
-def test_the_page_holds_its_settings_as_data(client: TestClient) -> None:
-    elements = ElementsOfPage(client.get("/graphiql").text)
+async def test_the_page_holds_its_settings_as_data(client: httpx.AsyncClient) -> None:
+    elements = ElementsOfPage((await client.get("/graphiql")).text)
 
     ((script_type, document),) = elements.inline_scripts
     assert script_type == "application/json"
@@ -85,18 +86,18 @@ def test_the_page_holds_its_settings_as_data(client: TestClient) -> None:
     ]
 
 
-def test_the_page_refers_to_its_own_files_only_and_each_is_there(client: TestClient) -> None:
-    addresses = ElementsOfPage(client.get("/graphiql").text).addresses
+async def test_the_page_refers_to_its_own_files_only_and_each_is_there(client: httpx.AsyncClient) -> None:
+    addresses = ElementsOfPage((await client.get("/graphiql")).text).addresses
 
     own = [address for address in addresses if address != "data:,"]
     assert len(own) == 6
     for address in own:
         assert address.startswith(f"{ASSETS}/")
-        assert client.get(address).status_code == 200
+        assert (await client.get(address)).status_code == 200
 
 
-def test_the_page_may_not_be_kept_framed_or_read_by_others(client: TestClient) -> None:
-    headers = client.get("/graphiql").headers
+async def test_the_page_may_not_be_kept_framed_or_read_by_others(client: httpx.AsyncClient) -> None:
+    headers = (await client.get("/graphiql")).headers
 
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -127,20 +128,20 @@ def test_a_malformed_host_does_not_reach_the_policy(host: str) -> None:
     assert "connect-src 'self';" in content_security_policy(host, "abc")
 
 
-def test_each_page_has_a_nonce_of_its_own(client: TestClient) -> None:
-    first, second = (client.get("/graphiql") for _ in range(2))
+async def test_each_page_has_a_nonce_of_its_own(client: httpx.AsyncClient) -> None:
+    first, second = [await client.get("/graphiql") for _ in range(2)]
 
     assert first.headers["Content-Security-Policy"] != second.headers["Content-Security-Policy"]
     ((_, document),) = ElementsOfPage(first.text).inline_scripts
     assert f"'nonce-{json.loads(document)['styleNonce']}'" in first.headers["Content-Security-Policy"]
 
 
-def test_a_file_may_be_kept_for_good_and_comes_compressed(client: TestClient) -> None:
+async def test_a_file_may_be_kept_for_good_and_comes_compressed(client: httpx.AsyncClient) -> None:
     address = f"{ASSETS}/graphiql/graphiql.min.js"
     published = (BUNDLE / "graphiql" / "graphiql.min.js").read_bytes()
 
-    with client.stream("GET", address, headers={"Accept-Encoding": "gzip"}) as answer:
-        body = b"".join(answer.iter_raw())
+    async with client.stream("GET", address, headers={"Accept-Encoding": "gzip"}) as answer:
+        body = b"".join([chunk async for chunk in answer.aiter_raw()])
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.headers["Vary"] == "Accept-Encoding"
@@ -148,7 +149,7 @@ def test_a_file_may_be_kept_for_good_and_comes_compressed(client: TestClient) ->
     assert len(body) < len(published) / 2
     assert gzip.decompress(body) == published
 
-    plain = client.get(address, headers={"Accept-Encoding": "identity"})
+    plain = await client.get(address, headers={"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in plain.headers
     assert plain.content == published
 
@@ -164,8 +165,8 @@ def test_a_file_may_be_kept_for_good_and_comes_compressed(client: TestClient) ->
         f"{ASSETS}//etc/passwd",
     ],
 )
-def test_nothing_else_is_served(client: TestClient, address: str) -> None:
-    assert client.get(address).status_code == 404
+async def test_nothing_else_is_served(client: httpx.AsyncClient, address: str) -> None:
+    assert (await client.get(address)).status_code == 404
 
 
 def test_the_copy_equals_its_manifest() -> None:
@@ -236,6 +237,11 @@ QUIET = (
     "--disable-sync",
 )
 PATIENCE_SECONDS = 15.0
+QUERY_EDITOR = ".graphiql-query-editor"
+HEADER_EDITOR = ".graphiql-editor-tool .graphiql-editor >> nth=1"
+RESPONSE = ".result-window"
+
+Found = TypeVar("Found")
 
 
 class LiveServer(Protocol):
@@ -259,7 +265,7 @@ class Browser:
 
     def open_page(self) -> Page:
         page = self._context.new_page()
-        page.on("websocket", lambda socket: self._note_address(socket.url))
+        page.on("websocket", self._note_socket)
         page.goto(f"{self.url}/graphiql")
         expect(page.locator(".graphiql-tab-button").first).to_be_visible()
         return page
@@ -269,6 +275,9 @@ class Browser:
             route.continue_()
         else:
             route.abort()
+
+    def _note_socket(self, socket: WebSocket) -> None:
+        self._note_address(socket.url)
 
     def _note_address(self, address: str) -> bool:
         is_ours = urlsplit(address).netloc == self._host or address.startswith("data:")
@@ -291,7 +300,7 @@ def browser(live_server: LiveServer) -> Iterator[Browser]:
         chromium.close()
 
 
-def wait_for[Found](look: Callable[[], Found | None], page: Page, what: str) -> Found:
+def wait_for(look: Callable[[], Found | None], page: Page, what: str) -> Found:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if found := look():
@@ -302,12 +311,12 @@ def wait_for[Found](look: Callable[[], Found | None], page: Page, what: str) -> 
 
 def text_of(page: Page, editor: str) -> str:
     """The whole text of a CodeMirror editor, also the lines it does not draw."""
-    text: str = page.locator(f"{editor} .CodeMirror").evaluate("element => element.CodeMirror.getValue()")
+    text: str = page.locator(editor).locator(".CodeMirror").evaluate("element => element.CodeMirror.getValue()")
     return text
 
 
 def result_of(page: Page) -> dict[str, Any] | None:
-    text = text_of(page, ".result-window")
+    text = text_of(page, RESPONSE)
     result: dict[str, Any] | None = json.loads(text) if text.strip() else None
     return result
 
@@ -317,7 +326,7 @@ def choose_tab(page: Page, name: str) -> None:
     page.locator(".graphiql-tab-button", has_text=name).click()
     settings = json.loads(page.locator("#settings").text_content() or "")
     (operation,) = (example["operationName"] for example in settings["examples"] if example["name"] == name)
-    query_editor = page.locator(".graphiql-query-editor .CodeMirror")
+    query_editor = page.locator(QUERY_EDITOR).locator(".CodeMirror")
     wait_for(
         lambda: query_editor.evaluate("element => element.CodeMirror.operationName") == operation,
         page,
@@ -348,7 +357,7 @@ def test_the_three_tabs_work_under_the_policy(browser: Browser) -> None:
     run_to_result(page)
 
     choose_tab(page, "Send a price")
-    assert json.loads(text_of(page, ".graphiql-editor-tool"))["Authorization"].startswith("Bearer ")
+    assert json.loads(text_of(page, HEADER_EDITOR))["Authorization"].startswith("Bearer ")
     for payload in run_to_result(page)["data"].values():
         assert not payload.get("userErrors"), payload
 
@@ -392,15 +401,13 @@ def test_every_panel_opens_under_the_policy(browser: Browser) -> None:
 def test_tabs_outlive_a_reload_and_tokens_stay_out_of_local_storage(browser: Browser) -> None:
     page = browser.open_page()
     choose_tab(page, "Send a price")
-    headers = text_of(page, ".graphiql-editor-tool >> nth=0")
+    headers = text_of(page, HEADER_EDITOR)
     token = json.loads(headers)["Authorization"]
-    wait_for(
-        lambda: "SendAPrice" in page.evaluate("localStorage['trove:graphiql:tabState'] ?? ''"), page, "the kept tabs"
-    )
-    page.wait_for_timeout(700)
+    kept = "JSON.parse(localStorage['trove:graphiql:tabState'] ?? '{}').activeTabIndex"
+    wait_for(lambda: page.evaluate(kept) == 1, page, "the tabs to be kept")
 
     assert token not in page.evaluate("JSON.stringify({...localStorage})")
     page.reload()
     expect(page.locator(".graphiql-tab-button")).to_have_text(["A walk", "Send a price", "Watch prices"])
-    assert text_of(page, ".graphiql-editor-tool >> nth=0") == headers
+    assert text_of(page, HEADER_EDITOR) == headers
     assert browser.troubles == []

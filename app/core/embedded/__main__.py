@@ -1,29 +1,35 @@
-"""`python -m app.core.embedded`: say which Postgres and Redis would be used, or what to install (and fail).
+"""`python -m app.core.embedded [postgres|redis]`: say which server would be used, or what to install (and fail)."""
 
-A server whose URL is set in the environment is not looked for.
-"""
-
-import os
 import sys
+from collections.abc import Callable
 
 from app.core.embedded.errors import ServiceUnavailable
 from app.core.embedded.installations import find_postgres, find_redis
 
 
-def main() -> int:
-    """Look for both and print the outcome."""
-    try:
-        if not os.environ.get("DATABASE_URL"):
-            postgres = find_postgres()
-            version = ".".join(map(str, postgres.version))
-            sys.stdout.write(f"PostgreSQL {version} with PostGIS in {postgres.bin_directory}\n")
-        if not os.environ.get("REDIS_URL"):
-            sys.stdout.write(f"Redis at {find_redis().binary}\n")
-    except ServiceUnavailable as refusal:
-        sys.stderr.write(f"{refusal}\n")
-        return 1
-    return 0
+def postgres() -> str:
+    """One line about the Postgres to use."""
+    found = find_postgres()
+    return f"PostgreSQL {'.'.join(map(str, found.version))} with PostGIS in {found.bin_directory}"
+
+
+def redis() -> str:
+    """One line about the Redis to use."""
+    return f"Redis at {find_redis().binary}"
+
+
+def main(names: list[str]) -> int:
+    """Look for the named servers, or for both; the exit status is 1 when one is missing."""
+    searches: dict[str, Callable[[], str]] = {"postgres": postgres, "redis": redis}
+    status = 0
+    for name in names or list(searches):
+        try:
+            sys.stdout.write(f"{searches[name]()}\n")
+        except ServiceUnavailable as refusal:
+            sys.stderr.write(f"{refusal}\n")
+            status = 1
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

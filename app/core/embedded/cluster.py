@@ -82,7 +82,13 @@ def make_cluster(
         ),
     ]
     for command, stdin in steps:
-        result = account.run(command, environment=server_environment(), stdin=stdin, keep_open=[keep_open])
+        try:
+            result = account.run(command, environment=server_environment(), stdin=stdin, keep_open=[keep_open])
+        except PermissionError:
+            raise ServiceUnavailable(
+                f"The user that Postgres runs as (number {account.uid}, for it refuses to run as root) may not execute "
+                f"{command[0]}: install Postgres for every user, or run Trove as an ordinary one."
+            ) from None
         if result.returncode != 0:
             raise ServiceUnavailable(f"Postgres could not make its database in {data}: {_last_line(result.stdout)}")
     draft.rename(data)

@@ -76,7 +76,8 @@ def postgres_places() -> list[Path]:
 
 def has_postgis(installation: PostgresInstallation) -> bool:
     """Whether the PostGIS extension is installed for this Postgres."""
-    return any((share / "extension" / "postgis.control").is_file() for share in _share_directories(installation))
+    control_files = [share / "extension" / "postgis.control" for share in _share_directories(installation)]
+    return any(os.access(control_file, os.R_OK) for control_file in control_files)
 
 
 def _installations(places: Iterable[Path]) -> Iterator[PostgresInstallation]:
@@ -119,7 +120,8 @@ def _share_directories(installation: PostgresInstallation) -> Iterator[Path]:
 
 
 def _path_directories() -> list[Path]:
-    return [Path(entry) for entry in os.get_exec_path() if Path(entry).is_absolute()]
+    # Root's PATH often survives `su`, and what we may not enter would only raise.
+    return [Path(entry) for entry in os.get_exec_path() if Path(entry).is_absolute() and os.access(entry, os.X_OK)]
 
 
 def _number_in(place: Path) -> int:

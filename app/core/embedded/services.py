@@ -150,6 +150,8 @@ class PrivateServices:
         log = self.directory / f"{name}.log"
         if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
             log.unlink()
+        log.touch(mode=0o600)
+        _give_to_owner(log)
         return {
             "name": name,
             "command": command,
@@ -266,7 +268,7 @@ def _lock(directory: Path, *, shared: bool = False) -> Iterator[int | None]:
 def _make_directory(directory: Path) -> None:
     try:
         if not directory.exists():
-            directory.mkdir(parents=True)
+            directory.mkdir(parents=True, exist_ok=True)  # somebody else may be starting at this very moment
             _give_to_owner(directory)
         if os.geteuid() == 0:
             directory.chmod(directory.stat().st_mode & 0o777 | 0o011)  # the servers' account has to pass through

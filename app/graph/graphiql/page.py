@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import html
 import json
-import mimetypes
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ PATH = "/graphiql"
 _HERE = Path(__file__).parent
 _BUNDLE = _HERE / "bundle"
 _OWN_FILES = ("page.js", "page.css")
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _COMPRESSED_FROM_BYTES = 4096
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
@@ -147,7 +147,7 @@ class _Asset:
 @cache
 def _asset_paths() -> Mapping[str, Path]:
     """Every file the page may load, by the last part of its URL: the manifest is the list, not the folder."""
-    manifest = json.loads((_BUNDLE / "manifest.json").read_text())
+    manifest = json.loads((_BUNDLE / "manifest.json").read_text(encoding="utf-8"))
     served = [file["path"] for package in manifest["packages"] for file in package["files"] if file["served"]]
     return {path: _BUNDLE / path for path in served} | {name: _HERE / name for name in _OWN_FILES}
 
@@ -162,19 +162,18 @@ def assets_version() -> str:
 
 
 @cache
-def _asset(name: str) -> _Asset | None:
-    path = _asset_paths().get(name)
-    if path is None:
-        return None
+def _asset(name: str) -> _Asset:
+    path = _asset_paths()[name]
     content = path.read_bytes()
     compressed = gzip.compress(content, mtime=0) if len(content) >= _COMPRESSED_FROM_BYTES else None
-    return _Asset(content, compressed, mimetypes.guess_type(name)[0] or "application/octet-stream")
+    return _Asset(content, compressed, _MEDIA_TYPES[path.suffix])
 
 
 def _show_asset(request: Request) -> Response:
-    asset = _asset(request.path_params["file"])
-    if asset is None or request.path_params["version"] != assets_version():
+    version, name = request.path_params["version"], request.path_params["file"]
+    if version != assets_version() or name not in _asset_paths():
         return Response("There is no such file.", status_code=404, media_type="text/plain", headers=_GUARDS)
+    asset = _asset(name)
     headers = {**_GUARDS, "Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
     content = asset.content
     if asset.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):

@@ -1,0 +1,213 @@
+"""Save items: what an importer knows becomes rows, and what is stored already stays as it is."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.catalogue.commands.recognise import Known, recognise
+from app.catalogue.errors import ItemsContradict
+from app.catalogue.models import (
+    DEFAULT_VARIANT_KEY,
+    SCHEMA,
+    Card,
+    Coin,
+    ExternalId,
+    Figure,
+    Item,
+    ItemKind,
+    ItemVariant,
+    Skin,
+)
+from app.catalogue.new_items import KINDS, NewItem
+from app.core.database import Base, Transaction, among, asyncpg_connection
+from app.core.ids import new_id
+
+ITEMS_AT_A_TIME = 5_000
+DEFAULT_VARIANT_NAME = "Default"
+
+_DETAIL_TABLES: Mapping[ItemKind, type[Base]] = {
+    ItemKind.SKIN: Skin,
+    ItemKind.COIN: Coin,
+    ItemKind.CARD: Card,
+    ItemKind.FIGURE: Figure,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SavedItems:
+    """How many items were new, known but different, and known as they are."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: "SavedItems") -> "SavedItems":
+        return SavedItems(
+            self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
+        )
+
+
+async def save_items(transaction: Transaction, items: Sequence[NewItem]) -> SavedItems:
+    """Insert the items that are new and bring those that are known up to date; the same call again changes nothing.
+
+    An item is recognised by any of its external ids, else by its slug; a stored slug never changes. Each item gets a
+    default variant. Raises `ItemsContradict` when one item would become two, two one, or one of another kind.
+    """
+    connection = transaction.connection
+    _refuse_repeats(items)
+    # One writer at a time, so that what was looked up as missing still is when it is inserted.
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("catalogue.save_items"))))
+    saved = SavedItems()
+    claimed: dict[UUID, NewItem] = {}
+    for start in range(0, len(items), ITEMS_AT_A_TIME):
+        chunk = items[start : start + ITEMS_AT_A_TIME]
+        known = await recognise(connection, chunk)
+        _refuse_two_for_one(known.values(), claimed)
+        different = [item for item in known.values() if item.differs()]
+        await _insert(connection, [item for item in chunk if item.slug not in known])
+        await _update(connection, different)
+        saved += SavedItems(len(chunk) - len(known), len(different), len(known) - len(different))
+    return saved
+
+
+def _refuse_repeats(items: Sequence[NewItem]) -> None:
+    slugs = Counter(item.slug for item in items)
+    names = Counter(external_id for item in items for external_id in set(item.external_ids))
+    for slug, count in slugs.items():
+        if count > 1:
+            raise ItemsContradict(f"{count} of the given items have the slug `{slug}`; give each its own.")
+    for name, count in names.items():
+        if count > 1:
+            raise ItemsContradict(
+                f"{count} of the given items are `{name.provider}:{name.external_id}`; an external id names one item."
+            )
+
+
+def _refuse_two_for_one(known: Iterable[Known], claimed: dict[UUID, NewItem]) -> None:
+    for item in known:
+        other = claimed.setdefault(item.row.id, item.given)
+        if other is not item.given:
+            raise ItemsContradict(
+                f"`{other.slug}` and `{item.given.slug}` are one item in the catalogue: `{item.row.slug}`."
+            )
+
+
+async def _insert(connection: AsyncConnection, items: Sequence[NewItem]) -> None:
+    if not items:
+        return
+    await _refuse_taken_market_names(connection, items)
+    identified = [(new_id(), item) for item in items]
+    await _copy(
+        connection,
+        Item,
+        ("id", "kind", "slug", "name", "image_url"),
+        [(item_id, item.kind.value, item.slug, item.name, item.image_url) for item_id, item in identified],
+    )
+    for details, kind in KINDS.items():
+        names = [field.name for field in fields(details)]
+        rows = [
+            (item_id, *(getattr(item.details, name) for name in names))
+            for item_id, item in identified
+            if item.kind is kind
+        ]
+        await _copy(connection, _DETAIL_TABLES[kind], ("item_id", *names), rows)
+    variants = [row for item_id, item in identified for row in _variant_rows(item_id, item)]
+    await _copy(connection, ItemVariant, tuple(_VARIANT_COLUMNS), [tuple(row.values()) for row in variants])
+    await _copy(
+        connection,
+        ExternalId,
+        ("provider", "external_id", "item_id"),
+        [
+            (name.provider, name.external_id, item_id)
+            for item_id, item in identified
+            for name in dict.fromkeys(item.external_ids)
+        ],
+    )
+
+
+async def _copy(
+    connection: AsyncConnection, table: type[Base], columns: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> None:
+    if rows:
+        driver = await asyncpg_connection(connection)
+        await driver.copy_records_to_table(table.__tablename__, schema_name=SCHEMA, columns=list(columns), records=rows)
+
+
+async def _refuse_taken_market_names(connection: AsyncConnection, items: Sequence[NewItem]) -> None:
+    names = [name for item in items if (name := getattr(item.details, "market_hash_name", None)) is not None]
+    taken = await connection.execute(
+        select(Skin.market_hash_name, Item.slug)
+        .join(Item, Item.id == Skin.item_id)
+        .where(among(Skin.market_hash_name, names))
+        .limit(1)
+    )
+    for row in taken:
+        raise ItemsContradict(
+            f"“{row.market_hash_name}” is in the catalogue as `{row.slug}`; give the item that slug, or an external id "
+            "by which it is known."
+        )
+
+
+_VARIANT_COLUMNS = ("id", "item_id", "key", "name", "is_default", "position")
+
+
+def _variant_rows(item_id: UUID, item: NewItem) -> list[dict[str, Any]]:
+    default = (new_id(), item_id, DEFAULT_VARIANT_KEY, DEFAULT_VARIANT_NAME, True, 0)
+    others = [
+        (new_id(), item_id, variant.key, variant.name, False, position)
+        for position, variant in enumerate(item.variants, start=1)
+    ]
+    return [dict(zip(_VARIANT_COLUMNS, row, strict=True)) for row in (default, *others)]
+
+
+async def _update(connection: AsyncConnection, items: Sequence[Known]) -> None:
+    if not items:
+        return
+    table = _table(Item)
+    await connection.execute(
+        update(table)
+        .where(table.c.id == bindparam("row_id"))
+        .values(name=bindparam("new_name"), image_url=bindparam("new_image_url"), updated_at=func.now()),
+        [{"row_id": item.row.id, "new_name": item.given.name, "new_image_url": item.new_image_url()} for item in items],
+    )
+    for kind in ItemKind:
+        await _update_details(connection, kind, [item for item in items if item.row.kind is kind])
+    await _update_variants(connection, items)
+    new_names = [{"item_id": item.row.id, **asdict(name)} for item in items for name in item.new_external_ids()]
+    if new_names:
+        await connection.execute(insert(ExternalId), new_names)
+
+
+async def _update_details(connection: AsyncConnection, kind: ItemKind, items: Sequence[Known]) -> None:
+    changed = [item.new_details() for item in items if item.details_differ()]
+    if not changed:
+        return
+    upsert = postgresql.insert(_DETAIL_TABLES[kind])
+    replaced = {name: upsert.excluded[name] for name in changed[0] if name != "item_id"}
+    await connection.execute(upsert.on_conflict_do_update(index_elements=["item_id"], set_=replaced), changed)
+
+
+async def _update_variants(connection: AsyncConnection, items: Sequence[Known]) -> None:
+    missing = [row for item in items for row in item.missing_variants(_variant_rows(item.row.id, item.given))]
+    if missing:
+        await connection.execute(insert(ItemVariant), missing)
+    renamed = [
+        {"row_id": variant_id, "new_name": name} for item in items for variant_id, name in item.renamed_variants()
+    ]
+    if renamed:
+        table = _table(ItemVariant)
+        await connection.execute(
+            update(table).where(table.c.id == bindparam("row_id")).values(name=bindparam("new_name")), renamed
+        )
+
+
+def _table(model: type[Base]) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)  # noqa: S101 - a mapped class of ours is a table; this tells the type checker
+    return table

@@ -1,0 +1,225 @@
+"""Execution: from a request to a response, the same for every transport."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+
+import structlog
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    get_operation_ast,
+    parse,
+    specified_rules,
+    validate,
+)
+from graphql.execution import create_source_event_stream
+from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRule
+from graphql.validation.specified_rules import recommended_rules
+
+from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Refusal
+from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS
+from app.graph.context import Context, Resources, Viewer
+from app.graph.errors import refusal_error, show_errors, show_validation_error
+from app.graph.limits import MAXIMUM_TOKENS, check_limits
+from app.graph.schema import core_schema, schema
+
+logger = structlog.get_logger(__name__)
+
+CACHED_DOCUMENTS = 1_000
+# Longer documents are parsed each time, so that a flood of them cannot fill the memory.
+CACHED_DOCUMENT_LENGTH = 20_000
+MAXIMUM_VALIDATION_ERRORS = 10
+UNKNOWN_OPERATION = "(other)"
+
+Response = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A GraphQL request as it came over any transport."""
+
+    query: str
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+    extensions: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A request whose document is parsed, within the limits, valid, and says which operation is meant."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    variables: dict[str, Any]
+    name: str | None
+
+    @property
+    def is_query(self) -> bool:
+        """Whether it only reads, and may come by GET."""
+        return self.definition.operation is OperationType.QUERY
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it answers with a stream."""
+        return self.definition.operation is OperationType.SUBSCRIPTION
+
+
+class RequestRefused(Exception):
+    """The request cannot be executed; `errors` are ready to be shown."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDocument:
+    """A parsed document, or why it is refused."""
+
+    document: DocumentNode | None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _check(query: str, introspection: bool) -> CheckedDocument:
+    try:
+        document = parse(query, max_tokens=MAXIMUM_TOKENS)
+        check_limits(document)
+    except GraphQLError as error:
+        if "token" in error.message and str(MAXIMUM_TOKENS) in error.message:
+            refusal = QueryTooComplex(f"The document has more than {MAXIMUM_TOKENS} tokens; send a smaller one.")
+            return CheckedDocument(None, show_errors([refusal_error(refusal)]))
+        return CheckedDocument(None, show_errors([error]))
+    except Refusal as refusal:
+        return CheckedDocument(None, show_errors([refusal_error(refusal)]))
+    rules: list[type[ASTValidationRule]] = [*specified_rules, *recommended_rules]
+    if not introspection:
+        rules.append(NoSchemaIntrospectionCustomRule)
+    errors = validate(
+        core_schema, document, rules, max_errors=MAXIMUM_VALIDATION_ERRORS, hide_suggestions=not introspection
+    )
+    return CheckedDocument(document, [show_validation_error(error) for error in errors])
+
+
+_check_cached = lru_cache(maxsize=CACHED_DOCUMENTS)(_check)
+
+
+class Engine:
+    """Runs operations over the resources of this process."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self._settings = resources.settings
+
+    def prepare(self, request: Request) -> Operation:
+        """Parse, measure and validate; raises RequestRefused with every reason found."""
+        check = _check_cached if len(request.query) <= CACHED_DOCUMENT_LENGTH else _check
+        checked = check(request.query, self._settings.is_development)
+        if checked.errors or checked.document is None:
+            OPERATIONS.labels(UNKNOWN_OPERATION, "unknown", "refused").inc()
+            raise RequestRefused(checked.errors)
+        definition = get_operation_ast(checked.document, request.operation_name)
+        if definition is None:
+            raise RequestRefused(show_errors([refusal_error(_which_operation(request.operation_name))]))
+        return Operation(checked.document, definition, request.variables or {}, request.operation_name)
+
+    async def run(self, operation: Operation, viewer: Viewer) -> Response:
+        """Execute a query or a mutation within its deadline."""
+        return await self._execute(operation, viewer, root=None)
+
+    async def subscribe(self, operation: Operation, viewer: Viewer) -> AsyncIterator[Response]:
+        """Execute a subscription: each event is an operation of its own, with a snapshot and loaders of its own."""
+        context = Context(self.resources, viewer)
+        try:
+            async with asyncio.timeout(self._settings.operation_timeout_seconds):
+                source = await self._source(operation, context)
+        except TimeoutError:
+            yield {"data": None, "errors": show_errors([refusal_error(self._timed_out())])}
+            return
+        finally:
+            await context.close()
+        if isinstance(source, ExecutionResult):
+            yield {"data": None, "errors": show_errors(source.errors)}
+            return
+        async with aclosing(source) as events:
+            async for event in events:
+                yield await self._execute(operation, viewer, root=event)
+
+    async def _source(self, operation: Operation, context: Context) -> Any:
+        executor = schema.execution_context_class.build(
+            core_schema,
+            operation.document,
+            context_value=context,
+            variable_values=operation.variables,
+            operation_name=operation.name,
+        )
+        if isinstance(executor, list):
+            return ExecutionResult(None, errors=executor)
+        source = create_source_event_stream(executor)
+        return await source if asyncio.iscoroutine(source) else source
+
+    async def _execute(self, operation: Operation, viewer: Viewer, *, root: object) -> Response:
+        context = Context(self.resources, viewer)
+        began = perf_counter()
+        try:
+            async with asyncio.timeout(self._settings.operation_timeout_seconds):
+                result = execute(
+                    core_schema,
+                    operation.document,
+                    root_value=root,
+                    context_value=context,
+                    variable_values=operation.variables,
+                    operation_name=operation.name,
+                    executor_class=schema.execution_context_class,
+                )
+                if not isinstance(result, ExecutionResult):
+                    result = await result
+        except TimeoutError:
+            result = ExecutionResult(None, errors=[refusal_error(self._timed_out())])
+        finally:
+            await context.close()
+        self._record(operation, context, result, perf_counter() - began)
+        response: Response = {"data": result.data}
+        if result.errors:
+            response["errors"] = show_errors(result.errors)
+        if self._settings.is_development:
+            response["extensions"] = {"trove": {"statements": context.statements}}
+        return response
+
+    def _timed_out(self) -> OperationTimedOut:
+        return OperationTimedOut(
+            f"The operation took longer than {self._settings.operation_timeout_seconds:g} seconds and was cancelled; "
+            "ask for less at a time."
+        )
+
+    def _record(self, operation: Operation, context: Context, result: ExecutionResult, seconds: float) -> None:
+        kind = operation.definition.operation.value
+        name = operation.definition.name.value if operation.definition.name else UNKNOWN_OPERATION
+        OPERATIONS.labels(_known_name(name), kind, "error" if result.errors else "ok").inc()
+        OPERATION_SECONDS.labels(kind).observe(seconds)
+        OPERATION_STATEMENTS.labels(kind).observe(context.statements)
+
+
+MAXIMUM_OPERATION_NAMES = 500
+_operation_names: set[str] = set()
+
+
+def _known_name(name: str) -> str:
+    """The operation's name as a label; clients choose names, so only so many become labels of their own."""
+    if name not in _operation_names and len(_operation_names) < MAXIMUM_OPERATION_NAMES:
+        _operation_names.add(name)
+    return name if name in _operation_names else UNKNOWN_OPERATION
+
+
+def _which_operation(name: str | None) -> BadUserInput:
+    if name:
+        return BadUserInput(f"The document has no operation named {name}.", argument="operationName")
+    return BadUserInput("Say by `operationName` which operation of the document to run.", argument="operationName")

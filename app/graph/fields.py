@@ -1,0 +1,52 @@
+"""How fields are declared: over a row of a room's queries, and never without a description."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Annotated, Any, TypeVar, cast
+
+import strawberry
+
+Resolver = TypeVar("Resolver", bound=Callable[..., Any])
+Values = TypeVar("Values", bound=Enum)
+
+
+def attribute(description: str, *, name: str | None = None) -> Any:
+    """A field that the row has under the same name."""
+    return strawberry.field(name=name, description=description)
+
+
+def resolved(description: str, *, type: Any = None, name: str | None = None) -> Callable[[Resolver], Resolver]:
+    """A field with a resolver: a static method which gets the row as `root: Parent[Row]`.
+
+    `type` is the GraphQL type where the resolver returns a row: the graph has types, the rooms have rows.
+    """
+
+    def declare(resolver: Resolver) -> Resolver:
+        field = strawberry.field(resolver=cast("Any", resolver), graphql_type=type, name=name, description=description)
+        return cast("Resolver", field)
+
+    return declare
+
+
+def streamed(description: str, *, type: Any) -> Callable[[Resolver], Resolver]:
+    """A subscription field: a static method that gives an asynchronous iterator of rows, each shown as `type`."""
+
+    def declare(resolver: Resolver) -> Resolver:
+        field = strawberry.subscription(resolver=cast("Any", resolver), graphql_type=type, description=description)
+        return cast("Resolver", field)
+
+    return declare
+
+
+def type_in(module: str, name: str) -> Any:
+    """A type of another module of the graph that refers back to this one."""
+    return Annotated.__class_getitem__((name, strawberry.lazy(module)))  # type: ignore[attr-defined]  # built from names
+
+
+def show_enum(
+    values: type[Values], description: str, meanings: Mapping[Values, str], *, name: str | None = None
+) -> None:
+    """Show a room's enum in the graph, each of its values with its meaning."""
+    strawberry.enum(values, name=name, description=description)
+    for value in cast("Any", values).__strawberry_definition__.values:
+        value.description = meanings[values[value.name]]

@@ -1,0 +1,1 @@
+"""Transports: the graph over HTTP, server-sent events and WebSockets, each a thin coat over `app.graph.execution`."""

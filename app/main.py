@@ -1,0 +1,66 @@
+"""The ASGI application: what belongs to the process, and the routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from app.core.database import Database, DatabaseRole, create_engine
+from app.core.errors import ServiceUnavailable
+from app.core.events import EventBus
+from app.core.jobs import JobQueue, connect_redis
+from app.core.settings import Settings, current_settings
+from app.core.telemetry import configure_logging
+from app.doors.ingest import routes as ingest_routes
+from app.doors.operations import routes as operations_routes
+from app.graph.context import Resources
+from app.graph.examples import example_documents
+from app.graph.execution import Engine
+from app.graph.graphiql.page import GraphiQL
+from app.graph.graphiql.page import routes as graphiql_routes
+from app.graph.live import PriceFeed
+from app.graph.transports.http import routes as graphql_routes
+from app.graph.transports.websocket import routes as websocket_routes
+
+
+def create_application(settings: Settings | None = None) -> Starlette:
+    """The API over these settings; by default those of the environment."""
+    settings = settings or current_settings()
+    routes = [*operations_routes(), *ingest_routes(), *graphql_routes(), *websocket_routes()]
+    if settings.is_development:
+        routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
+
+    @asynccontextmanager
+    async def lifespan(application: Starlette) -> AsyncIterator[None]:
+        database_url = settings.api_database_url or settings.database_url
+        if database_url is None or settings.redis_url is None:
+            raise ServiceUnavailable(
+                "The API needs DATABASE_URL and REDIS_URL; `trove up` brings both for a laptop, compose.yaml for servers."
+            )
+        redis = connect_redis(settings.redis_url)
+        events = EventBus(redis)
+        engine = create_engine(
+            database_url, role=DatabaseRole.API, pool_size=settings.database_pool_size, application_name="trove-api"
+        )
+        database = Database(engine, jobs=JobQueue(redis), events=events)
+        price_feed = PriceFeed(database, events)
+        application.state.settings = settings
+        application.state.redis = redis
+        application.state.database = database
+        application.state.engine = Engine(Resources(database, settings, price_feed))
+        await price_feed.start()
+        try:
+            yield
+        finally:
+            await price_feed.stop()
+            await database.close()
+            await redis.aclose()
+
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def application() -> Starlette:
+    """What uvicorn serves: `uvicorn --factory app.main:application`."""
+    settings = current_settings()
+    configure_logging(level=settings.log_level, readable=settings.is_development)
+    return create_application(settings)

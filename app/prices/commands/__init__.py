@@ -1,0 +1,1 @@
+"""Writes of prices: `process` takes waiting batches in; `partitions` and `prune` keep the tables in shape."""

@@ -1,0 +1,181 @@
+"""Finds the series that rows name, and makes the sources and series that are missing."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.catalogue.models import ExternalId, Item, ItemVariant
+from app.core.database import among
+from app.prices.commands.read_rows import SeriesName
+from app.prices.models import Source
+
+# Identifiers of sources are two bytes; a batch that makes up codes must not use them up.
+MAXIMUM_NEW_SOURCES = 100
+
+_SeriesKey = tuple[UUID, int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSeries:
+    """The id of each series that there is, and for the other names the reason why there is none."""
+
+    ids: Mapping[SeriesName, int]
+    refusals: Mapping[SeriesName, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Variants:
+    defaults: Mapping[str | tuple[str, str], UUID]
+    by_key: Mapping[tuple[str | tuple[str, str], str], UUID]
+    items: Collection[str | tuple[str, str]]
+
+
+async def resolve_series(connection: AsyncConnection, names: Collection[SeriesName]) -> ResolvedSeries:
+    """The series that the names mean. Sources and series are made at their first use, items and variants are not."""
+    variants = await _variants(connection, names)
+    refusals: dict[SeriesName, str] = {}
+    variant_ids: dict[SeriesName, UUID] = {}
+    for name in names:
+        variant_id = _variant_of(name, variants)
+        if variant_id is None:
+            refusals[name] = _why_no_variant(name, variants)
+        else:
+            variant_ids[name] = variant_id
+    sources = await _sources(connection, {name.source for name in variant_ids})
+    keys: dict[SeriesName, _SeriesKey] = {}
+    for name, variant_id in variant_ids.items():
+        if name.source in sources:
+            keys[name] = (variant_id, sources[name.source], name.kind, name.currency)
+        else:
+            refusals[name] = f"A batch may bring at most {MAXIMUM_NEW_SOURCES} new sources, and this is one too many."
+    series = await _series(connection, set(keys.values()))
+    return ResolvedSeries({name: series[key] for name, key in keys.items()}, refusals)
+
+
+async def _variants(connection: AsyncConnection, names: Collection[SeriesName]) -> _Variants:
+    slugs = {name.slug for name in names if name.slug is not None and _is_storable(name.slug)}
+    external_ids = {
+        name.external_id for name in names if name.external_id is not None and _is_storable(*name.external_id)
+    }
+    keys = {name.variant for name in names if name.variant is not None and _is_storable(name.variant)}
+    defaults: dict[str | tuple[str, str], UUID] = {}
+    by_key: dict[tuple[str | tuple[str, str], str], UUID] = {}
+    items: set[str | tuple[str, str]] = set()
+    wanted = or_(ItemVariant.is_default, among(ItemVariant.key, keys))
+    columns = (ItemVariant.id, ItemVariant.key, ItemVariant.is_default)
+
+    def remember(item: str | tuple[str, str], variant_id: UUID | None, key: str | None, is_default: bool | None) -> None:
+        items.add(item)
+        if variant_id is not None and key is not None:
+            by_key[item, key] = variant_id
+            if is_default:
+                defaults[item] = variant_id
+
+    if slugs:
+        by_slug = await connection.execute(
+            select(Item.slug, *columns)
+            .outerjoin(ItemVariant, (ItemVariant.item_id == Item.id) & wanted)
+            .where(among(Item.slug, slugs))
+        )
+        for slug, *variant in by_slug:
+            remember(slug, *variant)
+    if external_ids:
+        by_external_id = await connection.execute(
+            select(ExternalId.provider, ExternalId.external_id, *columns)
+            .outerjoin(ItemVariant, (ItemVariant.item_id == ExternalId.item_id) & wanted)
+            .where(
+                among(ExternalId.provider, {provider for provider, _ in external_ids}),
+                among(ExternalId.external_id, {identifier for _, identifier in external_ids}),
+            )
+        )
+        for provider, identifier, *variant in by_external_id:
+            remember((provider, identifier), *variant)
+    return _Variants(defaults, by_key, items)
+
+
+def _is_storable(*values: str) -> bool:
+    """Whether PostgreSQL can hold the text at all; it has no zero character."""
+    return not any("\x00" in value for value in values)
+
+
+def _item_of(name: SeriesName) -> str | tuple[str, str]:
+    item = name.slug if name.external_id is None else name.external_id
+    if item is None:
+        raise ValueError("a series name has a slug or an external id")
+    return item
+
+
+def _variant_of(name: SeriesName, variants: _Variants) -> UUID | None:
+    item = _item_of(name)
+    return variants.defaults.get(item) if name.variant is None else variants.by_key.get((item, name.variant))
+
+
+def _why_no_variant(name: SeriesName, variants: _Variants) -> str:
+    item = _item_of(name)
+    shown = item if isinstance(item, str) else ":".join(item)
+    if item not in variants.items:
+        return f"There is no item “{shown}”."
+    if name.variant is None:
+        return f"The item “{shown}” has no default variant; name one in `variant`."
+    return f"The item “{shown}” has no variant “{name.variant}”."
+
+
+async def _sources(connection: AsyncConnection, codes: set[str]) -> dict[str, int]:
+    sources = await _known_sources(connection, codes)
+    # Only what is missing is inserted: even a conflict draws an identifier, and there are not many.
+    missing = sorted(codes - sources.keys())[:MAXIMUM_NEW_SOURCES]
+    if missing:
+        await connection.execute(
+            insert(Source).values([{"code": code, "name": code} for code in missing]).on_conflict_do_nothing()
+        )
+        sources |= await _known_sources(connection, missing)
+    return sources
+
+
+async def _known_sources(connection: AsyncConnection, codes: Iterable[str]) -> dict[str, int]:
+    rows = await connection.execute(select(Source.code, Source.id).where(among(Source.code, codes)))
+    return {row.code: row.id for row in rows}
+
+
+async def _series(connection: AsyncConnection, keys: set[_SeriesKey]) -> dict[_SeriesKey, int]:
+    series = await _known_series(connection, keys)
+    missing = keys - series.keys()
+    if missing:
+        # One order for all writers, so that two batches that make the same series wait for each other only one way.
+        await connection.execute(_MAKE_SERIES, _as_columns(sorted(missing)))
+        series |= await _known_series(connection, missing)
+    return series
+
+
+async def _known_series(connection: AsyncConnection, keys: set[_SeriesKey]) -> dict[_SeriesKey, int]:
+    rows = await connection.execute(_FIND_SERIES, _as_columns(keys))
+    return {(row.variant_id, row.source_id, row.kind, row.currency): row.id for row in rows}
+
+
+def _as_columns(keys: Iterable[_SeriesKey]) -> dict[str, list[object]]:
+    columns = zip(*keys, strict=True)
+    return dict(zip(("variants", "sources", "kinds", "currencies"), map(list, columns), strict=False)) or {
+        "variants": [],
+        "sources": [],
+        "kinds": [],
+        "currencies": [],
+    }
+
+
+_WANTED = """
+    unnest(CAST(:variants AS uuid[]), CAST(:sources AS smallint[]), CAST(:kinds AS text[]), CAST(:currencies AS text[]))
+        AS wanted (variant_id, source_id, kind, currency)
+"""
+_FIND_SERIES = text(f"""
+    SELECT id, variant_id, source_id, kind, currency
+    FROM prices.price_series JOIN {_WANTED} USING (variant_id, source_id, kind, currency)
+""")
+_MAKE_SERIES = text(f"""
+    INSERT INTO prices.price_series (variant_id, source_id, kind, currency)
+    SELECT variant_id, source_id, kind, currency FROM {_WANTED}
+    ON CONFLICT DO NOTHING
+""")

@@ -1,0 +1,90 @@
+"""Deliver rows of prices by the durable path: each batch is accepted and committed, then processed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from uuid import UUID
+
+from app.core.database import Database
+from app.ingestion.commands import AcceptedBatch, accept_batch
+from app.ingestion.models import BatchKind
+from app.ingestion.queries import BatchRow, batches_by_id, rejects_by_batch
+from app.prices.commands.process import process_batch
+from app.prices.formats.rows import RejectedRow, RowBatch
+
+REJECTS_TOLD = 10
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What became of the delivered rows. `rejected` holds the first rejects of each batch; `repeated` counts rows
+    of batches that were delivered before, which are duplicates too."""
+
+    rows: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected_count: int = 0
+    repeated: int = 0
+    rejected: list[RejectedRow] = field(default_factory=list)
+
+
+async def deliver(
+    database: Database,
+    *,
+    kind: BatchKind,
+    batches: Iterable[RowBatch],
+    on_progress: Callable[[int], None] = lambda rows: None,
+) -> Delivery:
+    """Deliver batches one after the other; `on_progress` is told how many rows each had.
+
+    A batch is known by its content, so delivering it again changes nothing. Only where rows of it were rejected it is
+    processed anew: what they lacked, an item perhaps, may be there now.
+    """
+    delivery = Delivery()
+    for batch in batches:
+        accepted = await _accept(database, kind, batch, idempotency_key=f"file:{sha256(batch.payload).hexdigest()}")
+        outcome = await _process(database, accepted.id)
+        is_repeat = accepted.is_repeat
+        if is_repeat and outcome.rejected_count:
+            accepted = await _accept(database, kind, batch, idempotency_key=None)
+            outcome = await _process(database, accepted.id)
+            is_repeat = False
+        _count(delivery, outcome, is_repeat=is_repeat)
+        if outcome.rejected_count:
+            delivery.rejected += await _rejects(database, outcome.id, batch.numbers)
+        on_progress(len(batch.numbers))
+    return delivery
+
+
+async def _accept(
+    database: Database, kind: BatchKind, batch: RowBatch, *, idempotency_key: str | None
+) -> AcceptedBatch:
+    async with database.transaction() as transaction:
+        return await accept_batch(transaction, kind=kind, payload=batch.payload, idempotency_key=idempotency_key)
+
+
+async def _process(database: Database, batch_id: UUID) -> BatchRow:
+    """Process the batch unless a worker was faster, and read what became of it."""
+    async with database.transaction() as transaction:
+        await process_batch(transaction, batch_id)
+    async with database.transaction() as transaction:
+        return (await batches_by_id(transaction.connection, [batch_id]))[batch_id]
+
+
+def _count(delivery: Delivery, outcome: BatchRow, *, is_repeat: bool) -> None:
+    delivery.rows += outcome.row_count
+    if is_repeat:
+        delivery.repeated += outcome.row_count
+        delivery.duplicates += outcome.row_count
+        return
+    delivery.accepted += outcome.accepted_count or 0
+    delivery.duplicates += outcome.duplicate_count or 0
+    delivery.rejected_count += outcome.rejected_count or 0
+
+
+async def _rejects(database: Database, batch_id: UUID, numbers: Sequence[int]) -> list[RejectedRow]:
+    async with database.transaction() as transaction:
+        rejects = await rejects_by_batch(
+            transaction.connection, [batch_id], beyond=None, backward=False, limit=REJECTS_TOLD
+        )
+    return [RejectedRow(numbers[reject.row_number - 1], reject.reason) for reject in rejects.get(batch_id, ())]
