@@ -25,6 +25,8 @@ from sqlalchemy import (
     literal,
     text,
 )
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.orm.attributes import InstrumentedAttribute
@@ -36,6 +38,21 @@ from app.core.jobs import Job, JobQueue
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+
+# What may come out of a read or write when PostgreSQL is away or refuses.
+DATABASE_FAILURES = (SQLAlchemyError, OSError)
+# SQLSTATE classes 08 (connection), 53 (resources) and 57 (operator intervention): not our fault, and it passes.
+PASSING_SQLSTATE_CLASSES = ("08", "53", "57")
+
+
+def is_database_away(error: BaseException | None) -> bool:
+    """Whether PostgreSQL is away or out of connections, as opposed to a statement being wrong."""
+    if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, ConnectionError, TimeoutError)):
+        return True
+    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, DBAPIError) else None
+    sqlstate = sqlstate or getattr(error, "sqlstate", None)
+    return isinstance(sqlstate, str) and sqlstate.startswith(PASSING_SQLSTATE_CLASSES)
 
 
 class Base(DeclarativeBase):

@@ -30,7 +30,7 @@ from app.core.paging import PageRequest, decode_cursor, encode_cursor, page_requ
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved, show_enum
 from app.graph.prices import Price, PriceSeries, best_quote
-from app.graph.relay import Connection, Node, Page, key_of, page_of
+from app.graph.relay import Connection, Node, Page, key_of, page_of, shown_from
 from app.graph.scalars import URL, CurrencyCode
 from app.prices import queries as prices
 from app.prices.models import PriceKind
@@ -65,6 +65,8 @@ class ExternalId:
 
 @strawberry.type(description="What is priced and held: an item in one finish, language, grade or phase.")
 class ItemVariant(Node):
+    is_type_of = shown_from(VariantRow)
+
     key: str = attribute("The short name, unique within the item.")
     name: str = attribute("The name to show.")
     is_default: bool = attribute("Whether this is meant where only the item is named.")

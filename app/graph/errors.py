@@ -5,26 +5,12 @@ from typing import Any
 
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.core.database import is_database_away
 from app.core.errors import ErrorCode, Refusal
 from app.core.ids import new_id
 
 logger = structlog.get_logger(__name__)
-
-# SQLSTATE classes 08 (connection), 53 (resources) and 57 (operator intervention): not our fault, and it passes.
-PASSING_SQLSTATE_CLASSES = ("08", "53", "57")
-
-
-def is_database_away(error: BaseException | None) -> bool:
-    """Whether PostgreSQL is away or out of connections, as opposed to a statement being wrong."""
-    if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, ConnectionError, TimeoutError)):
-        return True
-    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, DBAPIError) else None
-    sqlstate = sqlstate or getattr(error, "sqlstate", None)
-    return isinstance(sqlstate, str) and sqlstate.startswith(PASSING_SQLSTATE_CLASSES)
-
 
 def _with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
     return {**error.formatted, "extensions": {**(error.extensions or {}), "code": code.value}}
@@ -65,6 +51,9 @@ def show_error(error: GraphQLError) -> dict[str, Any]:
         return _masked(error, cause)
     if isinstance(error, GraphQLSyntaxError):
         return _with_code(error, ErrorCode.GRAPHQL_PARSE_FAILED)
+    if error.path is not None and error.message.startswith("Expected value of type"):
+        # A resolver gave something that its field's type does not show: our mistake, not the caller's.
+        return _masked(error, error)
     # What graphql-core itself refuses while executing: variables and arguments that do not fit their types.
     return _with_code(error, ErrorCode((error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT)))
 

@@ -9,7 +9,7 @@ from strawberry import Parent
 from app.core.paging import PageRequest, decode_cursor, encode_cursor, page_request
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved, show_enum
-from app.graph.relay import Connection, Node, Page, page_of
+from app.graph.relay import Connection, Node, Page, page_of, shown_from
 from app.ingestion import queries
 from app.ingestion.models import BatchStatus
 from app.ingestion.queries import BatchRow, RejectRow
@@ -38,6 +38,8 @@ class IngestReject:
 
 @strawberry.type(description="A batch of observations, stored before it is acknowledged and processed by a worker.")
 class IngestBatch(Node):
+    is_type_of = shown_from(BatchRow)
+
     row_count: int = attribute("Rows that were sent.")
     accepted_count: int | None = attribute("Rows that were new and are stored now; null until processed.")
     duplicate_count: int | None = attribute("Rows that were stored already, and changed nothing; null until processed.")

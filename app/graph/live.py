@@ -7,9 +7,8 @@ from contextlib import suppress
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.database import Database
+from app.core.database import DATABASE_FAILURES, Database
 from app.core.events import EventBus, Topic
 from app.prices import queries
 from app.prices.queries import ChangeRow
@@ -114,7 +113,7 @@ class PriceFeed:
         async for _ in self._events.listen(Topic.PRICES_CHANGED, at_least_every=LOOK_AT_LEAST_EVERY_SECONDS):
             try:
                 await self._catch_up()
-            except (SQLAlchemyError, OSError) as error:
+            except DATABASE_FAILURES as error:
                 logger.warning("price_feed_waits_for_database", reason=type(error).__name__)
 
     async def _catch_up(self) -> None:

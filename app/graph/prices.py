@@ -22,7 +22,7 @@ from app.core.paging import decode_cursor, encode_cursor, page_request
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved, show_enum, streamed, type_in
 from app.graph.ingestion import IngestBatch
-from app.graph.relay import Connection, Node, Page, key_of, page_of
+from app.graph.relay import Connection, Node, Page, key_of, page_of, shown_from
 from app.graph.scalars import BigInt, CurrencyCode, write_decimal
 from app.ingestion import queries as ingestion
 from app.ingestion.commands import accept_batch
@@ -203,6 +203,8 @@ class Columns:
 
 @strawberry.type(description="The prices of one variant from one source, of one kind, in one currency.")
 class PriceSeries(Node):
+    is_type_of = shown_from(SeriesRow)
+
     currency: CurrencyCode = attribute("The currency of every price in the series.")
     has_points: bool = attribute("Whether it holds single points; candles are then rolled up from them.")
 
@@ -418,19 +420,28 @@ class PriceUpdate:
         return await info.context.loaders.one(queries.series_by_id, root.series_id)
 
 
-def watched_items(item_ids: Sequence[str]) -> list[UUID]:
+async def watched_items(info: Info, item_ids: Sequence[str] | None, slugs: Sequence[str] | None) -> list[UUID]:
     """The keys of the items to watch; a refusal names what is wrong with the list."""
-    if not 1 <= len(item_ids) <= MAXIMUM_WATCHED_ITEMS:
+    argument, names = ("slugs", slugs) if item_ids is None else ("itemIds", item_ids)
+    if names is None or (item_ids is not None and slugs is not None):
+        raise BadUserInput("Give `itemIds` or `slugs`, one of them.", argument="itemIds", allowed=["itemIds", "slugs"])
+    if not 1 <= len(names) <= MAXIMUM_WATCHED_ITEMS:
         raise BadUserInput(
-            f"`itemIds` must hold 1 to {MAXIMUM_WATCHED_ITEMS} ids, and holds {len(item_ids)}.",
-            argument="itemIds",
-            allowed=[f"1..{MAXIMUM_WATCHED_ITEMS} ids"],
+            f"`{argument}` must hold 1 to {MAXIMUM_WATCHED_ITEMS} entries, and holds {len(names)}.",
+            argument=argument,
+            allowed=[f"1..{MAXIMUM_WATCHED_ITEMS} entries"],
         )
-    keys = [key_of(item_id, PublicIdTag.ITEM, argument="itemIds") for item_id in item_ids]
-    items = [key for key in keys if isinstance(key, UUID)]
-    if len(items) < len(keys):
-        raise BadUserInput("`itemIds` holds an id of something that is no item.", argument="itemIds")
-    return items
+    keys: list[UUID | int | None]
+    if item_ids is None:
+        items = await info.context.loaders.several(catalogue.items_by_slug, names)
+        keys = [item.id if item else None for item in items]
+    else:
+        keys = [key_of(item_id, PublicIdTag.ITEM, argument=argument) for item_id in names]
+    watched = [key for key in keys if isinstance(key, UUID)]
+    if len(watched) < len(keys):
+        unknown = names[next(place for place, key in enumerate(keys) if not isinstance(key, UUID))]
+        raise BadUserInput(f"`{argument}` holds {unknown}, which is no item.", argument=argument)
+    return watched
 
 
 def replay_position(since: str, now: datetime) -> int:
@@ -510,15 +521,18 @@ class Ingested:
 @strawberry.type
 class PriceSubscriptions:
     @streamed(
-        "Each new latest price of the items (1 to 250), as it is stored. With `since`, a `cursor` of this stream, "
-        "first what came after it: no gap and nothing twice. A reader that is slower than the prices is sent only the "
-        "latest of each series.",
+        "Each new latest price of the items (1 to 250, by `itemIds` or by `slugs`), as it is stored. With `since`, a "
+        "`cursor` of this stream, first what came after it: no gap and nothing twice. A reader that is slower than the "
+        "prices is sent only the latest of each series.",
         type=PriceUpdate,
     )
     @staticmethod
     async def price_updates(
-        info: Info, item_ids: list[strawberry.ID], since: str | None = None
+        info: Info,
+        item_ids: list[strawberry.ID] | None = None,
+        slugs: list[str] | None = None,
+        since: str | None = None,
     ) -> AsyncIterator[ChangeRow]:
-        items = watched_items(item_ids)
+        items = await watched_items(info, item_ids, slugs)
         position = None if since is None else replay_position(since, info.context.now)
         return info.context.resources.price_feed.subscribe(items, since=position)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -15,6 +15,11 @@ from app.graph.fields import attribute, resolved
 
 Row = TypeVar("Row")
 NodeType = TypeVar("NodeType")
+
+
+def shown_from(row: type) -> Any:
+    """The `is_type_of` of a type that shows rows of one class; types behind an interface need one."""
+    return classmethod(lambda _cls, source, _info: isinstance(source, row))
 
 
 class NodeRow(Protocol):

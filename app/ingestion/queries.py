@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import among
 from app.core.ids import PublicIdTag, public_id
-from app.ingestion.models import IngestBatch, IngestReject
+from app.ingestion.models import BatchStatus, IngestBatch, IngestReject
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,24 @@ class RejectRow:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingBatches:
+    """How many batches wait to be processed, and the age of the oldest of them in seconds (0 when none waits)."""
+
+    count: int
+    oldest_age_seconds: float
+
+
+async def waiting_batches(connection: AsyncConnection) -> WaitingBatches:
+    """How far processing is behind accepting."""
+    age = func.extract("epoch", func.now() - func.min(IngestBatch.received_at))
+    row = await connection.execute(
+        select(func.count(), func.coalesce(age, 0)).where(IngestBatch.status == BatchStatus.RECEIVED.value)
+    )
+    count, oldest = row.one()
+    return WaitingBatches(count, float(oldest))
+
+
 async def batches_by_id(connection: AsyncConnection, ids: Sequence[UUID]) -> Mapping[UUID, BatchRow]:
     """Batches by primary key."""
     rows = await connection.execute(
@@ -65,7 +83,9 @@ async def rejects_by_batch(
     connection: AsyncConnection, batch_ids: Sequence[UUID], *, beyond: int | None, backward: bool, limit: int
 ) -> Mapping[UUID, Sequence[RejectRow]]:
     """Up to `limit` rejects of each batch by row number, beyond one if given; from the last on when `backward`."""
-    wanted = func.unnest(bindparam("batch_ids", list(batch_ids), ARRAY(Uuid))).table_valued("id").alias("wanted")
+    wanted = (
+        func.unnest(bindparam("batch_ids", list(batch_ids), ARRAY(Uuid))).table_valued("id").render_derived("wanted")
+    )
     page = (
         select(IngestReject.batch_id, IngestReject.row_number, IngestReject.reason, IngestReject.content)
         .where(IngestReject.batch_id == wanted.c.id)

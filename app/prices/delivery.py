@@ -1,18 +1,44 @@
 """Deliver rows of prices by the durable path: each batch is accepted and committed, then processed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from uuid import UUID
 
-from app.core.database import Database
+from sqlalchemy import select
+
+from app.core.database import Database, DatabaseRole, create_engine
+from app.core.errors import ServiceUnavailable
+from app.core.events import EventBus
+from app.core.jobs import JobQueue, connect_redis
+from app.core.settings import Settings
 from app.ingestion.commands import AcceptedBatch, accept_batch
-from app.ingestion.models import BatchKind
-from app.ingestion.queries import BatchRow, batches_by_id, rejects_by_batch
+from app.ingestion.models import BatchKind, IngestReject
+from app.ingestion.queries import BatchRow, batches_by_id
 from app.prices.commands.process import process_batch
 from app.prices.formats.rows import RejectedRow, RowBatch
 
 REJECTS_TOLD = 10
+
+
+@asynccontextmanager
+async def delivering_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database for a process that only delivers, acting as the worker.
+
+    Raises `ServiceUnavailable` when the settings do not say where the services are.
+    """
+    url = settings.worker_database_url or settings.database_url
+    if url is None or settings.redis_url is None:
+        raise ServiceUnavailable("There is no database to import into: set DATABASE_URL and REDIS_URL.")
+    redis = connect_redis(settings.redis_url)
+    engine = create_engine(url, role=DatabaseRole.WORKER, pool_size=2, application_name="trove-import")
+    database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
+    try:
+        yield database
+    finally:
+        await database.close()
+        await redis.aclose()
 
 
 @dataclass(slots=True)
@@ -84,7 +110,10 @@ def _count(delivery: Delivery, outcome: BatchRow, *, is_repeat: bool) -> None:
 
 async def _rejects(database: Database, batch_id: UUID, numbers: Sequence[int]) -> list[RejectedRow]:
     async with database.transaction() as transaction:
-        rejects = await rejects_by_batch(
-            transaction.connection, [batch_id], beyond=None, backward=False, limit=REJECTS_TOLD
+        rejects = await transaction.connection.execute(
+            select(IngestReject.row_number, IngestReject.reason)
+            .where(IngestReject.batch_id == batch_id)
+            .order_by(IngestReject.row_number)
+            .limit(REJECTS_TOLD)
         )
-    return [RejectedRow(numbers[reject.row_number - 1], reject.reason) for reject in rejects.get(batch_id, ())]
+    return [RejectedRow(numbers[reject.row_number - 1], reject.reason) for reject in rejects]

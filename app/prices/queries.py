@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, bindparam, case, func, literal, select, text, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -242,7 +243,7 @@ async def best_quote_by_variant(
             Source.code,
         )
         .join(Source, Source.id == PriceSeries.source_id)
-        .distinct(PriceSeries.variant_id)
+        .ext(distinct_on(PriceSeries.variant_id))
         .where(among(PriceSeries.variant_id, variant_ids), PriceSeries.latest_price.is_not(None))
         .order_by(
             PriceSeries.variant_id,
@@ -297,7 +298,11 @@ async def points_by_series(
     connection: AsyncConnection, series_ids: Sequence[int], *, window: PointWindow
 ) -> Mapping[int, Sequence[PointRow]]:
     """Up to `window.limit` points of each series by time; from the newest on when the window goes backward."""
-    wanted = func.unnest(bindparam("series_ids", list(series_ids), ARRAY(Integer))).table_valued("id").alias("wanted")
+    wanted = (
+        func.unnest(bindparam("series_ids", list(series_ids), ARRAY(Integer)))
+        .table_valued("id")
+        .render_derived("wanted")
+    )
     in_order = (PricePoint.observed_at, PricePoint.arrival)
     page = (
         select(PricePoint.series_id, PricePoint.observed_at, PricePoint.arrival, PricePoint.price, PricePoint.quantity)

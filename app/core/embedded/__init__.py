@@ -5,9 +5,9 @@ directory), `running_services` finds those another command started, `python -m a
 would be used. May call nothing outside the standard library.
 """
 
-from app.core.embedded.errors import ServiceUnavailable
 from app.core.embedded.installations import PostgresInstallation, RedisInstallation, find_postgres, find_redis
 from app.core.embedded.services import PrivateServices, ServiceAddresses, default_directory, running_services
+from app.core.errors import ServiceUnavailable
 
 __all__ = [
     "PostgresInstallation",

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Callable
 
-from app.core.embedded.errors import ServiceUnavailable
 from app.core.embedded.installations import find_postgres, find_redis
+from app.core.errors import ServiceUnavailable
 
 
 def postgres() -> str:

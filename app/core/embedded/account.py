@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.core.embedded.errors import ServiceUnavailable
+from app.core.errors import ServiceUnavailable
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.core.embedded.account import Account
-from app.core.embedded.errors import ServiceUnavailable
 from app.core.embedded.installations import PostgresInstallation, find_postgres
+from app.core.errors import ServiceUnavailable
 
 PORT = 5432
 NAME = "trove"

@@ -1,11 +1,9 @@
-"""The one refusal of this part, and the sentence that gets a person past it."""
+"""The sentence that gets a person past a missing server."""
 
 import shutil
 import sys
 
-
-class ServiceUnavailable(Exception):
-    """A private Postgres or Redis cannot be had here; the message is one sentence that says what to do."""
+from app.core.errors import ServiceUnavailable
 
 
 def missing(what: str) -> ServiceUnavailable:

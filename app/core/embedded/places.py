@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from app.core.embedded.account import Account
-from app.core.embedded.errors import ServiceUnavailable
+from app.core.errors import ServiceUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from typing import TypedDict
 
 from app.core.embedded import cluster, guard
 from app.core.embedded.account import Account, account_for
-from app.core.embedded.errors import ServiceUnavailable
 from app.core.embedded.installations import PostgresInstallation, find_redis
 from app.core.embedded.places import home_for, make_socket_directory
+from app.core.errors import ServiceUnavailable
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0

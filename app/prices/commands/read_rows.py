@@ -6,7 +6,6 @@ Amounts stay text from the row to the database, so no digit passes through binar
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -40,8 +39,7 @@ _MICROSECONDS_PER_SECOND = 1_000_000
 _SHOWN_LENGTH = 60
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesName:
+class SeriesName(NamedTuple):
     """A series as rows name it: item by slug or by `provider:id`, variant by key or the item's default one."""
 
     slug: str | None
@@ -52,11 +50,8 @@ class SeriesName:
     currency: str
 
 
-class Instant(NamedTuple):
-    """A point in time: microseconds since 1970 in UTC, and the same as text for PostgreSQL."""
-
-    microseconds: int
-    text: str
+# A point in time: microseconds since 1970, and the same as text for PostgreSQL.
+Instant = tuple[int, str]
 
 
 def lines_of(payload: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -115,8 +110,8 @@ class RowReader:
         if microseconds > self._latest:
             raise BadRow(f"`{field}` is {_shown(value)}, in the future.")
         if value[-1] == "Z" and value[10] == "T" and len(value) <= _LONGEST_PLAIN_INSTANT:
-            return Instant(microseconds, value)
-        return Instant(microseconds, instant.astimezone(UTC).isoformat())
+            return microseconds, value
+        return microseconds, instant.astimezone(UTC).isoformat()
 
 
 def read_amount(row: dict[str, Any], field: str, line: bytes) -> str:
@@ -129,7 +124,7 @@ def read_amount(row: dict[str, Any], field: str, line: bytes) -> str:
     elif type(value) is float:
         text = _digits_of(field, line)
     elif value is None:
-        raise BadRow(f"`{field}` is missing; give a decimal such as \"12.34\".")
+        raise BadRow(f'`{field}` is missing; give a decimal such as "12.34".')
     else:
         raise BadRow(f'`{field}` is {_shown(value)}, and not a decimal such as "12.34".')
     return text if _USUAL_AMOUNT.fullmatch(text) else _unusual_amount(field, text)
@@ -140,7 +135,7 @@ def read_positive_amount(row: dict[str, Any], field: str, line: bytes) -> str | 
     if row.get(field) is None:
         return None
     text = read_amount(row, field, line)
-    if not text.strip("0."):
+    if text[0] == "0" and not text.strip("0."):
         raise BadRow(f"`{field}` is zero; leave it out where it is not known.")
     return text
 
@@ -221,7 +216,7 @@ def _digits_of(field: str, line: bytes) -> str:
     """The digits of a number as they stand in the line, which parsing it as a float would round."""
     # In an object without nesting and escapes, a quoted word before a colon is a key; of equal keys the last counts.
     if line.count(b"{") == 1 and b"\\" not in line:
-        numbers = dict(_FLAT_NUMBER.findall(line))
+        numbers: dict[bytes, bytes] = dict(_FLAT_NUMBER.findall(line))
         return numbers[field.encode()].decode()
     try:
         return str(json.loads(line, parse_float=str)[field])

@@ -1,10 +1,10 @@
 """Finds the series that rows name, and makes the sources and series that are missing."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import or_, select, text, tuple_
+from sqlalchemy import or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,11 +27,24 @@ class ResolvedSeries:
     refusals: Mapping[SeriesName, str]
 
 
+_ItemName = str | tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Variants:
-    defaults: Mapping[str | tuple[str, str], UUID]
-    by_key: Mapping[tuple[str | tuple[str, str], str], UUID]
-    items: Collection[str | tuple[str, str]]
+    """What the catalogue has of the items that rows name: by slug, or by provider and id."""
+
+    items: set[_ItemName] = field(default_factory=set)
+    defaults: dict[_ItemName, UUID] = field(default_factory=dict)
+    by_key: dict[tuple[_ItemName, str], UUID] = field(default_factory=dict)
+
+    def add(self, item: _ItemName, variant_id: UUID | None, key: str | None, *, is_default: bool | None) -> None:
+        """Note an item and one of its variants, if it has any."""
+        self.items.add(item)
+        if variant_id is not None and key is not None:
+            self.by_key[item, key] = variant_id
+            if is_default:
+                self.defaults[item] = variant_id
 
 
 async def resolve_series(connection: AsyncConnection, names: Collection[SeriesName]) -> ResolvedSeries:
@@ -58,43 +71,31 @@ async def resolve_series(connection: AsyncConnection, names: Collection[SeriesNa
 
 async def _variants(connection: AsyncConnection, names: Collection[SeriesName]) -> _Variants:
     slugs = {name.slug for name in names if name.slug is not None and _is_storable(name.slug)}
-    external_ids = {
+    external_ids = [
         name.external_id for name in names if name.external_id is not None and _is_storable(*name.external_id)
-    }
+    ]
     keys = {name.variant for name in names if name.variant is not None and _is_storable(name.variant)}
-    defaults: dict[str | tuple[str, str], UUID] = {}
-    by_key: dict[tuple[str | tuple[str, str], str], UUID] = {}
-    items: set[str | tuple[str, str]] = set()
     wanted = or_(ItemVariant.is_default, among(ItemVariant.key, keys))
     columns = (ItemVariant.id, ItemVariant.key, ItemVariant.is_default)
-
-    def remember(item: str | tuple[str, str], variant_id: UUID | None, key: str | None, is_default: bool | None) -> None:
-        items.add(item)
-        if variant_id is not None and key is not None:
-            by_key[item, key] = variant_id
-            if is_default:
-                defaults[item] = variant_id
-
+    variants = _Variants()
     if slugs:
         by_slug = await connection.execute(
             select(Item.slug, *columns)
             .outerjoin(ItemVariant, (ItemVariant.item_id == Item.id) & wanted)
             .where(among(Item.slug, slugs))
         )
-        for slug, *variant in by_slug:
-            remember(slug, *variant)
+        for slug, variant_id, key, is_default in by_slug:
+            variants.add(slug, variant_id, key, is_default=is_default)
     if external_ids:
+        providers, identifiers = (set(values) for values in zip(*external_ids, strict=True))
         by_external_id = await connection.execute(
             select(ExternalId.provider, ExternalId.external_id, *columns)
             .outerjoin(ItemVariant, (ItemVariant.item_id == ExternalId.item_id) & wanted)
-            .where(
-                among(ExternalId.provider, {provider for provider, _ in external_ids}),
-                among(ExternalId.external_id, {identifier for _, identifier in external_ids}),
-            )
+            .where(among(ExternalId.provider, providers), among(ExternalId.external_id, identifiers))
         )
-        for provider, identifier, *variant in by_external_id:
-            remember((provider, identifier), *variant)
-    return _Variants(defaults, by_key, items)
+        for provider, identifier, variant_id, key, is_default in by_external_id:
+            variants.add((provider, identifier), variant_id, key, is_default=is_default)
+    return variants
 
 
 def _is_storable(*values: str) -> bool:
@@ -102,7 +103,7 @@ def _is_storable(*values: str) -> bool:
     return not any("\x00" in value for value in values)
 
 
-def _item_of(name: SeriesName) -> str | tuple[str, str]:
+def _item_of(name: SeriesName) -> _ItemName:
     item = name.slug if name.external_id is None else name.external_id
     if item is None:
         raise ValueError("a series name has a slug or an external id")
@@ -157,25 +158,21 @@ async def _known_series(connection: AsyncConnection, keys: set[_SeriesKey]) -> d
 
 
 def _as_columns(keys: Iterable[_SeriesKey]) -> dict[str, list[object]]:
-    columns = zip(*keys, strict=True)
-    return dict(zip(("variants", "sources", "kinds", "currencies"), map(list, columns), strict=False)) or {
-        "variants": [],
-        "sources": [],
-        "kinds": [],
-        "currencies": [],
-    }
+    listed = list(keys)
+    names = ("variants", "sources", "kinds", "currencies")
+    return {name: [key[index] for key in listed] for index, name in enumerate(names)}
 
 
-_WANTED = """
-    unnest(CAST(:variants AS uuid[]), CAST(:sources AS smallint[]), CAST(:kinds AS text[]), CAST(:currencies AS text[]))
-        AS wanted (variant_id, source_id, kind, currency)
-"""
-_FIND_SERIES = text(f"""
+_FIND_SERIES = text("""
     SELECT id, variant_id, source_id, kind, currency
-    FROM prices.price_series JOIN {_WANTED} USING (variant_id, source_id, kind, currency)
+    FROM prices.price_series JOIN unnest(
+        CAST(:variants AS uuid[]), CAST(:sources AS smallint[]), CAST(:kinds AS text[]), CAST(:currencies AS text[])
+    ) AS wanted (variant_id, source_id, kind, currency) USING (variant_id, source_id, kind, currency)
 """)
-_MAKE_SERIES = text(f"""
+_MAKE_SERIES = text("""
     INSERT INTO prices.price_series (variant_id, source_id, kind, currency)
-    SELECT variant_id, source_id, kind, currency FROM {_WANTED}
+    SELECT * FROM unnest(
+        CAST(:variants AS uuid[]), CAST(:sources AS smallint[]), CAST(:kinds AS text[]), CAST(:currencies AS text[])
+    )
     ON CONFLICT DO NOTHING
 """)

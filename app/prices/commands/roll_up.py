@@ -1,111 +1,75 @@
-"""Rolls points up into candles of a minute, an hour and a day, in memory."""
+"""Rolls points up into candles of a minute, an hour and a day, in memory.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+Plain tuples and few calls: this runs once for each point of each batch.
+"""
+
+from collections.abc import Iterable
 from decimal import Context, Decimal, Inexact
-from typing import NamedTuple
 
 from app.prices.resolutions import Resolution
 
 MICROSECONDS = 1_000_000
-# Wide enough for every sum and product of amounts of 15 digits and 18 decimal places, and loud where it is not.
-EXACT = Context(prec=400, traps=[Inexact])
+# Wide enough for every sum and product of amounts of 16 digits and 18 decimal places, and loud where it is not.
+EXACT = Context(prec=200, traps=[Inexact])
+
+# A price as it is stored: microseconds since 1970, arrival, key, price, quantity, time; the last four as text.
+# Sorted, points are in the order of time and arrival.
+Point = tuple[int, int, str, str, str | None, str]
+
+# Number of the bucket since 1970, open, high, low, close, volume, turnover, number of points. The two in the middle
+# come as number and text, because writing a decimal costs more than carrying its text along. Volume and turnover sum
+# over the points that have a quantity, and are None when none has.
+Bucket = tuple[int, str, Decimal, str, Decimal, str, str, Decimal | None, Decimal | None, int]
 
 _MINUTE = Resolution.ONE_MINUTE * MICROSECONDS
-_add = EXACT.add
-_multiply = EXACT.multiply
+_MINUTES_IN_HOUR = Resolution.ONE_HOUR // Resolution.ONE_MINUTE
+_HOURS_IN_DAY = Resolution.ONE_DAY // Resolution.ONE_HOUR
 
 
-class Point(NamedTuple):
-    """A price as it is stored; amounts are plain decimals as text, sorting gives the order of time and arrival."""
-
-    microseconds: int
-    arrival: int
-    key: str
-    price: str
-    quantity: str | None
-    observed_at: str
-
-
-@dataclass(slots=True)
-class Bucket:
-    """A candle in the making; `number` counts buckets of its resolution since 1970."""
-
-    number: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal | None
-    turnover: Decimal | None
-    point_count: int
-
-
-def roll_up(points: Sequence[Point]) -> list[tuple[int, list[Bucket]]]:
+def roll_up(points: Iterable[Point]) -> list[tuple[int, list[Bucket]]]:
     """The candles of one series' points, which come in the order of time and arrival, by resolution in seconds."""
-    minutes = _minutes(points)
-    hours = _coarser(minutes, Resolution.ONE_HOUR // Resolution.ONE_MINUTE)
-    days = _coarser(hours, Resolution.ONE_DAY // Resolution.ONE_HOUR)
+    minutes = _coarser(_one_each(points), 1)
+    hours = _coarser(minutes, _MINUTES_IN_HOUR)
+    days = _coarser(hours, _HOURS_IN_DAY)
     return [(Resolution.ONE_MINUTE, minutes), (Resolution.ONE_HOUR, hours), (Resolution.ONE_DAY, days)]
 
 
-def _minutes(points: Iterable[Point]) -> list[Bucket]:
-    minutes: list[Bucket] = []
-    current = -1
-    for microseconds, _, _, price_text, quantity_text, _ in points:
-        price = Decimal(price_text)
-        volume = turnover = None
+def _one_each(points: Iterable[Point]) -> list[Bucket]:
+    """A minute for each point by itself."""
+    multiply = EXACT.multiply
+    buckets: list[Bucket] = []
+    for microseconds, _, _, text, quantity_text, _ in points:
+        price = Decimal(text)
+        quantity = turnover = None
         if quantity_text is not None:
-            volume = Decimal(quantity_text)
-            turnover = _multiply(price, volume)
-        number = microseconds // _MINUTE
-        if number != current:
-            current = number
-            bucket = Bucket(number, price, price, price, price, volume, turnover, 1)
-            minutes.append(bucket)
-        else:
-            _extend(bucket, price, price, price, volume, turnover, 1)
-    return minutes
+            quantity = Decimal(quantity_text)
+            turnover = multiply(price, quantity)
+        buckets.append((microseconds // _MINUTE, text, price, text, price, text, text, quantity, turnover, 1))
+    return buckets
 
 
 def _coarser(buckets: Iterable[Bucket], factor: int) -> list[Bucket]:
-    coarser: list[Bucket] = []
+    """Buckets in the order of time, as those of `factor` times their length."""
+    add = EXACT.add
+    merged: list[Bucket] = []
     current = -1
-    for finer in buckets:
-        number = finer.number // factor
+    for bucket in buckets:
+        number, open_, high, high_text, low, low_text, close, volume, turnover, count = bucket
+        number //= factor
         if number != current:
+            merged.append((number, open_, high, high_text, low, low_text, close, volume, turnover, count))
             current = number
-            bucket = Bucket(
-                number,
-                finer.open,
-                finer.high,
-                finer.low,
-                finer.close,
-                finer.volume,
-                finer.turnover,
-                finer.point_count,
-            )
-            coarser.append(bucket)
-        else:
-            _extend(bucket, finer.high, finer.low, finer.close, finer.volume, finer.turnover, finer.point_count)
-    return coarser
-
-
-def _extend(
-    bucket: Bucket,
-    high: Decimal,
-    low: Decimal,
-    close: Decimal,
-    volume: Decimal | None,
-    turnover: Decimal | None,
-    point_count: int,
-) -> None:
-    if high > bucket.high:
-        bucket.high = high
-    if low < bucket.low:
-        bucket.low = low
-    bucket.close = close
-    bucket.point_count += point_count
-    if volume is not None and turnover is not None:
-        bucket.volume = volume if bucket.volume is None else _add(bucket.volume, volume)
-        bucket.turnover = turnover if bucket.turnover is None else _add(bucket.turnover, turnover)
+            continue
+        _, open_, so_far_high, so_far_high_text, so_far_low, so_far_low_text, _, so_far, so_far_turnover, before = (
+            merged[-1]
+        )
+        if so_far_high >= high:
+            high, high_text = so_far_high, so_far_high_text
+        if so_far_low <= low:
+            low, low_text = so_far_low, so_far_low_text
+        if volume is None or turnover is None:
+            volume, turnover = so_far, so_far_turnover
+        elif so_far is not None and so_far_turnover is not None:
+            volume, turnover = add(so_far, volume), add(so_far_turnover, turnover)
+        merged[-1] = (number, open_, high, high_text, low, low_text, close, volume, turnover, before + count)
+    return merged

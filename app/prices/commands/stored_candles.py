@@ -2,21 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.prices.commands.copy_rows import copy_rows
+from app.prices.commands.copy_lines import copy_lines
+from app.prices.commands.partitions import ensure_candle_partitions
 from app.prices.commands.read_rows import from_microseconds
 from app.prices.commands.roll_up import MICROSECONDS, Bucket, Point, roll_up
 from app.prices.commands.series_state import SeriesState
-from app.prices.models import Candle
-from app.prices.resolutions import ROLLED_UP, Resolution
+from app.prices.models import SCHEMA, Candle
+from app.prices.resolutions import ROLLED_UP
 
-CANDLE_COLUMNS = (
-    "series_id resolution bucket open high low close volume turnover point_count is_provided".split()  # noqa: SIM905
-)
+CANDLE_COLUMNS = [column.name for column in Candle.__table__.columns]
+
+_BUCKET_COLUMNS = ["series_id", "resolution", "bucket", "rolls_up_from"]
 
 
 @dataclass(slots=True)
@@ -38,50 +38,142 @@ class CandlePlanner:
 
     def __init__(self) -> None:
         self.changes = CandleChanges()
-        self._starts: dict[tuple[int, int], str] = {}
+        self._starts: dict[int, dict[int, str]] = {resolution: {} for resolution in ROLLED_UP}
 
     def add(self, series: SeriesState, *, late: Sequence[Point], appended: Sequence[Point]) -> None:
         """Take in a series' stored points: `late` ones not after what was its latest, and those `appended` after it."""
         touched = self._touched(late)
         for resolution, numbers in touched.items():
-            source = series.source_of_coarser(resolution)
+            source = series.rolls_up_from(resolution) or r"\N"
             for number in sorted(numbers):
-                self.changes.touched.append(
-                    f"{series.id}\t{resolution}\t{self._start(resolution, number)}\t{source}\n"
-                )
+                self.changes.touched.append(f"{series.id}\t{resolution}\t{self._start(resolution, number)}\t{source}\n")
         for resolution, buckets in roll_up(appended):
             self._add_buckets(series, resolution, buckets, touched.get(resolution, set()))
 
     def _touched(self, late: Iterable[Point]) -> Mapping[int, set[int]]:
         return {
-            resolution: {point.microseconds // (resolution * MICROSECONDS) for point in late} for resolution in ROLLED_UP
+            resolution: {point.microseconds // (resolution * MICROSECONDS) for point in late}
+            for resolution in ROLLED_UP
         }
 
     def _add_buckets(self, series: SeriesState, resolution: int, buckets: Iterable[Bucket], touched: set[int]) -> None:
         begun = series.last_begun_bucket(resolution)
-        for bucket in buckets:
-            number = bucket.number
+        beginning = f"{series.id}\t{resolution}\t"
+        starts = self._starts[resolution]
+        new, extended = self.changes.new, self.changes.extended
+        for number, open_, _, high, _, low, close, volume, turnover, point_count in buckets:
             if number in touched:
                 continue
-            line = (
-                f"{series.id}\t{resolution}\t{self._start(resolution, number)}\t{bucket.open}\t{bucket.high}\t{bucket.low}"
-                f"\t{bucket.close}\t{_or_null(bucket.volume)}\t{_or_null(bucket.turnover)}\t{bucket.point_count}\tf\n"
-            )
-            (self.changes.new if number > begun else self.changes.extended).append(line)
+            start = starts.get(number) or self._start(resolution, number)
+            sums = f"{volume}\t{turnover}" if volume is not None else "\\N\t\\N"
+            line = f"{beginning}{start}\t{open_}\t{high}\t{low}\t{close}\t{sums}\t{point_count}\tf\n"
+            (new if number > begun else extended).append(line)
 
     def _start(self, resolution: int, number: int) -> str:
-        start = self._starts.get((resolution, number))
+        starts = self._starts[resolution]
+        start = starts.get(number)
         if start is None:
             instant = from_microseconds(number * resolution * MICROSECONDS)
             self.changes.years.add(instant.year)
-            start = self._starts[resolution, number] = instant.isoformat()
+            start = starts[number] = instant.isoformat()
         return start
-
-
-def _or_null(value: object) -> object:
-    return r"\N" if value is None else value
 
 
 async def store_candles(connection: AsyncConnection, changes: CandleChanges) -> None:
     """Write the changes; the caller holds the locks of their series, and has stored the points."""
-    await copy_rows(connection, Candle.__table__, CANDLE_COLUMNS, changes.new)
+    await ensure_candle_partitions(connection, changes.years)
+    table = Candle.__tablename__
+    await copy_lines(connection, changes.new, table=table, columns=CANDLE_COLUMNS, schema=SCHEMA)
+    if changes.extended:
+        await stage_candles(connection, changes.extended)
+        await connection.execute(_EXTEND)
+    if changes.touched:
+        await connection.execute(_MAKE_STAGED_BUCKETS)
+        await connection.execute(_EMPTY_STAGED_BUCKETS)
+        await copy_lines(connection, changes.touched, table="staged_buckets", columns=_BUCKET_COLUMNS)
+        await connection.execute(_ROLL_UP_POINTS)
+        for finer in ROLLED_UP[:-1]:
+            await connection.execute(_ROLL_UP_CANDLES, {"finer": int(finer)})
+
+
+async def stage_candles(connection: AsyncConnection, lines: Sequence[str]) -> None:
+    """Put candles into the temporary table `staged_candles` and nothing else."""
+    await connection.execute(_MAKE_STAGED_CANDLES)
+    await connection.execute(_EMPTY_STAGED_CANDLES)
+    await copy_lines(connection, lines, table="staged_candles", columns=CANDLE_COLUMNS)
+
+
+_MAKE_STAGED_CANDLES = text("""
+    CREATE TEMPORARY TABLE IF NOT EXISTS staged_candles (LIKE prices.candles) ON COMMIT DELETE ROWS
+""")
+_EMPTY_STAGED_CANDLES = text("DELETE FROM staged_candles")
+_MAKE_STAGED_BUCKETS = text("""
+    CREATE TEMPORARY TABLE IF NOT EXISTS staged_buckets (
+        series_id integer NOT NULL, resolution integer NOT NULL, bucket timestamptz NOT NULL, rolls_up_from integer
+    ) ON COMMIT DELETE ROWS
+""")
+_EMPTY_STAGED_BUCKETS = text("DELETE FROM staged_buckets")
+
+_EXTEND = text("""
+    INSERT INTO prices.candles AS stored (
+        series_id, resolution, bucket, open, high, low, close, volume, turnover,
+        point_count, is_provided
+    )
+    SELECT
+        series_id, resolution, bucket, open, high, low, close, volume, turnover,
+        point_count, is_provided
+    FROM staged_candles ORDER BY series_id, resolution, bucket
+    ON CONFLICT (series_id, resolution, bucket) DO UPDATE SET
+        high = greatest(stored.high, excluded.high),
+        low = least(stored.low, excluded.low),
+        close = excluded.close,
+        volume = coalesce(stored.volume + excluded.volume, stored.volume, excluded.volume),
+        turnover = coalesce(stored.turnover + excluded.turnover, stored.turnover, excluded.turnover),
+        point_count = stored.point_count + excluded.point_count
+    WHERE NOT stored.is_provided
+""")
+# The lateral makes it one look-up in the index per bucket, however many points there are, whatever is estimated.
+_ROLL_UP_POINTS = text("""
+    INSERT INTO prices.candles AS stored (
+        series_id, resolution, bucket, open, high, low, close, volume, turnover,
+        point_count, is_provided
+    )
+    SELECT touched.series_id, touched.resolution, touched.bucket, rolled.*, false
+    FROM staged_buckets AS touched CROSS JOIN LATERAL (
+        SELECT (min(place))[3], max(price), min(price), (max(place))[3],
+            sum(quantity), sum(price * quantity), CAST(count(*) AS integer)
+        FROM (
+            SELECT price, quantity, ARRAY[extract(epoch FROM observed_at), arrival, price] AS place
+            FROM prices.price_points
+            WHERE series_id = touched.series_id AND observed_at >= touched.bucket
+                AND observed_at < touched.bucket + touched.resolution * interval '1 second'
+            OFFSET 0
+        ) AS point
+        HAVING count(*) > 0
+    ) AS rolled
+    WHERE touched.rolls_up_from IS NULL
+    ON CONFLICT (series_id, resolution, bucket) DO UPDATE SET
+        open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+        volume = excluded.volume, turnover = excluded.turnover, point_count = excluded.point_count
+    WHERE NOT stored.is_provided
+""")
+_ROLL_UP_CANDLES = text("""
+    INSERT INTO prices.candles AS stored (
+        series_id, resolution, bucket, open, high, low, close, volume, turnover,
+        point_count, is_provided
+    )
+    SELECT touched.series_id, touched.resolution, touched.bucket, rolled.*, false
+    FROM staged_buckets AS touched CROSS JOIN LATERAL (
+        SELECT (array_agg(open ORDER BY bucket))[1], max(high), min(low), (array_agg(close ORDER BY bucket DESC))[1],
+            sum(volume), sum(turnover), CAST(sum(point_count) AS integer)
+        FROM prices.candles
+        WHERE series_id = touched.series_id AND resolution = :finer AND bucket >= touched.bucket
+            AND bucket < touched.bucket + touched.resolution * interval '1 second'
+        HAVING count(*) > 0
+    ) AS rolled
+    WHERE touched.rolls_up_from = :finer
+    ON CONFLICT (series_id, resolution, bucket) DO UPDATE SET
+        open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+        volume = excluded.volume, turnover = excluded.turnover, point_count = excluded.point_count
+    WHERE NOT stored.is_provided
+""")

@@ -1,0 +1,67 @@
+"""`trove doctor`: what this machine and these settings lack, one line each."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+from rich.console import Console
+
+from app.cli.database import require_current_database
+from app.core.embedded import find_postgres, find_redis
+from app.core.errors import Refusal, ServiceUnavailable
+from app.core.jobs import connect_redis
+from app.core.settings import Settings
+
+console = Console()
+
+
+def _python() -> str:
+    return f"Python {sys.version.split()[0]}"
+
+
+def _postgres() -> str:
+    installation = find_postgres()
+    return f"PostgreSQL {'.'.join(map(str, installation.version))} with PostGIS in {installation.bin_directory}"
+
+
+def _redis() -> str:
+    return f"Redis at {find_redis().binary}"
+
+
+def _database(settings: Settings) -> str:
+    require_current_database(settings)
+    return "DATABASE_URL answers, and is at this version's migration"
+
+
+async def _ping(url: str) -> None:
+    redis = connect_redis(url)
+    try:
+        await redis.ping()
+    finally:
+        await redis.aclose()
+
+
+def _redis_server(settings: Settings) -> str:
+    try:
+        asyncio.run(_ping(settings.redis_url or ""))
+    except (RedisError, OSError, ValueError) as error:
+        raise ServiceUnavailable(
+            f"REDIS_URL does not answer ({error}): check it, and that Redis is running."
+        ) from error
+    return "REDIS_URL answers"
+
+
+def examine(settings: Settings) -> int:
+    """Print one line for each check; the exit code is the number of those that failed."""
+    checks: list[Callable[[], str]] = [_python]
+    checks.append((lambda: _database(settings)) if settings.database_url else _postgres)
+    checks.append((lambda: _redis_server(settings)) if settings.redis_url else _redis)
+    failed = 0
+    for check in checks:
+        try:
+            console.print(f"[green]ok[/]      {check()}", highlight=False)
+        except Refusal as refusal:
+            failed += 1
+            console.print(f"[red]missing[/] {refusal.message}", highlight=False)
+    return failed

@@ -1,0 +1,33 @@
+"""`schema.graphql`: printed from the code, and held against it; breaking changes are named."""
+
+from pathlib import Path
+
+import typer
+from graphql import build_schema, find_breaking_changes
+
+from app.core.errors import BadUserInput
+from app.graph.schema import print_graph
+
+
+def print_schema(file: Path) -> None:
+    """Write the graph as it stands in the code."""
+    file.write_text(print_graph(), encoding="utf-8")
+    typer.echo(f"Wrote {file}.")
+
+
+def check_schema(file: Path) -> None:
+    """Fail when the file differs from the code, naming what would break clients."""
+    printed = print_graph()
+    committed = file.read_text(encoding="utf-8") if file.exists() else ""
+    if committed == printed:
+        return
+    breaking = (
+        [change.description for change in find_breaking_changes(build_schema(committed), build_schema(printed))]
+        if committed
+        else []
+    )
+    for description in breaking:
+        typer.echo(f"breaking: {description}", err=True)
+    raise BadUserInput(
+        f"{file} differs from the code ({len(breaking)} breaking changes): run `make schema` and look at what changed."
+    )

@@ -1,0 +1,56 @@
+"""The two long-running processes: the API under uvicorn, and the worker."""
+
+import errno
+import socket
+
+import uvicorn
+
+from app.core.errors import ServiceUnavailable
+from app.core.settings import Settings
+from app.core.telemetry import configure_logging
+from workers.settings import run_worker
+
+LARGEST_SOCKET_MESSAGE = 2 * 1024 * 1024
+SHUTDOWN_SECONDS = 5
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; a sentence when that cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+        raise ServiceUnavailable(
+            f"Port {port} on {host} {reason}: choose another with --port or TROVE_PORT."
+        ) from error
+    return listener
+
+
+def serve_api(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    listener = listen_on(host, port)
+    configure_logging(level=settings.log_level, readable=settings.is_development)
+    config = uvicorn.Config(
+        "app.main:application",
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_SOCKET_MESSAGE,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def serve_worker(settings: Settings) -> None:
+    """Run jobs until SIGINT or SIGTERM."""
+    configure_logging(level=settings.log_level, readable=settings.is_development)
+    run_worker()

@@ -1,0 +1,195 @@
+"""`trove up`: everything on one machine, started in order, watched, and stopped together."""
+
+import ctypes
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from rich.console import Console
+
+from app.cli.database import migrate_database
+from app.cli.serve import listen_on
+from app.core.embedded import PrivateServices, default_directory
+from app.core.errors import ServiceUnavailable
+from app.core.settings import Settings
+from app.demo.world import load_world
+
+DEFAULT_PORT = 8000
+PORTS_TO_TRY = 50
+READY_SECONDS = 60.0
+STOP_SECONDS = 15.0
+LOOK_EVERY_SECONDS = 0.2
+PR_SET_PDEATHSIG = 1
+
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process of ours, by the name it has in messages."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM has come."""
+
+
+def run_everything(settings: Settings, *, host: str, port: int | None) -> int:
+    """Run until Ctrl-C; returns the exit code."""
+    chosen = _choose_port(host, port)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_stop_on_signals())
+            _run(settings, stack, host=host, port=chosen)
+        except Stopped:
+            console.print("\nStopping.")
+            return 0
+    return 1
+
+
+def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
+    services = PrivateServices(database_url=settings.database_url, redis_url=settings.redis_url)
+    with console.status("Starting PostgreSQL and Redis"):
+        addresses = stack.enter_context(services)
+    if not services.owns and settings.database_url is None:
+        raise ServiceUnavailable(f"Trove is already running over {services.directory}: stop it first, or use it.")
+    settings = settings.model_copy(update={"database_url": addresses.database_url, "redis_url": addresses.redis_url})
+    with console.status("Migrating the database"):
+        migrate_database(settings)
+    with console.status("Loading the demo world"):
+        load_world(settings)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    environment = os.environ | {
+        "DATABASE_URL": addresses.database_url,
+        "REDIS_URL": addresses.redis_url,
+        "TROVE_ENVIRONMENT": "development",
+        "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
+        "TROVE_INGEST_TOKEN": _ingest_token(settings),
+    }
+    trove = [sys.executable, "-m", "app.cli.main"]
+    children: list[Child] = []
+    stack.callback(_stop, children)
+    children.append(_start("API", [*trove, "api", "--host", host, "--port", str(port)], environment))
+    children.append(_start("worker", [*trove, "worker"], environment))
+    with console.status("Waiting for the API"):
+        _wait_until_ready(url, children)
+    children.append(_start("price feed", [sys.executable, "-m", "app.demo.feed", "--url", url], environment))
+    _welcome(url)
+    _watch(children)
+
+
+def _choose_port(host: str, port: int | None) -> int:
+    """The port asked for, or the first free one from 8000 on."""
+    if port is not None:
+        listen_on(host, port).close()
+        return port
+    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TO_TRY):
+        try:
+            listen_on(host, candidate).close()
+        except ServiceUnavailable:
+            continue
+        return candidate
+    raise ServiceUnavailable(f"No port from {DEFAULT_PORT} on is free: choose one with --port.")
+
+
+def _ingest_token(settings: Settings) -> str:
+    """The token of the settings, or one made once for this machine."""
+    if settings.ingest_token is not None:
+        return settings.ingest_token.get_secret_value()
+    file: Path = default_directory() / "ingest-token"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(32), encoding="ascii")
+    return file.read_text(encoding="ascii").strip()
+
+
+def _end_with_parent() -> None:
+    """Runs in the child before it becomes its program: should this process be killed, the kernel ends the child too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _start(name: str, arguments: list[str], environment: dict[str, str]) -> Child:
+    # A session of its own: Ctrl-C reaches only us, and we stop the children in order.
+    process = subprocess.Popen(arguments, env=environment, start_new_session=True, preexec_fn=_end_with_parent)
+    return Child(name, process)
+
+
+def _stop(children: list[Child]) -> None:
+    """End the children, the last started first; what does not end in time is killed."""
+    for child in reversed(children):
+        if child.process.poll() is None:
+            child.process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for child in reversed(children):
+        try:
+            child.process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+
+
+def _require_alive(children: list[Child]) -> None:
+    for child in children:
+        status = child.process.poll()
+        if status is not None:
+            raise ServiceUnavailable(
+                f"The {child.name} has ended (exit code {status}); what it said stands above. The rest was stopped."
+            )
+
+
+def _wait_until_ready(url: str, children: list[Child]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        _require_alive(children)
+        try:
+            if httpx.get(f"{url}/readyz", timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(LOOK_EVERY_SECONDS)
+    raise ServiceUnavailable(f"The API did not become ready within {READY_SECONDS:g} seconds; see {url}/readyz.")
+
+
+def _watch(children: list[Child]) -> None:
+    while True:
+        _require_alive(children)
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _welcome(url: str) -> None:
+    console.print(
+        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the three tabs:\n"
+        "  a walk through the catalogue, a mutation that sends a price, and prices as they move.\n\n"
+        f"  GraphQL        {url}/graphql\n"
+        f"  ingest prices  {url}/ingest/prices   (token in {default_directory() / 'ingest-token'})\n"
+        f"  health         {url}/readyz  {url}/metrics\n\n"
+        "Ctrl-C stops all of it; the data stays for the next time.",
+        highlight=False,
+    )
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped, once; later ones are ignored, so that stopping is not interrupted."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise Stopped
+
+    before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    yield

@@ -1,0 +1,220 @@
+"""Takes a batch of points in: reads the rows, stores what is new, and brings candles and latest prices up to date."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import md5
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.database import Transaction
+from app.ingestion.commands import ClaimedBatch, RejectedRow, rejected_row
+from app.prices.commands.copy_lines import copy_lines
+from app.prices.commands.ingested import IngestedRows, reject_unresolved
+from app.prices.commands.partitions import ensure_point_partitions
+from app.prices.commands.read_rows import (
+    RowReader,
+    SeriesName,
+    from_microseconds,
+    lines_of,
+    read_amount,
+    read_object,
+    read_positive_amount,
+    read_text,
+)
+from app.prices.commands.resolve_series import resolve_series
+from app.prices.commands.roll_up import MICROSECONDS, Point
+from app.prices.commands.series_state import (
+    LatestPrice,
+    SeriesState,
+    lock_series,
+    mark_points,
+    move_latest,
+    newer_prices,
+)
+from app.prices.commands.stored_candles import CandleChanges, CandlePlanner, store_candles
+from app.prices.errors import BadRow
+from app.prices.models import SCHEMA, PricePoint
+
+# A batch has fewer rows than this, so the arrivals of two batches never meet.
+ARRIVALS_PER_BATCH = 65_536
+LONGEST_KEY = 200
+
+_POINT_COLUMNS = [column.name for column in PricePoint.__table__.columns]
+_NULL = r"\N"
+_MICROSECONDS_PER_DAY = 86_400 * MICROSECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadRows:
+    points: Mapping[SeriesName, Sequence[Point]]
+    rejects: Sequence[RejectedRow]
+
+
+@dataclass(slots=True)
+class _SeriesPoints:
+    """One series' points of a batch, in the order of time and arrival, each once.
+
+    The `late` ones are not after the series' latest price and may be stored already; those `appended` cannot be.
+    """
+
+    series: SeriesState
+    late: list[Point] = field(default_factory=list)
+    appended: list[Point] = field(default_factory=list)
+
+
+async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> IngestedRows:
+    """Store the batch's new points, and update candles and the latest prices of their series.
+
+    A point that is stored already (same series, time and key) changes nothing. The series stay locked until the
+    transaction ends, so that batches with the same series follow one another from here on.
+    """
+    connection = transaction.connection
+    rows = await asyncio.to_thread(_read, batch)
+    resolved = await resolve_series(connection, rows.points.keys())
+    rejects = [*rows.rejects, *reject_unresolved(batch.payload, _refused_rows(rows, resolved.refusals))]
+    states = await lock_series(connection, set(resolved.ids.values()))
+    given = await asyncio.to_thread(_by_series, rows, resolved.ids, states)
+    await _ensure_partitions(connection, given)
+
+    offered = sum(len(points.late) + len(points.appended) for points in given)
+    await _store_late(connection, given)
+    stored = sum(len(points.late) + len(points.appended) for points in given)
+    lines = [_line(points.series.id, point) for points in given for point in points.appended]
+    changes, _ = await asyncio.gather(asyncio.to_thread(_candle_changes, given), _append(connection, lines))
+    await store_candles(connection, changes)
+
+    changed = [points.series for points in given if points.late or points.appended]
+    latest = newer_prices(states, _newest(given))
+    await mark_points(connection, changed)
+    await move_latest(connection, latest)
+    repeated = batch.row_count - len(rejects) - offered
+    return IngestedRows(accepted=stored, duplicate=offered - stored + repeated, rejects=rejects, latest=latest)
+
+
+def _read(batch: ClaimedBatch) -> _ReadRows:
+    """The rows that make sense. What is unique at its instant: the source's key of it, else its price and quantity."""
+    reader = RowReader(accepted_at=batch.received_at)
+    first_arrival = batch.sequence * ARRIVALS_PER_BATCH
+    points: dict[SeriesName, list[Point]] = {}
+    rejects: list[RejectedRow] = []
+    for line_number, row_number, line in lines_of(batch.payload):
+        try:
+            row = read_object(line)
+            name = reader.series_name(row)
+            price = read_amount(row, "price", line)
+            quantity = read_positive_amount(row, "quantity", line)
+            microseconds, observed_at = reader.instant(row, "observedAt")
+            key = read_text(row, "key", longest=LONGEST_KEY)
+        except BadRow as bad:
+            rejects.append(rejected_row(line_number, str(bad), line))
+            continue
+        identity = f"{_trimmed(price)}|{_trimmed(quantity or '')}" if key is None else key
+        digest = md5(identity.encode(), usedforsecurity=False).hexdigest()
+        point = (microseconds, first_arrival + row_number, digest, price, quantity, observed_at)
+        of_series = points.get(name)
+        if of_series is None:
+            points[name] = [point]
+        else:
+            of_series.append(point)
+    return _ReadRows(points, rejects)
+
+
+def _trimmed(amount: str) -> str:
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount
+
+
+def _refused_rows(rows: _ReadRows, refusals: Mapping[SeriesName, str]) -> dict[int, str]:
+    return {
+        arrival % ARRIVALS_PER_BATCH: reason
+        for name, reason in refusals.items()
+        for _, arrival, *_ in rows.points[name]
+    }
+
+
+def _by_series(
+    rows: _ReadRows, ids: Mapping[SeriesName, int], states: Mapping[int, SeriesState]
+) -> list[_SeriesPoints]:
+    points_of: dict[int, list[Point]] = {}
+    for name, series_id in ids.items():
+        points_of.setdefault(series_id, []).extend(rows.points[name])
+    given: list[_SeriesPoints] = []
+    for series_id in sorted(points_of):
+        of_series = _SeriesPoints(states[series_id])
+        latest_at = -1 if of_series.series.latest_at is None else of_series.series.latest_at
+        for point in _each_once(points_of[series_id]):
+            (of_series.appended if point[0] > latest_at else of_series.late).append(point)
+        given.append(of_series)
+    return given
+
+
+def _each_once(points: list[Point]) -> Iterable[Point]:
+    """The points in order; of those with the same time and key the first to arrive."""
+    points.sort()
+    instant, first_key = -1, ""
+    keys: set[str] = set()
+    for point in points:
+        if point[0] != instant:
+            instant = point[0]
+            first_key = point[2]
+            keys.clear()
+            yield point
+        elif point[2] != first_key and point[2] not in keys:
+            keys.add(point[2])
+            yield point
+
+
+async def _ensure_partitions(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> None:
+    days = {point[0] // _MICROSECONDS_PER_DAY for points in given for point in (*points.late, *points.appended)}
+    instants = [from_microseconds(day * _MICROSECONDS_PER_DAY) for day in days]
+    await ensure_point_partitions(connection, {(instant.year, instant.month) for instant in instants})
+
+
+async def _store_late(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> None:
+    """Store the late points that are new, and forget the others."""
+    lines = [_line(points.series.id, point) for points in given for point in points.late]
+    if not lines:
+        return
+    await connection.execute(_MAKE_STAGED_POINTS)
+    await connection.execute(_EMPTY_STAGED_POINTS)
+    await copy_lines(connection, lines, table="staged_points", columns=_POINT_COLUMNS)
+    arrivals = set((await connection.execute(_STORE_STAGED_POINTS)).scalars())
+    for points in given:
+        points.late = [point for point in points.late if point[1] in arrivals]
+
+
+async def _append(connection: AsyncConnection, lines: Sequence[str]) -> None:
+    # Nothing as new as these is stored of their locked series: no conflict to look for.
+    await copy_lines(connection, lines, table=PricePoint.__tablename__, columns=_POINT_COLUMNS, schema=SCHEMA)
+
+
+def _line(series_id: int, point: Point) -> str:
+    _, arrival, key, price, quantity, observed_at = point
+    return f"{series_id}\t{observed_at}\t{key}\t{price}\t{quantity or _NULL}\t{arrival}\n"
+
+
+def _candle_changes(given: Iterable[_SeriesPoints]) -> CandleChanges:
+    planner = CandlePlanner()
+    for points in given:
+        planner.add(points.series, late=points.late, appended=points.appended)
+    return planner.changes
+
+
+def _newest(given: Collection[_SeriesPoints]) -> Iterable[LatestPrice]:
+    for points in given:
+        for listed in (points.late, points.appended):
+            if listed:
+                microseconds, arrival, _, price, quantity, _ = listed[-1]
+                yield LatestPrice(points.series.id, microseconds, arrival, price, quantity)
+
+
+_MAKE_STAGED_POINTS = text("""
+    CREATE TEMPORARY TABLE IF NOT EXISTS staged_points (LIKE prices.price_points) ON COMMIT DELETE ROWS
+""")
+_EMPTY_STAGED_POINTS = text("DELETE FROM staged_points")
+_STORE_STAGED_POINTS = text("""
+    INSERT INTO prices.price_points (series_id, observed_at, key, price, quantity, arrival)
+    SELECT series_id, observed_at, key, price, quantity, arrival FROM staged_points
+    ON CONFLICT DO NOTHING RETURNING arrival
+""")

@@ -1,0 +1,42 @@
+"""Items for tests, saved by the command that importers use."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.catalogue.commands.save_items import save_items
+from app.catalogue.models import Item
+from app.catalogue.new_items import CardDetails, CoinDetails, Details, FigureDetails, NewItem, NewVariant, SkinDetails
+from app.core.database import Database
+
+
+def coin(slug: str, name: str | None = None, *, symbol: str = "AAA", variants: tuple[NewVariant, ...] = ()) -> NewItem:
+    """A coin."""
+    return NewItem(slug=slug, name=name or slug, details=CoinDetails(symbol=symbol, decimals=8), variants=variants)
+
+
+def skin(slug: str, name: str | None = None) -> NewItem:
+    """A painted rifle."""
+    details = SkinDetails(
+        market_hash_name=name or slug, category="Rifle", weapon="AK-47", skin="Tide", wear="Factory New"
+    )
+    return NewItem(slug=slug, name=name or slug, details=details)
+
+
+def card(slug: str, name: str | None = None) -> NewItem:
+    """A card of an invented game."""
+    return NewItem(slug=slug, name=name or slug, details=CardDetails(game="Tidewatch", set_code="TW1", number="7"))
+
+
+def figure(slug: str, name: str | None = None) -> NewItem:
+    """A figure."""
+    details: Details = FigureDetails(manufacturer="Hollow Pine", series="Lanterns", scale="1/7")
+    return NewItem(slug=slug, name=name or slug, details=details)
+
+
+async def saved(database: Database, *items: NewItem) -> dict[str, UUID]:
+    """Save the items; their ids by slug."""
+    async with database.transaction() as transaction:
+        await save_items(transaction, items)
+        rows = await transaction.connection.execute(select(Item.slug, Item.id))
+        return {row.slug: row.id for row in rows}

@@ -1,0 +1,260 @@
+"""What every test stands on: a real PostgreSQL built by the real migrations, a real Redis, real servers on loopback.
+
+One private cluster serves the whole run. The migrations build one template database; each xdist worker works on its own
+clone, and rows are deleted between tests.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import delete, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.cli.database import migrate_database
+from app.core.database import Base, Database, DatabaseRole, create_engine
+from app.core.embedded import PrivateServices
+from app.core.events import EventBus
+from app.core.jobs import JobQueue, connect_redis
+from app.core.settings import Settings
+from app.core.telemetry import configure_logging
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SERVICES = pytest.StashKey[PrivateServices]()
+READY_SECONDS = 30.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The controller starts the servers and makes the template; its workers find both in their environment."""
+    configure_logging(level="WARNING", readable=True)
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    services = PrivateServices(
+        REPOSITORY / ".trove" / "tests",
+        durable=False,
+        database_url=Settings().database_url,
+        redis_url=Settings().redis_url,
+        postgres_settings={"max_connections": "300"},
+    )
+    addresses = services.start()
+    config.stash[SERVICES] = services
+    template = f"trove_template_{secrets.token_hex(4)}"
+    os.environ["TROVE_TESTS_DATABASE_URL"] = addresses.database_url
+    os.environ["TROVE_TESTS_REDIS_URL"] = addresses.redis_url
+    os.environ["TROVE_TESTS_TEMPLATE"] = template
+    asyncio.run(administer(addresses.database_url, f"CREATE DATABASE {template}"))
+    migrate_database(Settings(DATABASE_URL=database_named(addresses.database_url, template)))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Drop the template and stop what was started."""
+    services = config.stash.get(SERVICES, None)
+    if services is not None:
+        drop = f"DROP DATABASE {os.environ['TROVE_TESTS_TEMPLATE']}"
+        asyncio.run(administer(os.environ["TROVE_TESTS_DATABASE_URL"], drop))
+        services.stop()
+
+
+def database_named(url: str, name: str) -> str:
+    """The same server, another database."""
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+async def administer(url: str, statement: str) -> None:
+    """Run one statement as the owner of the cluster, outside of any transaction."""
+    engine = create_engine(url, role=None, pool_size=1, application_name="trove-tests")
+    async with engine.connect() as connection:
+        await (await connection.execution_options(isolation_level="AUTOCOMMIT")).execute(text(statement))
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def trove_data() -> Path:
+    """The folder of real data files; the tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("TROVE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set TROVE_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+async def database_url(worker_id: str) -> AsyncIterator[str]:
+    """This worker's own clone of the migrated template, as the owner of the cluster."""
+    server = os.environ["TROVE_TESTS_DATABASE_URL"]
+    name = f"{os.environ['TROVE_TESTS_TEMPLATE']}_{worker_id}"
+    await administer(server, f"CREATE DATABASE {name} TEMPLATE {os.environ['TROVE_TESTS_TEMPLATE']}")
+    yield database_named(server, name)
+    await administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def redis_url(worker_id: str) -> str:
+    """A Redis database of this worker's own."""
+    number = int(worker_id.removeprefix("gw")) + 1 if worker_id.startswith("gw") else 0
+    return os.environ["TROVE_TESTS_REDIS_URL"].replace("db=0", f"db={number}")
+
+
+@pytest.fixture(scope="session")
+def trove_settings(database_url: str, redis_url: str) -> Settings:
+    """The settings of the servers under test."""
+    return Settings(
+        DATABASE_URL=database_url,
+        REDIS_URL=redis_url,
+        environment="development",
+        ingest_token=SecretStr("test-ingest-token"),
+        database_pool_size=5,
+    )
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, role: DatabaseRole) -> AsyncIterator[Database]:
+    """A database as one of the roles, with its Redis."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    redis = connect_redis(settings.redis_url)
+    engine = create_engine(settings.database_url, role=role, pool_size=5, application_name=f"tests-{role.value}")
+    database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
+    yield database
+    await database.close()
+    await redis.aclose()
+
+
+@pytest.fixture(scope="session")
+async def _worker_database(trove_settings: Settings) -> AsyncIterator[Database]:
+    async with open_database(trove_settings, DatabaseRole.WORKER) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def _api_database(trove_settings: Settings) -> AsyncIterator[Database]:
+    async with open_database(trove_settings, DatabaseRole.API) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def _owner(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url, role=None, pool_size=1, application_name="tests-owner")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def _emptied(_owner: AsyncEngine) -> AsyncIterator[None]:
+    yield
+    async with _owner.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            await connection.execute(delete(table))
+
+
+@pytest.fixture
+def database(_worker_database: Database, _emptied: None) -> Database:
+    """The database as the worker's role; its tables are emptied after the test."""
+    return _worker_database
+
+
+@pytest.fixture
+def api_database(_api_database: Database, _emptied: None) -> Database:
+    """The database as the API's role; its tables are emptied after the test."""
+    return _api_database
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running Trove API."""
+
+    url: str
+    ingest_token: str
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def websocket_url(self) -> str:
+        """The address of the graph for sockets."""
+        return self.url.replace("http://", "ws://") + "/graphql"
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment that gives a process these settings."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    assert settings.ingest_token is not None
+    return os.environ | {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "TROVE_ENVIRONMENT": settings.environment,
+        "TROVE_INGEST_TOKEN": settings.ingest_token.get_secret_value(),
+        "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
+        "TROVE_LOG_LEVEL": "WARNING",
+    }
+
+
+@contextmanager
+def running(arguments: list[str], settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
+    """`trove …` as a process of its own, ended with the block."""
+    process = subprocess.Popen([sys.executable, "-m", "app.cli.main", *arguments], env=environment_of(settings))
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def running_api(settings: Settings) -> Iterator[Server]:
+    """An API process of its own on a free port, ready to answer."""
+    assert settings.ingest_token is not None
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with running(["api", "--port", str(port)], settings) as process:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            assert process.poll() is None, "the API has ended instead of serving"
+            assert time.monotonic() < deadline, "the API did not become ready"
+            try:
+                if httpx.get(f"{url}/readyz").is_success:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        yield Server(url, settings.ingest_token.get_secret_value(), process)
+
+
+@pytest.fixture(scope="session")
+def _live_server(trove_settings: Settings) -> Iterator[Server]:
+    with running_api(trove_settings) as server:
+        yield server
+
+
+@pytest.fixture
+def live_server(_live_server: Server, _emptied: None) -> Server:
+    """A real API over this worker's database; the tables are emptied after the test."""
+    return _live_server
+
+
+@pytest.fixture
+def second_server(trove_settings: Settings) -> Iterator[Server]:
+    """Another API process over the same database and Redis."""
+    with running_api(trove_settings) as server:
+        yield server
+
+
+@pytest.fixture
+def live_worker(trove_settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker process over this worker's database and Redis."""
+    with running(["worker"], trove_settings) as process:
+        yield process

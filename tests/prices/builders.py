@@ -1,0 +1,76 @@
+"""Prices for tests, brought in by the durable path that everything takes."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from app.core.clock import utc_now
+from app.core.database import Database
+from app.ingestion.commands import AcceptedBatch, accept_batch
+from app.ingestion.models import BatchKind
+from app.prices.commands.process import process_batch
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+Line = Mapping[str, object]
+
+
+def point(
+    item: str,
+    price: str,
+    *,
+    at: datetime | None = None,
+    source: str = "test-market",
+    kind: str = "market",
+    currency: str = "USD",
+    **more: object,
+) -> Line:
+    """A row of a batch of points; without a time it is a minute old."""
+    observed_at = at or utc_now() - timedelta(minutes=1)
+    return {
+        "item": item,
+        "source": source,
+        "kind": kind,
+        "currency": currency,
+        "price": price,
+        "observedAt": observed_at.isoformat(),
+        **more,
+    }
+
+
+def candle(
+    item: str, start: datetime, resolution: timedelta, open_high_low_close: str, *, volume: str | None = None
+) -> Line:
+    """A row of a batch of provided candles; the four prices are separated by spaces."""
+    opened, high, low, closed = open_high_low_close.split()
+    return {
+        "item": item,
+        "source": "test-exchange",
+        "kind": "market",
+        "currency": "USD",
+        "resolution": int(resolution.total_seconds()),
+        "bucket": start.isoformat(),
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": closed,
+        "volume": volume,
+    }
+
+
+async def accepted(
+    database: Database, lines: Iterable[Line], kind: BatchKind = BatchKind.PRICE_POINTS, key: str | None = None
+) -> AcceptedBatch:
+    """A batch that is stored and waits."""
+    async with database.transaction() as transaction:
+        return await accept_batch(
+            transaction, kind=kind, payload=b"\n".join(orjson.dumps(line) for line in lines), idempotency_key=key
+        )
+
+
+async def ingested(database: Database, *lines: Line, kind: BatchKind = BatchKind.PRICE_POINTS) -> AcceptedBatch:
+    """A batch that is stored and processed."""
+    batch = await accepted(database, lines, kind)
+    async with database.transaction() as transaction:
+        await process_batch(transaction, batch.id)
+    return batch
