@@ -30,18 +30,20 @@ check: ## check style, types, the arrows between rooms, the printed schema and t
 	exec $(UV_RUN) mypy
 	exec $(UV_RUN) lint-imports
 	exec $(UV_RUN) trove schema --check
+	exec $(UV_RUN) trove docs --check
 	exec $(UV_RUN) trove migrate --check
 
 bench: ## measure the promises of speed
-	@.ci/provision uv services
+	@.ci/provision uv services bench
 	@exec $(UV_RUN) python -m tests.bench $(ARGS)
 
 vendor: ## fetch the GraphiQL bundle that the server serves
 	@.ci/vendor-graphiql
 
-schema: ## print the public graph into schema.graphql
+schema: ## print the public graph into schema.graphql, and what the README takes from the code
 	@.ci/provision uv
 	@exec $(UV_RUN) trove schema $(ARGS)
+	@exec $(UV_RUN) trove docs
 
 clean: ## remove caches; the private database in .trove stays
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench.json

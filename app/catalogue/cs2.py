@@ -44,7 +44,10 @@ _CATEGORY_BY_LAST_WORD = {
     "Pass": "Pass",
     "Pin": "Collectible",
 }
-# The schema's rarity of a knife's or glove's paint is that of the paint alone; the market shows these for all of them.
+# The schema's rarity is that of the paint alone. On a weapon that is rare itself the game shows the next one, at most
+# Covert; knives and gloves are as rare as can be, whatever their paint.
+_RARE_WEAPONS = frozenset({"AK-47", "AWP", "Desert Eagle", "Glock-18", "M4A1-S", "M4A4", "P2000", "USP-S"})
+_COVERT = 6
 _RARITY_OF_STARRED = {"Knife": "Covert", "Gloves": "Extraordinary"}
 
 
@@ -117,7 +120,7 @@ class _Definition:
 
 @dataclass(frozen=True, slots=True)
 class _Paint:
-    rarity: str | None
+    rarity: int
     wear_minimum: float
     wear_maximum: float
     phase: str | None
@@ -150,7 +153,7 @@ class Schema:
 
     def _paint(self, row: Mapping[str, Any], image_url: str | None) -> _Paint:
         return _Paint(
-            rarity=self._rarities.get(row["rarity"], {}).get("weapon"),
+            rarity=int(row["rarity"]),
             wear_minimum=float(row["wear_min"]),
             wear_maximum=float(row["wear_max"]),
             phase=self._phases.get(row.get("phase", "")),
@@ -188,8 +191,6 @@ class Schema:
 
     def _weapon(self, market_hash_name: str, name_id: int, parts: MarketName, category: str | None) -> MarketItem:
         paints = self._paints.get((parts.head, parts.tail or ""), [])
-        rarities = {paint.rarity for paint in paints}
-        rarity = _RARITY_OF_STARRED.get(category or "") if parts.starred else None
         return MarketItem(
             market_hash_name,
             name_id,
@@ -197,7 +198,7 @@ class Schema:
             weapon=parts.head,
             skin=parts.tail,
             wear=parts.wear,
-            rarity=rarity or (rarities.pop() if len(rarities) == 1 else None),
+            rarity=self._weapon_rarity(parts, category, {paint.rarity for paint in paints}),
             stattrak=parts.stattrak,
             souvenir=parts.souvenir,
             float_minimum=min((paint.wear_minimum for paint in paints), default=None),
@@ -205,6 +206,16 @@ class Schema:
             image_url=next((paint.image_url for paint in paints if paint.image_url), None),
             phases=tuple(sorted({paint.phase for paint in paints if paint.phase is not None})),
         )
+
+    def _weapon_rarity(self, parts: MarketName, category: str | None, of_paints: set[int]) -> str | None:
+        if parts.starred:
+            return _RARITY_OF_STARRED.get(category or "")
+        if len(of_paints) != 1:
+            return None
+        (rarity,) = of_paints
+        if parts.head in _RARE_WEAPONS and rarity < _COVERT:
+            rarity += 1
+        return self._rarities.get(str(rarity), {}).get("weapon")
 
     def _kit_rarity(self, name: str) -> str | None:
         """A sticker and a patch may share a name; where their rarities differ nothing is known."""

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from asyncpg import PostgresError
 from sqlalchemy.exc import DBAPIError
 
-from app.core.database import create_engine
+from app.core.database import create_engine, is_database_away
 from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
 from app.core.revisions import alembic_config, current_revision, needed_revision
@@ -20,11 +20,16 @@ from app.core.settings import Settings
 def unreachable(url: str, error: BaseException) -> ServiceUnavailable:
     """The sentence for a database that does not answer; the password stays out of it."""
     place = url.rpartition("@")[2] or url
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
     return ServiceUnavailable(
-        f"The database at {place} cannot be reached ({reason[0] if reason else type(error).__name__}): "
+        f"The database at {place} cannot be reached ({first_line(error)}): "
         "check DATABASE_URL and that PostgreSQL is running."
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What the database said, without the statement."""
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return reason[0] if reason else type(error).__name__
 
 
 async def _revision(url: str) -> str | None:
@@ -63,7 +68,11 @@ def migrate_database(settings: Settings) -> None:
     try:
         command.upgrade(alembic_config(url), "head")
     except (DBAPIError, PostgresError, OSError, TimeoutError) as error:
-        raise unreachable(url, error) from error
+        if is_database_away(error):
+            raise unreachable(url, error) from error
+        raise ServiceUnavailable(
+            f"The migration was refused and undone: {first_line(error)}."
+        ) from error
     except CommandError as error:
         raise ServiceUnavailable(
             f"The migrations do not fit this database ({error}): is it of a newer version of Trove?"

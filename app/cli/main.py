@@ -10,6 +10,8 @@ from rich.console import Console
 from app.cli import imports
 from app.cli.database import check_migrations, migrate_database, require_current_database
 from app.cli.doctor import examine
+from app.cli.readme import check as check_readme
+from app.cli.readme import refresh as refresh_readme
 from app.cli.schema import check_schema, print_schema
 from app.cli.serve import serve_api, serve_worker
 from app.cli.services import private_services
@@ -65,8 +67,13 @@ def migrate(
     if check:
         check_migrations()
         return
-    with private_services(current_settings(), migrate=False) as settings:
+    settings = current_settings()
+    if settings.database_url is not None:
         migrate_database(settings)
+        return
+    with private_services(settings):
+        # Starting private services has migrated their database.
+        pass
 
 
 @app.command()
@@ -79,6 +86,18 @@ def schema(
         check_schema(file)
     else:
         print_schema(file)
+
+
+@app.command()
+def docs(
+    check: Annotated[bool, typer.Option("--check", help="Fail when a block differs from the code.")] = False,
+    file: Annotated[Path, typer.Argument(help="The file with generated blocks.")] = Path("README.md"),
+) -> None:
+    """Refresh what stands in the README but is made from the code: the settings and the picture of the graph."""
+    if check:
+        check_readme(file)
+    else:
+        refresh_readme(file)
 
 
 @app.command()

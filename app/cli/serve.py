@@ -4,6 +4,7 @@ import errno
 import socket
 
 import uvicorn
+from prometheus_client import start_http_server
 
 from app.core.errors import ServiceUnavailable
 from app.core.settings import Settings
@@ -53,4 +54,6 @@ def serve_api(settings: Settings, *, host: str, port: int) -> None:
 def serve_worker(settings: Settings) -> None:
     """Run jobs until SIGINT or SIGTERM."""
     configure_logging(level=settings.log_level, readable=settings.is_development)
-    run_worker()
+    if settings.worker_metrics_port is not None:
+        start_http_server(settings.worker_metrics_port, addr=settings.host)
+    run_worker(settings)

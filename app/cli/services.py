@@ -9,11 +9,12 @@ from app.core.settings import Settings
 
 
 @contextmanager
-def private_services(settings: Settings, *, migrate: bool = True) -> Iterator[Settings]:
+def private_services(settings: Settings) -> Iterator[Settings]:
     """The settings with both addresses filled in; what was started for it stops at the end of the block."""
-    services = PrivateServices(database_url=settings.database_url, redis_url=settings.redis_url)
+    given = settings.database_url or settings.worker_database_url
+    services = PrivateServices(database_url=given, redis_url=settings.redis_url)
     with services as addresses:
         filled = settings.model_copy(update={"database_url": addresses.database_url, "redis_url": addresses.redis_url})
-        if migrate and services.owns and settings.database_url is None:
+        if services.owns and given is None:
             migrate_database(filled)
         yield filled

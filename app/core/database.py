@@ -48,7 +48,7 @@ PASSING_SQLSTATE_CLASSES = ("08", "53", "57")
 
 def is_database_away(error: BaseException | None) -> bool:
     """Whether PostgreSQL is away or out of connections, as opposed to a statement being wrong."""
-    if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, ConnectionError, TimeoutError)):
+    if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, OSError)):
         return True
     sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, DBAPIError) else None
     sqlstate = sqlstate or getattr(error, "sqlstate", None)
@@ -96,6 +96,8 @@ def create_engine(url: str, *, role: DatabaseRole | None, pool_size: int, applic
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        # What people own and pay must not get into logs by way of an error message.
+        hide_parameters=True,
         connect_args={"server_settings": session_settings, "timeout": 10},
     )
 

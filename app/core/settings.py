@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     operation_timeout_seconds: float = Field(
         default=10.0, gt=0, le=300, description="Deadline of one operation, in seconds."
     )
+    worker_metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @field_validator("database_url", "api_database_url", "worker_database_url")

@@ -12,6 +12,7 @@ from app.core.ids import new_id
 
 logger = structlog.get_logger(__name__)
 
+
 def _with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
     return {**error.formatted, "extensions": {**(error.extensions or {}), "code": code.value}}
 
@@ -56,6 +57,11 @@ def show_error(error: GraphQLError) -> dict[str, Any]:
         return _masked(error, error)
     # What graphql-core itself refuses while executing: variables and arguments that do not fit their types.
     return _with_code(error, ErrorCode((error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT)))
+
+
+def show_unexpected(error: BaseException) -> dict[str, Any]:
+    """An exception that came from outside of any field, as an error of the whole response."""
+    return show_error(GraphQLError(str(error), original_error=error if isinstance(error, Exception) else None))
 
 
 def show_validation_error(error: GraphQLError) -> dict[str, Any]:

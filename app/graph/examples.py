@@ -3,7 +3,7 @@
 from app.core.settings import Settings
 from app.graph.graphiql.page import Example
 
-WATCHED = ()
+WATCHED = ("demo-harbourcoin", "demo-lanternium", "demo-quillnet")
 
 WALK = """\
 # Click ▶ to walk through the catalogue: one request, one consistent picture.
@@ -50,7 +50,7 @@ mutation SendAPrice {
   ingestPrices(
     input: {
       points: [
-        { slug: "demo-coin-aurum", source: "graphiql", kind: MARKET, currency: USD, price: "1234.56" }
+        { slug: "demo-harbourcoin", source: "graphiql", kind: MARKET, currency: USD, price: "41234.56" }
       ]
     }
   ) {

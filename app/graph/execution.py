@@ -1,7 +1,7 @@
 """Execution: from a request to a response, the same for every transport."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -68,6 +68,11 @@ class Operation:
         return self.definition.operation is OperationType.QUERY
 
     @property
+    def is_mutation(self) -> bool:
+        """Whether it changes something."""
+        return self.definition.operation is OperationType.MUTATION
+
+    @property
     def is_subscription(self) -> bool:
         """Whether it answers with a stream."""
         return self.definition.operation is OperationType.SUBSCRIPTION
@@ -118,6 +123,7 @@ class Engine:
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self._settings = resources.settings
+        self._closing: set[asyncio.Task[None]] = set()
 
     def prepare(self, request: Request) -> Operation:
         """Parse, measure and validate; raises RequestRefused with every reason found."""
@@ -137,28 +143,40 @@ class Engine:
 
     async def subscribe(self, operation: Operation, viewer: Viewer) -> AsyncIterator[Response]:
         """Execute a subscription: each event is an operation of its own, with a snapshot and loaders of its own."""
+        try:
+            source = await self.open_stream(operation, viewer)
+        except RequestRefused as refused:
+            yield {"errors": refused.errors}
+            return
+        async with aclosing(source) as events:
+            async for event in events:
+                yield await self.answer_event(operation, viewer, event)
+
+    async def open_stream(self, operation: Operation, viewer: Viewer) -> AsyncGenerator[object, None]:
+        """The events of a subscription; close it to end the subscription. Raises RequestRefused if it cannot begin."""
         context = Context(self.resources, viewer)
         try:
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
                 source = await self._source(operation, context)
         except TimeoutError:
-            yield {"data": None, "errors": show_errors([refusal_error(self._timed_out())])}
-            return
+            raise RequestRefused(show_errors([refusal_error(self._timed_out())])) from None
         finally:
-            await context.close()
+            await self._close(context)
         if isinstance(source, ExecutionResult):
-            yield {"data": None, "errors": show_errors(source.errors)}
-            return
-        async with aclosing(source) as events:
-            async for event in events:
-                yield await self._execute(operation, viewer, root=event)
+            raise RequestRefused(show_errors(source.errors))
+        events: AsyncGenerator[object, None] = source
+        return events
+
+    async def answer_event(self, operation: Operation, viewer: Viewer, event: object) -> Response:
+        """The response to one event of a subscription."""
+        return await self._execute(operation, viewer, root=event)
 
     async def _source(self, operation: Operation, context: Context) -> Any:
         executor = schema.execution_context_class.build(
             core_schema,
             operation.document,
             context_value=context,
-            variable_values=operation.variables,
+            raw_variable_values=operation.variables,
             operation_name=operation.name,
         )
         if isinstance(executor, list):
@@ -185,14 +203,21 @@ class Engine:
         except TimeoutError:
             result = ExecutionResult(None, errors=[refusal_error(self._timed_out())])
         finally:
-            await context.close()
+            await self._close(context)
         self._record(operation, context, result, perf_counter() - began)
-        response: Response = {"data": result.data}
+        response: Response = {} if _is_refused(result) else {"data": result.data}
         if result.errors:
             response["errors"] = show_errors(result.errors)
         if self._settings.is_development:
             response["extensions"] = {"trove": {"statements": context.statements}}
         return response
+
+    async def _close(self, context: Context) -> None:
+        """Give the connection back, also when the operation is being cancelled meanwhile."""
+        closing = asyncio.create_task(context.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
 
     def _timed_out(self) -> OperationTimedOut:
         return OperationTimedOut(
@@ -206,6 +231,11 @@ class Engine:
         OPERATIONS.labels(_known_name(name), kind, "error" if result.errors else "ok").inc()
         OPERATION_SECONDS.labels(kind).observe(seconds)
         OPERATION_STATEMENTS.labels(kind).observe(context.statements)
+
+
+def _is_refused(result: ExecutionResult) -> bool:
+    """Whether nothing was executed; the response then has no `data`, which is not the same as null."""
+    return result.data is None and all(error.path is None for error in result.errors or ())
 
 
 MAXIMUM_OPERATION_NAMES = 500

@@ -28,14 +28,17 @@ class Subscriber:
     def __init__(self, item_ids: Iterable[UUID]) -> None:
         self.item_ids = frozenset(item_ids)
         self._waiting: deque[ChangeRow] = deque()
+        self._room = WAITING_CHANGES_PER_SUBSCRIBER
         self._news = asyncio.Event()
 
     def offer(self, change: ChangeRow) -> None:
         """Queue a change; a full queue conflates, which loses no series and keeps the order of positions."""
         self._waiting.append(change)
-        if len(self._waiting) > WAITING_CHANGES_PER_SUBSCRIBER:
+        if len(self._waiting) > self._room:
             latest = {waiting.series_id: waiting for waiting in self._waiting}
             self._waiting = deque(sorted(latest.values(), key=lambda waiting: waiting.position))
+            # Room for as much again: with many series, a stalled reader would else cause a sort at each change.
+            self._room = max(WAITING_CHANGES_PER_SUBSCRIBER, 2 * len(latest))
         self._news.set()
 
     async def next(self) -> ChangeRow:
@@ -83,7 +86,10 @@ class PriceFeed:
                 async for change in self._replay(item_ids, after=since, up_to=self._position):
                     yield change
             while True:
-                yield await subscriber.next()
+                change = await subscriber.next()
+                # The cursor may come from a process that was ahead of this one.
+                if since is None or change.position > since:
+                    yield change
         finally:
             self._forget(subscriber)
 

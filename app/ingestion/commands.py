@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, case, not_, select, update
+from sqlalchemy import Select, case, exists, not_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from app.core.clock import utc_now
 from app.core.database import Transaction, among, asyncpg_connection
@@ -24,6 +25,8 @@ MAXIMUM_IDEMPOTENCY_KEY_LENGTH = 200
 MAXIMUM_ATTEMPTS = 5
 REJECT_CONTENT_LENGTH = 500
 PROCESS_BATCHES = Job("process_ingest_batches")
+# A provided candle overwrites the one before it, so the order of acceptance must be the order of processing.
+KINDS_IN_ORDER = (BatchKind.CANDLES,)
 
 _CLAIMABLE = select(
     IngestBatch.id,
@@ -112,13 +115,25 @@ async def accept_batch(
 
 
 async def claim_next_batch(transaction: Transaction, *, excluding: Collection[UUID] = ()) -> ClaimedBatch | None:
-    """Take the waiting batch that was accepted first, held by nobody else, until this transaction ends."""
+    """Take the waiting batch that was accepted first, held by nobody else, until this transaction ends.
+
+    Of the kinds where the last word counts, only the first of all that wait is taken.
+    """
+    earlier = aliased(IngestBatch)
+    must_wait = exists().where(
+        among(IngestBatch.kind, KINDS_IN_ORDER),
+        earlier.kind == IngestBatch.kind,
+        earlier.status == BatchStatus.RECEIVED,
+        earlier.sequence < IngestBatch.sequence,
+    )
     return await _claim(
         transaction,
-        _CLAIMABLE.where(IngestBatch.status == BatchStatus.RECEIVED, not_(among(IngestBatch.id, excluding)))
+        _CLAIMABLE.where(
+            IngestBatch.status == BatchStatus.RECEIVED, not_(among(IngestBatch.id, excluding)), not_(must_wait)
+        )
         .order_by(IngestBatch.sequence)
         .limit(1)
-        .with_for_update(skip_locked=True),
+        .with_for_update(skip_locked=True, of=IngestBatch),
     )
 
 
@@ -128,6 +143,14 @@ async def claim_batch(transaction: Transaction, batch_id: UUID) -> ClaimedBatch 
         transaction,
         _CLAIMABLE.where(IngestBatch.id == batch_id, IngestBatch.status == BatchStatus.RECEIVED).with_for_update(),
     )
+
+
+async def is_overtaken(transaction: Transaction, batch: ClaimedBatch) -> bool:
+    """Whether a batch that was accepted later is processed already."""
+    later = select(IngestBatch.id).where(
+        IngestBatch.sequence > batch.sequence, IngestBatch.status == BatchStatus.PROCESSED
+    )
+    return bool(await transaction.connection.scalar(select(exists(later))))
 
 
 async def finish_batch(

@@ -292,11 +292,7 @@ def upgrade() -> None:
     op.execute("CREATE EXTENSION IF NOT EXISTS postgis")
     op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     connection = op.get_bind()
-    has_timescale = bool(
-        connection.scalar(text("SELECT current_setting('shared_preload_libraries') LIKE '%timescaledb%'"))
-    )
-    if has_timescale:
-        op.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    has_timescale = bool(connection.scalar(text("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'")))
     op.execute("GRANT SELECT ON alembic_version TO trove_api, trove_worker")
     op.execute("ALTER TABLE alembic_version OWNER TO trove_migrator")
     op.execute("SET ROLE trove_migrator")

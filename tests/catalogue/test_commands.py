@@ -219,6 +219,6 @@ async def test_a_coin_is_added_once_and_found_by_symbol_slug_and_external_id(dat
             await has_item(transaction, reference) for reference in ("bitcoin", "coins:1", "coins:2", "ethereum")
         ] == [True, True, False, False]
         row = await transaction.connection.execute(select(Item.name, Coin.symbol, Coin.decimals).join(Coin))
-        assert sorted(row.tuples()) == [("Bitcoin", "BTC", 8), ("WOOL", "WOOL", None)]
+        assert sorted(row.all()) == [("Bitcoin", "BTC", 8), ("WOOL", "WOOL", None)]
         with pytest.raises(ItemsContradict, match="`woolly` is the coin WOOL, not ETH"):
             await add_coin(transaction, "ETH", slug="woolly")

@@ -1,15 +1,15 @@
 """Takes a batch of points in: reads the rows, stores what is new, and brings candles and latest prices up to date."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from hashlib import md5
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
-from app.ingestion.commands import ClaimedBatch, RejectedRow, rejected_row
+from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, rejected_row
 from app.prices.commands.copy_lines import copy_lines
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_point_partitions
@@ -28,6 +28,7 @@ from app.prices.commands.roll_up import MICROSECONDS, Point
 from app.prices.commands.series_state import (
     LatestPrice,
     SeriesState,
+    latest_of_points,
     lock_series,
     mark_points,
     move_latest,
@@ -79,14 +80,16 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     await _ensure_partitions(connection, given)
 
     offered = sum(len(points.late) + len(points.appended) for points in given)
-    await _store_late(connection, given)
-    stored = sum(len(points.late) + len(points.appended) for points in given)
+    replacing = await _store_late(transaction, batch, given)
+    stored = sum(len(points.late) + len(points.appended) for points in given) - len(replacing)
     lines = [_line(points.series.id, point) for points in given for point in points.appended]
     changes, _ = await asyncio.gather(asyncio.to_thread(_candle_changes, given), _append(connection, lines))
     await store_candles(connection, changes)
 
     changed = [points.series for points in given if points.late or points.appended]
-    latest = newer_prices(states, _newest(given))
+    unsure = [points.series for points in given if _replaces_latest(points, replacing)]
+    candidates = [*_newest(given), *await latest_of_points(connection, unsure)]
+    latest = newer_prices(states | {series.id: replace(series, latest_arrival=None) for series in unsure}, candidates)
     await mark_points(connection, changed)
     await move_latest(connection, latest)
     repeated = batch.row_count - len(rejects) - offered
@@ -171,17 +174,35 @@ async def _ensure_partitions(connection: AsyncConnection, given: Iterable[_Serie
     await ensure_point_partitions(connection, {(instant.year, instant.month) for instant in instants})
 
 
-async def _store_late(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> None:
-    """Store the late points that are new, and forget the others."""
+async def _store_late(transaction: Transaction, batch: ClaimedBatch, given: Iterable[_SeriesPoints]) -> set[int]:
+    """Store the late points that are new, and forget the others.
+
+    Of a point that is stored already, from a batch accepted later but processed earlier, the one that arrived first
+    counts: it takes the other's place. Gives the arrivals of those.
+    """
+    connection = transaction.connection
     lines = [_line(points.series.id, point) for points in given for point in points.late]
     if not lines:
-        return
+        return set()
     await connection.execute(_MAKE_STAGED_POINTS)
     await connection.execute(_EMPTY_STAGED_POINTS)
     await copy_lines(connection, lines, table="staged_points", columns=_POINT_COLUMNS)
-    arrivals = set((await connection.execute(_STORE_STAGED_POINTS)).scalars())
+    replacing: set[int] = set()
+    if await is_overtaken(transaction, batch):
+        replacing = set((await connection.execute(_REPLACE_LATER_POINTS)).scalars())
+    arrivals = replacing | set((await connection.execute(_STORE_STAGED_POINTS)).scalars())
     for points in given:
         points.late = [point for point in points.late if point[1] in arrivals]
+    return replacing
+
+
+def _replaces_latest(points: _SeriesPoints, replacing: Set[int]) -> bool:
+    newest = points.late[-1] if points.late else None
+    return (
+        newest is not None
+        and newest[0] == points.series.latest_at
+        and any(point[1] in replacing for point in points.late if point[0] == newest[0])
+    )
 
 
 async def _append(connection: AsyncConnection, lines: Sequence[str]) -> None:
@@ -213,6 +234,14 @@ _MAKE_STAGED_POINTS = text("""
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_points (LIKE prices.price_points) ON COMMIT DELETE ROWS
 """)
 _EMPTY_STAGED_POINTS = text("DELETE FROM staged_points")
+_REPLACE_LATER_POINTS = text("""
+    UPDATE prices.price_points AS stored
+    SET price = staged.price, quantity = staged.quantity, arrival = staged.arrival
+    FROM staged_points AS staged
+    WHERE stored.series_id = staged.series_id AND stored.observed_at = staged.observed_at
+        AND stored.key = staged.key AND stored.arrival > staged.arrival
+    RETURNING stored.arrival
+""")
 _STORE_STAGED_POINTS = text("""
     INSERT INTO prices.price_points (series_id, observed_at, key, price, quantity, arrival)
     SELECT series_id, observed_at, key, price, quantity, arrival FROM staged_points

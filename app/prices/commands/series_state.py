@@ -52,7 +52,7 @@ class LatestPrice(NamedTuple):
     quantity: str | None
 
 
-async def lock_series(connection: AsyncConnection, ids: Collection[int]) -> Mapping[int, SeriesState]:
+async def lock_series(connection: AsyncConnection, ids: Collection[int]) -> dict[int, SeriesState]:
     """Hold these series until the transaction ends, taken in the order of their ids so that writers never deadlock."""
     rows = await connection.execute(
         select(
@@ -88,6 +88,16 @@ def newer_prices(series: Mapping[int, SeriesState], candidates: Iterable[LatestP
         if price[1:3] > held:
             newer[price.series_id] = price
     return [newer[series_id] for series_id in sorted(newer)]
+
+
+async def latest_of_points(connection: AsyncConnection, series: Iterable[SeriesState]) -> list[LatestPrice]:
+    """The last point to arrive of those at the instant of each series' latest price."""
+    wanted = {state.id: state.latest_at for state in series if state.latest_at is not None}
+    if not wanted:
+        return []
+    instants = [from_microseconds(instant) for instant in wanted.values()]
+    rows = await connection.execute(_LATEST_OF_POINTS, {"ids": list(wanted), "instants": instants})
+    return [LatestPrice(row.series_id, wanted[row.series_id], row.arrival, row.price, row.quantity) for row in rows]
 
 
 async def mark_points(connection: AsyncConnection, series: Iterable[SeriesState]) -> None:
@@ -132,6 +142,14 @@ def _columns(prices: Iterable[LatestPrice]) -> dict[str, list[object]]:
     }
 
 
+_LATEST_OF_POINTS = text("""
+    SELECT DISTINCT ON (series_id)
+        series_id, arrival, CAST(price AS text) AS price, CAST(quantity AS text) AS quantity
+    FROM prices.price_points
+    JOIN unnest(CAST(:ids AS integer[]), CAST(:instants AS timestamptz[])) AS wanted (series_id, observed_at)
+        USING (series_id, observed_at)
+    ORDER BY series_id, arrival DESC
+""")
 _MARK_POINTS = text("UPDATE prices.price_series SET has_points = true WHERE id = ANY (CAST(:ids AS integer[]))")
 _MARK_PROVIDED = text("""
     UPDATE prices.price_series

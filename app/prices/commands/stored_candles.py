@@ -51,10 +51,8 @@ class CandlePlanner:
             self._add_buckets(series, resolution, buckets, touched.get(resolution, set()))
 
     def _touched(self, late: Iterable[Point]) -> Mapping[int, set[int]]:
-        return {
-            resolution: {point.microseconds // (resolution * MICROSECONDS) for point in late}
-            for resolution in ROLLED_UP
-        }
+        instants = [microseconds for microseconds, *_ in late]
+        return {resolution: {at // (resolution * MICROSECONDS) for at in instants} for resolution in ROLLED_UP}
 
     def _add_buckets(self, series: SeriesState, resolution: int, buckets: Iterable[Bucket], touched: set[int]) -> None:
         begun = series.last_begun_bucket(resolution)

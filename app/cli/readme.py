@@ -1,0 +1,71 @@
+"""The parts of a Markdown file that are made from the code: refreshed in place, and held against it by a check."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import typer
+
+from app.core.errors import BadUserInput
+from app.core.settings import settings_table
+from app.graph.picture import draw_graph
+
+_BEGINNING = re.compile(r"<!-- generated: (\S+) -->")
+_BLOCK = re.compile(r"<!-- generated: (?P<name>\S+) -->\n(?P<content>.*?)<!-- end: (?P=name) -->", re.DOTALL)
+
+
+def _graph() -> str:
+    return f"```mermaid\n{draw_graph()}\n```"
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {"settings": settings_table, "graph": _graph}
+
+
+def refresh(file: Path) -> None:
+    """Write what the code says now between `<!-- generated: NAME -->` and `<!-- end: NAME -->`."""
+    file.write_text(_refreshed(file), encoding="utf-8")
+    typer.echo(f"Wrote {file}.")
+
+
+def check(file: Path) -> None:
+    """Fail when a generated block differs from the code, naming which."""
+    written, wanted = _blocks(_read(file)), _blocks(_refreshed(file))
+    stale = [name for name, content in wanted.items() if written[name] != content]
+    if stale:
+        raise BadUserInput(
+            f"{file} differs from the code in its generated blocks ({', '.join(stale)}): run `trove docs`, and look at "
+            "what changed."
+        )
+
+
+def _refreshed(file: Path) -> str:
+    text = _read(file)
+    begun = _BEGINNING.findall(text)
+    unknown = sorted(set(begun) - BLOCKS.keys())
+    if unknown:
+        raise BadUserInput(
+            f"{file} asks for a generated block `{unknown[0]}`, and there are only {', '.join(sorted(BLOCKS))}.",
+            allowed=sorted(BLOCKS),
+        )
+    closed = [match["name"] for match in _BLOCK.finditer(text)]
+    if begun != closed:
+        raise BadUserInput(
+            f"A generated block of {file} has no end: close each with `<!-- end: NAME -->`, and let none hold another."
+        )
+    return _BLOCK.sub(_made_anew, text)
+
+
+def _made_anew(block: re.Match[str]) -> str:
+    name = block["name"]
+    return f"<!-- generated: {name} -->\n\n{BLOCKS[name]()}\n\n<!-- end: {name} -->"
+
+
+def _blocks(text: str) -> dict[str, str]:
+    return {match["name"]: match["content"] for match in _BLOCK.finditer(text)}
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadUserInput(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from error

@@ -1,0 +1,147 @@
+"""`POST /ingest/prices`: a batch of price points as NDJSON, stored before it is acknowledged with 202."""
+
+import hmac
+import zlib
+from http import HTTPStatus
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.core.database import DATABASE_FAILURES, Database, is_database_away
+from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal, ServiceUnavailable
+from app.core.ids import PublicIdTag, public_id
+from app.core.settings import Settings
+from app.ingestion.commands import MAXIMUM_BYTES, AcceptedBatch, accept_batch
+from app.ingestion.errors import BatchTooLarge
+from app.ingestion.models import BatchKind
+
+logger = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+_GZIP = 16 + zlib.MAX_WBITS
+_STATUS_BY_CODE = {
+    ErrorCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    ErrorCode.CONFLICT: HTTPStatus.CONFLICT,
+    ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_HEADERS_BY_STATUS = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="trove-ingest"'},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    # The rest of a body that is too large is not read, so the connection cannot serve another request.
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
+}
+
+
+async def ingest_prices(request: Request) -> Response:
+    """Accept a batch. 202 with its id; 400, 401, 409, 413 and 503 with a code and a sentence that says what to do."""
+    try:
+        batch = await _accept(request)
+    except Refusal as refusal:
+        return _refused(refusal)
+    except ClientDisconnect:
+        # Nobody is left to read an answer, and nothing was stored.
+        return Response(status_code=HTTPStatus.BAD_REQUEST)
+    except DATABASE_FAILURES as error:
+        if not is_database_away(error):
+            raise
+        logger.warning("batch_not_stored", reason=type(error).__name__)
+        return _refused(ServiceUnavailable("The database cannot be reached and nothing was stored; send it again."))
+    answer = {
+        "batchId": public_id(PublicIdTag.INGEST_BATCH, batch.id),
+        "rows": batch.row_count,
+        "repeated": batch.is_repeat,
+    }
+    return JSONResponse(answer, status_code=HTTPStatus.ACCEPTED)
+
+
+async def _accept(request: Request) -> AcceptedBatch:
+    settings: Settings = request.app.state.settings
+    database: Database = request.app.state.database
+    _check_token(request, settings)
+    payload = await _read_body(request)
+    async with database.transaction() as transaction:
+        return await accept_batch(
+            transaction,
+            kind=BatchKind.PRICE_POINTS,
+            payload=payload,
+            idempotency_key=request.headers.get("idempotency-key"),
+        )
+
+
+def _check_token(request: Request, settings: Settings) -> None:
+    if settings.ingest_token is None:
+        raise ServiceUnavailable("This door is closed: set TROVE_INGEST_TOKEN on the server to open it.")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    expected = settings.ingest_token.get_secret_value()
+    if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
+        raise NotSignedIn("Send the ingest token: `Authorization: Bearer …`.")
+
+
+async def _read_body(request: Request) -> bytes:
+    """The body, unpacked; stops reading, and unpacking, where it turns out too large."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip"}:
+        raise BadUserInput(f"The content encoding {encoding} is not known; send gzip or none.", allowed=["gzip"])
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > MAXIMUM_BYTES:
+        raise _too_large()
+    body = bytearray()
+    unpacker = None if encoding == "identity" else _Unpacker()
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        body += chunk if unpacker is None else unpacker.unpack(chunk, room=MAXIMUM_BYTES - len(body))
+        if received > MAXIMUM_BYTES or len(body) > MAXIMUM_BYTES:
+            raise _too_large()
+    if unpacker is not None:
+        unpacker.finish()
+    return bytes(body)
+
+
+class _Unpacker:
+    """Unpacks gzip as it comes in, of one member or several, and never more than there is room for."""
+
+    def __init__(self) -> None:
+        self._decompressor = zlib.decompressobj(_GZIP)
+
+    def unpack(self, chunk: bytes, *, room: int) -> bytes:
+        """What the chunk unpacks to, cut one byte after the room ends."""
+        unpacked = bytearray()
+        try:
+            while chunk and len(unpacked) <= room:
+                if self._decompressor.eof:
+                    self._decompressor = zlib.decompressobj(_GZIP)
+                unpacked += self._decompressor.decompress(chunk, room + 1 - len(unpacked))
+                chunk = self._decompressor.unconsumed_tail or self._decompressor.unused_data
+        except zlib.error:
+            raise BadUserInput("The body is not gzip, though its Content-Encoding says so.") from None
+        return bytes(unpacked)
+
+    def finish(self) -> None:
+        """Refuse a body that was cut off."""
+        if not self._decompressor.eof:
+            raise BadUserInput("The gzip body ends early; send all of it.")
+
+
+def _too_large() -> BatchTooLarge:
+    return BatchTooLarge(f"A batch has at most {MAXIMUM_BYTES // 1024 // 1024} MiB; send it as several.")
+
+
+def _refused(refusal: Refusal) -> JSONResponse:
+    status = (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        if isinstance(refusal, BatchTooLarge)
+        else _STATUS_BY_CODE.get(refusal.code, HTTPStatus.BAD_REQUEST)
+    )
+    return JSONResponse(
+        {"error": {"code": refusal.code.value, "message": refusal.message}},
+        status_code=status,
+        headers=_HEADERS_BY_STATUS.get(status),
+    )
+
+
+def routes() -> list[BaseRoute]:
+    """The doors that take batches in."""
+    return [Route("/ingest/prices", ingest_prices, methods=["POST"])]

@@ -1,0 +1,45 @@
+"""The long connections of one process, so that a server that shuts down can take its leave of them."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+
+
+class Connections:
+    """The open sockets and event streams."""
+
+    def __init__(self) -> None:
+        self._leave: dict[asyncio.Task[Any] | None, Callable[[], None]] = {}
+        self.is_closing = False
+
+    @contextmanager
+    def open(self, leave: Callable[[], None]) -> Iterator[None]:
+        """Count the running task as a connection; `leave` is called when the server goes away."""
+        task = asyncio.current_task()
+        self._leave[task] = leave
+        if self.is_closing:
+            leave()
+        try:
+            yield
+        finally:
+            del self._leave[task]
+
+    async def close(self, *, within: float = 3.0) -> None:
+        """Take leave of everybody, and wait until they are gone, but not for long."""
+        self.is_closing = True
+        leaving = {task: leave for task, leave in self._leave.items() if task is not None}
+        for leave in leaving.values():
+            leave()
+        if leaving:
+            await asyncio.wait(leaving, timeout=within)
+
+
+def connections_of(application: Starlette) -> Connections:
+    """The connections of this application."""
+    if not hasattr(application.state, "connections"):
+        application.state.connections = Connections()
+    connections: Connections = application.state.connections
+    return connections

@@ -1,0 +1,264 @@
+"""GraphQL over HTTP, by its specification; event streams where they are accepted."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+import orjson
+import structlog
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response as HTTPResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal
+from app.graph.context import Viewer
+from app.graph.errors import refusal_error, show_errors
+from app.graph.execution import Engine, Operation, Request, RequestRefused
+from app.graph.graphiql.page import redirect_browser
+from app.graph.transports.answers import Answer, answers_of
+from app.graph.transports.callers import REQUEST_ID, request_id, viewer_of
+from app.graph.transports.connections import connections_of
+from app.graph.transports.hang_up import HungUp, present_until_hang_up
+from app.graph.transports.media_types import MediaType, negotiate, parse_media_type
+from app.graph.transports.pace import PACE, Pace
+from app.graph.transports.parameters import parse_json, request_from, request_from_url
+from app.graph.transports.sse import EventStream
+
+PATH = "/graphql"
+METHODS = ("GET", "POST")
+LARGEST_BODY = 2 * 1024 * 1024
+# A page of another origin can send none of these without asking by a preflight first.
+PREFLIGHTED_HEADERS = (
+    "trove-require-preflight",
+    "apollo-require-preflight",
+    "x-apollo-operation-name",
+    "x-requested-with",
+    "authorization",
+)
+SIMPLE_CONTENT_TYPES = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+GUARDS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+# The status of a response without data, where the media type lets the status tell; 400 for every other code.
+STATUSES = {
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.INTERNAL_SERVER_ERROR: 500,
+    ErrorCode.SERVICE_UNAVAILABLE: 503,
+    ErrorCode.TIMEOUT: 504,
+}
+
+
+class Forbidden(Refusal):
+    """A page of another origin may not ask this way."""
+
+    code = ErrorCode.FORBIDDEN
+
+
+class HTTPRefusal(Exception):
+    """The request is refused before GraphQL comes in, with a status of its own."""
+
+    def __init__(self, status: int, refusal: Refusal, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(refusal.message)
+        self.status = status
+        self.refusal = refusal
+        self.headers = headers or {}
+
+
+def routes(allowed_origins: Sequence[str] = (), pace: Pace = PACE) -> list[Route]:
+    """`/graphql` for HTTP; pages of the allowed origins may read its answers."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(allowed_origins),
+        allow_methods=METHODS,
+        allow_headers=["*"],
+        expose_headers=[REQUEST_ID],
+    )
+    return [Route(PATH, Endpoint(pace), name="graphql", middleware=[cors] if allowed_origins else None)]
+
+
+class Endpoint:
+    """The ASGI application at `/graphql`."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = HTTPRequest(scope, receive)
+        exchange = Exchange(request, send, self._pace)
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            await exchange.serve()
+
+
+class Exchange:
+    """One request and its response."""
+
+    def __init__(self, request: HTTPRequest, send: Send, pace: Pace) -> None:
+        self._request = request
+        self._send = send
+        self._pace = pace
+        self._engine: Engine = request.app.state.engine
+        self._answers = answers_of(request.app)
+        self.request_id = request_id(request.headers)
+        self.headers = {**GUARDS, REQUEST_ID: self.request_id}
+
+    async def serve(self) -> None:
+        """Answer the request; a client that hangs up gets nothing, and what ran for it is cancelled."""
+        try:
+            await self._respond()
+        except HTTPRefusal as refused:
+            content = orjson.dumps({"errors": show_errors([refusal_error(refused.refusal)])})
+            await self._reply(self._json(MediaType.JSON, refused.status, content, refused.headers))
+        except (ClientDisconnect, HungUp):
+            return
+
+    async def _respond(self) -> None:
+        self._check_method()
+        if self._engine.resources.settings.is_development and (redirect := redirect_browser(self._request)):
+            redirect.headers[REQUEST_ID] = self.request_id
+            await self._reply(redirect)
+            return
+        media_type = negotiate(",".join(self._request.headers.getlist("accept")))
+        if media_type is None:
+            allowed = list(MediaType)
+            raise HTTPRefusal(406, BadUserInput(f"`Accept` must name one of {', '.join(allowed)}.", allowed=allowed))
+        viewer = self._viewer()
+        request = await self._read()
+        try:
+            operation = self._engine.prepare(request)
+        except RequestRefused as refused:
+            await self._tell(media_type, Answer({"errors": refused.errors}))
+            return
+        self._check_operation(operation, media_type)
+        if media_type is MediaType.EVENT_STREAM:
+            await self._stream(self._answers.stream(operation, viewer))
+            return
+        async with present_until_hang_up(self._request.receive):
+            answer = await self._answers.one(operation, viewer)
+        await self._tell(media_type, answer)
+
+    def _check_method(self) -> None:
+        if self._request.method not in METHODS:
+            allowed = {"Allow": ", ".join(METHODS)}
+            raise HTTPRefusal(
+                405, BadUserInput("Send operations by POST, or queries by GET.", allowed=METHODS), allowed
+            )
+
+    def _viewer(self) -> Viewer:
+        try:
+            return viewer_of(self._request.headers.getlist("authorization"), self._engine.resources.settings)
+        except NotSignedIn as refusal:
+            raise HTTPRefusal(401, refusal, {"WWW-Authenticate": 'Bearer realm="trove"'}) from refusal
+
+    async def _read(self) -> Request:
+        try:
+            if self._request.method == "GET":
+                self._check_preflighted()
+                return request_from_url(self._request.query_params)
+            self._check_content()
+            return request_from(parse_json(await self._body(), "The body"))
+        except BadUserInput as refusal:
+            raise HTTPRefusal(400, refusal) from refusal
+
+    def _check_preflighted(self) -> None:
+        headers = self._request.headers
+        content_type, _ = parse_media_type(headers.get("content-type", ""))
+        if (
+            any(name in headers for name in PREFLIGHTED_HEADERS)
+            or content_type not in SIMPLE_CONTENT_TYPES
+            # Browsers send it themselves and let no page set it; an EventSource of our own pages has nothing else.
+            or headers.get("sec-fetch-site") == "same-origin"
+        ):
+            return
+        raise HTTPRefusal(
+            403,
+            Forbidden(
+                "A query by GET needs the header `Trove-Require-Preflight: true`, "
+                "so that no page of another origin can send it unasked."
+            ),
+        )
+
+    def _check_content(self) -> None:
+        headers = self._request.headers
+        content_type, parameters = parse_media_type(headers.get("content-type", ""))
+        if content_type != MediaType.JSON or parameters.get("charset", "utf-8") not in {"utf-8", "utf8"}:
+            raise HTTPRefusal(
+                415,
+                BadUserInput(
+                    "Send the request as `Content-Type: application/json`, in UTF-8.", allowed=[MediaType.JSON]
+                ),
+                {"Accept-Post": MediaType.JSON},
+            )
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise HTTPRefusal(
+                415,
+                BadUserInput("Send the body as it is, without `Content-Encoding`."),
+                {"Accept-Encoding": "identity"},
+            )
+
+    async def _body(self) -> bytes:
+        declared = self._request.headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > LARGEST_BODY:
+            raise _too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._pace.body_within):
+                async for chunk in self._request.stream():
+                    body += chunk
+                    if len(body) > LARGEST_BODY:
+                        raise _too_large()
+        except TimeoutError:
+            refusal = BadUserInput(f"The body did not arrive within {self._pace.body_within:g} seconds.")
+            raise HTTPRefusal(408, refusal, {"Connection": "close"}) from None
+        return bytes(body)
+
+    def _check_operation(self, operation: Operation, media_type: MediaType) -> None:
+        if operation.is_subscription and media_type is not MediaType.EVENT_STREAM:
+            refusal = BadUserInput(
+                f"A subscription answers with a stream: accept {MediaType.EVENT_STREAM}, or open a socket.",
+                allowed=[MediaType.EVENT_STREAM],
+            )
+            raise HTTPRefusal(406, refusal)
+        if self._request.method == "GET" and operation.is_mutation:
+            raise HTTPRefusal(
+                405, BadUserInput("A mutation is never taken by GET; send it by POST."), {"Allow": "POST"}
+            )
+
+    async def _tell(self, media_type: MediaType, answer: Answer) -> None:
+        if media_type is MediaType.EVENT_STREAM:
+            await self._stream(_only(answer))
+            return
+        status = 200
+        if answer.refusal is not None and media_type is MediaType.GRAPHQL_RESPONSE:
+            status = STATUSES.get(answer.refusal[0]["extensions"]["code"], 400)
+        await self._reply(self._json(media_type, status, answer.json))
+
+    async def _reply(self, response: HTTPResponse) -> None:
+        await response(self._request.scope, self._request.receive, self._send)
+
+    async def _stream(self, answers: AsyncGenerator[Answer, None]) -> None:
+        stream = EventStream(
+            self._request.receive, self._send, connections=connections_of(self._request.app), pace=self._pace
+        )
+        await stream.serve(answers, self.headers)
+
+    def _json(
+        self, media_type: MediaType, status: int, content: bytes, headers: Mapping[str, str] | None = None
+    ) -> HTTPResponse:
+        return HTTPResponse(
+            content,
+            status_code=status,
+            headers={**self.headers, **(headers or {}), "Content-Type": f"{media_type}; charset=utf-8"},
+        )
+
+
+async def _only(answer: Answer) -> AsyncGenerator[Answer, None]:
+    yield answer
+
+
+def _too_large() -> HTTPRefusal:
+    # The connection is closed with the answer: what is left of the body is not read.
+    refusal = BadUserInput(f"The body is larger than {LARGEST_BODY // 1024**2} MB; send less at a time.")
+    return HTTPRefusal(413, refusal, {"Connection": "close"})

@@ -1,0 +1,102 @@
+"""Generated blocks of a Markdown file, and that those of the README are what the code says."""
+
+from pathlib import Path
+
+import pytest
+
+from app.cli.readme import check, refresh
+from app.core.errors import BadUserInput
+from app.core.settings import settings_table
+from app.graph.picture import draw_graph
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+STALE = """# Title
+
+Before.
+
+<!-- generated: settings -->
+<!-- end: settings -->
+
+Between.
+
+<!-- generated: graph -->
+
+old
+
+<!-- end: graph -->
+
+After.
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file whose blocks are out of date."""
+    written = tmp_path / "README.md"
+    written.write_text(STALE, encoding="utf-8")
+    return written
+
+
+def test_the_blocks_of_the_readme_are_what_the_code_says() -> None:
+    check(README)
+
+
+def test_refreshing_writes_the_blocks_and_nothing_else(file: Path) -> None:
+    refresh(file)
+    assert file.read_text(encoding="utf-8") == (
+        "# Title\n\nBefore.\n\n"
+        f"<!-- generated: settings -->\n\n{settings_table()}\n\n<!-- end: settings -->\n\n"
+        "Between.\n\n"
+        f"<!-- generated: graph -->\n\n```mermaid\n{draw_graph()}\n```\n\n<!-- end: graph -->\n\n"
+        "After.\n"
+    )
+
+
+def test_a_refreshed_file_passes_the_check_and_stays_as_it_is(file: Path) -> None:
+    refresh(file)
+    once = file.read_text(encoding="utf-8")
+    check(file)
+    refresh(file)
+    assert file.read_text(encoding="utf-8") == once
+
+
+def test_the_check_names_the_blocks_that_are_out_of_date_and_changes_nothing(file: Path) -> None:
+    with pytest.raises(BadUserInput, match=r"\(settings, graph\): run `trove docs`"):
+        check(file)
+    assert file.read_text(encoding="utf-8") == STALE
+
+
+def test_the_check_finds_one_changed_line(file: Path) -> None:
+    refresh(file)
+    file.write_text(file.read_text(encoding="utf-8").replace("`TROVE_PORT`", "`TROVE_DOOR`"), encoding="utf-8")
+    with pytest.raises(BadUserInput, match=r"\(settings\)"):
+        check(file)
+
+
+def test_a_file_without_blocks_passes(file: Path) -> None:
+    file.write_text("", encoding="utf-8")
+    check(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("<!-- generated: weather -->\n<!-- end: weather -->\n", "`weather`, and there are only graph, settings"),
+        ("<!-- generated: graph -->\n", "has no end"),
+        ("<!-- generated: graph -->\n<!-- end: settings -->\n", "has no end"),
+        (
+            "<!-- generated: graph -->\n<!-- generated: settings -->\n<!-- end: settings -->\n<!-- end: graph -->\n",
+            "has no end",
+        ),
+    ],
+)
+def test_a_block_that_cannot_be_made_is_refused(file: Path, text: str, sentence: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(BadUserInput, match=sentence):
+        refresh(file)
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadUserInput, match=r"nothing\.md cannot be read: no such file or directory"):
+        check(tmp_path / "nothing.md")

@@ -1,0 +1,148 @@
+"""A real server within the test's own loop: what it holds on to can be looked at, and its patience be shortened."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from app.core.database import Database
+from app.core.events import EventBus
+from app.core.ids import PublicIdTag, public_id
+from app.core.jobs import connect_redis
+from app.core.settings import Settings
+from app.graph.context import Resources
+from app.graph.execution import Engine
+from app.graph.live import PriceFeed
+from app.graph.transports import http, websocket
+from app.graph.transports.connections import Connections, connections_of
+from app.graph.transports.pace import PACE, Pace
+from tests.catalogue.builders import coin, saved
+
+# What is sent by the tests is small; the tests of stalled readers need buffers that fill.
+SMALL_BUFFER = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Trove:
+    """A running server, with what belongs to its process."""
+
+    url: str
+    settings: Settings
+    price_feed: PriceFeed
+    connections: Connections
+    server: uvicorn.Server
+
+    @property
+    def websocket_url(self) -> str:
+        """The address for sockets."""
+        return self.endpoint.replace("http://", "ws://")
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the graph."""
+        return f"{self.url}/graphql"
+
+    @property
+    def authorization(self) -> str:
+        """The value that a holder of the ingest token sends."""
+        assert self.settings.ingest_token is not None
+        return f"Bearer {self.settings.ingest_token.get_secret_value()}"
+
+    @property
+    def watched(self) -> int:
+        """How many items somebody watches."""
+        return len(self.price_feed._watching)
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Trove]]
+
+
+@pytest.fixture
+def serve(api_database: Database, trove_settings: Settings) -> Serve:
+    """Starts servers; each argument shortens a patience or changes a setting."""
+
+    @asynccontextmanager
+    async def start(*, pace: Pace = PACE, **changes: object) -> AsyncIterator[Trove]:
+        settings = trove_settings.model_copy(update=changes)
+        assert settings.redis_url is not None
+        redis = connect_redis(settings.redis_url)
+        price_feed = PriceFeed(api_database, EventBus(redis))
+        application = Starlette(routes=[*http.routes(settings.allowed_origins, pace), *websocket.routes(pace)])
+        application.state.engine = Engine(Resources(api_database, settings, price_feed))
+        await price_feed.start()
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
+            listener.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    application,
+                    ws="websockets-sansio",
+                    ws_per_message_deflate=False,
+                    ws_ping_interval=None,
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    timeout_graceful_shutdown=3,
+                )
+            )
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            trove = Trove(url, settings, price_feed, connections_of(application), server)
+            await until(lambda: server.started)
+            try:
+                yield trove
+            finally:
+                server.should_exit = True
+                await trove.connections.close()
+                await serving
+                await price_feed.stop()
+                await redis.aclose()
+
+    return start
+
+
+@pytest.fixture
+async def trove(serve: Serve) -> AsyncIterator[Trove]:
+    """A server with its usual patience."""
+    async with serve() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(trove: Trove) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of the server."""
+    async with httpx.AsyncClient(base_url=trove.url) as client:
+        yield client
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An item whose prices are followed."""
+
+    slug: str
+    key: UUID
+
+    @property
+    def id(self) -> str:
+        """Its global id."""
+        return public_id(PublicIdTag.ITEM, self.key)
+
+
+@pytest.fixture
+async def aurum(database: Database) -> Watched:
+    """An item in the catalogue."""
+    return replace(Watched("aurum", UUID(int=0)), key=(await saved(database, coin("aurum")))["aurum"])
+
+
+async def until(holds: Callable[[], bool], *, within: float = 5.0) -> None:
+    """Wait for a condition, not longer than it may take."""
+    async with asyncio.timeout(within):
+        while not holds():  # noqa: ASYNC110  # what is waited for happens within the server, which tells nobody
+            await asyncio.sleep(0.01)

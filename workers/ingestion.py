@@ -1,0 +1,150 @@
+"""Processes accepted batches: at a nudge from the queue, and by looking for itself."""
+
+import asyncio
+from uuid import UUID
+
+import structlog
+from asyncpg.exceptions import InterfaceError
+
+from app.core.database import DATABASE_FAILURES, Database, is_database_away
+from app.core.telemetry import INGEST_BATCHES_WAITING, INGEST_LAG_SECONDS, INGEST_ROWS
+from app.ingestion.commands import record_failure
+from app.ingestion.errors import BatchNotProcessed
+from app.ingestion.models import BatchStatus
+from app.ingestion.queries import waiting_batches
+from app.prices.commands.process import ProcessedBatch, process_next_batch
+
+logger = structlog.get_logger(__name__)
+
+# While the database merges one batch, this process reads the rows of another.
+BATCHES_AT_A_TIME = 2
+SECONDS_BETWEEN_LOOKS = 5.0
+
+# SQLSTATE classes that blame the circumstances and not the batch, beside those of an absent database: the server
+# rolled back for the good of others (a deadlock), or its system failed.
+_CIRCUMSTANCES = ("40", "58")
+
+
+class BatchRunner:
+    """Processes all waiting batches when told to; being told while it runs makes it look once more at the end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._running: asyncio.Task[None] | None = None
+        self._look_again = False
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Process what waits now. Being cancelled leaves a batch that has begun to its end."""
+        self._look_again = True
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        await asyncio.shield(self._running)
+
+    async def keep_looking(self) -> None:
+        """Process what waits, again and again: a nudge that Redis lost, or never got, costs seconds and no more."""
+        while not self._stopping.is_set():
+            await self.run()
+            try:
+                await asyncio.wait_for(self._stopping.wait(), SECONDS_BETWEEN_LOOKS)
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """Begin no further batch, and wait for those that have begun."""
+        self._stopping.set()
+        if self._running is not None:
+            await self._running
+
+    async def _run(self) -> None:
+        while self._look_again and not self._stopping.is_set():
+            self._look_again = False
+            try:
+                await process_waiting_batches(self._database, stopping=self._stopping)
+                await measure_waiting(self._database)
+            except DATABASE_FAILURES as error:
+                logger.warning("database_unavailable", reason=str(error))
+
+
+async def process_waiting_batches(database: Database, *, stopping: asyncio.Event | None = None) -> int:
+    """Process batches, each in a transaction of its own, until none waits; gives how many were done.
+
+    A batch that fails is passed over until the next call. Raises what the database driver raises when it is away.
+    """
+    failed: set[UUID] = set()
+    lanes = await asyncio.gather(
+        *(_process_one_after_another(database, failed, stopping) for _ in range(BATCHES_AT_A_TIME)),
+        return_exceptions=True,
+    )
+    done = 0
+    for lane in lanes:
+        if isinstance(lane, BaseException):
+            raise lane
+        done += lane
+    return done
+
+
+async def _process_one_after_another(database: Database, failed: set[UUID], stopping: asyncio.Event | None) -> int:
+    done = 0
+    while stopping is None or not stopping.is_set():
+        try:
+            async with database.transaction() as transaction:
+                processed = await process_next_batch(transaction, excluding=failed)
+        except BatchNotProcessed as error:
+            failed.add(error.batch_id)
+            await _note_failure(database, error)
+            continue
+        if processed is None:
+            break
+        _count(processed)
+        done += 1
+    return done
+
+
+async def _note_failure(database: Database, error: BatchNotProcessed) -> None:
+    cause = error.__cause__
+    reason = f"{type(cause).__name__}: {cause}"
+    if _is_of_circumstances(cause):
+        logger.warning("batch_postponed", batch=str(error.batch_id), reason=reason)
+        return
+    async with database.transaction() as transaction:
+        status = await record_failure(transaction, error.batch_id, reason=reason)
+    log = logger.error if status is BatchStatus.FAILED else logger.warning
+    log("batch_not_processed", batch=str(error.batch_id), status=status.value, reason=reason)
+
+
+def _is_of_circumstances(cause: BaseException | None) -> bool:
+    """Whether the same batch may well succeed later, so that the attempt does not count."""
+    if is_database_away(cause) or isinstance(cause, OSError):
+        return True
+    state = getattr(getattr(cause, "orig", cause), "sqlstate", None)
+    if isinstance(state, str):
+        return state.startswith(_CIRCUMSTANCES)
+    # The driver says so when COPY finds the connection closed.
+    return isinstance(cause, InterfaceError) and not isinstance(cause, ValueError)
+
+
+def _count(processed: ProcessedBatch) -> None:
+    counts = processed.counts
+    INGEST_ROWS.labels("accepted").inc(counts.accepted)
+    INGEST_ROWS.labels("duplicate").inc(counts.duplicate)
+    INGEST_ROWS.labels("rejected").inc(counts.rejected)
+    logger.info(
+        "batch_processed",
+        batch=str(processed.id),
+        kind=processed.kind.value,
+        accepted=counts.accepted,
+        duplicate=counts.duplicate,
+        rejected=counts.rejected,
+    )
+
+
+async def measure_waiting(database: Database) -> None:
+    """Bring the gauges of waiting batches up to date."""
+    snapshot = database.snapshot()
+    try:
+        waiting = await snapshot.read(waiting_batches)
+    finally:
+        await snapshot.close()
+    INGEST_BATCHES_WAITING.set(waiting.count)
+    INGEST_LAG_SECONDS.set(waiting.oldest_age_seconds)

@@ -1,0 +1,145 @@
+"""The worker process: arq for jobs while Redis is there, and a loop of its own that needs only the database."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from typing import Any
+
+import structlog
+import uvloop
+from arq import cron, func
+from arq.connections import ArqRedis
+from arq.cron import CronJob
+from arq.worker import Function, Worker
+from redis.exceptions import RedisError
+
+from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, create_engine
+from app.core.errors import ServiceUnavailable
+from app.core.events import EventBus
+from app.core.jobs import JobQueue, connect_redis
+from app.core.settings import Settings, current_settings
+from app.ingestion.commands import PROCESS_BATCHES
+from workers.ingestion import BatchRunner
+from workers.prices import make_partitions_ahead, prune_price_changes
+
+logger = structlog.get_logger(__name__)
+
+SECONDS_BETWEEN_POLLS = 0.1
+LONGEST_BACKOFF_SECONDS = 10.0
+JOB_TIMEOUT_SECONDS = 3600
+
+Context = dict[Any, Any]
+
+
+def run_worker(settings: Settings | None = None) -> None:
+    """Run a worker until SIGTERM or SIGINT, then finish the batches that have begun; by default over the environment.
+
+    Raises `ServiceUnavailable` when the settings lack the address of the database or of Redis.
+    """
+    uvloop.run(serve(settings or current_settings()))
+
+
+async def serve(settings: Settings) -> None:
+    """The worker's life: neither a lost Redis nor a lost database ends it."""
+    url = settings.worker_database_url or settings.database_url
+    if url is None or settings.redis_url is None:
+        raise ServiceUnavailable("A worker needs a database and a Redis: set DATABASE_URL and REDIS_URL.")
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    redis = connect_redis(settings.redis_url)
+    engine = create_engine(
+        url, role=DatabaseRole.WORKER, pool_size=settings.database_pool_size, application_name="trove-worker"
+    )
+    database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
+    runner = BatchRunner(database)
+    logger.info("worker_started")
+    tasks = {
+        asyncio.create_task(stopping.wait()),
+        asyncio.create_task(runner.keep_looking()),
+        asyncio.create_task(_listen_for_jobs(settings.redis_url, database, runner)),
+    }
+    try:
+        await _attempt(make_partitions_ahead, database)
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        logger.info("worker_stopping")
+        for task in ended:
+            # What ends without being told to is a mistake of ours: better no worker than half of one.
+            task.result()
+    finally:
+        await runner.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await database.close()
+        await redis.aclose()
+        logger.info("worker_stopped")
+
+
+async def _listen_for_jobs(redis_url: str, database: Database, runner: BatchRunner) -> None:
+    """Run arq's worker, and another one whenever it dies of Redis being away."""
+    backoff = SECONDS_BETWEEN_POLLS
+    while True:
+        redis = connect_redis(redis_url)
+        worker = _arq_worker(redis, database, runner)
+        try:
+            await redis.ping()
+            backoff = SECONDS_BETWEEN_POLLS
+            await worker.async_run()
+        except (RedisError, OSError) as error:
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            logger.warning("queue_unavailable", reason=type(error).__name__, next_attempt_in_seconds=backoff)
+        finally:
+            await _abandon(worker, redis)
+        await asyncio.sleep(backoff)
+
+
+async def _abandon(worker: Worker, redis: ArqRedis) -> None:
+    # Not worker.close(): it talks to Redis, which may be away. The jobs are only nudges.
+    tasks = [*worker.tasks.values(), *([worker.main_task] if worker.main_task is not None else [])]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await redis.aclose()
+
+
+def _arq_worker(redis: ArqRedis, database: Database, runner: BatchRunner) -> Worker:
+    return Worker(
+        functions=_functions(runner),
+        cron_jobs=_cron_jobs(database),
+        redis_pool=redis,
+        handle_signals=False,
+        poll_delay=SECONDS_BETWEEN_POLLS,
+        keep_result=0,
+        job_timeout=JOB_TIMEOUT_SECONDS,
+        log_results=False,
+        timezone=UTC,
+    )
+
+
+def _functions(runner: BatchRunner) -> list[Function]:
+    async def process_ingest_batches(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await runner.run()
+
+    return [func(process_ingest_batches, name=PROCESS_BATCHES.name)]
+
+
+def _cron_jobs(database: Database) -> list[CronJob]:
+    async def make_partitions(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(make_partitions_ahead, database)
+
+    async def prune(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(prune_price_changes, database)
+
+    return [
+        cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
+        cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
+    ]
+
+
+async def _attempt(upkeep: Callable[[Database], Awaitable[None]], database: Database) -> None:
+    try:
+        await upkeep(database)
+    except DATABASE_FAILURES as error:
+        logger.warning("upkeep_postponed", job=getattr(upkeep, "__name__", "upkeep"), reason=str(error))
