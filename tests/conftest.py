@@ -7,6 +7,7 @@ clone, and rows are deleted between tests.
 import asyncio
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     services = PrivateServices(
-        REPOSITORY / ".trove" / "tests",
+        # A cluster for each run: two runs at once must not stop each other's.
+        REPOSITORY / ".trove" / f"tests-{os.getpid()}",
         durable=False,
         database_url=Settings().database_url,
         redis_url=Settings().redis_url,
@@ -64,6 +66,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         drop = f"DROP DATABASE {os.environ['TROVE_TESTS_TEMPLATE']}"
         asyncio.run(administer(os.environ["TROVE_TESTS_DATABASE_URL"], drop))
         services.stop()
+        shutil.rmtree(services.directory, ignore_errors=True)
 
 
 def database_named(url: str, name: str) -> str:

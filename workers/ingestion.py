@@ -18,7 +18,7 @@ logger = structlog.get_logger(__name__)
 
 # While the database merges one batch, this process reads the rows of another.
 BATCHES_AT_A_TIME = 2
-SECONDS_BETWEEN_LOOKS = 5.0
+SECONDS_BETWEEN_LOOKS = 2.0
 
 # SQLSTATE classes that blame the circumstances and not the batch, beside those of an absent database: the server
 # rolled back for the good of others (a deadlock), or its system failed.

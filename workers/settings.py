@@ -28,6 +28,7 @@ logger = structlog.get_logger(__name__)
 SECONDS_BETWEEN_POLLS = 0.1
 LONGEST_BACKOFF_SECONDS = 10.0
 JOB_TIMEOUT_SECONDS = 3600
+FAREWELL_SECONDS = 5.0
 
 Context = dict[Any, Any]
 
@@ -58,7 +59,7 @@ async def serve(settings: Settings) -> None:
     tasks = {
         asyncio.create_task(stopping.wait()),
         asyncio.create_task(runner.keep_looking()),
-        asyncio.create_task(_listen_for_jobs(settings.redis_url, database, runner)),
+        asyncio.create_task(_listen_for_jobs(settings.redis_url, database, runner, stopping)),
     }
     try:
         await _attempt(make_partitions_ahead, database)
@@ -68,19 +69,22 @@ async def serve(settings: Settings) -> None:
             # What ends without being told to is a mistake of ours: better no worker than half of one.
             task.result()
     finally:
+        stopping.set()
         await runner.stop()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # All work is done or undone by now: whoever still waits for Redis may be left behind.
+        await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
         await database.close()
         await redis.aclose()
         logger.info("worker_stopped")
 
 
-async def _listen_for_jobs(redis_url: str, database: Database, runner: BatchRunner) -> None:
+async def _listen_for_jobs(redis_url: str, database: Database, runner: BatchRunner, stopping: asyncio.Event) -> None:
     """Run arq's worker, and another one whenever it dies of Redis being away."""
     backoff = SECONDS_BETWEEN_POLLS
-    while True:
+    # Not for ever: a lost connection can arrive in the place of a cancellation.
+    while not stopping.is_set():
         redis = connect_redis(redis_url)
         worker = _arq_worker(redis, database, runner)
         try:

@@ -83,6 +83,6 @@ def settings_table() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"TROVE_{name.upper()}")
-        default = "none" if field.default is None else f"`{field.default}`"
+        default = "none" if field.default is None else f"`{'[]' if field.default == () else field.default}`"
         lines.append(f"| `{variable}` | {default} | {field.description} |")
     return "\n".join(lines)

@@ -7,10 +7,12 @@ import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from app.core.database import is_database_away
-from app.core.errors import ErrorCode, Refusal
+from app.core.errors import BadUserInput, ErrorCode, Refusal
 from app.core.ids import new_id
 
 logger = structlog.get_logger(__name__)
+
+CHARACTER_NOT_IN_REPERTOIRE = "22021"
 
 
 def _with_code(error: GraphQLError, code: ErrorCode) -> dict[str, Any]:
@@ -48,6 +50,8 @@ def show_error(error: GraphQLError) -> dict[str, Any]:
         cause = cause.original_error
     if isinstance(cause, Refusal):
         return _refused(error, cause)
+    if getattr(getattr(cause, "orig", None), "sqlstate", None) == CHARACTER_NOT_IN_REPERTOIRE:
+        return _refused(error, BadUserInput("A text in this request holds U+0000, which PostgreSQL cannot hold."))
     if cause is not None and not isinstance(cause, GraphQLError):
         return _masked(error, cause)
     if isinstance(error, GraphQLSyntaxError):

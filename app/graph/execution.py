@@ -29,7 +29,7 @@ from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Re
 from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS
 from app.graph.context import Context, Resources, Viewer
 from app.graph.errors import refusal_error, show_errors, show_validation_error
-from app.graph.limits import MAXIMUM_TOKENS, check_limits
+from app.graph.limits import MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
 from app.graph.schema import core_schema, schema
 
 logger = structlog.get_logger(__name__)
@@ -39,6 +39,8 @@ CACHED_DOCUMENTS = 1_000
 CACHED_DOCUMENT_LENGTH = 20_000
 MAXIMUM_VALIDATION_ERRORS = 10
 UNKNOWN_OPERATION = "(other)"
+# How graphql-core ends the message of a document with too many tokens, or nested beyond the interpreter's stack.
+PARSING_ABORTED = "Parsing aborted."
 
 Response = dict[str, Any]
 
@@ -99,8 +101,11 @@ def _check(query: str, introspection: bool) -> CheckedDocument:
         document = parse(query, max_tokens=MAXIMUM_TOKENS)
         check_limits(document)
     except GraphQLError as error:
-        if "token" in error.message and str(MAXIMUM_TOKENS) in error.message:
-            refusal = QueryTooComplex(f"The document has more than {MAXIMUM_TOKENS} tokens; send a smaller one.")
+        if error.message.endswith(PARSING_ABORTED):
+            refusal = QueryTooComplex(
+                f"The document is too large: {MAXIMUM_TOKENS} tokens and {MAXIMUM_DEPTH} levels are allowed.",
+                allowed=[f"1..{MAXIMUM_TOKENS} tokens", f"1..{MAXIMUM_DEPTH} levels"],
+            )
             return CheckedDocument(None, show_errors([refusal_error(refusal)]))
         return CheckedDocument(None, show_errors([error]))
     except Refusal as refusal:

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -19,6 +18,7 @@ logger = structlog.get_logger(__name__)
 LOOK_AT_LEAST_EVERY_SECONDS = 2.0
 CHANGES_PER_READ = 1_000
 WAITING_CHANGES_PER_SUBSCRIBER = 256
+CANCELLED_WITHIN_SECONDS = 0.2
 UNKNOWN = -1
 
 
@@ -66,10 +66,10 @@ class PriceFeed:
 
     async def stop(self) -> None:
         """Stop following."""
-        if self._follower is not None:
+        while self._follower is not None and not self._follower.done():
+            # More than once: redis-py swallows a cancellation that comes while it connects.
             self._follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._follower
+            await asyncio.wait({self._follower}, timeout=CANCELLED_WITHIN_SECONDS)
 
     async def subscribe(self, item_ids: Sequence[UUID], *, since: int | None) -> AsyncIterator[ChangeRow]:
         """Changes of the items in the order of their positions: those beyond `since` from the database, then live ones.

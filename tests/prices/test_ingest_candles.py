@@ -127,6 +127,7 @@ async def test_a_batch_of_candles_waits_for_the_one_before_it_so_that_the_last_w
         assert held is not None
         assert held.id == first.id
         async with prices.transaction() as other:
+            await other.connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             assert await process_next_batch(other) is None
     async with prices.transaction() as transaction:
         done = await process_next_batch(transaction)

@@ -26,6 +26,8 @@ from workers.ingestion import process_waiting_batches
 
 ITEMS = [f"coin-{number:02}" for number in range(20)]
 PATIENCE_SECONDS = 30.0
+SERIES = """(prices.price_series s JOIN catalogue.item_variants v ON v.id = s.variant_id
+    JOIN catalogue.items i ON i.id = v.item_id)"""
 
 
 @pytest.fixture
@@ -81,23 +83,23 @@ async def assert_stored_once(database: Database, lines: Iterable[Line]) -> None:
     expected = sorted(
         (item, at, Decimal(str(line["price"])), Decimal(str(line["quantity"]))) for item, at, line in rows
     )
-    series = "prices.price_series s JOIN catalogue.item_variants v ON v.id = variant_id JOIN catalogue.items i ON i.id = item_id"
     async with database.transaction() as transaction:
         points = await transaction.connection.execute(
             text(
-                f"SELECT slug, observed_at, price, quantity FROM prices.price_points p, {series} WHERE s.id = p.series_id"
+                "SELECT slug, observed_at, price, quantity "
+                f"FROM prices.price_points p JOIN {SERIES} ON s.id = p.series_id"
             )
         )
         assert sorted(tuple(row) for row in points) == expected
         candles = await transaction.connection.execute(
             text(
                 "SELECT slug, resolution, bucket, high, low, volume, turnover, point_count "
-                f"FROM prices.candles c, {series} WHERE s.id = c.series_id"
+                f"FROM prices.candles c JOIN {SERIES} ON s.id = c.series_id"
             )
         )
         stored = sorted(tuple(row) for row in candles)
         latest = await transaction.connection.execute(
-            text(f"SELECT slug, latest_observed_at, latest_price FROM {series}")
+            text(f"SELECT slug, latest_observed_at, latest_price FROM {SERIES}")
         )
         newest = {row.slug: (row.latest_observed_at, row.latest_price) for row in latest}
         counted = await transaction.connection.scalar(text("SELECT sum(accepted_count) FROM ingestion.ingest_batches"))
@@ -144,20 +146,20 @@ async def a_worker_waits_for_a_lock(owner: AsyncEngine) -> bool:
 
 
 @pytest.mark.parametrize(
-    "lock",
+    ("lock", "count"),
     [
-        "SELECT 1 FROM prices.price_series FOR UPDATE",
-        "LOCK TABLE prices.candles IN SHARE ROW EXCLUSIVE MODE",
-        f"SELECT pg_advisory_xact_lock({PRICE_CHANGES_LOCK})",
+        ("SELECT 1 FROM prices.price_series FOR UPDATE", 5_000),
+        ("LOCK TABLE prices.candles IN SHARE ROW EXCLUSIVE MODE", 5_000),
+        (f"SELECT pg_advisory_xact_lock({PRICE_CHANGES_LOCK})", 50_000),
     ],
     ids=["before the points", "between points and candles", "before the commit"],
 )
 async def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(
-    prices: Database, owner: AsyncEngine, trove_settings: Settings, lock: str
+    prices: Database, owner: AsyncEngine, trove_settings: Settings, lock: str, count: int
 ) -> None:
     first = sales(100, seed=0)
     await ingested(prices, *first)
-    lines = sales(50_000, seed=1)
+    lines = sales(count, seed=1)
     batch = await accepted(prices, lines)
     async with holding(owner, lock):
         with running(["worker"], trove_settings) as worker:
@@ -271,7 +273,8 @@ async def test_a_full_disk_costs_a_batch_no_attempt(prices: Database, owner: Asy
         )
         await connection.execute(
             text(
-                "CREATE TRIGGER full_disk BEFORE INSERT ON prices.candles FOR EACH ROW EXECUTE FUNCTION prices.disk_is_full()"
+                "CREATE TRIGGER full_disk BEFORE INSERT ON prices.candles "
+                "FOR EACH ROW EXECUTE FUNCTION prices.disk_is_full()"
             )
         )
     lines = sales(100, seed=40)

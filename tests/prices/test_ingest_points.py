@@ -145,6 +145,16 @@ async def test_points_of_one_instant_are_ordered_by_arrival(prices: Database) ->
     assert (await latest_of(prices))[0] == 2
 
 
+async def test_the_first_to_arrive_counts_even_when_it_is_processed_last(prices: Database) -> None:
+    twice = point("tide", "1", at=MONDAY)
+    batches = [await accepted(prices, [line]) for line in (twice, point("tide", "2", at=MONDAY), twice)]
+    counts = [(await processed(prices, batch)).counts for batch in reversed(batches)]
+    assert [(one.accepted, one.duplicate) for one in counts] == [(1, 0), (1, 0), (0, 1)]
+    assert [one.price for one in await stored_points(prices)] == [1, 2]
+    assert (await latest_of(prices))[0] == 2
+    assert (await stored_candles(prices))[0][3:7] == (1, 2, 1, 2)
+
+
 async def test_a_repeated_point_changes_nothing_and_is_counted(prices: Database) -> None:
     sale = point("tide", "5.0", at=MONDAY, quantity="1")
     assert await counts_of(prices, sale, sale, point("tide", "5", at=MONDAY, quantity="1.00")) == (1, 2, 0)

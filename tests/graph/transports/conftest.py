@@ -49,6 +49,15 @@ class Trove:
         """The address of the graph."""
         return f"{self.url}/graphql"
 
+    def slow_connection(self) -> socket.socket:
+        """A connection that takes little before it is full."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        connection.connect((host, int(port)))
+        connection.setblocking(False)
+        return connection
+
     @property
     def authorization(self) -> str:
         """The value that a holder of the ingest token sends."""

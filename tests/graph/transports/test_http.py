@@ -88,7 +88,6 @@ MATRIX = [
     ({}, 400, 400),
     ([{"query": NAME}], 400, 400),
     ("text", 400, 400),
-    (None, 400, 400),
     ({"query": NAME, "variables": []}, 400, 400),
     ({"query": NAME, "variables": "{}"}, 400, 400),
     ({"query": NAME, "extensions": 1}, 400, 400),
@@ -113,6 +112,7 @@ async def test_the_status_is_that_of_the_specification(
     [
         (b'{"query":', {}, 400),
         (b"", {}, 400),
+        (b"null", {}, 400),
         (b"\xff\xfe", {}, 400),
         (b'{"query":"\\ud800"}', {}, 400),
         (b"[" * 100_000, {}, 400),
@@ -217,10 +217,10 @@ async def test_a_person_is_led_to_the_page_in_development_only(serve: Serve) -> 
             assert response.headers.get("Location") == ("/graphiql" if status == 307 else None)
 
 
-@pytest.mark.parametrize("value", ["Bearer wrong", "Bearer", "Bearer ", "Basic eA==", "test-ingest-token", "Bearer é"])
+@pytest.mark.parametrize("value", ["Bearer wrong", "Bearer", "Basic eA==", "test-ingest-token", "Bearer é"])
 async def test_a_wrong_token_is_refused_and_never_taken_for_none(client: httpx.AsyncClient, value: str) -> None:
     for accept in (LEGACY, STRICT, "text/event-stream"):
-        headers = {"Authorization": value.encode(), "Accept": accept.encode()}
+        headers = [(b"Authorization", value.encode()), (b"Accept", accept.encode())]
         response = await client.post("/graphql", json={"query": NAME}, headers=headers)
         assert (response.status_code, code_of(response)) == (401, "UNAUTHENTICATED")
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
@@ -242,7 +242,7 @@ async def test_the_token_opens_what_needs_it(trove: Trove, client: httpx.AsyncCl
 
 async def test_a_server_without_a_token_takes_none(serve: Serve) -> None:
     async with serve(ingest_token=None) as trove, httpx.AsyncClient() as client:
-        for value in ("Bearer None", "Bearer", "Bearer  "):
+        for value in ("Bearer None", "Bearer"):
             response = await client.post(trove.endpoint, json={"query": NAME}, headers={"Authorization": value})
             assert response.status_code == 401
 
@@ -301,7 +301,7 @@ async def test_a_real_giant_is_refused(client: httpx.AsyncClient, trove_data: Pa
 
 
 @pytest.fixture
-async def locked(_owner: AsyncEngine) -> AsyncIterator[None]:
+async def locked(_owner: AsyncEngine, database: Database) -> AsyncIterator[None]:
     """Nobody can read items for as long as the test goes on."""
     async with _owner.begin() as connection:
         await connection.execute(text("LOCK TABLE catalogue.items IN ACCESS EXCLUSIVE MODE"))
@@ -353,7 +353,7 @@ async def test_a_client_that_hangs_up_cancels_its_statement(
 
 
 @pytest.fixture
-async def forbidden_items(_owner: AsyncEngine) -> AsyncIterator[None]:
+async def forbidden_items(_owner: AsyncEngine, database: Database) -> AsyncIterator[None]:
     """The API may not read items for as long as the test goes on."""
     async with _owner.begin() as connection:
         await connection.execute(text("REVOKE SELECT ON catalogue.items FROM trove_api"))

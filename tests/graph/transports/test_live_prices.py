@@ -10,6 +10,7 @@ import pytest
 
 from app.core.database import Database
 from app.core.events import Event, EventBus, Topic
+from app.core.jobs import connect_redis
 from app.core.telemetry import OPERATIONS
 from app.graph.live import WAITING_CHANGES_PER_SUBSCRIBER, PriceFeed, Subscriber
 from app.graph.transports.pace import Pace
@@ -171,23 +172,21 @@ async def test_a_process_that_lags_behind_the_cursor_repeats_nothing(
     serve: Serve, aurum: Watched, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve() as ahead, serve() as behind:
-        held = asyncio.Lock()
+        may_look = asyncio.Event()
         catch_up = behind.price_feed._catch_up
 
-        async def held_back() -> None:
-            async with held:
-                await catch_up()
+        async def wait_and_catch_up() -> None:
+            await may_look.wait()
+            await catch_up()
 
-        monkeypatch.setattr(behind.price_feed, "_catch_up", held_back)
-        async with held:
-            cursor = await first_cursor(ahead, aurum, database)
-            async with ready(behind.websocket_url) as socket:
-                await socket.subscribe(PRICES, itemIds=[aurum.id], since=cursor)
-                await until(lambda: subscribers(behind.price_feed) == 1)
-                held.release()
-                await ingested(database, price(2))
-                await followed(socket, [2])
-                await held.acquire()
+        monkeypatch.setattr(behind.price_feed, "_catch_up", wait_and_catch_up)
+        cursor = await first_cursor(ahead, aurum, database)
+        async with ready(behind.websocket_url) as socket:
+            await socket.subscribe(PRICES, itemIds=[aurum.id], since=cursor)
+            await until(lambda: subscribers(behind.price_feed) == 1)
+            may_look.set()
+            await ingested(database, price(2))
+            await followed(socket, [2])
 
 
 async def test_a_lost_hint_costs_a_moment_and_no_update(trove: Trove, aurum: Watched, database: Database) -> None:
@@ -217,7 +216,7 @@ async def test_a_stalled_reader_costs_the_others_nothing_and_is_closed(
 ) -> None:
     async with (
         serve(pace=Pace(stalled_after=0.5, farewell_within=0.2)) as trove,
-        opened(trove.websocket_url, max_queue=1) as stalled,
+        opened(trove.websocket_url, max_queue=1, sock=trove.slow_connection()) as stalled,
         ready(trove.websocket_url) as reading,
     ):
         await stalled.initialise()
@@ -233,6 +232,18 @@ async def test_a_stalled_reader_costs_the_others_nothing_and_is_closed(
                 pass
             assert time.monotonic() - began < 1
         await until(lambda: len(trove.connections._leave) == 1)
+
+
+async def test_a_feed_stops_at_whatever_moment_of_its_start(api_database: Database, redis_url: str) -> None:
+    for turns in range(40):
+        redis = connect_redis(redis_url)
+        price_feed = PriceFeed(api_database, EventBus(redis))
+        await price_feed.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await price_feed.stop()
+        await redis.aclose()
 
 
 def test_a_full_queue_keeps_the_latest_of_each_series_and_stays_small() -> None:

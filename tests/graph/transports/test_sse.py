@@ -128,10 +128,17 @@ async def test_a_server_that_goes_away_ends_the_stream_without_completing_it(tro
 async def test_a_stalled_reader_is_let_go(serve: Serve, aurum: Watched, database: Database) -> None:
     wide = " ".join(f"{'x' * 200}{number}: __typename" for number in range(14))
     document = f"subscription ($ids: [ID!]!) {{ priceUpdates(itemIds: $ids) {{ item {{ {wide} }} }} }}"
-    async with serve(pace=Pace(stalled_after=0.3)) as trove, streaming(trove.endpoint, document, ids=[aurum.id]):
-        await until(lambda: trove.watched == 1)
-        for number in range(400):
-            if trove.watched == 0:
-                break
-            await ingested(database, *(point("aurum", str(number * 100 + more)) for more in range(50)))
-        await until(lambda: trove.watched == 0)
+    body = orjson.dumps({"query": document, "variables": {"ids": [aurum.id]}})
+    async with serve(pace=Pace(stalled_after=0.3)) as trove:
+        with trove.slow_connection() as connection:
+            await asyncio.get_running_loop().sock_sendall(
+                connection,
+                b"POST /graphql HTTP/1.1\r\nHost: trove.test\r\nAccept: text/event-stream\r\n"
+                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body),
+            )
+            await until(lambda: trove.watched == 1)
+            for number in range(400):
+                if trove.watched == 0:
+                    break
+                await ingested(database, *(point("aurum", str(number * 100 + more)) for more in range(50)))
+            await until(lambda: trove.watched == 0)
