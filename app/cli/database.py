@@ -70,9 +70,7 @@ def migrate_database(settings: Settings) -> None:
     except (DBAPIError, PostgresError, OSError, TimeoutError) as error:
         if is_database_away(error):
             raise unreachable(url, error) from error
-        raise ServiceUnavailable(
-            f"The migration was refused and undone: {first_line(error)}."
-        ) from error
+        raise ServiceUnavailable(f"The migration was refused and undone: {first_line(error)}.") from error
     except CommandError as error:
         raise ServiceUnavailable(
             f"The migrations do not fit this database ({error}): is it of a newer version of Trove?"

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from app.cli.database import migrate_database
 from app.cli.serve import listen_on
-from app.core.embedded import PrivateServices, default_directory
+from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
 from app.core.settings import Settings
 from app.demo.world import load_world
@@ -59,7 +59,7 @@ def run_everything(settings: Settings, *, host: str, port: int | None) -> int:
 
 
 def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
-    services = PrivateServices(database_url=settings.database_url, redis_url=settings.redis_url)
+    services = PrivateServices(settings.directory, database_url=settings.database_url, redis_url=settings.redis_url)
     with console.status("Starting PostgreSQL and Redis"):
         addresses = stack.enter_context(services)
     if not services.owns and settings.database_url is None:
@@ -70,12 +70,13 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     with console.status("Loading the demo world"):
         load_world(settings)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    token_file = services.directory / "ingest-token"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,
         "REDIS_URL": addresses.redis_url,
         "TROVE_ENVIRONMENT": "development",
         "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
-        "TROVE_INGEST_TOKEN": _ingest_token(settings),
+        "TROVE_INGEST_TOKEN": _ingest_token(settings, token_file),
     }
     trove = [sys.executable, "-m", "app.cli.main"]
     children: list[Child] = []
@@ -85,7 +86,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     with console.status("Waiting for the API"):
         _wait_until_ready(url, children)
     children.append(_start("price feed", [sys.executable, "-m", "app.demo.feed", "--url", url], environment))
-    _welcome(url)
+    _welcome(url, token_file)
     _watch(children)
 
 
@@ -103,11 +104,10 @@ def _choose_port(host: str, port: int | None) -> int:
     raise ServiceUnavailable(f"No port from {DEFAULT_PORT} on is free: choose one with --port.")
 
 
-def _ingest_token(settings: Settings) -> str:
+def _ingest_token(settings: Settings, file: Path) -> str:
     """The token of the settings, or one made once for this machine."""
     if settings.ingest_token is not None:
         return settings.ingest_token.get_secret_value()
-    file: Path = default_directory() / "ingest-token"
     if not file.exists():
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(32), encoding="ascii")
@@ -168,12 +168,12 @@ def _watch(children: list[Child]) -> None:
         time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _welcome(url: str) -> None:
+def _welcome(url: str, token_file: Path) -> None:
     console.print(
         f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the three tabs:\n"
         "  a walk through the catalogue, a mutation that sends a price, and prices as they move.\n\n"
         f"  GraphQL        {url}/graphql\n"
-        f"  ingest prices  {url}/ingest/prices   (token in {default_directory() / 'ingest-token'})\n"
+        f"  ingest prices  {url}/ingest/prices   (token in {token_file})\n"
         f"  health         {url}/readyz  {url}/metrics\n\n"
         "Ctrl-C stops all of it; the data stays for the next time.",
         highlight=False,

@@ -16,7 +16,7 @@ KeyedQuery = Callable[..., Awaitable[Mapping[Key, Value]]]
 
 
 class ByKey(DataLoader[Key, Value], Generic[Key, Value]):
-    """Asks `query(connection, keys, **arguments)` once for the keys of one turn; keys without an answer get `missing`."""
+    """Asks `query(connection, keys, **arguments)` once for the keys of a turn; keys without an answer get `missing`."""
 
     max_batch_size = 10_000
 

@@ -1,10 +1,13 @@
 """Settings: read from the environment, documented in the README by a table made from this class."""
 
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from app.core.errors import BadUserInput
 
 
 class Settings(BaseSettings):
@@ -30,6 +33,10 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="REDIS_URL",
         description="Redis, as `redis://host:port/0` or `unix:///path`; without it, Trove starts a private one.",
+    )
+    directory: Path | None = Field(
+        default=None,
+        description="Where the private PostgreSQL and Redis keep their files; `.trove` in the checkout by default.",
     )
     environment: Literal["development", "production"] = Field(
         default="production",
@@ -74,15 +81,27 @@ class Settings(BaseSettings):
 
 @cache
 def current_settings() -> Settings:
-    """The settings of this process, read from the environment once."""
-    return Settings()
+    """The settings of this process, read from the environment once; refuses values that are not allowed."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        # The values stay out of it: some of them are secret.
+        reasons = [f"{variable_of(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
+        raise BadUserInput(f"The settings are not right. {'; '.join(reasons)}.") from None
+    except SettingsError as error:
+        raise BadUserInput(f'The settings are not right: {error}; lists are JSON, such as ["a"].') from None
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    known = Settings.model_fields.get(field)
+    return str(known.validation_alias or f"TROVE_{field.upper()}") if known else field
 
 
 def settings_table() -> str:
     """The Markdown table of all settings that stands in the README."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        variable = str(field.validation_alias or f"TROVE_{name.upper()}")
         default = "none" if field.default is None else f"`{'[]' if field.default == () else field.default}`"
-        lines.append(f"| `{variable}` | {default} | {field.description} |")
+        lines.append(f"| `{variable_of(name)}` | {default} | {field.description} |")
     return "\n".join(lines)

@@ -1,0 +1,143 @@
+"""`trove up` on a machine of its own: everything starts, works, and stops; what it kept is there the next time."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+UP_SECONDS = 90.0
+COUNT = (
+    '{ items { totalCount } item(slug: "demo-harbourcoin") { series(source: "my-shop") { points { totalCount } } } }'
+)
+SEND = """
+mutation { ingestPrices(input: {idempotencyKey: "kept", points: [
+  {slug: "demo-harbourcoin", source: "my-shop", currency: USD, price: "1"}]}) { userErrors { message } } }
+""".replace("USD", '"USD"')
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A folder that an unprivileged server can reach too."""
+    with tempfile.TemporaryDirectory(prefix="trove-up-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """The environment of a newcomer."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TROVE_", "DATABASE_", "REDIS_"))}
+    return kept | {"TROVE_DIRECTORY": str(directory)}
+
+
+def start(directory: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """`trove up` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "app.cli.main", "up", *arguments],
+        env=environment(directory),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def address_of(process: "subprocess.Popen[str]") -> str:
+    """The address that it prints once it serves."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if found := re.search(r"GraphQL +(http\S+)/graphql", line):
+            return found[1]
+    raise AssertionError("".join(said))
+
+
+def processes_of(directory: Path) -> list[str]:
+    """The command lines of the processes that name the folder, or were told of it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            if str(directory).encode() in told and process.name != str(os.getpid()):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until_none_is_left(directory: Path) -> None:
+    """Fail when processes of it remain."""
+    deadline = time.monotonic() + 20
+    while left := processes_of(directory):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+@contextmanager
+def up(directory: Path) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
+    """Everything running, and a client with the token; killed at the end if the test did not stop it."""
+    process = start(directory)
+    try:
+        address = address_of(process)
+        token = (directory / "ingest-token").read_text()
+        with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}) as client:
+            yield process, client
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def ask(client: httpx.Client, query: str) -> dict[str, object]:
+    """The data of an answer."""
+    answer = client.post("/graphql", json={"query": query}).json()
+    assert "errors" not in answer, answer
+    return dict(answer["data"])
+
+
+def test_it_serves_live_data_stops_at_ctrl_c_and_goes_on_where_it_ended(directory: Path) -> None:
+    with up(directory) as (process, client):
+        assert client.get("/readyz").json()["ready"]
+        assert "graphiql" in client.get("/graphiql").text.lower()
+        ask(client, SEND)
+        deadline = time.monotonic() + 30
+        while not ask(client, COUNT)["item"]["series"]:  # type: ignore[index]  # shape of COUNT
+            assert time.monotonic() < deadline, "the price was not processed"
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+    wait_until_none_is_left(directory)
+
+    with up(directory) as (process, client):
+        answer = ask(client, COUNT)
+        assert answer == {"items": {"totalCount": 40}, "item": {"series": [{"points": {"totalCount": 1}}]}}
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    wait_until_none_is_left(directory)
+
+
+def test_when_it_is_killed_nothing_of_it_stays_behind(directory: Path) -> None:
+    with up(directory) as (process, _):
+        process.kill()
+    wait_until_none_is_left(directory)
+
+
+def test_a_port_in_use_is_said_in_one_sentence(directory: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = start(directory, "--port", str(taken.getsockname()[1]))
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "is in use: choose another with --port" in " ".join(said.split())
+    assert "Traceback" not in said
