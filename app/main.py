@@ -26,7 +26,7 @@ from app.graph.transports.websocket import routes as websocket_routes
 def create_application(settings: Settings | None = None) -> Starlette:
     """The API over these settings; by default those of the environment."""
     settings = settings or current_settings()
-    routes = [*operations_routes(), *ingest_routes(), *graphql_routes(), *websocket_routes()]
+    routes = [*operations_routes(), *ingest_routes(), *graphql_routes(settings.allowed_origins), *websocket_routes()]
     if settings.is_development:
         routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
 
@@ -35,7 +35,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
         database_url = settings.api_database_url or settings.database_url
         if database_url is None or settings.redis_url is None:
             raise ServiceUnavailable(
-                "The API needs DATABASE_URL and REDIS_URL; `trove up` brings both for a laptop, compose.yaml for servers."
+                "The API needs DATABASE_URL and REDIS_URL; `trove up` brings both, and so does compose.yaml."
             )
         redis = connect_redis(settings.redis_url)
         events = EventBus(redis)

@@ -16,8 +16,6 @@ from app.prices.commands.process import ProcessedBatch, process_next_batch
 
 logger = structlog.get_logger(__name__)
 
-# While the database merges one batch, this process reads the rows of another.
-BATCHES_AT_A_TIME = 2
 SECONDS_BETWEEN_LOOKS = 2.0
 
 # SQLSTATE classes that blame the circumstances and not the batch, beside those of an absent database: the server
@@ -71,20 +69,8 @@ async def process_waiting_batches(database: Database, *, stopping: asyncio.Event
 
     A batch that fails is passed over until the next call. Raises what the database driver raises when it is away.
     """
+    # One at a time: overtaking an earlier batch would turn its points into late ones, which cost more.
     failed: set[UUID] = set()
-    lanes = await asyncio.gather(
-        *(_process_one_after_another(database, failed, stopping) for _ in range(BATCHES_AT_A_TIME)),
-        return_exceptions=True,
-    )
-    done = 0
-    for lane in lanes:
-        if isinstance(lane, BaseException):
-            raise lane
-        done += lane
-    return done
-
-
-async def _process_one_after_another(database: Database, failed: set[UUID], stopping: asyncio.Event | None) -> int:
     done = 0
     while stopping is None or not stopping.is_set():
         try:

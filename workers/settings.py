@@ -25,7 +25,8 @@ from workers.prices import make_partitions_ahead, prune_price_changes
 
 logger = structlog.get_logger(__name__)
 
-SECONDS_BETWEEN_POLLS = 0.1
+SECONDS_BETWEEN_POLLS = 0.02
+FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 10.0
 JOB_TIMEOUT_SECONDS = 3600
 FAREWELL_SECONDS = 5.0
@@ -82,14 +83,14 @@ async def serve(settings: Settings) -> None:
 
 async def _listen_for_jobs(redis_url: str, database: Database, runner: BatchRunner, stopping: asyncio.Event) -> None:
     """Run arq's worker, and another one whenever it dies of Redis being away."""
-    backoff = SECONDS_BETWEEN_POLLS
+    backoff = FIRST_BACKOFF_SECONDS
     # Not for ever: a lost connection can arrive in the place of a cancellation.
     while not stopping.is_set():
         redis = connect_redis(redis_url)
         worker = _arq_worker(redis, database, runner)
         try:
             await redis.ping()
-            backoff = SECONDS_BETWEEN_POLLS
+            backoff = FIRST_BACKOFF_SECONDS
             await worker.async_run()
         except (RedisError, OSError) as error:
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)

@@ -9,6 +9,8 @@ from prometheus_client import start_http_server
 from app.core.errors import ServiceUnavailable
 from app.core.settings import Settings
 from app.core.telemetry import configure_logging
+from app.graph.transports.connections import Connections, connections_of
+from app.main import application
 from workers.settings import run_worker
 
 LARGEST_SOCKET_MESSAGE = 2 * 1024 * 1024
@@ -34,21 +36,35 @@ def listen_on(host: str, port: int) -> socket.socket:
 def serve_api(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM."""
     listener = listen_on(host, port)
-    configure_logging(level=settings.log_level, readable=settings.is_development)
+    served = application()
     config = uvicorn.Config(
-        "app.main:application",
-        factory=True,
+        served,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=LARGEST_SOCKET_MESSAGE,
         ws_per_message_deflate=False,
+        # The graph's own protocol pings, and closes with a code that clients understand.
+        ws_ping_interval=None,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config, connections_of(served)).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """Takes leave of sockets and event streams before it shuts down, so that clients know to come back."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the long connections, then the short ones, then the process."""
+        await self._connections.close()
+        await super().shutdown(sockets)
 
 
 def serve_worker(settings: Settings) -> None:

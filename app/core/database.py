@@ -137,6 +137,7 @@ class Snapshot:
         self._connection: AsyncConnection | None = None
         self._one_at_a_time = asyncio.Lock()
         self._closed = False
+        self._reading: asyncio.Task[Any] | None = None
         self.statements = 0
 
     async def read(
@@ -147,12 +148,23 @@ class Snapshot:
     ) -> Result:
         """Run a query function of a room on this snapshot's connection."""
         async with self._one_at_a_time:
-            connection = self._connection or await self._open()
-            return await query(connection, *args, **kwargs)
+            self._check_open()
+            self._reading = asyncio.current_task()
+            try:
+                connection = self._connection or await self._open()
+                return await query(connection, *args, **kwargs)
+            except asyncio.CancelledError:
+                # Loaders read in tasks of their own: who waits for them must hear of the end as of any failure.
+                self._check_open()
+                raise
+            finally:
+                self._reading = None
 
-    async def _open(self) -> AsyncConnection:
+    def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("this operation has ended; its snapshot cannot be read any more")
+
+    async def _open(self) -> AsyncConnection:
         connection = await self._database.engine.connect()
         self._connection = await connection.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -168,8 +180,10 @@ class Snapshot:
         self.statements += 1
 
     async def close(self) -> None:
-        """Give the connection back. A snapshot that was never read costs nothing."""
+        """Cancel a read that still runs, its statement included, and give the connection back."""
         self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()
         async with self._one_at_a_time:
             if self._connection is not None:
                 connection, self._connection = self._connection, None

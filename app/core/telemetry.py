@@ -68,3 +68,5 @@ def configure_logging(*, level: str, readable: bool) -> None:
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.access").disabled = True
+    # Two lines for each socket would drown what matters.
+    logging.getLogger("uvicorn.error").setLevel("WARNING")

@@ -88,21 +88,25 @@ def check_limits(document: DocumentNode) -> None:
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     measure = Measure(fragments)
     for node in document.definitions:
-        if isinstance(node, (OperationDefinitionNode, FragmentDefinitionNode)):
-            try:
-                extent = measure.selection(node.selection_set)
-            except RecursionError:
-                raise QueryTooComplex(
-                    f"The document is nested too deep; at most {MAXIMUM_DEPTH} levels are allowed.",
-                    allowed=[f"1..{MAXIMUM_DEPTH} levels"],
-                ) from None
-            if extent.depth > MAXIMUM_DEPTH:
-                raise QueryTooComplex(
-                    f"The document is {extent.depth} levels deep; at most {MAXIMUM_DEPTH} are allowed.",
-                    allowed=[f"1..{MAXIMUM_DEPTH} levels"],
-                )
-            if isinstance(node, OperationDefinitionNode) and extent.fields.total() > MAXIMUM_ROOT_FIELDS:
-                raise QueryTooComplex(
-                    f"The operation has {extent.fields.total()} root fields; {MAXIMUM_ROOT_FIELDS} are allowed.",
-                    allowed=[f"1..{MAXIMUM_ROOT_FIELDS} root fields"],
-                )
+        if isinstance(node, OperationDefinitionNode):
+            _check_operation(measure, node)
+
+
+def _check_operation(measure: Measure, operation: OperationDefinitionNode) -> None:
+    try:
+        extent = measure.selection(operation.selection_set)
+    except RecursionError:
+        raise QueryTooComplex(
+            f"The document is nested too deep; at most {MAXIMUM_DEPTH} levels are allowed.",
+            allowed=[f"1..{MAXIMUM_DEPTH} levels"],
+        ) from None
+    if extent.depth > MAXIMUM_DEPTH:
+        raise QueryTooComplex(
+            f"The document is {extent.depth} levels deep; at most {MAXIMUM_DEPTH} are allowed.",
+            allowed=[f"1..{MAXIMUM_DEPTH} levels"],
+        )
+    if extent.fields.total() > MAXIMUM_ROOT_FIELDS:
+        raise QueryTooComplex(
+            f"The operation has {extent.fields.total()} root fields; {MAXIMUM_ROOT_FIELDS} are allowed.",
+            allowed=[f"1..{MAXIMUM_ROOT_FIELDS} root fields"],
+        )

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.events import EventBus
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
+from app.demo.world import load_world_into
 from app.graph.context import ANYONE, Resources, Viewer
 from app.graph.execution import Engine, Request, RequestRefused
 from app.graph.live import PriceFeed
@@ -46,6 +48,12 @@ class Graph:
         response = await self.respond(query, **variables)
         assert "errors" not in response, response["errors"]
         return int(response["extensions"]["trove"]["statements"])
+
+
+@pytest.fixture
+async def demo_world(database: Database, live_worker: object) -> None:
+    """The demo world, with a worker that processes what is sent to it."""
+    await load_world_into(database, now=utc_now())
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ class Browser:
 
 
 @pytest.fixture
-def browser(live_server: LiveServer) -> Iterator[Browser]:
+def browser(live_server: LiveServer, demo_world: None) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         context = chromium.new_context(viewport={"width": 1280, "height": 800})

@@ -69,9 +69,8 @@ async def test_every_four_hour_candle_of_bitcoin_answers_with_the_files_values(
     trove_data: Path, trove_settings: Settings, database: Database, graph: Graph
 ) -> None:
     file = trove_data / "crypto" / "coinbase_BTC-USD_4h_2024-2025.json"
-    trove(
-        trove_settings, "import", "prices", str(file), "--source", "coinbase", "--format", "coinbase-candles", "--create"
-    )
+    as_candles = ["--source", "coinbase", "--format", "coinbase-candles", "--create"]
+    trove(trove_settings, "import", "prices", str(file), *as_candles)
     given = {
         datetime.fromtimestamp(int(candle["start"]), UTC): numbers(candle, SHOWN)
         for candle in json.loads(file.read_text(), parse_float=Decimal)["candles"]
@@ -84,9 +83,8 @@ async def test_every_daily_candle_of_ether_answers_in_the_bucket_that_its_end_cl
     trove_data: Path, trove_settings: Settings, database: Database, graph: Graph
 ) -> None:
     file = trove_data / "crypto" / "coinbase_ETH-USD_1d_2016-2023.json"
-    trove(
-        trove_settings, "import", "prices", str(file), "--source", "coinbase", "--format", "binance-candles", "--create"
-    )
+    as_candles = ["--source", "coinbase", "--format", "binance-candles", "--create"]
+    trove(trove_settings, "import", "prices", str(file), *as_candles)
     names = ("openPrice", "highPrice", "lowPrice", "closePrice", "volume")
     given = {
         datetime.fromtimestamp(candle["endTime"] / 1000, UTC) - timedelta(days=1): numbers(candle, names)

@@ -18,13 +18,11 @@ from app.prices.commands.read_rows import (
     SeriesName,
     from_microseconds,
     lines_of,
-    read_amount,
     read_object,
-    read_positive_amount,
     read_text,
 )
 from app.prices.commands.resolve_series import resolve_series
-from app.prices.commands.roll_up import MICROSECONDS, Point
+from app.prices.commands.roll_up import Point
 from app.prices.commands.series_state import (
     LatestPrice,
     SeriesState,
@@ -44,7 +42,6 @@ LONGEST_KEY = 200
 
 _POINT_COLUMNS = [column.name for column in PricePoint.__table__.columns]
 _NULL = r"\N"
-_MICROSECONDS_PER_DAY = 86_400 * MICROSECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +79,7 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     offered = sum(len(points.late) + len(points.appended) for points in given)
     replacing = await _store_late(transaction, batch, given)
     stored = sum(len(points.late) + len(points.appended) for points in given) - len(replacing)
-    lines = [_line(points.series.id, point) for points in given for point in points.appended]
-    changes, _ = await asyncio.gather(asyncio.to_thread(_candle_changes, given), _append(connection, lines))
+    changes, _ = await asyncio.gather(asyncio.to_thread(_candle_changes, given), _append(connection, given))
     await store_candles(connection, changes)
 
     changed = [points.series for points in given if points.late or points.appended]
@@ -106,8 +102,8 @@ def _read(batch: ClaimedBatch) -> _ReadRows:
         try:
             row = read_object(line)
             name = reader.series_name(row)
-            price = read_amount(row, "price", line)
-            quantity = read_positive_amount(row, "quantity", line)
+            price = reader.amount(row, "price", line)
+            quantity = reader.positive_amount(row, "quantity", line)
             microseconds, observed_at = reader.instant(row, "observedAt")
             key = read_text(row, "key", longest=LONGEST_KEY)
         except BadRow as bad:
@@ -169,9 +165,17 @@ def _each_once(points: list[Point]) -> Iterable[Point]:
 
 
 async def _ensure_partitions(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> None:
-    days = {point[0] // _MICROSECONDS_PER_DAY for points in given for point in (*points.late, *points.appended)}
-    instants = [from_microseconds(day * _MICROSECONDS_PER_DAY) for day in days]
-    await ensure_point_partitions(connection, {(instant.year, instant.month) for instant in instants})
+    months: set[tuple[int, int]] = set()
+    for points in given:
+        ordered = [*points.late, *points.appended]
+        ends = {_month(ordered[0]), _month(ordered[-1])}
+        months |= ends if len(ends) == 1 else {_month(point) for point in ordered}
+    await ensure_point_partitions(connection, months)
+
+
+def _month(point: Point) -> tuple[int, int]:
+    instant = from_microseconds(point[0])
+    return instant.year, instant.month
 
 
 async def _store_late(transaction: Transaction, batch: ClaimedBatch, given: Iterable[_SeriesPoints]) -> set[int]:
@@ -205,8 +209,9 @@ def _replaces_latest(points: _SeriesPoints, replacing: Set[int]) -> bool:
     )
 
 
-async def _append(connection: AsyncConnection, lines: Sequence[str]) -> None:
+async def _append(connection: AsyncConnection, given: Sequence[_SeriesPoints]) -> None:
     # Nothing as new as these is stored of their locked series: no conflict to look for.
+    lines = (_line(points.series.id, point) for points in given for point in points.appended)
     await copy_lines(connection, lines, table=PricePoint.__tablename__, columns=_POINT_COLUMNS, schema=SCHEMA)
 
 

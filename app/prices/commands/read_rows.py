@@ -81,6 +81,8 @@ class RowReader:
         self._latest = in_microseconds(accepted_at + CLOCK_TOLERANCE)
         self._earliest = in_microseconds(EARLIEST)
         self._series_names: dict[tuple[Any, ...], SeriesName] = {}
+        self._instants: dict[str, Instant] = {}
+        self._amounts: set[str] = set()
 
     def series_name(self, row: dict[str, Any]) -> SeriesName:
         """The series that the row is for."""
@@ -96,6 +98,32 @@ class RowReader:
     def instant(self, row: dict[str, Any], field: str) -> Instant:
         """An RFC 3339 time with an offset, not before 2000 and not more than 5 minutes after the acceptance."""
         value = row.get(field)
+        try:
+            return self._instants[value]
+        except (KeyError, TypeError):
+            instant = self._read_instant(value, field)
+        self._instants[value] = instant
+        return instant
+
+    def amount(self, row: dict[str, Any], field: str, line: bytes) -> str:
+        """As `read_amount`."""
+        value = row.get(field)
+        if type(value) is str and value in self._amounts:
+            return value
+        text = read_amount(row, field, line)
+        self._amounts.add(text)
+        return text
+
+    def positive_amount(self, row: dict[str, Any], field: str, line: bytes) -> str | None:
+        """As `amount`, but above zero, or None when the row has none."""
+        if row.get(field) is None:
+            return None
+        text = self.amount(row, field, line)
+        if text[0] == "0" and not text.strip("0."):
+            raise BadRow(f"`{field}` is zero; leave it out where it is not known.")
+        return text
+
+    def _read_instant(self, value: Any, field: str) -> Instant:
         if type(value) is not str or (match := _INSTANT.fullmatch(value)) is None:
             raise BadRow(f"`{field}` is {_shown(value)}, and not a time such as 2026-01-31T12:00:00Z.")
         if match[1] is None:
@@ -128,16 +156,6 @@ def read_amount(row: dict[str, Any], field: str, line: bytes) -> str:
     else:
         raise BadRow(f'`{field}` is {_shown(value)}, and not a decimal such as "12.34".')
     return text if _USUAL_AMOUNT.fullmatch(text) else _unusual_amount(field, text)
-
-
-def read_positive_amount(row: dict[str, Any], field: str, line: bytes) -> str | None:
-    """As `read_amount`, but above zero, or None when the row has none."""
-    if row.get(field) is None:
-        return None
-    text = read_amount(row, field, line)
-    if text[0] == "0" and not text.strip("0."):
-        raise BadRow(f"`{field}` is zero; leave it out where it is not known.")
-    return text
 
 
 def read_text(row: dict[str, Any], field: str, *, longest: int) -> str | None:

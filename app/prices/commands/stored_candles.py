@@ -81,7 +81,8 @@ async def store_candles(connection: AsyncConnection, changes: CandleChanges) -> 
     """Write the changes; the caller holds the locks of their series, and has stored the points."""
     await ensure_candle_partitions(connection, changes.years)
     table = Candle.__tablename__
-    await copy_lines(connection, changes.new, table=table, columns=CANDLE_COLUMNS, schema=SCHEMA)
+    if changes.new:
+        await copy_lines(connection, changes.new, table=table, columns=CANDLE_COLUMNS, schema=SCHEMA)
     if changes.extended:
         await stage_candles(connection, changes.extended)
         await connection.execute(_EXTEND)
