@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC
 from typing import Any
 
@@ -82,27 +83,38 @@ async def serve(settings: Settings) -> None:
 
 
 async def _listen_for_jobs(redis_url: str, database: Database, runner: BatchRunner, stopping: asyncio.Event) -> None:
-    """Run arq's worker, and another one whenever it dies of Redis being away."""
+    """Run arq's worker until told to stop, and another one whenever it dies of Redis being away."""
     backoff = FIRST_BACKOFF_SECONDS
-    # Not for ever: a lost connection can arrive in the place of a cancellation.
     while not stopping.is_set():
         redis = connect_redis(redis_url)
         worker = _arq_worker(redis, database, runner)
         try:
             await redis.ping()
             backoff = FIRST_BACKOFF_SECONDS
-            await worker.async_run()
+            await _run_until(stopping, worker)
         except (RedisError, OSError) as error:
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             logger.warning("queue_unavailable", reason=type(error).__name__, next_attempt_in_seconds=backoff)
         finally:
             await _abandon(worker, redis)
-        await asyncio.sleep(backoff)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), backoff)
+
+
+async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
+    told = asyncio.create_task(stopping.wait())
+    worker.main_task = asyncio.create_task(worker.main())
+    await asyncio.wait({worker.main_task, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if worker.main_task.done():
+        worker.main_task.result()
 
 
 async def _abandon(worker: Worker, redis: ArqRedis) -> None:
-    # Not worker.close(): it talks to Redis, which may be away. The jobs are only nudges.
-    tasks = [*worker.tasks.values(), *([worker.main_task] if worker.main_task is not None else [])]
+    # Not worker.close(): it talks to Redis, which may be away. And first no more connections: who is cancelled in the
+    # middle of a command would wait for its answer. The jobs are only nudges.
+    await redis.connection_pool.disconnect()
+    tasks = {*worker.tasks.values(), *([] if worker.main_task is None else [worker.main_task])}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

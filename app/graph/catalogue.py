@@ -29,12 +29,13 @@ from app.core.ids import PublicIdTag
 from app.core.paging import PageRequest, decode_cursor, encode_cursor, page_request
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved, show_enum
-from app.graph.prices import Price, PriceSeries, best_quote
+from app.graph.prices.quotes import Price, best_quote
+from app.graph.prices.series import PriceSeries
 from app.graph.relay import Connection, Node, Page, key_of, page_of, shown_from
 from app.graph.scalars import URL, CurrencyCode
-from app.prices import queries as prices
 from app.prices.models import PriceKind
-from app.prices.queries import QuoteRow, SeriesRow
+from app.prices.queries.quotes import QuoteRow
+from app.prices.queries.series import SeriesRow, series_by_item, series_by_variant
 
 MAXIMUM_SLUGS = 250
 MAXIMUM_NAME_LENGTH = 200
@@ -91,7 +92,7 @@ class ItemVariant(Node):
         currency: CurrencyCode | None = None,
     ) -> Sequence[SeriesRow]:
         return await info.context.loaders.many(
-            prices.series_by_variant, root.id, kind=kind, source_code=source, currency=currency
+            series_by_variant, root.id, kind=kind, source_code=source, currency=currency
         )
 
 
@@ -150,7 +151,7 @@ class Item(Node):
         currency: CurrencyCode | None = None,
     ) -> Sequence[SeriesRow]:
         return await info.context.loaders.many(
-            prices.series_by_item, root.id, kind=kind, source_code=source, currency=currency
+            series_by_item, root.id, kind=kind, source_code=source, currency=currency
         )
 
 

@@ -9,8 +9,7 @@ import structlog
 
 from app.core.database import DATABASE_FAILURES, Database
 from app.core.events import EventBus, Topic
-from app.prices import queries
-from app.prices.queries import ChangeRow
+from app.prices.queries.changes import ChangeRow, changes_after, changes_of_items, last_change_position
 
 logger = structlog.get_logger(__name__)
 
@@ -105,7 +104,7 @@ class PriceFeed:
             snapshot = self._database.snapshot()
             try:
                 changes = await snapshot.read(
-                    queries.changes_of_items, item_ids=item_ids, after=after, up_to=up_to, limit=CHANGES_PER_READ
+                    changes_of_items, item_ids=item_ids, after=after, up_to=up_to, limit=CHANGES_PER_READ
                 )
             finally:
                 await snapshot.close()
@@ -128,9 +127,9 @@ class PriceFeed:
             snapshot = self._database.snapshot()
             try:
                 if self._position == UNKNOWN:
-                    self._position = await snapshot.read(queries.last_change_position)
+                    self._position = await snapshot.read(last_change_position)
                     self._started.set()
-                changes = await snapshot.read(queries.changes_after, position=self._position, limit=CHANGES_PER_READ)
+                changes = await snapshot.read(changes_after, position=self._position, limit=CHANGES_PER_READ)
             finally:
                 await snapshot.close()
             for change in changes:

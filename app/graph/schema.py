@@ -17,19 +17,21 @@ from app.graph.context import Context, Info
 from app.graph.fields import resolved
 from app.graph.ingestion import IngestBatch
 from app.graph.operations import OperationsQueries
-from app.graph.prices import PriceMutations, PriceSeries, PriceSubscriptions
+from app.graph.prices.ingest import PriceMutations
+from app.graph.prices.series import PriceSeries
+from app.graph.prices.updates import PriceSubscriptions
 from app.graph.relay import Node, key_of
 from app.graph.scalars import SCALARS
 from app.ingestion import queries as ingestion
 from app.ingestion.queries import BatchRow
-from app.prices import queries as prices
+from app.prices.queries.series import series_by_id
 
 MAXIMUM_NODES = 100
 
 NODE_QUERIES: dict[PublicIdTag, Callable[..., Awaitable[Any]]] = {
     PublicIdTag.ITEM: catalogue.items_by_id,
     PublicIdTag.ITEM_VARIANT: catalogue.variants_by_id,
-    PublicIdTag.PRICE_SERIES: prices.series_by_id,
+    PublicIdTag.PRICE_SERIES: series_by_id,
     PublicIdTag.INGEST_BATCH: ingestion.batches_by_id,
 }
 

@@ -1,7 +1,7 @@
 """Takes a batch of points in: reads the rows, stores what is new, and brings candles and latest prices up to date."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import md5
 
@@ -12,7 +12,7 @@ from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, rejected_row
 from app.prices.commands.copy_lines import copy_lines
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
-from app.prices.commands.partitions import ensure_point_partitions
+from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.commands.read_rows import (
     RowReader,
     SeriesName,
@@ -32,13 +32,14 @@ from app.prices.commands.series_state import (
     move_latest,
     newer_prices,
 )
-from app.prices.commands.stored_candles import CandleChanges, CandlePlanner, store_candles
+from app.prices.commands.stored_candles import CandlePlanner, append_candles, bring_candles_up_to_date
 from app.prices.errors import BadRow
 from app.prices.models import SCHEMA, PricePoint
 
 # A batch has fewer rows than this, so the arrivals of two batches never meet.
 ARRIVALS_PER_BATCH = 65_536
 LONGEST_KEY = 200
+POINTS_IN_A_PIECE = 5_000
 
 _POINT_COLUMNS = [column.name for column in PricePoint.__table__.columns]
 _NULL = r"\N"
@@ -79,8 +80,7 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     offered = sum(len(points.late) + len(points.appended) for points in given)
     replacing = await _store_late(transaction, batch, given)
     stored = sum(len(points.late) + len(points.appended) for points in given) - len(replacing)
-    changes, _ = await asyncio.gather(asyncio.to_thread(_candle_changes, given), _append(connection, given))
-    await store_candles(connection, changes)
+    await _store_points_and_candles(connection, given)
 
     changed = [points.series for points in given if points.late or points.appended]
     unsure = [points.series for points in given if _replaces_latest(points, replacing)]
@@ -171,6 +171,7 @@ async def _ensure_partitions(connection: AsyncConnection, given: Iterable[_Serie
         ends = {_month(ordered[0]), _month(ordered[-1])}
         months |= ends if len(ends) == 1 else {_month(point) for point in ordered}
     await ensure_point_partitions(connection, months)
+    await ensure_candle_partitions(connection, {year for year, _ in months})
 
 
 def _month(point: Point) -> tuple[int, int]:
@@ -209,22 +210,45 @@ def _replaces_latest(points: _SeriesPoints, replacing: Set[int]) -> bool:
     )
 
 
-async def _append(connection: AsyncConnection, given: Sequence[_SeriesPoints]) -> None:
-    # Nothing as new as these is stored of their locked series: no conflict to look for.
-    lines = (_line(points.series.id, point) for points in given for point in points.appended)
-    await copy_lines(connection, lines, table=PricePoint.__tablename__, columns=_POINT_COLUMNS, schema=SCHEMA)
+async def _store_points_and_candles(connection: AsyncConnection, given: Sequence[_SeriesPoints]) -> None:
+    """Store what is appended, and bring the candles of all points up to date.
+
+    Goes piece by piece, so that the next one is worked out while the database takes the one before it in.
+    """
+    planner = CandlePlanner()
+    working = asyncio.create_task(asyncio.to_thread(_work_out, planner, ()))
+    for piece in [*_pieces(given), ()]:
+        points, candles = await working
+        working = asyncio.create_task(asyncio.to_thread(_work_out, planner, piece))
+        # Nothing as new as these is stored of their locked series: no conflict to look for.
+        if points:
+            await copy_lines(connection, points, table=PricePoint.__tablename__, columns=_POINT_COLUMNS, schema=SCHEMA)
+        await append_candles(connection, candles)
+    await working
+    await bring_candles_up_to_date(connection, planner.changes)
+
+
+def _pieces(given: Iterable[_SeriesPoints]) -> Iterator[list[_SeriesPoints]]:
+    piece: list[_SeriesPoints] = []
+    count = 0
+    for points in given:
+        piece.append(points)
+        count += len(points.appended)
+        if count >= POINTS_IN_A_PIECE:
+            yield piece
+            piece, count = [], 0
+    yield piece
+
+
+def _work_out(planner: CandlePlanner, piece: Iterable[_SeriesPoints]) -> tuple[list[str], list[str]]:
+    for points in piece:
+        planner.add(points.series, late=points.late, appended=points.appended)
+    return [_line(points.series.id, point) for points in piece for point in points.appended], planner.take_new()
 
 
 def _line(series_id: int, point: Point) -> str:
     _, arrival, key, price, quantity, observed_at = point
     return f"{series_id}\t{observed_at}\t{key}\t{price}\t{quantity or _NULL}\t{arrival}\n"
-
-
-def _candle_changes(given: Iterable[_SeriesPoints]) -> CandleChanges:
-    planner = CandlePlanner()
-    for points in given:
-        planner.add(points.series, late=points.late, appended=points.appended)
-    return planner.changes
 
 
 def _newest(given: Collection[_SeriesPoints]) -> Iterable[LatestPrice]:

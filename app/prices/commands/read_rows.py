@@ -97,7 +97,7 @@ class RowReader:
 
     def instant(self, row: dict[str, Any], field: str) -> Instant:
         """An RFC 3339 time with an offset, not before 2000 and not more than 5 minutes after the acceptance."""
-        value = row.get(field)
+        value: Any = row.get(field)
         try:
             return self._instants[value]
         except (KeyError, TypeError):

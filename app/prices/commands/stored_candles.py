@@ -7,7 +7,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.prices.commands.copy_lines import copy_lines
-from app.prices.commands.partitions import ensure_candle_partitions
 from app.prices.commands.read_rows import from_microseconds
 from app.prices.commands.roll_up import MICROSECONDS, Bucket, Point, roll_up
 from app.prices.commands.series_state import SeriesState
@@ -30,7 +29,6 @@ class CandleChanges:
     new: list[str] = field(default_factory=list)
     extended: list[str] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)
-    years: set[int] = field(default_factory=set)
 
 
 class CandlePlanner:
@@ -49,6 +47,11 @@ class CandlePlanner:
                 self.changes.touched.append(f"{series.id}\t{resolution}\t{self._start(resolution, number)}\t{source}\n")
         for resolution, buckets in roll_up(appended):
             self._add_buckets(series, resolution, buckets, touched.get(resolution, set()))
+
+    def take_new(self) -> list[str]:
+        """The new candles since this was last asked for."""
+        new, self.changes.new = self.changes.new, []
+        return new
 
     def _touched(self, late: Iterable[Point]) -> Mapping[int, set[int]]:
         instants = [microseconds for microseconds, *_ in late]
@@ -72,17 +75,18 @@ class CandlePlanner:
         start = starts.get(number)
         if start is None:
             instant = from_microseconds(number * resolution * MICROSECONDS)
-            self.changes.years.add(instant.year)
             start = starts[number] = instant.isoformat()
         return start
 
 
-async def store_candles(connection: AsyncConnection, changes: CandleChanges) -> None:
-    """Write the changes; the caller holds the locks of their series, and has stored the points."""
-    await ensure_candle_partitions(connection, changes.years)
-    table = Candle.__tablename__
-    if changes.new:
-        await copy_lines(connection, changes.new, table=table, columns=CANDLE_COLUMNS, schema=SCHEMA)
+async def append_candles(connection: AsyncConnection, lines: Sequence[str]) -> None:
+    """Copy candles of new buckets in; the caller holds the locks of their series."""
+    if lines:
+        await copy_lines(connection, lines, table=Candle.__tablename__, columns=CANDLE_COLUMNS, schema=SCHEMA)
+
+
+async def bring_candles_up_to_date(connection: AsyncConnection, changes: CandleChanges) -> None:
+    """Write what changes in buckets that had begun; the caller has stored all points and the candles of new buckets."""
     if changes.extended:
         await stage_candles(connection, changes.extended)
         await connection.execute(_EXTEND)

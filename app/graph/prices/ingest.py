@@ -1,0 +1,130 @@
+"""The mutation by which small batches of prices come in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+
+import orjson
+import strawberry
+
+from app.core.errors import Conflict
+from app.graph.context import Info
+from app.graph.fields import attribute, resolved
+from app.graph.ingestion import IngestBatch
+from app.graph.scalars import CurrencyCode, write_decimal
+from app.ingestion import queries as ingestion
+from app.ingestion.commands import accept_batch
+from app.ingestion.models import BatchKind
+from app.ingestion.queries import BatchRow
+from app.prices.models import PriceKind
+
+MAXIMUM_POINTS_PER_MUTATION = 250
+
+
+@strawberry.input(description="One observed price. Name the item by `itemId` or by `slug`.")
+class PricePointInput:
+    item_id: strawberry.ID | None = strawberry.field(default=None, description="The item's global id.")
+    slug: str | None = strawberry.field(default=None, description="The item's slug.")
+    variant: str | None = strawberry.field(default=None, description="The variant's key; default: the default variant.")
+    source: str = strawberry.field(description="Code of the source: 2 to 40 of a-z, 0-9 and -. A new one is kept.")
+    kind: PriceKind = strawberry.field(default=PriceKind.MARKET, description="What the price says.")
+    currency: CurrencyCode = strawberry.field(description="The currency of the price.")
+    price: Decimal = strawberry.field(description="The price of one unit; not negative.")
+    quantity: Decimal | None = strawberry.field(default=None, description="How many units it was for; above 0.")
+    observed_at: datetime | None = strawberry.field(
+        default=None, description="When the source showed it, not in the future; default: now."
+    )
+    key: str | None = strawberry.field(
+        default=None,
+        description="The source's own id of the sale or listing; makes the point unique at its time.",
+    )
+
+
+@strawberry.input(description="A small batch of prices.")
+class IngestPricesInput:
+    points: list[PricePointInput] = strawberry.field(description="1 to 250 points.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A repeat with the same key and points gives the first batch again."
+    )
+
+
+@strawberry.enum(description="Why `ingestPrices` did not store the batch.")
+class IngestPricesErrorCode(Enum):
+    INVALID_POINTS = "invalid_points"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+
+
+@strawberry.type(description="A refusal that the caller can act on.")
+class IngestPricesError:
+    field: list[str] = attribute("The path to the input that is at fault.")
+    message: str = attribute("What is wrong and what to do.")
+    code: IngestPricesErrorCode = attribute("The same in one word.")
+
+
+@strawberry.type(description="What became of the batch.")
+class IngestPricesPayload:
+    batch: IngestBatch | None = attribute("The stored batch; a worker processes it within moments. Null when refused.")
+    user_errors: list[IngestPricesError] = attribute("Why it was refused; empty when it was stored.")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """The payload of `ingestPrices`."""
+
+    batch: BatchRow | None
+    user_errors: Sequence[IngestPricesError]
+
+    @classmethod
+    def refused(cls, field: list[str], message: str, code: IngestPricesErrorCode) -> "Ingested":
+        """The payload of a batch that was not stored."""
+        return cls(None, [IngestPricesError(field=field, message=message, code=code)])
+
+
+def _line(point: PricePointInput, now: datetime) -> dict[str, object]:
+    return {
+        "item": point.slug,
+        "itemId": point.item_id,
+        "variant": point.variant,
+        "source": point.source,
+        "kind": point.kind.value,
+        "currency": point.currency,
+        "price": write_decimal(point.price),
+        "quantity": None if point.quantity is None else write_decimal(point.quantity),
+        "observedAt": (point.observed_at or now).isoformat(),
+        "key": point.key,
+    }
+
+
+@strawberry.type
+class PriceMutations:
+    @resolved(
+        "Store a small batch of prices (1 to 250). It is acknowledged once stored; follow it with `ingestBatch(id)`. "
+        "Needs the ingest token.",
+        type=IngestPricesPayload,
+    )
+    @staticmethod
+    async def ingest_prices(info: Info, input: IngestPricesInput) -> "Ingested":
+        info.context.require_ingest()
+        if not 1 <= len(input.points) <= MAXIMUM_POINTS_PER_MUTATION:
+            return Ingested.refused(
+                ["input", "points"],
+                f"Send 1 to {MAXIMUM_POINTS_PER_MUTATION} points at a time, and not {len(input.points)}; "
+                "larger batches go to POST /ingest/prices.",
+                IngestPricesErrorCode.INVALID_POINTS,
+            )
+        lines = [orjson.dumps(_line(point, info.context.now)) for point in input.points]
+        try:
+            async with info.context.transaction() as transaction:
+                accepted = await accept_batch(
+                    transaction,
+                    kind=BatchKind.PRICE_POINTS,
+                    payload=b"\n".join(lines),
+                    idempotency_key=input.idempotency_key,
+                )
+        except Conflict as conflict:
+            return Ingested.refused(
+                ["input", "idempotencyKey"], conflict.message, IngestPricesErrorCode.IDEMPOTENCY_KEY_REUSED
+            )
+        return Ingested(await info.context.loaders.one(ingestion.batches_by_id, accepted.id), [])
