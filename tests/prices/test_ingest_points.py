@@ -195,7 +195,7 @@ async def test_amounts_keep_every_digit_that_was_sent(prices: Database) -> None:
 GOOD = point("tide", "1", at=MONDAY)
 BAD_ROWS: dict[str, tuple[Any, str]] = {
     "no item": ({**GOOD, "item": None}, "names no item"),
-    "two items": ({**GOOD, "externalId": "a:b"}, "names its item twice"),
+    "two items": ({**GOOD, "externalId": "a:b"}, "names its item more than once"),
     "item is a number": ({**GOOD, "item": 7}, "`item` is “7”"),
     "unknown item": ({**GOOD, "item": "nothing"}, "no item “nothing”"),
     "item with a zero character": ({**GOOD, "item": "a\x00b"}, "no item"),

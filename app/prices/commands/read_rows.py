@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 
+from app.core.ids import PublicIdTag, parse_public_id
 from app.core.money import MINOR_UNITS
 from app.prices.errors import BadRow
 from app.prices.models import PriceKind
@@ -39,11 +41,14 @@ _MICROSECONDS_PER_SECOND = 1_000_000
 _SHOWN_LENGTH = 60
 
 
-class SeriesName(NamedTuple):
-    """A series as rows name it: item by slug or by `provider:id`, variant by key or the item's default one."""
+# An item as rows name it: by its slug, by provider and id, or by its own id.
+ItemName = str | tuple[str, str] | UUID
 
-    slug: str | None
-    external_id: tuple[str, str] | None
+
+class SeriesName(NamedTuple):
+    """A series as rows name it; the variant by its key, or the item's default one."""
+
+    item: ItemName
     variant: str | None
     source: str
     kind: str
@@ -87,7 +92,8 @@ class RowReader:
     def series_name(self, row: dict[str, Any]) -> SeriesName:
         """The series that the row is for."""
         get = row.get
-        named = (get("item"), get("externalId"), get("variant"), get("source"), get("kind"), get("currency"))
+        item = (get("item"), get("externalId"), get("itemId"))
+        named = (item, get("variant"), get("source"), get("kind"), get("currency"))
         try:
             return self._series_names[named]
         except (KeyError, TypeError):
@@ -180,20 +186,36 @@ def from_microseconds(microseconds: int) -> datetime:
 
 
 def _series_name(row: dict[str, Any]) -> SeriesName:
-    slug = read_text(row, "item", longest=200)
-    external_id = read_text(row, "externalId", longest=400)
-    if slug is None and external_id is None:
-        raise BadRow("The row names no item; give `item` (a slug) or `externalId` (`provider:id`).")
-    if slug is not None and external_id is not None:
-        raise BadRow("The row names its item twice; give `item` or `externalId`, not both.")
     return SeriesName(
-        slug=slug,
-        external_id=None if external_id is None else _external_id(external_id),
+        item=_item(row),
         variant=read_text(row, "variant", longest=200),
         source=_source(row),
         kind=_kind(row),
         currency=_currency(row),
     )
+
+
+def _item(row: dict[str, Any]) -> ItemName:
+    slug = read_text(row, "item", longest=200)
+    external_id = read_text(row, "externalId", longest=400)
+    public = read_text(row, "itemId", longest=200)
+    given = sum(name is not None for name in (slug, external_id, public))
+    if given > 1:
+        raise BadRow("The row names its item more than once; give one of `item`, `externalId` and `itemId`.")
+    if slug is not None:
+        return slug
+    if external_id is not None:
+        return _external_id(external_id)
+    if public is not None:
+        return _item_id(public)
+    raise BadRow("The row names no item; give `item` (a slug), `externalId` (`provider:id`) or `itemId`.")
+
+
+def _item_id(value: str) -> UUID:
+    match parse_public_id(value):
+        case (PublicIdTag.ITEM, UUID() as key):
+            return key
+    raise BadRow(f"`itemId` is {_shown(value)}, and not the id of an item.")
 
 
 def _external_id(value: str) -> tuple[str, str]:

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.models import ExternalId, Item, ItemVariant
 from app.core.database import among
-from app.prices.commands.read_rows import SeriesName
+from app.core.ids import PublicIdTag, public_id
+from app.prices.commands.read_rows import ItemName, SeriesName
 from app.prices.models import Source
 
 # Identifiers of sources are two bytes; a batch that makes up codes must not use them up.
@@ -27,18 +28,15 @@ class ResolvedSeries:
     refusals: Mapping[SeriesName, str]
 
 
-_ItemName = str | tuple[str, str]
-
-
 @dataclass(frozen=True, slots=True)
 class _Variants:
-    """What the catalogue has of the items that rows name: by slug, or by provider and id."""
+    """What the catalogue has of the items that rows name."""
 
-    items: set[_ItemName] = field(default_factory=set)
-    defaults: dict[_ItemName, UUID] = field(default_factory=dict)
-    by_key: dict[tuple[_ItemName, str], UUID] = field(default_factory=dict)
+    items: set[ItemName] = field(default_factory=set)
+    defaults: dict[ItemName, UUID] = field(default_factory=dict)
+    by_key: dict[tuple[ItemName, str], UUID] = field(default_factory=dict)
 
-    def add(self, item: _ItemName, variant_id: UUID | None, key: str | None, *, is_default: bool | None) -> None:
+    def add(self, item: ItemName, variant_id: UUID | None, key: str | None, *, is_default: bool | None) -> None:
         """Note an item and one of its variants, if it has any."""
         self.items.add(item)
         if variant_id is not None and key is not None:
@@ -70,14 +68,22 @@ async def resolve_series(connection: AsyncConnection, names: Collection[SeriesNa
 
 
 async def _variants(connection: AsyncConnection, names: Collection[SeriesName]) -> _Variants:
-    slugs = {name.slug for name in names if name.slug is not None and _is_storable(name.slug)}
-    external_ids = [
-        name.external_id for name in names if name.external_id is not None and _is_storable(*name.external_id)
-    ]
+    items = {name.item for name in names}
+    ids = {item for item in items if isinstance(item, UUID)}
+    slugs = {item for item in items if isinstance(item, str) and _is_storable(item)}
+    external_ids = [item for item in items if isinstance(item, tuple) and _is_storable(*item)]
     keys = {name.variant for name in names if name.variant is not None and _is_storable(name.variant)}
     wanted = or_(ItemVariant.is_default, among(ItemVariant.key, keys))
     columns = (ItemVariant.id, ItemVariant.key, ItemVariant.is_default)
     variants = _Variants()
+    if ids:
+        by_id = await connection.execute(
+            select(Item.id, *columns)
+            .outerjoin(ItemVariant, (ItemVariant.item_id == Item.id) & wanted)
+            .where(among(Item.id, ids))
+        )
+        for item_id, variant_id, key, is_default in by_id:
+            variants.add(item_id, variant_id, key, is_default=is_default)
     if slugs:
         by_slug = await connection.execute(
             select(Item.slug, *columns)
@@ -103,26 +109,25 @@ def _is_storable(*values: str) -> bool:
     return not any("\x00" in value for value in values)
 
 
-def _item_of(name: SeriesName) -> _ItemName:
-    item = name.slug if name.external_id is None else name.external_id
-    if item is None:
-        raise ValueError("a series name has a slug or an external id")
-    return item
-
-
 def _variant_of(name: SeriesName, variants: _Variants) -> UUID | None:
-    item = _item_of(name)
-    return variants.defaults.get(item) if name.variant is None else variants.by_key.get((item, name.variant))
+    if name.variant is None:
+        return variants.defaults.get(name.item)
+    return variants.by_key.get((name.item, name.variant))
 
 
 def _why_no_variant(name: SeriesName, variants: _Variants) -> str:
-    item = _item_of(name)
-    shown = item if isinstance(item, str) else ":".join(item)
-    if item not in variants.items:
+    shown = _shown(name.item)
+    if name.item not in variants.items:
         return f"There is no item “{shown}”."
     if name.variant is None:
         return f"The item “{shown}” has no default variant; name one in `variant`."
     return f"The item “{shown}” has no variant “{name.variant}”."
+
+
+def _shown(item: ItemName) -> str:
+    if isinstance(item, UUID):
+        return public_id(PublicIdTag.ITEM, item)
+    return item if isinstance(item, str) else ":".join(item)
 
 
 async def _sources(connection: AsyncConnection, codes: set[str]) -> dict[str, int]:
