@@ -145,6 +145,17 @@ CREATE TABLE ingestion.ingest_rejects (
 );
 """
 
+# Batches are written once and read once: quick to compress matters, small does not. Not every build knows lz4.
+COMPRESS_PAYLOADS = """
+DO $$
+BEGIN
+    ALTER TABLE ingestion.ingest_batches ALTER COLUMN payload SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+    ALTER TABLE ingestion.ingest_batches ALTER COLUMN payload SET STORAGE EXTERNAL;
+END
+$$;
+"""
+
 PRICES = """
 CREATE SCHEMA prices;
 
@@ -299,6 +310,7 @@ def upgrade() -> None:
 
     run(CATALOGUE)
     run(INGESTION)
+    run(COMPRESS_PAYLOADS)
     run(
         PRICES.format(
             partition_points="" if has_timescale else "PARTITION BY RANGE (observed_at)",
