@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +50,5 @@ class EventBus:
                         yield
             except (RedisError, OSError) as error:
                 logger.warning("events_unavailable", topic=topic.value, reason=type(error).__name__)
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.sleep(min(1.0, at_least_every))
+                await asyncio.sleep(min(1.0, at_least_every))
                 yield

@@ -15,9 +15,9 @@ CurrencyCode = NewType("CurrencyCode", str)
 BigInt = NewType("BigInt", int)
 URL = NewType("URL", str)
 
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?")
-_BIG_INT = re.compile(r"-?\d{1,19}")
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+_BIG_INT = re.compile(r"-?\d{1,19}", re.ASCII)
 
 
 def write_date_time(instant: datetime) -> str:

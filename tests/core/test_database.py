@@ -1,0 +1,114 @@
+"""Snapshots and transactions: what an operation sees, what leaves after a commit, and what each role may do."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.catalogue.models import Item
+from app.core.database import Database, Transaction
+from app.core.events import Event, Topic
+from app.core.jobs import connect_redis
+from app.core.settings import Settings
+from tests.catalogue.builders import coin, saved
+
+
+async def count_items(connection: AsyncConnection) -> int:
+    """How many items this connection sees."""
+    return (await connection.execute(select(func.count()).select_from(Item))).scalar_one()
+
+
+async def run(connection: AsyncConnection, statement: str) -> None:
+    """Run a statement."""
+    await connection.execute(text(statement))
+
+
+async def test_a_snapshot_does_not_see_what_is_committed_after_its_first_read(
+    database: Database, api_database: Database
+) -> None:
+    snapshot = api_database.snapshot()
+    assert await snapshot.read(count_items) == 0
+    await saved(database, coin("aurum"))
+    assert await snapshot.read(count_items) == 0
+    await snapshot.close()
+    fresh = api_database.snapshot()
+    assert await fresh.read(count_items) == 1
+    await fresh.close()
+
+
+async def test_a_snapshot_holds_one_connection_however_many_read_at_once(api_database: Database) -> None:
+    snapshot = api_database.snapshot()
+    pool = api_database.engine.pool
+    await asyncio.gather(*(snapshot.read(count_items) for _ in range(20)))
+    assert pool.checkedout() == 1  # type: ignore[attr-defined]  # of the queue pool we use
+    assert snapshot.statements == 20
+    await snapshot.close()
+    assert pool.checkedout() == 0  # type: ignore[attr-defined]  # of the queue pool we use
+
+
+async def test_a_snapshot_cannot_write_and_cannot_be_read_after_its_end(api_database: Database) -> None:
+    snapshot = api_database.snapshot()
+    with pytest.raises(DBAPIError, match="read-only transaction"):
+        await snapshot.read(run, "CREATE TEMPORARY TABLE scratch (id integer)")
+    await snapshot.close()
+    with pytest.raises(RuntimeError, match="has ended"):
+        await snapshot.read(count_items)
+
+
+async def announce_and_fail(transaction: Transaction) -> None:
+    """Ask for an event, then refuse."""
+    transaction.announce(Event(Topic.PRICES_CHANGED))
+    raise ValueError("refused")
+
+
+async def test_events_leave_after_the_commit_and_vanish_with_a_rollback(
+    database: Database, trove_settings: Settings
+) -> None:
+    redis = connect_redis(trove_settings.redis_url or "")
+    async with redis.pubsub() as heard:
+        await heard.subscribe(Topic.PRICES_CHANGED.value)
+        assert (await heard.get_message(timeout=5))["type"] == "subscribe"
+        with pytest.raises(ValueError, match="refused"):
+            async with database.transaction() as transaction:
+                await announce_and_fail(transaction)
+        async with database.transaction() as transaction:
+            transaction.announce(Event(Topic.PRICES_CHANGED))
+            assert await heard.get_message(timeout=0.2) is None, (
+                "it left before the commit, or after a rollback"
+            )
+        assert (await heard.get_message(timeout=5))["type"] == "message"
+    await redis.aclose()
+
+
+FORBIDDEN_TO_THE_API = [
+    "INSERT INTO catalogue.items (id, kind, slug, name) VALUES (gen_random_uuid(), 'coin', 'x', 'x')",
+    "UPDATE ingestion.ingest_batches SET status = 'processed'",
+    "DELETE FROM prices.price_points",
+    "CREATE TABLE prices.mine (id integer)",
+    "DROP TABLE prices.price_points",
+    "SELECT prices.ensure_partitions('price_points', ARRAY[now()])",
+]
+FORBIDDEN_TO_THE_WORKER = [
+    "DELETE FROM catalogue.items",
+    "DELETE FROM prices.price_points",
+    "DROP TABLE prices.price_points",
+    "CREATE TABLE prices.mine (id integer)",
+    "ALTER TABLE catalogue.items ADD COLUMN mine integer",
+    "UPDATE alembic_version SET version_num = '0'",
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN_TO_THE_API)
+async def test_the_api_may_not(api_database: Database, statement: str) -> None:
+    with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+        async with api_database.transaction() as transaction:
+            await run(transaction.connection, statement)
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN_TO_THE_WORKER)
+async def test_the_worker_may_not(database: Database, statement: str) -> None:
+    with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+        async with database.transaction() as transaction:
+            await run(transaction.connection, statement)
