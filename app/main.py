@@ -2,8 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 
 from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
@@ -22,6 +27,8 @@ from app.graph.live import PriceFeed
 from app.graph.transports.http import routes as graphql_routes
 from app.graph.transports.websocket import routes as websocket_routes
 
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
 
 def create_application(settings: Settings | None = None) -> Starlette:
     """The API over these settings; by default those of the environment."""
@@ -29,6 +36,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
     routes = [*operations_routes(), *ingest_routes(), *graphql_routes(settings.allowed_origins), *websocket_routes()]
     if settings.is_development:
         routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
+        routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
@@ -56,7 +64,16 @@ def create_application(settings: Settings | None = None) -> Starlette:
             await database.close()
             await redis.aclose()
 
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=lifespan, middleware=_guards(settings))
+
+
+def _guards(settings: Settings) -> list[Middleware]:
+    """In development GraphiQL holds a token: names of this machine lead to it, and not every name that points here."""
+    if not settings.is_development:
+        return []
+    trusted = (urlsplit(origin).hostname or "" for origin in settings.allowed_origins)
+    allowed = {*LOOPBACK_NAMES, settings.host, *trusted} - {""}
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=sorted(allowed), www_redirect=False)]
 
 
 def application() -> Starlette:

@@ -66,6 +66,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         drop = f"DROP DATABASE {os.environ['TROVE_TESTS_TEMPLATE']}"
         asyncio.run(administer(os.environ["TROVE_TESTS_DATABASE_URL"], drop))
         services.stop()
+        # As root below a home that others may not enter, the cluster itself stands elsewhere.
+        elsewhere = services.directory / "elsewhere"
+        if elsewhere.exists():
+            shutil.rmtree(elsewhere.resolve(), ignore_errors=True)
         shutil.rmtree(services.directory, ignore_errors=True)
 
 

@@ -42,13 +42,18 @@ async def _ping(url: str) -> None:
         await redis.aclose()
 
 
-def _redis_server(settings: Settings) -> str:
+def require_redis(url: str) -> None:
+    """Refuse to work with a Redis that does not answer."""
     try:
-        asyncio.run(_ping(settings.redis_url or ""))
+        asyncio.run(_ping(url))
     except (RedisError, OSError, ValueError) as error:
         raise ServiceUnavailable(
             f"REDIS_URL does not answer ({error}): check it, and that Redis is running."
         ) from error
+
+
+def _redis_server(settings: Settings) -> str:
+    require_redis(settings.redis_url or "")
     return "REDIS_URL answers"
 
 

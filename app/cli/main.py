@@ -31,11 +31,16 @@ errors = Console(stderr=True)
 
 @app.command()
 def up(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port to listen on; default: 8000, or the next free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: TROVE_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; default: TROVE_PORT, or the next free one from 8000.")
+    ] = None,
 ) -> None:
     """Start everything on this machine: database, Redis, API, worker, demo data and a live price feed."""
-    sys.exit(run_everything(current_settings(), host=host, port=port))
+    settings = current_settings()
+    if port is None and "port" in settings.model_fields_set:
+        port = settings.port
+    sys.exit(run_everything(settings, host=host or settings.host, port=port))
 
 
 @app.command()

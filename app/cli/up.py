@@ -17,6 +17,7 @@ import httpx
 from rich.console import Console
 
 from app.cli.database import migrate_database
+from app.cli.doctor import require_redis
 from app.cli.serve import listen_on
 from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
@@ -65,6 +66,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     if not services.owns and settings.database_url is None:
         raise ServiceUnavailable(f"Trove is already running over {services.directory}: stop it first, or use it.")
     settings = settings.model_copy(update={"database_url": addresses.database_url, "redis_url": addresses.redis_url})
+    require_redis(addresses.redis_url)
     with console.status("Migrating the database"):
         migrate_database(settings)
     with console.status("Loading the demo world"):
@@ -75,6 +77,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
         "DATABASE_URL": addresses.database_url,
         "REDIS_URL": addresses.redis_url,
         "TROVE_ENVIRONMENT": "development",
+        "TROVE_HOST": host,
         "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
         "TROVE_INGEST_TOKEN": _ingest_token(settings, token_file),
     }
@@ -99,6 +102,7 @@ def _choose_port(host: str, port: int | None) -> int:
         try:
             listen_on(host, candidate).close()
         except ServiceUnavailable:
+            console.print(f"Port {candidate} is in use; trying the next one.")
             continue
         return candidate
     raise ServiceUnavailable(f"No port from {DEFAULT_PORT} on is free: choose one with --port.")
@@ -151,15 +155,19 @@ def _require_alive(children: list[Child]) -> None:
 
 def _wait_until_ready(url: str, children: list[Child]) -> None:
     deadline = time.monotonic() + READY_SECONDS
+    said = "it does not answer"
     while time.monotonic() < deadline:
         _require_alive(children)
         try:
-            if httpx.get(f"{url}/readyz", timeout=2).is_success:
-                return
+            answer = httpx.get(f"{url}/readyz", timeout=2)
         except httpx.HTTPError:
-            pass
+            time.sleep(LOOK_EVERY_SECONDS)
+            continue
+        if answer.is_success:
+            return
+        said = answer.text
         time.sleep(LOOK_EVERY_SECONDS)
-    raise ServiceUnavailable(f"The API did not become ready within {READY_SECONDS:g} seconds; see {url}/readyz.")
+    raise ServiceUnavailable(f"The API did not become ready within {READY_SECONDS:g} seconds: {said}.")
 
 
 def _watch(children: list[Child]) -> None:
@@ -169,14 +177,16 @@ def _watch(children: list[Child]) -> None:
 
 
 def _welcome(url: str, token_file: Path) -> None:
+    token = "TROVE_INGEST_TOKEN" if "TROVE_INGEST_TOKEN" in os.environ else token_file
     console.print(
         f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the three tabs:\n"
         "  a walk through the catalogue, a mutation that sends a price, and prices as they move.\n\n"
         f"  GraphQL        {url}/graphql\n"
-        f"  ingest prices  {url}/ingest/prices   (token in {token_file})\n"
+        f"  ingest prices  {url}/ingest/prices   (token: {token})\n"
         f"  health         {url}/readyz  {url}/metrics\n\n"
         "Ctrl-C stops all of it; the data stays for the next time.",
         highlight=False,
+        soft_wrap=True,
     )
 
 

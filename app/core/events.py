@@ -9,6 +9,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.core.jobs import HINT_SECONDS
+
 logger = structlog.get_logger(__name__)
 
 
@@ -34,8 +36,9 @@ class EventBus:
     async def publish(self, event: Event) -> None:
         """Tell every listening process; never raises."""
         try:
-            await self._redis.publish(event.topic.value, b"")
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(HINT_SECONDS):
+                await self._redis.publish(event.topic.value, b"")
+        except (RedisError, OSError, TimeoutError) as error:
             logger.warning("event_not_published", topic=event.topic.value, reason=type(error).__name__)
 
     async def listen(self, topic: Topic, *, at_least_every: float) -> AsyncIterator[None]:

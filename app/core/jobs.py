@@ -1,11 +1,15 @@
 """The job queue: a nudge to do work that already stands in the database. Only this file and `workers/` know arq."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings
 from redis.exceptions import RedisError
+
+# A hint that takes longer is given up: whoever waits for it must not wait, and the work is found without it.
+HINT_SECONDS = 0.5
 
 logger = structlog.get_logger(__name__)
 
@@ -28,8 +32,9 @@ class JobQueue:
     async def enqueue(self, job: Job) -> None:
         """Ask a worker to run the job; never raises."""
         try:
-            await self._redis.enqueue_job(job.name, _job_id=job.key, **job.arguments)
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(HINT_SECONDS):
+                await self._redis.enqueue_job(job.name, _job_id=job.key, **job.arguments)
+        except (RedisError, OSError, TimeoutError) as error:
             logger.warning("job_not_enqueued", job=job.name, reason=type(error).__name__)
 
 

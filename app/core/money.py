@@ -52,5 +52,6 @@ MINOR_UNITS: dict[str, int] = {
 
 def in_minor_units(amount: Decimal, currency: str) -> int | None:
     """The amount in the currency's smallest unit (12.34 USD is 1234), or None where it is finer than that."""
-    scaled = amount.scaleb(MINOR_UNITS[currency])
-    return int(scaled) if scaled == scaled.to_integral_value() else None
+    numerator, denominator = amount.as_integer_ratio()
+    units, rest = divmod(numerator * 10 ** MINOR_UNITS[currency], denominator)
+    return None if rest else units

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import orjson
 
@@ -11,6 +12,7 @@ from app.core.errors import BadUserInput
 
 MAXIMUM_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 25
+LARGEST_CURSOR_INTEGER = 2**62
 
 CursorValue = str | int | float | bool | None
 
@@ -62,11 +64,7 @@ def encode_cursor(order: str, position: Sequence[CursorValue]) -> str:
 
 def decode_cursor(cursor: str, *, order: str, argument: str, types: Sequence[type]) -> list[CursorValue]:
     """The position that `encode_cursor` put in; refuses a malformed cursor and one of another list or order."""
-    malformed = BadUserInput(
-        f"`{argument}` is not a cursor of this list in this order; use one that the list gave you.",
-        argument=argument,
-        allowed=["a cursor of this list in this order"],
-    )
+    malformed = _malformed(argument)
     try:
         decoded = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError) as error:
@@ -76,4 +74,22 @@ def decode_cursor(cursor: str, *, order: str, argument: str, types: Sequence[typ
     position = decoded[1:]
     if not all(type(value) is expected for value, expected in zip(position, types, strict=True)):
         raise malformed
+    if any(isinstance(value, int) and abs(value) > LARGEST_CURSOR_INTEGER for value in position):
+        raise malformed
     return position
+
+
+def instant_in_cursor(value: CursorValue, *, argument: str) -> datetime:
+    """An instant that a cursor holds as ISO 8601; refuses what no list can have put there."""
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise _malformed(argument) from error
+
+
+def _malformed(argument: str) -> BadUserInput:
+    return BadUserInput(
+        f"`{argument}` is not a cursor of this list in this order; use one that the list gave you.",
+        argument=argument,
+        allowed=["a cursor of this list in this order"],
+    )

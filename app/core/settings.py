@@ -73,6 +73,13 @@ class Settings(BaseSettings):
             raise ValueError("must begin with postgresql://, for example postgresql://user:password@localhost/trove")
         return f"postgresql+asyncpg://{rest}"
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
+        return url
+
     @property
     def is_development(self) -> bool:
         """Whether this server is a developer's own."""
@@ -86,7 +93,10 @@ def current_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         # The values stay out of it: some of them are secret.
-        reasons = [f"{variable_of(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
+        reasons = [
+            f"{variable_of(str(problem['loc'][0]))}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        ]
         raise BadUserInput(f"The settings are not right. {'; '.join(reasons)}.") from None
     except SettingsError as error:
         raise BadUserInput(f'The settings are not right: {error}; lists are JSON, such as ["a"].') from None

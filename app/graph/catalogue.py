@@ -26,7 +26,7 @@ from app.catalogue.queries import (
 )
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
-from app.core.paging import PageRequest, decode_cursor, encode_cursor, page_request
+from app.core.paging import PageRequest, decode_cursor, encode_cursor, instant_in_cursor, page_request
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved, show_enum
 from app.graph.prices.quotes import Price, best_quote
@@ -431,10 +431,8 @@ def _position(request: PageRequest, order: ItemOrderField, name: str) -> tuple[s
         return None
     value, item_id = decode_cursor(cursor, order=name, argument=argument, types=[str, str])
     key = key_of(str(item_id), PublicIdTag.ITEM, argument=argument)
-    try:
-        position = str(value) if order is ItemOrderField.NAME else datetime.fromisoformat(str(value))
-    except ValueError:
-        key = None
+    by_name = order is ItemOrderField.NAME
+    position = str(value) if by_name else instant_in_cursor(value, argument=argument)
     if not isinstance(key, UUID):
         raise BadUserInput(f"`{argument}` is not a cursor of this list; use one that it gave you.", argument=argument)
     return position, key

@@ -9,7 +9,7 @@ import strawberry
 
 from app.core.clock import utc_now
 from app.core.database import Database, Snapshot, Transaction
-from app.core.errors import NotSignedIn
+from app.core.errors import NotSignedIn, QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
 from app.graph.live import PriceFeed
@@ -23,6 +23,7 @@ class Viewer:
 
 
 ANYONE = Viewer()
+MAXIMUM_CANDLES_PER_OPERATION = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Context:
         self.viewer = viewer
         self.now: datetime = utc_now()
         self.statements = 0
+        self._candles = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -60,6 +62,17 @@ class Context:
             yield transaction
         await self.close()
         self._begin()
+
+    def spend_candles(self, asked: int) -> None:
+        """Count the candles that the operation asks for, whether or not there are so many; refuse too many of them."""
+        self._candles += asked
+        if self._candles > MAXIMUM_CANDLES_PER_OPERATION:
+            raise QueryTooComplex(
+                f"The operation asks for more than {MAXIMUM_CANDLES_PER_OPERATION:,} candles in all; "
+                "ask for fewer series at a time, or for a smaller `last`.",
+                argument="last",
+                allowed=[f"{MAXIMUM_CANDLES_PER_OPERATION:,} candles an operation"],
+            )
 
     def require_ingest(self) -> None:
         """Refuse viewers who did not give the ingest token."""

@@ -3,10 +3,20 @@
 from app.core.settings import Settings
 from app.graph.graphiql.page import Example
 
-WATCHED = ("demo-harbourcoin", "demo-lanternium", "demo-quillnet")
+WATCHED = (
+    "demo-harbourcoin",
+    "demo-lanternium",
+    "demo-quillnet",
+    "demo-mossgrid",
+    "demo-pennywhistle",
+    "demo-steady-dollar",
+    "demo-orbitless",
+    "demo-saltmarsh",
+)
 
 WALK = """\
-# Click ▶ to walk through the catalogue: one request, one consistent picture.
+# Click ▶ to walk through the catalogue:
+# one request, one consistent picture.
 query Walk {
   items(first: 5, filter: { kind: COIN }) {
     totalCount
@@ -45,7 +55,9 @@ query Walk {
 """
 
 SEND = """\
-# Send a price, as a partner would; the token stands in the headers below. A worker processes it within moments.
+# Send a price, as a partner would.
+# The token stands in the headers below.
+# A worker processes it within moments.
 mutation SendAPrice {
   ingestPrices(
     input: {
@@ -68,7 +80,9 @@ mutation SendAPrice {
 """
 
 WATCH = """\
-# Watch prices as they move; send one from the other tab and it appears here too.
+# Watch prices as they move.
+# One that you send from another window
+# appears here too.
 subscription WatchPrices($slugs: [String!]!) {
   priceUpdates(slugs: $slugs) {
     cursor

@@ -1,10 +1,9 @@
 """Execution: from a request to a response, the same for every transport."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -34,9 +33,8 @@ from app.graph.schema import core_schema, schema
 
 logger = structlog.get_logger(__name__)
 
-CACHED_DOCUMENTS = 1_000
-# Longer documents are parsed each time, so that a flood of them cannot fill the memory.
-CACHED_DOCUMENT_LENGTH = 20_000
+# Of documents; parsed, a character takes some 150 bytes.
+CACHED_CHARACTERS = 500_000
 MAXIMUM_VALIDATION_ERRORS = 10
 UNKNOWN_OPERATION = "(other)"
 # How graphql-core ends the message of a document with too many tokens, or nested beyond the interpreter's stack.
@@ -116,10 +114,31 @@ def _check(query: str, introspection: bool) -> CheckedDocument:
     errors = validate(
         core_schema, document, rules, max_errors=MAXIMUM_VALIDATION_ERRORS, hide_suggestions=not introspection
     )
-    return CheckedDocument(document, [show_validation_error(error) for error in errors])
+    if errors:
+        return CheckedDocument(None, [show_validation_error(error) for error in errors])
+    return CheckedDocument(document)
 
 
-_check_cached = lru_cache(maxsize=CACHED_DOCUMENTS)(_check)
+class CheckedDocuments:
+    """What checking came to for the documents seen lately; bounded by their length, for a parsed one is far larger."""
+
+    def __init__(self) -> None:
+        self._checked: OrderedDict[tuple[str, bool], CheckedDocument] = OrderedDict()
+        self._characters = 0
+
+    def check(self, query: str, introspection: bool) -> CheckedDocument:
+        """The checked document, from memory when it is there."""
+        key = (query, introspection)
+        checked = self._checked.get(key)
+        if checked is not None:
+            self._checked.move_to_end(key)
+            return checked
+        checked = self._checked[key] = _check(query, introspection)
+        self._characters += len(query)
+        while self._characters > CACHED_CHARACTERS:
+            (forgotten, _), _ = self._checked.popitem(last=False)
+            self._characters -= len(forgotten)
+        return checked
 
 
 class Engine:
@@ -128,12 +147,12 @@ class Engine:
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self._settings = resources.settings
+        self._documents = CheckedDocuments()
         self._closing: set[asyncio.Task[None]] = set()
 
     def prepare(self, request: Request) -> Operation:
         """Parse, measure and validate; raises RequestRefused with every reason found."""
-        check = _check_cached if len(request.query) <= CACHED_DOCUMENT_LENGTH else _check
-        checked = check(request.query, self._settings.is_development)
+        checked = self._documents.check(request.query, self._settings.is_development)
         if checked.errors or checked.document is None:
             OPERATIONS.labels(UNKNOWN_OPERATION, "unknown", "refused").inc()
             raise RequestRefused(checked.errors)
@@ -145,17 +164,6 @@ class Engine:
     async def run(self, operation: Operation, viewer: Viewer) -> Response:
         """Execute a query or a mutation within its deadline."""
         return await self._execute(operation, viewer, root=None)
-
-    async def subscribe(self, operation: Operation, viewer: Viewer) -> AsyncIterator[Response]:
-        """Execute a subscription: each event is an operation of its own, with a snapshot and loaders of its own."""
-        try:
-            source = await self.open_stream(operation, viewer)
-        except RequestRefused as refused:
-            yield {"errors": refused.errors}
-            return
-        async with aclosing(source) as events:
-            async for event in events:
-                yield await self.answer_event(operation, viewer, event)
 
     async def open_stream(self, operation: Operation, viewer: Viewer) -> AsyncGenerator[object, None]:
         """The events of a subscription; close it to end the subscription. Raises RequestRefused if it cannot begin."""

@@ -15,6 +15,8 @@ from app.ingestion.models import BatchStatus
 from app.ingestion.queries import BatchRow, RejectRow
 
 REJECT_ORDER = "ingest-rejects"
+# More lines than a batch can have.
+LARGEST_ROW_NUMBER = 2**31 - 1
 
 
 show_enum(
@@ -88,4 +90,4 @@ def _row_number(request: PageRequest) -> int | None:
     (row_number,) = decode_cursor(
         cursor, order=REJECT_ORDER, argument="before" if request.backward else "after", types=[int]
     )
-    return int(row_number or 0)
+    return min(int(row_number or 0), LARGEST_ROW_NUMBER)

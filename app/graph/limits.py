@@ -1,7 +1,6 @@
 """How large a document may be. Counted on the parsed document alone, before it is held against the schema."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphql import (
@@ -20,93 +19,113 @@ MAXIMUM_TOKENS = 5_000
 MAXIMUM_DEPTH = 12
 MAXIMUM_ALIASES = 15
 MAXIMUM_ROOT_FIELDS = 100
+# Fields that meet under one name at one place are compared pair by pair when the document is validated.
+MAXIMUM_MEETINGS = 60
+# Where measuring stops: fragments and introspection may nest deeper than answers.
+MAXIMUM_NESTING = 40
 # Introspection nests deep by design and costs no statement; its own depth is limited by a validation rule.
 INTROSPECTION_ROOTS = frozenset({"__schema", "__type"})
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """How far a selection reaches: levels of fields, and how often each field is asked for at its top level."""
+class Place:
+    """One place of the answer: every field that is asked for there, wherever the document asks for it."""
 
-    depth: int
-    fields: Counter[str]
+    fields: Sequence[FieldNode]
 
+    def by_response_name(self) -> Mapping[str, Sequence[FieldNode]]:
+        """The fields that meet in one entry of the answer."""
+        together: dict[str, list[FieldNode]] = {}
+        for field in self.fields:
+            together.setdefault((field.alias or field.name).value, []).append(field)
+        return together
 
-NOTHING = Extent(0, Counter())
+    def check(self) -> None:
+        """Refuse one field under too many names, and too many fields under one name."""
+        names: dict[str, set[str]] = {}
+        for response_name, fields in self.by_response_name().items():
+            names.setdefault(fields[0].name.value, set()).add(response_name)
+            if len(fields) > MAXIMUM_MEETINGS:
+                raise QueryTooComplex(
+                    f"`{response_name}` is asked for {len(fields)} times at one place; {MAXIMUM_MEETINGS} are allowed.",
+                    allowed=[f"1..{MAXIMUM_MEETINGS} times one field at one place"],
+                )
+        for field_name, aliases in names.items():
+            if len(aliases) > MAXIMUM_ALIASES:
+                raise QueryTooComplex(
+                    f"`{field_name}` has {len(aliases)} aliases at one place; {MAXIMUM_ALIASES} are allowed.",
+                    allowed=[f"0..{MAXIMUM_ALIASES} aliases of one field"],
+                )
 
 
 class Measure:
-    """Measures selections; each fragment once, however often it is spread."""
+    """Measures selections as the answer will merge them; what is the same is measured once."""
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
-        self._known: dict[str, Extent] = {}
+        self._depths: dict[frozenset[int], int] = {}
 
-    def selection(self, selections: SelectionSetNode | None) -> Extent:
-        """The extent of a selection set, with the fragments it spreads."""
-        if selections is None:
-            return NOTHING
-        depth = 0
-        fields: Counter[str] = Counter()
-        for node in selections.selections:
-            if isinstance(node, FieldNode):
-                depth = max(depth, self._field_depth(node))
-                fields[node.name.value] += 1
-            else:
-                part = self._fragment(node) if isinstance(node, FragmentSpreadNode) else self._inline(node)
-                depth = max(depth, part.depth)
-                fields.update(part.fields)
-        for name, times in fields.items():
-            if times > MAXIMUM_ALIASES:
-                raise QueryTooComplex(
-                    f"`{name}` is asked for {times} times at one place; at most {MAXIMUM_ALIASES} are allowed.",
-                    allowed=[f"0..{MAXIMUM_ALIASES} times one field"],
-                )
-        return Extent(depth, fields)
+    def place(self, selection_sets: Iterable[SelectionSetNode]) -> Place:
+        """The fields of these selections and of the fragments they spread, each selection once."""
+        fields: list[FieldNode] = []
+        waiting = list(selection_sets)
+        seen: set[int] = set()
+        while waiting:
+            selections = waiting.pop()
+            if id(selections) in seen:
+                continue
+            seen.add(id(selections))
+            for node in selections.selections:
+                if isinstance(node, FieldNode):
+                    fields.append(node)
+                elif isinstance(node, InlineFragmentNode):
+                    waiting.append(node.selection_set)
+                elif isinstance(node, FragmentSpreadNode) and node.name.value in self._fragments:
+                    waiting.append(self._fragments[node.name.value].selection_set)
+        return Place(fields)
 
-    def _field_depth(self, field: FieldNode) -> int:
-        if field.name.value in INTROSPECTION_ROOTS:
-            return 1
-        return 1 + self.selection(field.selection_set).depth
+    def depth(self, selection_sets: Collection[SelectionSetNode], *, level: int = 0) -> int:
+        """How many levels of fields there are; refuses what is too wide on the way, and stops where it is too deep."""
+        if level > MAXIMUM_NESTING:
+            raise QueryTooComplex(
+                f"The document is nested too deep; at most {MAXIMUM_DEPTH} levels are allowed.",
+                allowed=[f"1..{MAXIMUM_DEPTH} levels"],
+            )
+        key = frozenset(id(selections) for selections in selection_sets)
+        if key not in self._depths:
+            place = self.place(selection_sets)
+            place.check()
+            below = (self._depth_of(fields, level) for fields in place.by_response_name().values())
+            self._depths[key] = max(below, default=0)
+        return self._depths[key]
 
-    def _inline(self, node: object) -> Extent:
-        return self.selection(node.selection_set) if isinstance(node, InlineFragmentNode) else NOTHING
-
-    def _fragment(self, spread: FragmentSpreadNode) -> Extent:
-        name = spread.name.value
-        if name not in self._known:
-            # A circle of fragments ends here; validation then refuses it by its name.
-            self._known[name] = NOTHING
-            fragment = self._fragments.get(name)
-            if fragment is not None:
-                self._known[name] = self.selection(fragment.selection_set)
-        return self._known[name]
+    def _depth_of(self, fields: Sequence[FieldNode], level: int) -> int:
+        below = self.depth([field.selection_set for field in fields if field.selection_set], level=level + 1)
+        return 1 if fields[0].name.value in INTROSPECTION_ROOTS else 1 + below
 
 
 def check_limits(document: DocumentNode) -> None:
-    """Refuse a document that is too deep, has too many root fields, or asks for one field too often at one place."""
+    """Refuse a document that is too deep, has too many root fields, or asks for too much at one place."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     measure = Measure(fragments)
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
             _check_operation(measure, node)
+    for fragment in fragments.values():
+        # Validation looks at fragments that nobody spreads, too.
+        measure.depth([fragment.selection_set])
 
 
 def _check_operation(measure: Measure, operation: OperationDefinitionNode) -> None:
-    try:
-        extent = measure.selection(operation.selection_set)
-    except RecursionError:
+    roots = len(measure.place([operation.selection_set]).by_response_name())
+    if roots > MAXIMUM_ROOT_FIELDS:
         raise QueryTooComplex(
-            f"The document is nested too deep; at most {MAXIMUM_DEPTH} levels are allowed.",
-            allowed=[f"1..{MAXIMUM_DEPTH} levels"],
-        ) from None
-    if extent.depth > MAXIMUM_DEPTH:
-        raise QueryTooComplex(
-            f"The document is {extent.depth} levels deep; at most {MAXIMUM_DEPTH} are allowed.",
-            allowed=[f"1..{MAXIMUM_DEPTH} levels"],
-        )
-    if extent.fields.total() > MAXIMUM_ROOT_FIELDS:
-        raise QueryTooComplex(
-            f"The operation has {extent.fields.total()} root fields; {MAXIMUM_ROOT_FIELDS} are allowed.",
+            f"The operation has {roots} root fields; {MAXIMUM_ROOT_FIELDS} are allowed.",
             allowed=[f"1..{MAXIMUM_ROOT_FIELDS} root fields"],
+        )
+    depth = measure.depth([operation.selection_set])
+    if depth > MAXIMUM_DEPTH:
+        raise QueryTooComplex(
+            f"The document is {depth} levels deep; at most {MAXIMUM_DEPTH} are allowed.",
+            allowed=[f"1..{MAXIMUM_DEPTH} levels"],
         )

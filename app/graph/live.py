@@ -120,6 +120,8 @@ class PriceFeed:
                 await self._catch_up()
             except DATABASE_FAILURES as error:
                 logger.warning("price_feed_waits_for_database", reason=type(error).__name__)
+            except Exception:  # nobody awaits this task: it must neither end nor fail unheard
+                logger.exception("price_feed_failed")
 
     async def _catch_up(self) -> None:
         """Read and hand out what is new; the first time, only take the position to start from."""

@@ -112,7 +112,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     BigInt: strawberry.scalar(
         name="BigInt",
-        description="An integer of up to 64 bits, as a string, because JavaScript's numbers are not wide enough.",
+        description="An integer as a string, because JavaScript's numbers are not wide enough; 64 bits on the way in.",
         serialize=str,
         parse_value=read_big_int,
     ),

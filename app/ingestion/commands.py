@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, case, exists, not_, select, update
+from sqlalchemy import Select, case, exists, not_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -138,7 +138,10 @@ async def claim_next_batch(transaction: Transaction, *, excluding: Collection[UU
 
 
 async def claim_batch(transaction: Transaction, batch_id: UUID) -> ClaimedBatch | None:
-    """Take one batch, waiting for whoever holds it; None when it waits no longer."""
+    """Take one batch, waiting for whoever holds it; None when it waits no longer.
+
+    Of the kinds where the last word counts, the caller takes those that wait before it first.
+    """
     return await _claim(
         transaction,
         _CLAIMABLE.where(IngestBatch.id == batch_id, IngestBatch.status == BatchStatus.RECEIVED).with_for_update(),
@@ -236,7 +239,7 @@ async def _repeated(
 ) -> AcceptedBatch:
     stored = (
         await transaction.connection.execute(
-            select(IngestBatch.id, IngestBatch.row_count, IngestBatch.content_hash).where(
+            select(IngestBatch.id, IngestBatch.row_count, IngestBatch.content_hash, IngestBatch.status).where(
                 IngestBatch.kind == kind, IngestBatch.idempotency_key == idempotency_key
             )
         )
@@ -246,6 +249,10 @@ async def _repeated(
             "This idempotency key was used for another content; use a new key for a new batch.",
             argument="idempotencyKey",
         )
+    if stored.status == BatchStatus.FAILED:
+        # Whoever sends a batch again that was given up wants it tried again.
+        await transaction.connection.execute(text("SELECT ingestion.try_again(:id)"), {"id": stored.id})
+        transaction.enqueue(PROCESS_BATCHES)
     return AcceptedBatch(stored.id, stored.row_count, is_repeat=True)
 
 

@@ -1,5 +1,6 @@
 """Deliver rows of prices by the durable path: each batch is accepted and committed, then processed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,18 +9,20 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app.core.database import Database, DatabaseRole, create_engine
+from app.core.database import Database, DatabaseRole, create_engine, is_database_away
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings
-from app.ingestion.commands import AcceptedBatch, accept_batch
-from app.ingestion.models import BatchKind, IngestReject
+from app.ingestion.commands import AcceptedBatch, accept_batch, record_failure
+from app.ingestion.errors import BatchNotProcessed
+from app.ingestion.models import BatchKind, BatchStatus, IngestReject
 from app.ingestion.queries import BatchRow, batches_by_id
-from app.prices.commands.process import process_batch
+from app.prices.commands.process import process_next_batch
 from app.prices.formats.rows import RejectedRow, RowBatch
 
 REJECTS_TOLD = 10
+SECONDS_BETWEEN_LOOKS = 0.05
 
 
 @asynccontextmanager
@@ -90,9 +93,28 @@ async def _accept(
 
 
 async def _process(database: Database, batch_id: UUID) -> BatchRow:
-    """Process the batch unless a worker was faster, and read what became of it."""
-    async with database.transaction() as transaction:
-        await process_batch(transaction, batch_id)
+    """Process what waits, in its order, until this batch is done, by us or by a worker; what became of it."""
+    while (batch := await _read(database, batch_id)).status == BatchStatus.RECEIVED:
+        try:
+            async with database.transaction() as transaction:
+                processed = await process_next_batch(transaction)
+        except BatchNotProcessed as error:
+            if is_database_away(error.__cause__):
+                raise
+            async with database.transaction() as transaction:
+                await record_failure(transaction, error.batch_id, reason=type(error.__cause__).__name__)
+            continue
+        if processed is None:
+            # A worker holds it, or one that goes before it.
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    if batch.status == BatchStatus.FAILED:
+        raise ServiceUnavailable(
+            "A batch of the file could not be processed and was given up; importing the file again tries it again."
+        )
+    return batch
+
+
+async def _read(database: Database, batch_id: UUID) -> BatchRow:
     async with database.transaction() as transaction:
         return (await batches_by_id(transaction.connection, [batch_id]))[batch_id]
 

@@ -5,6 +5,8 @@ from enum import IntEnum
 
 # A Monday at midnight: from here on every resolution up to a week begins where people expect it to.
 BUCKET_ORIGIN = datetime(2001, 1, 1, tzinfo=UTC)
+# Beyond every price, and still far enough from the end of Python's calendar.
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Resolution(IntEnum):
@@ -31,4 +33,7 @@ def bucket_start(instant: datetime, resolution: int) -> datetime:
 def first_bucket_from(instant: datetime, resolution: int) -> datetime:
     """The start of the first bucket that does not begin before `instant`."""
     start = bucket_start(instant, resolution)
-    return start if start == instant else start + timedelta(seconds=resolution)
+    if start == instant:
+        return start
+    width = timedelta(seconds=resolution)
+    return start + width if start < END_OF_TIME - width else END_OF_TIME

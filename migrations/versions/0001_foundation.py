@@ -145,6 +145,13 @@ CREATE TABLE ingestion.ingest_rejects (
 );
 """
 
+TRY_AGAIN = """
+CREATE FUNCTION ingestion.try_again(batch uuid) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE ingestion.ingest_batches SET status = 'received', attempts = 0 WHERE id = batch AND status = 'failed'
+$$;
+"""
+
 # Batches are written once and read once: quick to compress matters, small does not. Not every build knows lz4.
 COMPRESS_PAYLOADS = """
 DO $$
@@ -270,10 +277,16 @@ GRANT EXECUTE ON FUNCTION prices.ensure_partitions(text, timestamptz[]) TO trove
 
 GRANT USAGE ON SCHEMA catalogue, ingestion, prices TO trove_api, trove_worker;
 GRANT SELECT ON ALL TABLES IN SCHEMA catalogue, ingestion, prices TO trove_api, trove_worker;
+-- What a partner sent is nobody's to read back.
+REVOKE SELECT ON ingestion.ingest_batches FROM trove_api;
+GRANT SELECT (id, sequence, kind, idempotency_key, content_hash, status, row_count, accepted_count, duplicate_count,
+    rejected_count, attempts, last_error, received_at, processed_at) ON ingestion.ingest_batches TO trove_api;
 GRANT INSERT ON ingestion.ingest_batches TO trove_api;
 
 GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA catalogue, ingestion, prices TO trove_worker;
-GRANT DELETE ON prices.price_changes, prices.candles, ingestion.ingest_rejects TO trove_worker;
+GRANT DELETE ON prices.price_changes TO trove_worker;
+REVOKE ALL ON FUNCTION ingestion.try_again(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ingestion.try_again(uuid) TO trove_api, trove_worker;
 """
 
 
@@ -311,6 +324,7 @@ def upgrade() -> None:
     run(CATALOGUE)
     run(INGESTION)
     run(COMPRESS_PAYLOADS)
+    run(TRY_AGAIN)
     run(
         PRICES.format(
             partition_points="" if has_timescale else "PARTITION BY RANGE (observed_at)",

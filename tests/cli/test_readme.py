@@ -1,13 +1,17 @@
 """Generated blocks of a Markdown file, and that those of the README are what the code says."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from graphql import parse, validate
 
 from app.cli.readme import check, refresh
 from app.core.errors import BadUserInput
 from app.core.settings import settings_table
 from app.graph.picture import draw_graph
+from app.graph.schema import core_schema
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 STALE = """# Title
@@ -100,3 +104,13 @@ def test_a_block_that_cannot_be_made_is_refused(file: Path, text: str, sentence:
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadUserInput, match=r"nothing\.md cannot be read: no such file or directory"):
         check(tmp_path / "nothing.md")
+
+
+def test_every_query_of_the_readme_can_be_asked() -> None:
+    text = README.read_text(encoding="utf-8")
+    bodies = [json.loads(body)["query"] for body in re.findall(r'^(\{"query": .*\})$', text, re.MULTILINE)]
+    documents = re.findall(r"```graphql\n(.*?)```", text, re.DOTALL)
+    assert len(bodies) == 3
+    assert len(documents) == 1
+    for document in [*bodies, *documents]:
+        assert validate(core_schema, parse(document)) == []

@@ -75,9 +75,7 @@ async def test_events_leave_after_the_commit_and_vanish_with_a_rollback(
                 await announce_and_fail(transaction)
         async with database.transaction() as transaction:
             transaction.announce(Event(Topic.PRICES_CHANGED))
-            assert await heard.get_message(timeout=0.2) is None, (
-                "it left before the commit, or after a rollback"
-            )
+            assert await heard.get_message(timeout=0.2) is None, "it left before the commit, or after a rollback"
         assert (await heard.get_message(timeout=5))["type"] == "message"
     await redis.aclose()
 

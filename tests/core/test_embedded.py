@@ -30,9 +30,10 @@ from app.core.embedded import (
 )
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from app.core.embedded import PrivateServices
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 PrivateServices(Path(sys.argv[1]), durable=False).start()
 print("up", flush=True)
 time.sleep(60)
@@ -195,7 +196,7 @@ def test_the_servers_end_when_their_guard_is_killed(directory: Path) -> None:
         started = pids(directory)
         os.kill(json.loads((directory / "services.json").read_text())["guard"], signal.SIGKILL)
         wait_until(lambda: not any(alive(pid) for pid in started.values()))
-        assert running_services(directory) is None
+        wait_until(lambda: running_services(directory) is None)
 
 
 def test_a_server_that_dies_is_started_again(directory: Path) -> None:

@@ -37,7 +37,14 @@ def test_keys_are_ordered_by_time() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "currency", "minor_units"),
-    [("12.34", "USD", 1234), ("12.345", "USD", None), ("500", "JPY", 500), ("0.1", "KWD", 100), ("1", "BTC", 10**8)],
+    [
+        ("12.34", "USD", 1234),
+        ("12.345", "USD", None),
+        ("500", "JPY", 500),
+        ("0.1", "KWD", 100),
+        ("1", "BTC", 10**8),
+        ("123456789012345.123456789012345678", "ETH", 123456789012345123456789012345678),
+    ],
 )
 def test_an_amount_in_minor_units_is_exact_or_none(amount: str, currency: str, minor_units: int | None) -> None:
     assert in_minor_units(Decimal(amount), currency) == minor_units

@@ -57,7 +57,7 @@ def code_of(response: httpx.Response) -> str:
     return str(error["code"])
 
 
-async def test_a_batch_is_stored_and_named(client: httpx.AsyncClient, api_database: Database) -> None:
+async def test_a_batch_is_stored_and_named(client: httpx.AsyncClient, database: Database) -> None:
     response = await post(client, b'{"a":1}\n{"b":2}\n', content_type="application/x-ndjson")
     assert response.status_code == 202
     answer = response.json()
@@ -65,31 +65,31 @@ async def test_a_batch_is_stored_and_named(client: httpx.AsyncClient, api_databa
     parsed = parse_public_id(answer["batchId"])
     assert parsed is not None
     assert parsed[0] is PublicIdTag.INGEST_BATCH
-    assert await stored_payloads(api_database) == [b'{"a":1}\n{"b":2}\n']
+    assert await stored_payloads(database) == [b'{"a":1}\n{"b":2}\n']
 
 
 async def test_the_same_key_gives_the_same_batch_and_another_content_a_conflict(
-    client: httpx.AsyncClient, api_database: Database
+    client: httpx.AsyncClient, database: Database
 ) -> None:
     answers = [(await post(client, b"{}", idempotency_key="k")).json() for _ in range(3)]
     assert [answer["repeated"] for answer in answers] == [False, True, True]
     assert len({answer["batchId"] for answer in answers}) == 1
     conflict = await post(client, b"[]", idempotency_key="k")
     assert (conflict.status_code, code_of(conflict)) == (409, "CONFLICT")
-    assert len(await stored_payloads(api_database)) == 1
+    assert len(await stored_payloads(database)) == 1
 
 
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xfc"]
 )
 async def test_a_wrong_token_is_refused(
-    client: httpx.AsyncClient, api_database: Database, authorization: str | None
+    client: httpx.AsyncClient, database: Database, authorization: str | None
 ) -> None:
     headers = [] if authorization is None else [(b"authorization", authorization.encode("latin-1"))]
     response = await client.post("/ingest/prices", content=b"{}", headers=headers)
     assert (response.status_code, code_of(response)) == (401, "UNAUTHENTICATED")
     assert response.headers["www-authenticate"].startswith("Bearer")
-    assert await stored_payloads(api_database) == []
+    assert await stored_payloads(database) == []
 
 
 async def test_without_a_token_on_the_server_the_door_is_closed_and_says_how_to_open_it(
@@ -129,16 +129,14 @@ async def test_without_a_token_on_the_server_the_door_is_closed_and_says_how_to_
     ],
 )
 async def test_what_cannot_be_taken_is_refused_with_a_sentence(
-    client: httpx.AsyncClient, api_database: Database, content: bytes, headers: dict[str, str], status: int, code: str
+    client: httpx.AsyncClient, database: Database, content: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
     response = await post(client, content, **headers)
     assert (response.status_code, code_of(response)) == (status, code)
-    assert await stored_payloads(api_database) == []
+    assert await stored_payloads(database) == []
 
 
-async def test_a_gzip_body_of_one_or_several_members_is_unpacked(
-    client: httpx.AsyncClient, api_database: Database
-) -> None:
+async def test_a_gzip_body_of_one_or_several_members_is_unpacked(client: httpx.AsyncClient, database: Database) -> None:
     async def in_small_pieces() -> AsyncIterator[bytes]:
         packed = gzip.compress(b'{"a":1}\n') + gzip.compress(b'{"b":2}\n')
         for start in range(0, len(packed), 7):
@@ -146,10 +144,10 @@ async def test_a_gzip_body_of_one_or_several_members_is_unpacked(
 
     response = await post(client, in_small_pieces(), content_encoding="gzip")
     assert (response.status_code, response.json()["rows"]) == (202, 2)
-    assert await stored_payloads(api_database) == [b'{"a":1}\n{"b":2}\n']
+    assert await stored_payloads(database) == [b'{"a":1}\n{"b":2}\n']
 
 
-async def test_a_gzip_bomb_is_not_unpacked_beyond_the_limit(client: httpx.AsyncClient, api_database: Database) -> None:
+async def test_a_gzip_bomb_is_not_unpacked_beyond_the_limit(client: httpx.AsyncClient, database: Database) -> None:
     pieces_read = 0
 
     async def bomb() -> AsyncIterator[bytes]:
@@ -162,7 +160,7 @@ async def test_a_gzip_bomb_is_not_unpacked_beyond_the_limit(client: httpx.AsyncC
     response = await post(client, bomb(), content_encoding="gzip")
     assert response.status_code == 413
     assert pieces_read == MAXIMUM_BYTES // 1024 // 1024 + 1
-    assert await stored_payloads(api_database) == []
+    assert await stored_payloads(database) == []
 
 
 async def test_one_small_piece_that_unpacks_to_much_does_not_take_memory(client: httpx.AsyncClient) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from app.core.clock import utc_now
 from app.core.database import Database
+from app.core.paging import encode_cursor
 from app.graph.context import Viewer
 from app.ingestion.models import BatchKind
 from app.prices.commands.process import process_next_batch
@@ -196,12 +197,46 @@ async def test_provided_candles_are_shown_as_given_and_coarser_ones_derive_from_
         ("10 31 9 29.5", "PROVIDED"),
         ("29 29 28 28", "DERIVED"),
     ]
-    assert [(prices_of(row), row["origin"]) for row in await candles(graph, "ONE_WEEK")] == [("10 30 9 28", "DERIVED")]
+    assert [(prices_of(row), row["origin"]) for row in await candles(graph, "ONE_WEEK")] == [("10 31 9 28", "DERIVED")]
     assert await candles(graph, "ONE_HOUR") == []
     (series,) = (await graph.ask('{ item(slug: "aurum") { series { hasPoints providedResolutions } } }'))["item"][
         "series"
     ]
     assert series == {"hasPoints": False, "providedResolutions": ["PT4H", "P1D"]}
+
+
+async def test_finer_candles_fill_what_coarser_ones_leave_open_and_hide_nothing(
+    database: Database, graph: Graph
+) -> None:
+    await saved(database, coin("aurum"))
+    minute = timedelta(minutes=1)
+    await ingested(
+        database,
+        *(candle("aurum", MONDAY + 24 * HOUR * day, 24 * HOUR, "10 20 5 15") for day in range(13)),
+        candle("aurum", MONDAY + 24 * HOUR * 12 + HOUR, minute, "1 999 1 1"),
+        candle("aurum", MONDAY + 24 * HOUR * 13, minute, "15 40 15 33"),
+        kind=BatchKind.CANDLES,
+    )
+    assert [prices_of(row) for row in await candles(graph, "ONE_WEEK")] == ["10 20 5 15", "10 40 5 33"]
+
+
+async def test_points_fill_the_days_for_which_nothing_is_provided(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(
+        database,
+        *(
+            point("aurum", price, at=MONDAY + 24 * HOUR * day, source="test-exchange")
+            for day, price in enumerate(["10", "90", "3", "50", "50", "50", "70"])
+        ),
+    )
+    await ingested(database, candle("aurum", MONDAY + 72 * HOUR, 24 * HOUR, "40 41 39 40"), kind=BatchKind.CANDLES)
+    assert [(prices_of(row), row["origin"]) for row in await candles(graph, "ONE_WEEK")] == [("10 90 3 70", "DERIVED")]
+    days = await candles(graph, "ONE_DAY")
+    assert [(row["open"], row["origin"]) for row in days[2:5]] == [
+        ("3", "ROLLED_UP"),
+        ("40", "PROVIDED"),
+        ("50", "ROLLED_UP"),
+    ]
 
 
 async def test_a_range_holds_whole_candles_and_last_the_newest_of_them(database: Database, graph: Graph) -> None:
@@ -269,6 +304,47 @@ async def test_a_repeated_key_gives_the_first_batch_and_another_content_is_refus
     other = await graph.ask(SEND, PARTNER, points=[one | {"price": "2"}], key="abc")
     assert other["ingestPrices"]["batch"] is None
     assert other["ingestPrices"]["userErrors"][0]["code"] == "IDEMPOTENCY_KEY_REUSED"
+
+
+async def test_a_retry_without_a_time_gives_the_first_batch(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    one = {"slug": "aurum", "source": "shop", "currency": "USD", "price": "1"}
+    first = await graph.ask(SEND, PARTNER, points=[one], key="abc")
+    assert await graph.ask(SEND, PARTNER, points=[one], key="abc") == first
+    assert first["ingestPrices"]["userErrors"] == []
+
+
+@pytest.mark.parametrize("names", [{}, {"slug": "aurum", "itemId": "x"}])
+async def test_a_point_names_its_item_once(graph: Graph, names: dict[str, str]) -> None:
+    good = {"slug": "aurum", "source": "shop", "currency": "USD", "price": "1"}
+    bad = {"source": "shop", "currency": "USD", "price": "1", **names}
+    sent = await graph.ask(SEND, PARTNER, points=[good, bad])
+    assert sent["ingestPrices"]["userErrors"][0]["field"] == ["input", "points", "1"]
+
+
+async def test_an_operation_has_a_budget_of_candles(database: Database, graph: Graph) -> None:
+    await saved(database, *(coin(f"coin-{number}") for number in range(3)))
+    await ingested(database, *(point(f"coin-{number}", "1") for number in range(3)))
+    query = "{ items { nodes { series { candleColumns(resolution: ONE_DAY, last: 100000) { start } } } } }"
+    errors = (await graph.respond(query))["errors"]
+    assert {error["extensions"]["code"] for error in errors} == {"QUERY_TOO_COMPLEX"}
+
+
+async def test_the_end_of_the_calendar_is_no_failure(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(database, point("aurum", "1", at=MONDAY))
+    last = "9999-12-31T23:59:59Z"
+    assert await candles(graph, "ONE_WEEK", **{"from": last}) == []
+    assert len(await candles(graph, "ONE_WEEK", to=last)) == 1
+
+
+@pytest.mark.parametrize("position", [["2024-01-01T00:00:00+00:00", 2**63], ["0001-01-01T00:00:00+14:00", 1], ["x", 1]])
+async def test_a_forged_cursor_is_refused(database: Database, graph: Graph, position: list[str | int]) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(database, point("aurum", "1"))
+    query = 'query ($c: String) { item(slug: "aurum") { series { points(after: $c) { totalCount } } } }'
+    error = await graph.refusal(query, c=encode_cursor("price-points", position))
+    assert (error["extensions"]["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "after")
 
 
 @pytest.mark.parametrize("count", [0, 251])

@@ -225,7 +225,6 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "no source": ({**GOOD, "source": None}, "`source` is missing"),
     "source is no code": ({**GOOD, "source": "The Market"}, "not a code"),
     "source ends with a newline": ({**GOOD, "source": "market\n"}, "not a code"),
-    "no time": ({**GOOD, "observedAt": None}, "not a time"),
     "time is a number": ({**GOOD, "observedAt": 1_700_000_000}, "not a time"),
     "time is a date": ({**GOOD, "observedAt": "2024-01-01"}, "not a time"),
     "time is a week": ({**GOOD, "observedAt": "2024-W01-1T00:00:00Z"}, "not a time"),

@@ -17,6 +17,7 @@ from app.prices.resolutions import Resolution
 MAXIMUM_CANDLES = 10_000
 MAXIMUM_CANDLE_COLUMNS = 100_000
 DEFAULT_CANDLES = 500
+DEFAULT_COLUMNS = 1_000
 
 
 show_enum(

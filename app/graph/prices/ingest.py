@@ -34,12 +34,17 @@ class PricePointInput:
     price: Decimal = strawberry.field(description="The price of one unit; not negative.")
     quantity: Decimal | None = strawberry.field(default=None, description="How many units it was for; above 0.")
     observed_at: datetime | None = strawberry.field(
-        default=None, description="When the source showed it, not in the future; default: now."
+        default=None, description="When the source showed it, not in the future; default: when the batch is stored."
     )
     key: str | None = strawberry.field(
         default=None,
         description="The source's own id of the sale or listing; makes the point unique at its time.",
     )
+
+    @property
+    def names_its_item(self) -> bool:
+        """Whether the item is named, and once."""
+        return (self.item_id is None) != (self.slug is None)
 
 
 @strawberry.input(description="A small batch of prices.")
@@ -82,7 +87,7 @@ class Ingested:
         return cls(None, [IngestPricesError(field=field, message=message, code=code)])
 
 
-def _line(point: PricePointInput, now: datetime) -> dict[str, object]:
+def _line(point: PricePointInput) -> dict[str, object]:
     return {
         "item": point.slug,
         "itemId": point.item_id,
@@ -92,7 +97,7 @@ def _line(point: PricePointInput, now: datetime) -> dict[str, object]:
         "currency": point.currency,
         "price": write_decimal(point.price),
         "quantity": None if point.quantity is None else write_decimal(point.quantity),
-        "observedAt": (point.observed_at or now).isoformat(),
+        "observedAt": None if point.observed_at is None else point.observed_at.isoformat(),
         "key": point.key,
     }
 
@@ -114,7 +119,14 @@ class PriceMutations:
                 "larger batches go to POST /ingest/prices.",
                 IngestPricesErrorCode.INVALID_POINTS,
             )
-        lines = [orjson.dumps(_line(point, info.context.now)) for point in input.points]
+        nameless = [place for place, point in enumerate(input.points) if not point.names_its_item]
+        if nameless:
+            return Ingested.refused(
+                ["input", "points", str(nameless[0])],
+                "Name the item of each point by `itemId` or by `slug`, one of them.",
+                IngestPricesErrorCode.INVALID_POINTS,
+            )
+        lines = [orjson.dumps(_line(point)) for point in input.points]
         try:
             async with info.context.transaction() as transaction:
                 accepted = await accept_batch(

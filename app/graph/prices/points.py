@@ -5,8 +5,7 @@ from decimal import Decimal
 
 import strawberry
 
-from app.core.errors import BadUserInput
-from app.core.paging import decode_cursor, encode_cursor
+from app.core.paging import decode_cursor, encode_cursor, instant_in_cursor
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.prices.queries.points import PointRow, PointWindow, point_count_by_series
@@ -28,12 +27,7 @@ def point_cursor(point: PointRow) -> str:
 
 def point_position(cursor: str, argument: str) -> tuple[datetime, int]:
     observed_at, arrival = decode_cursor(cursor, order=POINT_ORDER, argument=argument, types=[str, int])
-    try:
-        return datetime.fromisoformat(str(observed_at)), int(arrival or 0)
-    except ValueError as error:
-        raise BadUserInput(
-            f"`{argument}` is not a cursor of this list; use one that the list gave you.", argument=argument
-        ) from error
+    return instant_in_cursor(observed_at, argument=argument), int(arrival or 0)
 
 
 async def count_points(series: SeriesRow, info: Info, since: datetime | None, until: datetime | None) -> int:

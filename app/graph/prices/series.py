@@ -16,6 +16,7 @@ from app.graph.context import Info
 from app.graph.fields import attribute, resolved, type_in
 from app.graph.prices.candles import (
     DEFAULT_CANDLES,
+    DEFAULT_COLUMNS,
     MAXIMUM_CANDLE_COLUMNS,
     MAXIMUM_CANDLES,
     Candle,
@@ -126,6 +127,7 @@ class PriceSeries(Node):
         last: int = DEFAULT_CANDLES,
     ) -> Sequence[CandleRow]:
         window = candle_window(resolution, from_, to, last, MAXIMUM_CANDLES)
+        info.context.spend_candles(last)
         return await info.context.loaders.many(candles_by_series, root.id, window=window)
 
     @resolved("The same candles as parallel arrays, for charts; 100,000 at most.", type=CandleColumns)
@@ -136,9 +138,10 @@ class PriceSeries(Node):
         resolution: Resolution,
         from_: Annotated[datetime | None, strawberry.argument(name="from")] = None,
         to: datetime | None = None,
-        last: int = MAXIMUM_CANDLES,
+        last: int = DEFAULT_COLUMNS,
     ) -> Columns:
         window = candle_window(resolution, from_, to, last, MAXIMUM_CANDLE_COLUMNS)
+        info.context.spend_candles(last)
         rows = await info.context.loaders.many(candles_by_series, root.id, window=window)
         return Columns(
             start=[row.start for row in rows],

@@ -17,7 +17,9 @@ from app.graph.context import Viewer
 from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Operation, RequestRefused, Response
 
-SHARED_ANSWERS = 1_024
+# Answers are shared for as long as it takes to send them to everyone; few need to be kept.
+SHARED_ANSWERS = 64
+LARGEST_SHARED_ANSWER = 256 * 1024
 
 
 class Answer:
@@ -106,9 +108,11 @@ class Answers:
             shared = self._shared[key] = _Shared(operation, event, task)
             if len(self._shared) > SHARED_ANSWERS:
                 self._shared.popitem(last=False)
-        if shared.answer.done():
-            return shared.answer.result()
-        return await asyncio.shield(shared.answer)
+        answer = shared.answer.result() if shared.answer.done() else await asyncio.shield(shared.answer)
+        if len(answer.json) > LARGEST_SHARED_ANSWER:
+            # Those who wait for it now share it; it is not kept for those who come later.
+            self._shared.pop(key, None)
+        return answer
 
     async def _execute(self, operation: Operation, viewer: Viewer, event: object) -> Answer:
         return Answer(await self._engine.answer_event(operation, viewer, event))

@@ -104,7 +104,7 @@ def _read(batch: ClaimedBatch) -> _ReadRows:
             name = reader.series_name(row)
             price = reader.amount(row, "price", line)
             quantity = reader.positive_amount(row, "quantity", line)
-            microseconds, observed_at = reader.instant(row, "observedAt")
+            microseconds, observed_at = reader.instant_or_acceptance(row, "observedAt")
             key = read_text(row, "key", longest=LONGEST_KEY)
         except BadRow as bad:
             rejects.append(rejected_row(line_number, str(bad), line))

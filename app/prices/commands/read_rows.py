@@ -83,6 +83,7 @@ class RowReader:
     """Reads the rows of one batch and remembers what repeats in them."""
 
     def __init__(self, *, accepted_at: datetime) -> None:
+        self._accepted = in_microseconds(accepted_at), accepted_at.astimezone(UTC).isoformat()
         self._latest = in_microseconds(accepted_at + CLOCK_TOLERANCE)
         self._earliest = in_microseconds(EARLIEST)
         self._series_names: dict[tuple[Any, ...], SeriesName] = {}
@@ -100,6 +101,10 @@ class RowReader:
             name = _series_name(row)
         self._series_names[named] = name
         return name
+
+    def instant_or_acceptance(self, row: dict[str, Any], field: str) -> Instant:
+        """As `instant`; where the row has none, the time at which the batch was accepted."""
+        return self._accepted if row.get(field) is None else self.instant(row, field)
 
     def instant(self, row: dict[str, Any], field: str) -> Instant:
         """An RFC 3339 time with an offset, not before 2000 and not more than 5 minutes after the acceptance."""
@@ -283,5 +288,7 @@ def _unusual_amount(field: str, text: str) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "missing"
-    shown = str(value) if isinstance(value, (str, int, float)) else orjson.dumps(value).decode()
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    shown = str(value)
     return f"“{shown}”" if len(shown) <= _SHOWN_LENGTH else f"“{shown[:_SHOWN_LENGTH]}…”"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.prices.resolutions import BUCKET_ORIGIN, ROLLED_UP, first_bucket_from
+from app.prices.resolutions import BUCKET_ORIGIN, END_OF_TIME, ROLLED_UP, first_bucket_from
 
 
 class CandleOrigin(StrEnum):
@@ -47,77 +47,103 @@ class CandleWindow:
     limit: int
 
 
-# One row per series and stored resolution that can answer, best first: what the source itself provides at this
-# resolution, what derives from the finest that it provides, what rolls up from points.
+# A bucket is laid with tiles. Provided candles come first, the coarsest of them: a provided candle hides the finer
+# ones inside of it, and finer ones fill what coarser ones leave open. Candles rolled up from points fill the rest:
+# those that overlap no provided one, again the coarsest. Most series have one layer, and then every candle is a tile.
 _CANDLES = text("""
-WITH answering AS (
-    SELECT series.id AS series_id, provided.resolution, true AS is_provided,
-           CASE WHEN provided.resolution = :resolution THEN 0 ELSE 1 END AS rank
-    FROM prices.price_series AS series
-    CROSS JOIN LATERAL (
-        SELECT DISTINCT ON (resolution = :resolution) resolution
-        FROM unnest(series.provided_resolutions) AS resolution
-        WHERE :resolution % resolution = 0
-        ORDER BY resolution = :resolution, resolution
+WITH series AS (
+    SELECT id, has_points, ARRAY(
+        SELECT resolution FROM unnest(provided_resolutions) AS resolution WHERE :resolution % resolution = 0
     ) AS provided
-    WHERE series.id = ANY(:series_ids)
-    UNION ALL
-    SELECT id, :rolled_up_resolution, false, 2
     FROM prices.price_series
-    WHERE id = ANY(:series_ids) AND has_points AND :rolled_up_resolution IS NOT NULL
-), stored AS (
-    SELECT answering.rank, newest.*, date_bin(:width, newest.bucket, :bucket_origin) AS start
-    FROM answering
-    CROSS JOIN LATERAL (
+    WHERE id = ANY(:series_ids)
+), layer AS (
+    SELECT id AS series_id, resolution, true AS is_provided, resolution * interval '1 second' AS width
+    FROM series CROSS JOIN unnest(provided) AS resolution
+    UNION ALL
+    SELECT id, resolution, false, resolution * interval '1 second'
+    FROM series CROSS JOIN unnest(CAST(:rolled_up AS integer[])) AS resolution
+    WHERE has_points AND (provided <> '{}' OR resolution = :coarsest_rolled_up)
+), stored AS MATERIALIZED (
+    SELECT layer.resolution, layer.is_provided, layer.width, newest.*
+    FROM layer CROSS JOIN LATERAL (
         SELECT series_id, bucket, open, high, low, close, volume, turnover, point_count
         FROM prices.candles
-        WHERE series_id = answering.series_id AND resolution = answering.resolution
-          AND is_provided = answering.is_provided
+        WHERE series_id = layer.series_id AND resolution = layer.resolution AND is_provided = layer.is_provided
           AND bucket >= :since AND bucket < :until
         ORDER BY bucket DESC
-        LIMIT (:candle_limit + 1) * (:resolution / answering.resolution)
+        LIMIT least((:candle_limit + 1) * (:resolution / layer.resolution), :layer_limit)
     ) AS newest
-), merged AS (
-    SELECT series_id, start, rank,
+), provided_tile AS (
+    SELECT * FROM stored WHERE is_provided AND NOT EXISTS (
+        SELECT FROM layer AS coarser JOIN prices.candles AS around
+            ON around.series_id = coarser.series_id AND around.resolution = coarser.resolution
+            AND around.bucket = date_bin(coarser.width, stored.bucket, :bucket_origin) AND around.is_provided
+        WHERE coarser.series_id = stored.series_id AND coarser.is_provided AND coarser.resolution > stored.resolution
+    )
+), free AS MATERIALIZED (
+    SELECT * FROM stored WHERE NOT is_provided AND NOT EXISTS (
+        SELECT FROM layer AS other JOIN prices.candles AS overlapping
+            ON overlapping.series_id = other.series_id AND overlapping.resolution = other.resolution
+            AND overlapping.bucket >= date_bin(other.width, stored.bucket, :bucket_origin)
+            AND overlapping.bucket < stored.bucket + stored.width AND overlapping.is_provided
+        WHERE other.series_id = stored.series_id AND other.is_provided
+    )
+), tile AS (
+    SELECT * FROM provided_tile
+    UNION ALL
+    SELECT * FROM free WHERE NOT EXISTS (
+        SELECT FROM unnest(CAST(:rolled_up AS integer[])) AS coarser (resolution) JOIN free AS around
+            ON around.series_id = free.series_id AND around.resolution = coarser.resolution
+            AND around.bucket = date_bin(coarser.resolution * interval '1 second', free.bucket, :bucket_origin)
+        WHERE coarser.resolution > free.resolution
+    )
+), laid AS (
+    SELECT series_id, date_bin(:width, bucket, :bucket_origin) AS start,
            (array_agg(open ORDER BY bucket))[1] AS open, max(high) AS high, min(low) AS low,
            (array_agg(close ORDER BY bucket DESC))[1] AS close,
-           sum(volume) AS volume, sum(turnover) AS turnover, sum(point_count) AS point_count
-    FROM stored
-    GROUP BY series_id, start, rank
-), best AS (
-    SELECT DISTINCT ON (series_id, start) * FROM merged ORDER BY series_id, start, rank
+           sum(volume) AS volume, sum(turnover) AS turnover,
+           CASE WHEN bool_or(is_provided) THEN NULL ELSE sum(point_count) END AS point_count,
+           bool_or(is_provided) AS is_provided, max(resolution) = :resolution AS is_whole
+    FROM tile
+    GROUP BY series_id, start
 ), numbered AS (
-    SELECT *, row_number() OVER (PARTITION BY series_id ORDER BY start DESC) AS newness FROM best
+    SELECT *, row_number() OVER (PARTITION BY series_id ORDER BY start DESC) AS newness FROM laid
 )
-SELECT series_id, start, open, high, low, close, volume, turnover, point_count, rank
+SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole
 FROM numbered
 WHERE newness <= :candle_limit
 ORDER BY series_id, start
 """).bindparams(
     bindparam("series_ids", type_=ARRAY(Integer)),
     bindparam("resolution", type_=Integer),
-    bindparam("rolled_up_resolution", type_=Integer),
+    bindparam("rolled_up", type_=ARRAY(Integer)),
+    bindparam("coarsest_rolled_up", type_=Integer),
     bindparam("candle_limit", type_=BigInteger),
+    bindparam("layer_limit", type_=BigInteger),
 )
 
+# Stored candles read of one layer of one series; a week of minutes is 10,080 of them.
+LARGEST_LAYER = 1_000_000
 _BEGINNING_OF_TIME = BUCKET_ORIGIN.replace(year=1)
-_END_OF_TIME = BUCKET_ORIGIN.replace(year=9999)
 
 
 async def candles_by_series(
     connection: AsyncConnection, series_ids: Sequence[int], *, window: CandleWindow
 ) -> Mapping[int, Sequence[CandleRow]]:
-    """The candles of each series by time: provided ones where there are any, else derived, else rolled up."""
-    rolled_up = max((stored for stored in ROLLED_UP if window.resolution % stored == 0), default=None)
+    """The candles of each series by time: as provided, else derived from what is provided and from points."""
+    rolled_up = [int(stored) for stored in ROLLED_UP if window.resolution % stored == 0]
     # Whole buckets only: a range that begins inside of a bucket begins with the next one.
     since = first_bucket_from(window.since, window.resolution) if window.since else _BEGINNING_OF_TIME
-    until = first_bucket_from(window.until, window.resolution) if window.until else _END_OF_TIME
+    until = first_bucket_from(window.until, window.resolution) if window.until else END_OF_TIME
     rows = await connection.execute(
         _CANDLES,
         {
             "series_ids": list(series_ids),
             "resolution": window.resolution,
-            "rolled_up_resolution": rolled_up,
+            "rolled_up": rolled_up,
+            "coarsest_rolled_up": max(rolled_up, default=None),
+            "layer_limit": LARGEST_LAYER,
             "width": timedelta(seconds=window.resolution),
             "bucket_origin": BUCKET_ORIGIN,
             "since": since,
@@ -132,7 +158,10 @@ async def candles_by_series(
 
 
 def _candle(row: Any, resolution: int) -> CandleRow:
-    origin = (CandleOrigin.PROVIDED, CandleOrigin.DERIVED, CandleOrigin.ROLLED_UP)[row.rank]
+    if row.is_provided:
+        origin = CandleOrigin.PROVIDED if row.is_whole else CandleOrigin.DERIVED
+    else:
+        origin = CandleOrigin.ROLLED_UP
     point_count = None if row.point_count is None else int(row.point_count)
     return CandleRow(
         start=row.start,
