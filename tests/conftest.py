@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from pydantic import SecretStr
 from sqlalchemy import delete, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,7 +30,6 @@ from app.core.embedded import PrivateServices
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings
-from app.core.telemetry import configure_logging
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SERVICES = pytest.StashKey[PrivateServices]()
@@ -38,7 +38,11 @@ READY_SECONDS = 30.0
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controller starts the servers and makes the template; its workers find both in their environment."""
-    configure_logging(level="WARNING", readable=True)
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     services = PrivateServices(

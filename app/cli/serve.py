@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import signal
 import socket
 import warnings
 
@@ -61,6 +62,9 @@ def serve_api(settings: Settings, *, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Uvicorn raises the signal that stopped it once more at its end; having stopped as told is no failure.
+        signal.signal(number, lambda *_: None)
     Server(config, connections_of(served)).run(sockets=[listener])
 
 
