@@ -1,10 +1,12 @@
 """The two long-running processes: the API under uvicorn, and the worker."""
 
+import asyncio
 import errno
 import gc
 import signal
 import socket
 import warnings
+from types import FrameType
 
 import uvicorn
 from prometheus_client import start_http_server
@@ -18,6 +20,8 @@ from workers.settings import run_worker
 
 LARGEST_SOCKET_MESSAGE = 2 * 1024 * 1024
 SHUTDOWN_SECONDS = 5
+# What still runs so long before that is given up, so that its caller hears of it.
+FAREWELL_SECONDS = 1
 # Of the garbage collector: rows and responses come and go by thousands, and nearly none of them is part of a circle.
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 
@@ -62,9 +66,6 @@ def serve_api(settings: Settings, *, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Uvicorn raises the signal that stopped it once more at its end; having stopped as told is no failure.
-        signal.signal(number, lambda *_: None)
     Server(config, connections_of(served)).run(sockets=[listener])
 
 
@@ -75,9 +76,15 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._connections = connections
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop when told to; unlike uvicorn, do not raise the signal again at the end: having stopped is no failure."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the long connections, then the short ones, then the process."""
         await self._connections.close()
+        asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS - FAREWELL_SECONDS, self._connections.give_up)
         await super().shutdown(sockets)
 
 

@@ -1,5 +1,6 @@
 """`POST /ingest/prices`: a batch of price points as NDJSON, stored before it is acknowledged with 202."""
 
+import asyncio
 import hmac
 import zlib
 from http import HTTPStatus
@@ -20,6 +21,8 @@ from app.ingestion.models import BatchKind
 logger = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 5
+# Storing takes milliseconds; a database that takes this long is as good as away.
+STORED_WITHIN_SECONDS = 10.0
 _GZIP = 16 + zlib.MAX_WBITS
 _STATUS_BY_CODE = {
     ErrorCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
@@ -47,7 +50,11 @@ async def ingest_prices(request: Request) -> Response:
         if not is_database_away(error):
             raise
         logger.warning("batch_not_stored", reason=type(error).__name__)
-        return _refused(ServiceUnavailable("The database cannot be reached and nothing was stored; send it again."))
+        return _refused(
+            ServiceUnavailable(
+                "The database cannot be reached; send it again, with the same Idempotency-Key if it had one."
+            )
+        )
     answer = {
         "batchId": public_id(PublicIdTag.INGEST_BATCH, batch.id),
         "rows": batch.row_count,
@@ -61,7 +68,7 @@ async def _accept(request: Request) -> AcceptedBatch:
     database: Database = request.app.state.database
     _check_token(request, settings)
     payload = await _read_body(request)
-    async with database.transaction() as transaction:
+    async with asyncio.timeout(STORED_WITHIN_SECONDS), database.transaction() as transaction:
         return await accept_batch(
             transaction,
             kind=BatchKind.PRICE_POINTS,

@@ -1,5 +1,6 @@
 """What operators ask: is it alive, is it ready, how does it do."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -12,6 +13,9 @@ from app.core.database import DATABASE_FAILURES, Database
 from app.core.revisions import current_revision, needed_revision
 from app.core.telemetry import INGEST_BATCHES_WAITING, INGEST_LAG_SECONDS, POOL_CONNECTIONS
 from app.ingestion.queries import waiting_batches
+
+# A server that does not answer within this time is as good as away, and who asks must not hang with it.
+CHECK_SECONDS = 2.0
 
 
 def routes() -> list[Route]:
@@ -40,7 +44,8 @@ async def _database(request: Request) -> str:
     database: Database = request.app.state.database
     snapshot = database.snapshot()
     try:
-        revision = await snapshot.read(current_revision)
+        async with asyncio.timeout(CHECK_SECONDS):
+            revision = await snapshot.read(current_revision)
     except DATABASE_FAILURES as error:
         return f"unreachable ({type(error).__name__}): check DATABASE_URL and that PostgreSQL is running"
     finally:
@@ -52,7 +57,8 @@ async def _database(request: Request) -> str:
 
 async def _redis(request: Request) -> str:
     try:
-        await request.app.state.redis.ping()
+        async with asyncio.timeout(CHECK_SECONDS):
+            await request.app.state.redis.ping()
     except (RedisError, OSError) as error:
         return f"unreachable ({type(error).__name__}): check REDIS_URL and that Redis is running"
     return "ok"
@@ -66,7 +72,8 @@ async def metrics(request: Request) -> Response:
     POOL_CONNECTIONS.labels("idle").set(pool.checkedin())  # type: ignore[attr-defined]  # of the queue pool we use
     snapshot = database.snapshot()
     try:
-        waiting = await snapshot.read(waiting_batches)
+        async with asyncio.timeout(CHECK_SECONDS):
+            waiting = await snapshot.read(waiting_batches)
         INGEST_BATCHES_WAITING.set(waiting.count)
         INGEST_LAG_SECONDS.set(waiting.oldest_age_seconds)
     except DATABASE_FAILURES:

@@ -1,4 +1,4 @@
-"""The long connections of one process, so that a server that shuts down can take its leave of them."""
+"""The connections of one process, so that a server that shuts down can take its leave of them."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,10 +9,11 @@ from starlette.applications import Starlette
 
 
 class Connections:
-    """The open sockets and event streams."""
+    """The open sockets and event streams, and the requests that are being answered."""
 
     def __init__(self) -> None:
         self._leave: dict[asyncio.Task[Any] | None, Callable[[], None]] = {}
+        self._give_up: dict[asyncio.Task[Any] | None, Callable[[], None]] = {}
         self.is_closing = False
 
     @contextmanager
@@ -26,6 +27,21 @@ class Connections:
             yield
         finally:
             del self._leave[task]
+
+    @contextmanager
+    def answering(self, give_up: Callable[[], None]) -> Iterator[None]:
+        """Count the running task as a request; `give_up` is called when the server can wait for it no longer."""
+        task = asyncio.current_task()
+        self._give_up[task] = give_up
+        try:
+            yield
+        finally:
+            del self._give_up[task]
+
+    def give_up(self) -> None:
+        """End the requests that still run."""
+        for give_up in list(self._give_up.values()):
+            give_up()
 
     async def close(self, *, within: float = 3.0) -> None:
         """Take leave of everybody, and wait until they are gone, but not for long."""

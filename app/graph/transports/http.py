@@ -13,7 +13,7 @@ from starlette.responses import Response as HTTPResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal
+from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal, ServiceUnavailable
 from app.graph.context import Viewer
 from app.graph.errors import refusal_error, show_errors
 from app.graph.execution import Engine, Operation, Request, RequestRefused
@@ -135,9 +135,16 @@ class Exchange:
         if media_type is MediaType.EVENT_STREAM:
             await self._stream(self._answers.stream(operation, viewer))
             return
-        async with present_until_hang_up(self._request.receive):
-            answer = await self._answers.one(operation, viewer)
-        await self._tell(media_type, answer)
+        await self._tell(media_type, await self._answer(operation, viewer))
+
+    async def _answer(self, operation: Operation, viewer: Viewer) -> Answer:
+        try:
+            async with present_until_hang_up(self._request.receive) as presence:
+                with connections_of(self._request.app).answering(presence.end):
+                    return await self._answers.one(operation, viewer)
+        except TimeoutError:
+            refusal = ServiceUnavailable("The server goes away and could not wait for this to end; send it again.")
+            raise HTTPRefusal(503, refusal, {"Retry-After": "1"}) from None
 
     def _check_method(self) -> None:
         if self._request.method not in METHODS:
