@@ -32,6 +32,18 @@ INGEST_LAG_SECONDS = Gauge("trove_ingest_lag_seconds", "Age of the oldest waitin
 INGEST_ROWS = Counter("trove_ingest_rows_total", "Rows of processed batches by outcome.", ["outcome"])
 
 
+class StandardErrorHandler(logging.Handler):
+    """Writes to standard error as it is at the moment, wherever it was redirected to since the start."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
 def configure_logging(*, level: str, readable: bool) -> None:
     """One JSON object a line on standard error, or coloured text for a developer's terminal."""
     shared: list[structlog.types.Processor] = [
@@ -50,7 +62,7 @@ def configure_logging(*, level: str, readable: bool) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardErrorHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
