@@ -352,7 +352,7 @@ class CatalogueQueries:
         key = key_of(str(id), PublicIdTag.ITEM, argument="id")
         return await info.context.loaders.one(queries.items_by_id, key) if isinstance(key, UUID) else None
 
-    @resolved("Items, by name unless ordered otherwise.", type=Connection[Item])
+    @resolved("Items, by name unless ordered otherwise.", type=Connection[Item] | None)
     @staticmethod
     async def items(
         info: Info,

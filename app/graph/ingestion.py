@@ -54,7 +54,7 @@ class IngestBatch(Node):
     def status(root: Parent[BatchRow]) -> BatchStatus:
         return BatchStatus(root.status)
 
-    @resolved("The rows that were refused, by their number.", type=Connection[IngestReject])
+    @resolved("The rows that were refused, by their number.", type=Connection[IngestReject] | None)
     @staticmethod
     async def rejects(
         root: Parent[BatchRow],

@@ -87,7 +87,7 @@ class PriceSeries(Node):
 
     @resolved(
         "The points by time, those with `from <= observedAt < to`. With `last` the newest of them.",
-        type=Connection[PricePoint],
+        type=Connection[PricePoint] | None,
     )
     @staticmethod
     async def points(
@@ -115,7 +115,7 @@ class PriceSeries(Node):
 
     @resolved(
         "Candles by time: the newest `last` (10,000 at most) of `from <= start < to`.",
-        type=list[Candle],
+        type=list[Candle] | None,
     )
     @staticmethod
     async def candles(
@@ -130,7 +130,7 @@ class PriceSeries(Node):
         info.context.spend_candles(last)
         return await info.context.loaders.many(candles_by_series, root.id, window=window)
 
-    @resolved("The same candles as parallel arrays, for charts; 100,000 at most.", type=CandleColumns)
+    @resolved("The same candles as parallel arrays, for charts; 100,000 at most.", type=CandleColumns | None)
     @staticmethod
     async def candle_columns(
         root: Parent[SeriesRow],
