@@ -1,15 +1,21 @@
 """PostgreSQL: one pool per process, read snapshots, and write transactions whose news leaves only after the commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
+import structlog
+from asyncpg import Record
 from asyncpg.connection import Connection as AsyncpgConnection
+from asyncpg.exceptions import DataError
+from asyncpg.exceptions import InterfaceError as AsyncpgInterfaceError
+from asyncpg.exceptions import PostgresError
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -18,14 +24,17 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    Select,
     Text,
     Uuid,
     any_,
+    bindparam,
     event,
     literal,
     text,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -36,19 +45,25 @@ from sqlalchemy.sql.elements import ColumnElement
 from app.core.events import Event, EventBus
 from app.core.jobs import Job, JobQueue
 
+logger = structlog.get_logger(__name__)
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 # What may come out of a read or write when PostgreSQL is away or refuses.
-DATABASE_FAILURES = (SQLAlchemyError, OSError)
+DATABASE_FAILURES = (SQLAlchemyError, PostgresError, AsyncpgInterfaceError, OSError)
 # SQLSTATE classes 08 (connection), 53 (resources) and 57 (operator intervention): not our fault, and it passes.
 PASSING_SQLSTATE_CLASSES = ("08", "53", "57")
+# Bytes; the driver prepares longer ones anew each time.
+LARGEST_PREPARED_STATEMENT = 128 * 1024
 
 
 def is_database_away(error: BaseException | None) -> bool:
     """Whether PostgreSQL is away or out of connections, as opposed to a statement being wrong."""
     if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, OSError)):
+        return True
+    if isinstance(error, AsyncpgInterfaceError) and not isinstance(error, DataError):
         return True
     sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, DBAPIError) else None
     sqlstate = sqlstate or getattr(error, "sqlstate", None)
@@ -90,16 +105,60 @@ def create_engine(url: str, *, role: DatabaseRole | None, pool_size: int, applic
     session_settings = {"application_name": application_name, "timezone": "UTC", "jit": "off"}
     if role is not None:
         session_settings["role"] = role.value
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
         # What people own and pay must not get into logs by way of an error message.
         hide_parameters=True,
-        connect_args={"server_settings": session_settings, "timeout": 10},
+        connect_args={
+            "server_settings": session_settings,
+            "timeout": 10,
+            "max_cacheable_statement_size": LARGEST_PREPARED_STATEMENT,
+        },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Have the pool connect anew where the server has hung up: the driver knows, so no ping needs to ask."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the server has closed this connection")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """A SELECT written for the driver: its text with numbered places, and the names of their values in that order.
+
+    `constants` are the values that stand in the expressions themselves, the same each time.
+    """
+
+    text: str
+    parameters: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the places."""
+        constants = self.constants
+        return [constants[name] if name in constants else values[name] for name in self.parameters]
+
+
+# The moment that an operation takes for now; whoever runs a statement with it gives the value.
+OPERATION_TIME = bindparam("operation_time", type_=DateTime(timezone=True))
+
+
+def compiled(select: Select[Any]) -> Statement:
+    """Write a SELECT once, to run it many times with other values for its named parameters."""
+    written = select.compile(dialect=_DIALECT)
+    if written.post_compile_params:
+        raise ValueError("a compiled statement cannot use IN; use `among`")
+    constants = {name: value for name, value in written.params.items() if value is not None}
+    return Statement(str(written), tuple(written.positiontup or ()), constants)
+
+
+_DIALECT = asyncpg_dialect()
 
 
 def among(column: ColumnElement[Any] | InstrumentedAttribute[Any], keys: Iterable[object]) -> ColumnElement[bool]:
@@ -131,10 +190,13 @@ class Snapshot:
     so loaders may ask concurrently. `statements` counts what was sent.
     """
 
-    def __init__(self, database: "Database", *, viewer_id: str | None = None) -> None:
+    def __init__(self, database: "Database", *, viewer_id: UUID | None = None) -> None:
         self._database = database
         self._viewer_id = viewer_id
         self._connection: AsyncConnection | None = None
+        self._driver: AsyncpgConnection[Any] | None = None
+        self._in_transaction = False
+        self._counts_queries = False
         self._one_at_a_time = asyncio.Lock()
         self._closed = False
         self._reading: asyncio.Task[Any] | None = None
@@ -147,12 +209,37 @@ class Snapshot:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         """Run a query function of a room on this snapshot's connection."""
+        async with self._reading_alone():
+            connection, driver = await self._open()
+            await self._begin(driver)
+            if not self._counts_queries:
+                event.listen(connection.sync_connection, "before_cursor_execute", self._count)
+                self._counts_queries = True
+            return await query(connection, *args, **kwargs)
+
+    async def fetch(
+        self,
+        statement: Statement,
+        values: Mapping[str, Any],
+        *,
+        record_class: type[Record] = Record,
+        is_only_one: bool = False,
+    ) -> Sequence[Any]:
+        """Run a compiled statement. One that is the operation's only one is its own snapshot, without a transaction."""
+        async with self._reading_alone():
+            _, driver = await self._open()
+            if not is_only_one or self._viewer_id is not None:
+                await self._begin(driver)
+            self.statements += 1
+            return await driver.fetch(statement.text, *statement.arguments(values), record_class=record_class)
+
+    @asynccontextmanager
+    async def _reading_alone(self) -> AsyncIterator[None]:
         async with self._one_at_a_time:
             self._check_open()
             self._reading = asyncio.current_task()
             try:
-                connection = self._connection or await self._open()
-                return await query(connection, *args, **kwargs)
+                yield
             except asyncio.CancelledError:
                 # Loaders read in tasks of their own: who waits for them must hear of the end as of any failure.
                 self._check_open()
@@ -164,17 +251,21 @@ class Snapshot:
         if self._closed:
             raise RuntimeError("this operation has ended; its snapshot cannot be read any more")
 
-    async def _open(self) -> AsyncConnection:
-        connection = await self._database.engine.connect()
-        self._connection = await connection.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
-        event.listen(self._connection.sync_connection, "before_cursor_execute", self._count)
+    async def _open(self) -> "tuple[AsyncConnection, AsyncpgConnection[Any]]":
+        if self._connection is None or self._driver is None:
+            connection = await self._database.snapshots.connect()
+            self._connection, self._driver = connection, await asyncpg_connection(connection)
+        return self._connection, self._driver
+
+    async def _begin(self, driver: "AsyncpgConnection[Any]") -> None:
+        if self._in_transaction:
+            return
+        self._in_transaction = True
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         if self._viewer_id is not None:
-            await self._connection.execute(
-                text("SELECT set_config('app.viewer_id', :viewer_id, true)"), {"viewer_id": self._viewer_id}
-            )
-        return self._connection
+            # One round trip for both; a UUID is written by us, so it can hold nothing but hexadecimal digits.
+            begin += f"; SELECT set_config('app.viewer_id', '{UUID(int=self._viewer_id.int)}', true)"
+        await driver.execute(begin)
 
     def _count(self, *_: object) -> None:
         self.statements += 1
@@ -185,8 +276,20 @@ class Snapshot:
         if self._reading is not None:
             self._reading.cancel()
         async with self._one_at_a_time:
-            if self._connection is not None:
-                connection, self._connection = self._connection, None
+            if self._connection is None or self._driver is None:
+                return
+            connection, driver, self._connection = self._connection, self._driver, None
+            is_clean = False
+            try:
+                if self._in_transaction:
+                    await driver.execute("ROLLBACK")
+                is_clean = True
+            except (PostgresError, AsyncpgInterfaceError, OSError):
+                logger.warning("snapshot_not_rolled_back", exc_info=True)
+            finally:
+                if not is_clean:
+                    # Nobody else may get a connection with our transaction on it.
+                    await connection.invalidate()
                 await connection.close()
 
 
@@ -195,20 +298,22 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, *, jobs: JobQueue, events: EventBus) -> None:
         self.engine = engine
+        # The same pool; snapshots begin and end their transactions themselves.
+        self.snapshots = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._jobs = jobs
         self._events = events
 
-    def snapshot(self, *, viewer_id: str | None = None) -> Snapshot:
+    def snapshot(self, *, viewer_id: UUID | None = None) -> Snapshot:
         """A read snapshot for one operation; close it at the operation's end."""
         return Snapshot(self, viewer_id=viewer_id)
 
     @asynccontextmanager
-    async def transaction(self, *, viewer_id: str | None = None) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, viewer_id: UUID | None = None) -> AsyncIterator[Transaction]:
         """Commit at the end of the block, roll back on any exception; jobs and events leave after the commit."""
         async with self.engine.connect() as connection, connection.begin():
             if viewer_id is not None:
                 await connection.execute(
-                    text("SELECT set_config('app.viewer_id', :viewer_id, true)"), {"viewer_id": viewer_id}
+                    text("SELECT set_config('app.viewer_id', :viewer_id, true)"), {"viewer_id": str(viewer_id)}
                 )
             transaction = Transaction(connection)
             yield transaction

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from aiodataloader import DataLoader
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Snapshot
 from app.core.telemetry import LOADER_BATCH_SIZE
@@ -13,57 +12,59 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 KeyedQuery = Callable[..., Awaitable[Mapping[Key, Value]]]
+Ask = Callable[[list[Key]], Awaitable[Mapping[Key, Value]]]
 
 
 class ByKey(DataLoader[Key, Value], Generic[Key, Value]):
-    """Asks `query(connection, keys, **arguments)` once for the keys of a turn; keys without an answer get `missing`."""
+    """Asks once for the keys of a turn, all at a time; keys without an answer get `missing`."""
 
     max_batch_size = 10_000
 
-    def __init__(
-        self, snapshot: Snapshot, query: KeyedQuery[Key, Value], arguments: Mapping[str, object], missing: Value
-    ) -> None:
+    def __init__(self, ask: Ask[Key, Value], missing: Value, name: str) -> None:
         super().__init__()
-        self._snapshot = snapshot
-        self._query = query
-        self._arguments = arguments
+        self._ask = ask
         self._missing = missing
+        self._batch_size = LOADER_BATCH_SIZE.labels(name)
 
     async def batch_load_fn(self, keys: list[Key]) -> list[Value]:
         """One value per key, in the keys' order."""
-        LOADER_BATCH_SIZE.labels(self._query.__name__).observe(len(keys))
-        values = await self._snapshot.read(self._ask, keys)
+        self._batch_size.observe(len(keys))
+        values = await self._ask(keys)
         return [values.get(key, self._missing) for key in keys]
-
-    async def _ask(self, connection: AsyncConnection, keys: list[Key]) -> Mapping[Key, Value]:
-        return await self._query(connection, keys, **self._arguments)
 
 
 class Loaders:
-    """The loaders of one operation, made when first asked: one per query and set of arguments."""
+    """The loaders of one operation, made when first asked: one per question."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._loaders: dict[Hashable, ByKey[Any, Any]] = {}
 
     async def one(self, query: KeyedQuery[Key, Value], key: Key, **arguments: Hashable) -> Value | None:
-        """What `query` maps the key to, or None."""
-        value: Value | None = await self._loader(query, arguments, None).load(key)
+        """What a room's query maps the key to, or None."""
+        value: Value | None = await self._of_query(query, arguments, None).load(key)
         return value
 
     async def several(self, query: KeyedQuery[Key, Value], keys: Sequence[Key]) -> list[Value | None]:
-        """What `query` maps each key to, in the keys' order, None where there is nothing."""
-        values: list[Value | None] = await self._loader(query, {}, None).load_many(list(keys))
+        """What a room's query maps each key to, in the keys' order, None where there is nothing."""
+        values: list[Value | None] = await self._of_query(query, {}, None).load_many(list(keys))
         return values
 
     async def many(self, query: KeyedQuery[Key, Sequence[Value]], key: Key, **arguments: Hashable) -> Sequence[Value]:
-        """The rows that `query` maps the key to, none when it has none."""
-        rows = await self._loader(query, arguments, ()).load(key)
+        """The rows that a room's query maps the key to, none when it has none."""
+        rows = await self._of_query(query, arguments, ()).load(key)
         return cast("Sequence[Value]", rows)
 
-    def _loader(self, query: Callable[..., Any], arguments: Mapping[str, Hashable], missing: object) -> ByKey[Any, Any]:
-        question = (query, tuple(sorted(arguments.items())))
+    def by_key(self, question: Hashable, ask: Ask[Key, Value], missing: Value, name: str) -> ByKey[Key, Value]:
+        """The loader of a question; `ask` is what it asks when it is new, `name` its name in the metrics."""
         loader = self._loaders.get(question)
         if loader is None:
-            loader = self._loaders[question] = ByKey(self._snapshot, query, arguments, missing)
+            loader = self._loaders[question] = ByKey(ask, missing, name)
         return loader
+
+    def _of_query(self, query: Callable[..., Any], arguments: Mapping[str, Hashable], missing: Any) -> ByKey[Any, Any]:
+        async def ask(keys: list[Any]) -> Mapping[Any, Any]:
+            values: Mapping[Any, Any] = await self._snapshot.read(query, keys, **arguments)
+            return values
+
+        return self.by_key((query, tuple(sorted(arguments.items()))), ask, missing, query.__name__)

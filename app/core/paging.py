@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 import orjson
 
@@ -84,6 +85,14 @@ def instant_in_cursor(value: CursorValue, *, argument: str) -> datetime:
     try:
         return datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
+        raise _malformed(argument) from error
+
+
+def key_in_cursor(value: CursorValue, *, argument: str) -> UUID:
+    """A primary key that a cursor holds; refuses what no list can have put there."""
+    try:
+        return UUID(str(value))
+    except ValueError as error:
         raise _malformed(argument) from error
 
 

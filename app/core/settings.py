@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     operation_timeout_seconds: float = Field(
         default=10.0, gt=0, le=300, description="Deadline of one operation, in seconds."
     )
+    reads: Literal["compiled", "resolvers"] = Field(
+        default="compiled",
+        description="`resolvers` answers every read by plain resolvers; to compare, or should compiled reads misbehave.",
+    )
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
     )

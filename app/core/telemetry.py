@@ -24,6 +24,15 @@ OPERATION_STATEMENTS = Histogram(
 LOADER_BATCH_SIZE = Histogram(
     "trove_loader_batch_size", "Keys per batch of a dataloader.", ["loader"], buckets=(1, 2, 5, 10, 25, 50, 100, 1000)
 )
+READ_PLANS = Counter(
+    "trove_read_plans_total",
+    "Looks into the plans of compiled reads: hit, made anew, or none because the selection has no SQL.",
+    ["outcome"],
+)
+READ_PLANS_KEPT = Gauge("trove_read_plans_kept", "Plans of compiled reads that are kept; bounded.")
+READ_PATHS = Counter(
+    "trove_graphql_read_paths_total", "Queries by how they were answered: compiled, mixed or resolvers.", ["path"]
+)
 POOL_CONNECTIONS = Gauge("trove_database_pool_connections", "Connections of this process's pool.", ["state"])
 SOCKETS = Gauge("trove_websocket_connections", "Open WebSocket connections.")
 SUBSCRIPTIONS = Gauge("trove_subscriptions", "Running subscriptions over WebSocket and SSE.")

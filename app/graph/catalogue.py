@@ -1,44 +1,37 @@
 """The catalogue in the graph: items of four kinds and their variants."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Annotated
+from typing import Any
 from uuid import UUID
 
 import strawberry
-from strawberry import Parent
 
-from app.catalogue import queries
+from app.catalogue import models
 from app.catalogue.models import ItemKind
-from app.catalogue.queries import (
-    CardRow,
-    CoinRow,
-    ExternalIdRow,
-    FigureRow,
-    ItemOrderField,
-    ItemRow,
-    SkinRow,
-    VariantRow,
-)
-from app.catalogue.queries import (
-    ItemFilter as StoredFilter,
-)
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
-from app.core.paging import PageRequest, decode_cursor, encode_cursor, instant_in_cursor, page_request
-from app.graph.context import Info
-from app.graph.fields import attribute, resolved, show_enum
-from app.graph.prices.quotes import Price, best_quote
-from app.graph.prices.series import PriceSeries
-from app.graph.relay import Connection, Node, Page, key_of, page_of, shown_from
-from app.graph.scalars import URL, CurrencyCode
-from app.prices.models import PriceKind
-from app.prices.queries.quotes import QuoteRow
-from app.prices.queries.series import SeriesRow, series_by_item, series_by_variant
+from app.graph.fields import show_enum
+from app.graph.prices.quotes import CURRENCY, Price
+from app.graph.prices.series import SERIES_ARGUMENTS, SERIES_ORDER, PriceSeries
+from app.graph.reads.arguments import OperationContext, Orders, graphql_argument, narrow, narrow_to_any
+from app.graph.reads.fields import Reference, column, connection, edge, edges, refer, reference, shows, shows_kind
+from app.graph.reads.tables import join
+from app.graph.relay import Connection, Node, key_of
+from app.graph.scalars import URL
+from app.prices.models import PriceSeries as Series
+from app.prices.queries.quotes import BEST_FIRST
 
 MAXIMUM_SLUGS = 250
 MAXIMUM_NAME_LENGTH = 200
+OF_VARIANT = join(models.ItemVariant, models.ItemVariant.id == Series.variant_id)
+
+
+class ItemOrderField(Enum):
+    """What a list of items can be ordered by; the id breaks ties."""
+
+    NAME = "name"
+    CREATED_AT = "created_at"
 
 
 show_enum(
@@ -59,272 +52,168 @@ show_enum(
 
 
 @strawberry.type(description="The name that an outside service has for an item.")
+@shows(models.ExternalId)
 class ExternalId:
-    provider: str = attribute("The service, such as `steam-market`.")
-    external_id: str = attribute("Its name for the item, unique there.", name="id")
+    provider: str = column(models.ExternalId.provider, "The service, such as `steam-market`.")
+    external_id: str = column(models.ExternalId.external_id, "Its name for the item, unique there.", name="id")
 
 
 @strawberry.type(description="What is priced and held: an item in one finish, language, grade or phase.")
+@shows(models.ItemVariant, PublicIdTag.ITEM_VARIANT)
 class ItemVariant(Node):
-    is_type_of = shown_from(VariantRow)
-
-    key: str = attribute("The short name, unique within the item.")
-    name: str = attribute("The name to show.")
-    is_default: bool = attribute("Whether this is meant where only the item is named.")
-
-    @resolved("The item that this is a variant of.", type="Item")
-    @staticmethod
-    async def item(root: Parent[VariantRow], info: Info) -> ItemRow | None:
-        return await info.context.loaders.one(queries.items_by_id, root.item_id)
-
-    @resolved("The best current price of this variant, as for items; null when none is known.", type=Price | None)
-    @staticmethod
-    async def price(root: Parent[VariantRow], info: Info, currency: CurrencyCode | None = None) -> QuoteRow | None:
-        return await best_quote(info, root, currency)
-
-    @resolved("The series of this variant, of one kind, source or currency if given.", type=list[PriceSeries])
-    @staticmethod
-    async def series(
-        root: Parent[VariantRow],
-        info: Info,
-        kind: PriceKind | None = None,
-        source: str | None = None,
-        currency: CurrencyCode | None = None,
-    ) -> Sequence[SeriesRow]:
-        return await info.context.loaders.many(
-            series_by_variant, root.id, kind=kind, source_code=source, currency=currency
-        )
+    key: str = column(models.ItemVariant.key, "The short name, unique within the item.")
+    name: str = column(models.ItemVariant.name, "The name to show.")
+    is_default: bool = column(models.ItemVariant.is_default, "Whether this is meant where only the item is named.")
+    item: "Item" = edge("The item that this is a variant of.", on=models.ItemVariant.item_id, to=models.Item.id)
+    price: Price | None = edge(
+        "The best current price of this variant, as for items; null when none is known.",
+        on=models.ItemVariant.id,
+        to=Series.variant_id,
+        where=Series.latest_price.is_not(None),
+        order=BEST_FIRST,
+        arguments=[CURRENCY],
+    )
+    series: list[PriceSeries] = edges(
+        "The series of this variant, of one kind, source or currency if given.",
+        on=models.ItemVariant.id,
+        to=Series.variant_id,
+        order=SERIES_ORDER,
+        arguments=SERIES_ARGUMENTS,
+    )
 
 
 @strawberry.interface(description="A thing that can be owned.")
+@shows(models.Item, PublicIdTag.ITEM, kind=models.Item.kind)
 class Item(Node):
-    slug: str = attribute("The readable name in addresses, unique.")
-    name: str = attribute("The name to show.")
-    created_at: datetime = attribute("When the catalogue first had it.")
-    updated_at: datetime = attribute("When its entry last changed.")
-
-    @resolved("Which of the four kinds it is.")
-    @staticmethod
-    def kind(root: Parent[ItemRow]) -> ItemKind:
-        return root.kind
-
-    @resolved("A picture; null where none is known.", type=URL | None)
-    @staticmethod
-    def image_url(root: Parent[ItemRow]) -> str | None:
-        return root.image_url
-
-    @resolved("The names that outside services have for it.", type=list[ExternalId])
-    @staticmethod
-    async def external_ids(root: Parent[ItemRow], info: Info) -> Sequence[ExternalIdRow]:
-        return await info.context.loaders.many(queries.external_ids_by_item, root.id)
-
-    @resolved("Its variants, in their shown order.", type=list[ItemVariant])
-    @staticmethod
-    async def variants(root: Parent[ItemRow], info: Info) -> Sequence[VariantRow]:
-        return await info.context.loaders.many(queries.variants_by_item, root.id)
-
-    @resolved("The variant that is meant where only the item is named.", type=ItemVariant | None)
-    @staticmethod
-    async def default_variant(root: Parent[ItemRow], info: Info) -> VariantRow | None:
-        return await info.context.loaders.one(queries.default_variant_by_item, root.id)
-
-    @resolved(
+    slug: str = column(models.Item.slug, "The readable name in addresses, unique.")
+    name: str = column(models.Item.name, "The name to show.")
+    created_at: datetime = column(models.Item.created_at, "When the catalogue first had it.")
+    updated_at: datetime = column(models.Item.updated_at, "When its entry last changed.")
+    kind: ItemKind = column(models.Item.kind, "Which of the four kinds it is.")
+    image_url: URL | None = column(models.Item.image_url, "A picture; null where none is known.")
+    external_ids: list[ExternalId] = edges(
+        "The names that outside services have for it.",
+        on=models.Item.id,
+        to=models.ExternalId.item_id,
+        order=[models.ExternalId.provider, models.ExternalId.external_id],
+    )
+    variants: list[ItemVariant] = edges(
+        "Its variants, in their shown order.",
+        on=models.Item.id,
+        to=models.ItemVariant.item_id,
+        order=[models.ItemVariant.position, models.ItemVariant.id],
+    )
+    default_variant: ItemVariant | None = edge(
+        "The variant that is meant where only the item is named.",
+        on=models.Item.id,
+        to=models.ItemVariant.item_id,
+        where=models.ItemVariant.is_default,
+    )
+    price: Price | None = edge(
         "The best current price of the default variant, in one currency if given: not older than 30 days where there "
         "is such a one; then a sale before a market price before an ask; then the newest. Null when none is known.",
-        type=Price | None,
+        on=models.Item.id,
+        to=models.ItemVariant.item_id,
+        joins=[OF_VARIANT],
+        where=models.ItemVariant.is_default & Series.latest_price.is_not(None),
+        order=BEST_FIRST,
+        arguments=[CURRENCY],
     )
-    @staticmethod
-    async def price(root: Parent[ItemRow], info: Info, currency: CurrencyCode | None = None) -> QuoteRow | None:
-        variant = await info.context.loaders.one(queries.default_variant_by_item, root.id)
-        return await best_quote(info, variant, currency)
-
-    @resolved(
+    series: list[PriceSeries] = edges(
         "The price series of all its variants, the default variant's first, of one kind, source or currency if given.",
-        type=list[PriceSeries],
+        on=models.Item.id,
+        to=models.ItemVariant.item_id,
+        joins=[OF_VARIANT],
+        order=[models.ItemVariant.is_default.desc(), models.ItemVariant.position, *SERIES_ORDER],
+        arguments=SERIES_ARGUMENTS,
     )
-    @staticmethod
-    async def series(
-        root: Parent[ItemRow],
-        info: Info,
-        kind: PriceKind | None = None,
-        source: str | None = None,
-        currency: CurrencyCode | None = None,
-    ) -> Sequence[SeriesRow]:
-        return await info.context.loaders.many(
-            series_by_item, root.id, kind=kind, source_code=source, currency=currency
-        )
-
-
-def _is(source: object, kind: ItemKind) -> bool:
-    return isinstance(source, ItemRow) and source.kind is kind
-
-
-async def _skin(root: ItemRow, info: Info) -> SkinRow | None:
-    return await info.context.loaders.one(queries.skins_by_item, root.id)
 
 
 @strawberry.type(description="A tradeable item of the CS2 market. What its market name does not tell is null.")
+@shows_kind(ItemKind.SKIN, details=models.Skin.item_id)
 class Skin(Item):
-    @classmethod
-    def is_type_of(cls, source: object, _: object) -> bool:
-        return _is(source, ItemKind.SKIN)
-
-    @resolved("The name by which the market knows it.")
-    @staticmethod
-    async def market_hash_name(root: Parent[ItemRow], info: Info) -> str | None:
-        skin = await _skin(root, info)
-        return skin.market_hash_name if skin else None
-
-    @resolved("What sort of item it is, such as Rifle, Knife, Sticker or Container.")
-    @staticmethod
-    async def category(root: Parent[ItemRow], info: Info) -> str | None:
-        skin = await _skin(root, info)
-        return skin.category if skin else None
-
-    @resolved("The weapon that is painted; null for cases, stickers and the like.")
-    @staticmethod
-    async def weapon(root: Parent[ItemRow], info: Info) -> str | None:
-        skin = await _skin(root, info)
-        return skin.weapon if skin else None
-
-    @resolved("The name of the paint; null where there is none.")
-    @staticmethod
-    async def skin(root: Parent[ItemRow], info: Info) -> str | None:
-        skin = await _skin(root, info)
-        return skin.skin if skin else None
-
-    @resolved("How worn it is, such as Factory New; null where wear does not apply.")
-    @staticmethod
-    async def wear(root: Parent[ItemRow], info: Info) -> str | None:
-        skin = await _skin(root, info)
-        return skin.wear if skin else None
-
-    @resolved("How rare it is, such as Covert.")
-    @staticmethod
-    async def rarity(root: Parent[ItemRow], info: Info) -> str | None:
-        skin = await _skin(root, info)
-        return skin.rarity if skin else None
-
-    @resolved("Whether it counts kills.")
-    @staticmethod
-    async def is_stattrak(root: Parent[ItemRow], info: Info) -> bool | None:
-        skin = await _skin(root, info)
-        return skin.stattrak if skin else None
-
-    @resolved("Whether it is a souvenir of a tournament.")
-    @staticmethod
-    async def is_souvenir(root: Parent[ItemRow], info: Info) -> bool | None:
-        skin = await _skin(root, info)
-        return skin.souvenir if skin else None
-
-    @resolved("The least float value that the paint comes in, 0 to 1.")
-    @staticmethod
-    async def float_minimum(root: Parent[ItemRow], info: Info) -> float | None:
-        skin = await _skin(root, info)
-        return skin.float_minimum if skin else None
-
-    @resolved("The greatest float value that the paint comes in, 0 to 1.")
-    @staticmethod
-    async def float_maximum(root: Parent[ItemRow], info: Info) -> float | None:
-        skin = await _skin(root, info)
-        return skin.float_maximum if skin else None
-
-
-async def _coin(root: ItemRow, info: Info) -> CoinRow | None:
-    return await info.context.loaders.one(queries.coins_by_item, root.id)
+    market_hash_name: str | None = column(models.Skin.market_hash_name, "The name by which the market knows it.")
+    category: str | None = column(
+        models.Skin.category, "What sort of item it is, such as Rifle, Knife, Sticker or Container."
+    )
+    weapon: str | None = column(models.Skin.weapon, "The weapon that is painted; null for cases, stickers and the like.")
+    skin: str | None = column(models.Skin.skin, "The name of the paint; null where there is none.")
+    wear: str | None = column(
+        models.Skin.wear, "How worn it is, such as Factory New; null where wear does not apply."
+    )
+    rarity: str | None = column(models.Skin.rarity, "How rare it is, such as Covert.")
+    is_stattrak: bool | None = column(models.Skin.stattrak, "Whether it counts kills.")
+    is_souvenir: bool | None = column(models.Skin.souvenir, "Whether it is a souvenir of a tournament.")
+    float_minimum: float | None = column(
+        models.Skin.float_minimum, "The least float value that the paint comes in, 0 to 1."
+    )
+    float_maximum: float | None = column(
+        models.Skin.float_maximum, "The greatest float value that the paint comes in, 0 to 1."
+    )
 
 
 @strawberry.type(description="A crypto coin or token.")
+@shows_kind(ItemKind.COIN, details=models.Coin.item_id)
 class Coin(Item):
-    @classmethod
-    def is_type_of(cls, source: object, _: object) -> bool:
-        return _is(source, ItemKind.COIN)
-
-    @resolved("The ticker symbol, such as BTC.")
-    @staticmethod
-    async def symbol(root: Parent[ItemRow], info: Info) -> str | None:
-        coin = await _coin(root, info)
-        return coin.symbol if coin else None
-
-    @resolved("Decimal places of its smallest unit; null where not known.")
-    @staticmethod
-    async def decimals(root: Parent[ItemRow], info: Info) -> int | None:
-        coin = await _coin(root, info)
-        return coin.decimals if coin else None
-
-
-async def _card(root: ItemRow, info: Info) -> CardRow | None:
-    return await info.context.loaders.one(queries.cards_by_item, root.id)
+    symbol: str | None = column(models.Coin.symbol, "The ticker symbol, such as BTC.")
+    decimals: int | None = column(
+        models.Coin.decimals, "Decimal places of its smallest unit; null where not known."
+    )
 
 
 @strawberry.type(description="A trading card: one print in one set.")
+@shows_kind(ItemKind.CARD, details=models.Card.item_id)
 class Card(Item):
-    @classmethod
-    def is_type_of(cls, source: object, _: object) -> bool:
-        return _is(source, ItemKind.CARD)
-
-    @resolved("The game it belongs to.")
-    @staticmethod
-    async def game(root: Parent[ItemRow], info: Info) -> str | None:
-        card = await _card(root, info)
-        return card.game if card else None
-
-    @resolved("The code of its set, unique within the game.")
-    @staticmethod
-    async def set_code(root: Parent[ItemRow], info: Info) -> str | None:
-        card = await _card(root, info)
-        return card.set_code if card else None
-
-    @resolved("The collector number within the set; not always a number.")
-    @staticmethod
-    async def number(root: Parent[ItemRow], info: Info) -> str | None:
-        card = await _card(root, info)
-        return card.number if card else None
-
-    @resolved("How rare the print is.")
-    @staticmethod
-    async def rarity(root: Parent[ItemRow], info: Info) -> str | None:
-        card = await _card(root, info)
-        return card.rarity if card else None
-
-
-async def _figure(root: ItemRow, info: Info) -> FigureRow | None:
-    return await info.context.loaders.one(queries.figures_by_item, root.id)
+    game: str | None = column(models.Card.game, "The game it belongs to.")
+    set_code: str | None = column(models.Card.set_code, "The code of its set, unique within the game.")
+    number: str | None = column(models.Card.number, "The collector number within the set; not always a number.")
+    rarity: str | None = column(models.Card.rarity, "How rare the print is.")
 
 
 @strawberry.type(description="A collectible figure.")
+@shows_kind(ItemKind.FIGURE, details=models.Figure.item_id)
 class Figure(Item):
-    @classmethod
-    def is_type_of(cls, source: object, _: object) -> bool:
-        return _is(source, ItemKind.FIGURE)
+    manufacturer: str | None = column(models.Figure.manufacturer, "Who made it.")
+    series_name: str | None = column(models.Figure.series, "The series its character comes from.")
+    scale: str | None = column(models.Figure.scale, "Its scale, such as 1/7; null for figures without one.")
 
-    @resolved("Who made it.")
-    @staticmethod
-    async def manufacturer(root: Parent[ItemRow], info: Info) -> str | None:
-        figure = await _figure(root, info)
-        return figure.manufacturer if figure else None
 
-    @resolved("The series its character comes from.")
-    @staticmethod
-    async def series_name(root: Parent[ItemRow], info: Info) -> str | None:
-        figure = await _figure(root, info)
-        return figure.series if figure else None
+def like_pattern(text: str, path: str) -> str:
+    """A pattern that finds the text anywhere; refuses one that is empty or too long."""
+    if not 1 <= len(text) <= MAXIMUM_NAME_LENGTH:
+        raise BadUserInput(
+            f"`{path}` must have 1 to {MAXIMUM_NAME_LENGTH} characters.",
+            argument=path,
+            allowed=[f"1..{MAXIMUM_NAME_LENGTH} characters"],
+        )
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
 
-    @resolved("Its scale, such as 1/7; null for figures without one.")
-    @staticmethod
-    async def scale(root: Parent[ItemRow], info: Info) -> str | None:
-        figure = await _figure(root, info)
-        return figure.scale if figure else None
+
+def some_slugs(slugs: list[str], path: str) -> list[str]:
+    """The slugs, if there are not too many of them."""
+    if len(slugs) > MAXIMUM_SLUGS:
+        raise BadUserInput(
+            f"`{path}` may hold {MAXIMUM_SLUGS} slugs, and holds {len(slugs)}.",
+            argument=path,
+            allowed=[f"0..{MAXIMUM_SLUGS} slugs"],
+        )
+    return slugs
 
 
 @strawberry.input(description="Which items to list; what is left out does not narrow the list.")
 class ItemFilter:
-    kind: ItemKind | None = strawberry.field(default=None, description="Only items of this kind.")
-    name_contains: str | None = strawberry.field(
-        default=None, description="Only items whose name holds this text, in any case; 1 to 200 characters."
+    kind: ItemKind | None = narrow(
+        "Only items of this kind.", models.Item.kind, lambda kind: models.Item.kind == kind
     )
-    slugs: list[str] | None = strawberry.field(
-        default=None, description="Only items with one of these slugs; up to 250."
+    name_contains: str | None = narrow(
+        "Only items whose name holds this text, in any case; 1 to 200 characters.",
+        models.Item.name,
+        models.Item.name.ilike,
+        check=like_pattern,
+    )
+    slugs: list[str] | None = narrow_to_any(
+        "Only items with one of these slugs; up to 250.", models.Item.slug, check=some_slugs
     )
 
 
@@ -340,99 +229,30 @@ class ItemOrder:
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
 
 
+ITEM_ORDERS = Orders(
+    "items",
+    {ItemOrderField.NAME: models.Item.name, ItemOrderField.CREATED_AT: models.Item.created_at},
+    tie=models.Item.id,
+    input_type=ItemOrder,
+)
+
+
 @strawberry.type
 class CatalogueQueries:
-    @resolved("One item, by its `id` or its `slug`; null when there is none.", type=Item | None)
+    items: Connection[Item] | None = connection(
+        "Items, by name unless ordered otherwise.", orders=ITEM_ORDERS, filter=ItemFilter
+    )
+
+    @reference(
+        "One item, by its `id` or its `slug`; null when there is none.",
+        [graphql_argument("id", strawberry.ID | None), graphql_argument("slug", str | None)],
+        type=Item | None,
+    )
     @staticmethod
-    async def item(info: Info, id: strawberry.ID | None = None, slug: str | None = None) -> ItemRow | None:
+    def item(_: OperationContext, id: str | None = None, slug: str | None = None) -> Reference | None:
         if (id is None) == (slug is None):
             raise BadUserInput("Give `id` or `slug`, one of them.", argument="id", allowed=["id", "slug"])
         if slug is not None:
-            return await info.context.loaders.one(queries.items_by_slug, slug)
-        key = key_of(str(id), PublicIdTag.ITEM, argument="id")
-        return await info.context.loaders.one(queries.items_by_id, key) if isinstance(key, UUID) else None
-
-    @resolved("Items, by name unless ordered otherwise.", type=Connection[Item] | None)
-    @staticmethod
-    async def items(
-        info: Info,
-        filter: ItemFilter | None = None,
-        order_by: Annotated[
-            list[ItemOrder] | None, strawberry.argument(description="One order; default: NAME ascending.")
-        ] = None,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-    ) -> Page[ItemRow]:
-        request = page_request(first=first, after=after, last=last, before=before)
-        wanted = _stored_filter(filter)
-        order, descending = _stored_order(order_by)
-        name = f"items-by-{order.value}-{'desc' if descending else 'asc'}"
-        rows = await info.context.snapshot.read(
-            queries.list_items,
-            wanted=wanted,
-            order=order,
-            descending=descending != request.backward,
-            beyond=_position(request, order, name),
-            limit=request.limit + 1,
-        )
-        return page_of(
-            rows,
-            request,
-            cursor=lambda item: _cursor(item, order, name),
-            count=lambda: info.context.snapshot.read(queries.count_items, wanted=wanted),
-        )
-
-
-def _stored_filter(wanted: ItemFilter | None) -> StoredFilter:
-    if wanted is None:
-        return StoredFilter()
-    if wanted.name_contains is not None and not 1 <= len(wanted.name_contains) <= MAXIMUM_NAME_LENGTH:
-        raise BadUserInput(
-            f"`filter.nameContains` must have 1 to {MAXIMUM_NAME_LENGTH} characters.",
-            argument="filter.nameContains",
-            allowed=[f"1..{MAXIMUM_NAME_LENGTH} characters"],
-        )
-    if wanted.slugs is not None and len(wanted.slugs) > MAXIMUM_SLUGS:
-        raise BadUserInput(
-            f"`filter.slugs` may hold {MAXIMUM_SLUGS} slugs, and holds {len(wanted.slugs)}.",
-            argument="filter.slugs",
-            allowed=[f"0..{MAXIMUM_SLUGS} slugs"],
-        )
-    return StoredFilter(
-        kind=wanted.kind,
-        name_contains=wanted.name_contains,
-        slugs=None if wanted.slugs is None else tuple(wanted.slugs),
-    )
-
-
-def _stored_order(orders: list[ItemOrder] | None) -> tuple[ItemOrderField, bool]:
-    if not orders:
-        return ItemOrderField.NAME, False
-    if len(orders) > 1:
-        raise BadUserInput(
-            "`orderBy` takes one order; the id breaks ties.",
-            argument="orderBy",
-            allowed=[f"[{{field: {field.name}}}]" for field in ItemOrderField],
-        )
-    return orders[0].field, orders[0].direction is OrderDirection.DESC
-
-
-def _cursor(item: ItemRow, order: ItemOrderField, name: str) -> str:
-    value = item.name if order is ItemOrderField.NAME else item.created_at.isoformat()
-    return encode_cursor(name, [value, item.public_id])
-
-
-def _position(request: PageRequest, order: ItemOrderField, name: str) -> tuple[str | datetime, UUID] | None:
-    argument = "before" if request.backward else "after"
-    cursor = request.before if request.backward else request.after
-    if cursor is None:
-        return None
-    value, item_id = decode_cursor(cursor, order=name, argument=argument, types=[str, str])
-    key = key_of(str(item_id), PublicIdTag.ITEM, argument=argument)
-    by_name = order is ItemOrderField.NAME
-    position = str(value) if by_name else instant_in_cursor(value, argument=argument)
-    if not isinstance(key, UUID):
-        raise BadUserInput(f"`{argument}` is not a cursor of this list; use one that it gave you.", argument=argument)
-    return position, key
+            return refer(Item, slug, by=models.Item.slug)
+        key: Any = key_of(str(id), PublicIdTag.ITEM, argument="id")
+        return refer(Item, key) if isinstance(key, UUID) else None

@@ -55,13 +55,18 @@ class Context:
         await self.snapshot.close()
         self.statements += self.snapshot.statements
 
+    async def begin_again(self) -> None:
+        """Take a fresh snapshot and fresh loaders."""
+        await self.close()
+        self._candles = 0
+        self._begin()
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """The read-write transaction of one mutation field; what the payload reads afterwards is what it committed."""
         async with self.resources.database.transaction() as transaction:
             yield transaction
-        await self.close()
-        self._begin()
+        await self.begin_again()
 
     def spend_candles(self, asked: int) -> None:
         """Count the candles that the operation asks for, whether or not there are so many; refuse too many of them."""

@@ -3,33 +3,37 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 import structlog
 from graphql import (
+    DirectiveNode,
     DocumentNode,
     ExecutionResult,
     GraphQLError,
     OperationDefinitionNode,
     OperationType,
-    execute,
+    VariableNode,
+    Visitor,
     get_operation_ast,
     parse,
     specified_rules,
     validate,
+    visit,
 )
 from graphql.execution import create_source_event_stream
 from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRule
 from graphql.validation.specified_rules import recommended_rules
 
 from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Refusal
-from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS
+from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS, READ_PATHS
 from app.graph.context import Context, Resources, Viewer
 from app.graph.errors import refusal_error, show_errors, show_validation_error
 from app.graph.limits import MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
-from app.graph.schema import core_schema, schema
+from app.graph.reads.executor import ReadExecutor, ReadPath
+from app.graph.schema import core_schema
 
 logger = structlog.get_logger(__name__)
 
@@ -55,12 +59,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A request whose document is parsed, within the limits, valid, and says which operation is meant."""
+    """A request whose document is parsed, within the limits, valid, and says which operation is meant.
+
+    `switches` are the variables that decide what is included or skipped; `resolvers_only` forbids compiled reads.
+    """
 
     document: DocumentNode
     definition: OperationDefinitionNode
     variables: dict[str, Any]
     name: str | None
+    switches: tuple[str, ...] = ()
+    resolvers_only: bool = False
 
     @property
     def is_query(self) -> bool:
@@ -92,6 +101,7 @@ class CheckedDocument:
 
     document: DocumentNode | None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    switches: tuple[str, ...] = ()
 
 
 def _check(query: str, introspection: bool) -> CheckedDocument:
@@ -116,7 +126,27 @@ def _check(query: str, introspection: bool) -> CheckedDocument:
     )
     if errors:
         return CheckedDocument(None, [show_validation_error(error) for error in errors])
-    return CheckedDocument(document)
+    return CheckedDocument(document, switches=switches_of(document))
+
+
+class _Switches(Visitor):
+    """Collects the variables that decide what is included or skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
+        if node.name.value in {"include", "skip"}:
+            values = [argument.value for argument in node.arguments or ()]
+            self.names |= {value.name.value for value in values if isinstance(value, VariableNode)}
+
+
+def switches_of(document: DocumentNode) -> tuple[str, ...]:
+    """The variables of a document that decide what is included or skipped."""
+    switches = _Switches()
+    visit(document, switches)
+    return tuple(sorted(switches.names))
 
 
 class CheckedDocuments:
@@ -159,10 +189,19 @@ class Engine:
         definition = get_operation_ast(checked.document, request.operation_name)
         if definition is None:
             raise RequestRefused(show_errors([refusal_error(_which_operation(request.operation_name))]))
-        return Operation(checked.document, definition, request.variables or {}, request.operation_name)
+        return Operation(
+            checked.document,
+            definition,
+            request.variables or {},
+            request.operation_name,
+            checked.switches,
+            resolvers_only=self._settings.reads == "resolvers",
+        )
 
-    async def run(self, operation: Operation, viewer: Viewer) -> Response:
-        """Execute a query or a mutation within its deadline."""
+    async def run(self, operation: Operation, viewer: Viewer, *, resolvers_only: bool = False) -> Response:
+        """Execute a query or a mutation within its deadline; with `resolvers_only` without compiled reads."""
+        if resolvers_only:
+            operation = replace(operation, resolvers_only=True)
         return await self._execute(operation, viewer, root=None)
 
     async def open_stream(self, operation: Operation, viewer: Viewer) -> AsyncGenerator[object, None]:
@@ -185,13 +224,7 @@ class Engine:
         return await self._execute(operation, viewer, root=event)
 
     async def _source(self, operation: Operation, context: Context) -> Any:
-        executor = schema.execution_context_class.build(
-            core_schema,
-            operation.document,
-            context_value=context,
-            raw_variable_values=operation.variables,
-            operation_name=operation.name,
-        )
+        executor = _executor(operation, context, None, compiles=False)
         if isinstance(executor, list):
             return ExecutionResult(None, errors=executor)
         source = create_source_event_stream(executor)
@@ -200,29 +233,20 @@ class Engine:
     async def _execute(self, operation: Operation, viewer: Viewer, *, root: object) -> Response:
         context = Context(self.resources, viewer)
         began = perf_counter()
+        path = ReadPath.RESOLVERS
         try:
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
-                result = execute(
-                    core_schema,
-                    operation.document,
-                    root_value=root,
-                    context_value=context,
-                    variable_values=operation.variables,
-                    operation_name=operation.name,
-                    executor_class=schema.execution_context_class,
-                )
-                if not isinstance(result, ExecutionResult):
-                    result = await result
+                result, path = await _result(operation, context, root)
         except TimeoutError:
             result = ExecutionResult(None, errors=[refusal_error(self._timed_out())])
         finally:
             await self._close(context)
-        self._record(operation, context, result, perf_counter() - began)
+        self._record(operation, context, result, path, perf_counter() - began)
         response: Response = {} if _is_refused(result) else {"data": result.data}
         if result.errors:
             response["errors"] = show_errors(result.errors)
         if self._settings.is_development:
-            response["extensions"] = {"trove": {"statements": context.statements}}
+            response["extensions"] = {"trove": {"path": path, "statements": context.statements}}
         return response
 
     async def _close(self, context: Context) -> None:
@@ -238,12 +262,57 @@ class Engine:
             "ask for less at a time."
         )
 
-    def _record(self, operation: Operation, context: Context, result: ExecutionResult, seconds: float) -> None:
+    def _record(
+        self, operation: Operation, context: Context, result: ExecutionResult, path: ReadPath, seconds: float
+    ) -> None:
         kind = operation.definition.operation.value
         name = operation.definition.name.value if operation.definition.name else UNKNOWN_OPERATION
         OPERATIONS.labels(_known_name(name), kind, "error" if result.errors else "ok").inc()
         OPERATION_SECONDS.labels(kind).observe(seconds)
         OPERATION_STATEMENTS.labels(kind).observe(context.statements)
+        if operation.is_query:
+            READ_PATHS.labels(path).inc()
+
+
+async def _result(operation: Operation, context: Context, root: object) -> tuple[ExecutionResult, ReadPath]:
+    """Execute by compiled reads as far as they reach; what they cannot say is said by resolvers."""
+    compiles = not operation.resolvers_only and not operation.is_mutation
+    executor = _executor(operation, context, root, compiles=compiles)
+    if isinstance(executor, list):
+        return ExecutionResult(None, errors=executor), ReadPath.RESOLVERS
+    if compiles and operation.is_query:
+        data = await executor.compiled_data()
+        if data is not None:
+            return ExecutionResult(data, None), executor.path
+    if not executor.failed:
+        result = await _executed(executor)
+    if executor.failed:
+        await context.begin_again()
+        executor = _executor(operation, context, root, compiles=False)
+        assert not isinstance(executor, list)
+        result = await _executed(executor)
+    return result, executor.path
+
+
+async def _executed(executor: ReadExecutor) -> ExecutionResult:
+    result = executor.execute_operation()
+    return result if isinstance(result, ExecutionResult) else await result
+
+
+def _executor(
+    operation: Operation, context: Context, root: object, *, compiles: bool
+) -> ReadExecutor | list[GraphQLError]:
+    return ReadExecutor.build(
+        core_schema,
+        operation.document,
+        root_value=root,
+        context_value=context,
+        raw_variable_values=operation.variables,
+        operation_name=operation.name,
+        source_document=operation.document,
+        switches=operation.switches,
+        compiles=compiles,
+    )
 
 
 def _is_refused(result: ExecutionResult) -> bool:

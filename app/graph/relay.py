@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -10,31 +10,16 @@ from strawberry import Parent
 
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, parse_public_id
-from app.core.paging import PageRequest
 from app.graph.fields import attribute, resolved
+from app.graph.reads.fields import global_id
 
 Row = TypeVar("Row")
 NodeType = TypeVar("NodeType")
 
 
-def shown_from(row: type) -> Any:
-    """The `is_type_of` of a type that shows rows of one class; types behind an interface need one."""
-    return classmethod(lambda _cls, source, _info: isinstance(source, row))
-
-
-class NodeRow(Protocol):
-    """A row that has an id for the public."""
-
-    @property
-    def public_id(self) -> str: ...
-
-
 @strawberry.interface(description="Anything that has an id and can be fetched again with `node(id)`.")
 class Node:
-    @resolved("The opaque global id; do not take it apart.", type=strawberry.ID)
-    @staticmethod
-    def id(root: Parent[NodeRow]) -> str:
-        return root.public_id
+    id: strawberry.ID = global_id("The opaque global id; do not take it apart.")
 
 
 @strawberry.type(description="Where a page lies in its list.")
@@ -79,21 +64,6 @@ class PageEdge(Generic[Row]):
 
     node: Row
     cursor: str
-
-
-def page_of(
-    rows: Sequence[Row], request: PageRequest, *, cursor: Callable[[Row], str], count: Callable[[], Awaitable[int]]
-) -> Page[Row]:
-    """A page from up to `request.limit + 1` rows, read in the direction of paging; the extra row tells of more."""
-    more = len(rows) > request.limit
-    shown = rows[: request.limit]
-    return Page(
-        rows=list(reversed(shown)) if request.backward else list(shown),
-        has_next_page=request.before is not None if request.backward else more,
-        has_previous_page=more if request.backward else request.after is not None,
-        cursor=cursor,
-        count=count,
-    )
 
 
 @strawberry.type(description="An entry of a list, with the cursor of its position.")

@@ -1,42 +1,37 @@
 """The schema: the root types, put together from the rooms."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from uuid import UUID
 
 import strawberry
 from graphql import GraphQLSchema
+from strawberry import UNSET
 from strawberry.schema.config import StrawberryConfig
 
-from app.catalogue import queries as catalogue
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, parse_public_id
-from app.graph.catalogue import Card, CatalogueQueries, Coin, Figure, ItemVariant, Skin
-from app.graph.context import Context, Info
-from app.graph.fields import resolved
-from app.graph.ingestion import IngestBatch
+from app.graph.catalogue import Card, CatalogueQueries, Coin, Figure, Item, ItemVariant, Skin
+from app.graph.ingestion import IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.updates import PriceSubscriptions
-from app.graph.relay import Node, key_of
+from app.graph.reads.arguments import OperationContext, graphql_argument
+from app.graph.reads.executor import ReadExecutor
+from app.graph.reads.fields import Reference, refer, reference
+from app.graph.relay import Node
 from app.graph.scalars import SCALARS
-from app.ingestion import queries as ingestion
-from app.ingestion.queries import BatchRow
-from app.prices.queries.series import series_by_id
 
 MAXIMUM_NODES = 100
 
-NODE_QUERIES: dict[PublicIdTag, Callable[..., Awaitable[Any]]] = {
-    PublicIdTag.ITEM: catalogue.items_by_id,
-    PublicIdTag.ITEM_VARIANT: catalogue.variants_by_id,
-    PublicIdTag.PRICE_SERIES: series_by_id,
-    PublicIdTag.INGEST_BATCH: ingestion.batches_by_id,
+NODE_TYPES: dict[PublicIdTag, Any] = {
+    PublicIdTag.ITEM: Item,
+    PublicIdTag.ITEM_VARIANT: ItemVariant,
+    PublicIdTag.PRICE_SERIES: PriceSeries,
+    PublicIdTag.INGEST_BATCH: IngestBatch,
 }
 
 
-async def _node(context: Context, id: str, argument: str) -> Any:
+def _refer_to_node(context: OperationContext, id: str, argument: str) -> Reference:
     parsed = parse_public_id(id)
     if parsed is None:
         raise BadUserInput(
@@ -47,36 +42,34 @@ async def _node(context: Context, id: str, argument: str) -> Any:
     tag, key = parsed
     if tag is PublicIdTag.INGEST_BATCH:
         context.require_ingest()
-    return await context.loaders.one(NODE_QUERIES[tag], key)
+    return refer(NODE_TYPES[tag], key)
 
 
 @strawberry.type(description="Where every question begins.")
-class Query(CatalogueQueries, OperationsQueries):
-    @resolved("Anything with an id; null when it is gone.", type=Node | None)
+class Query(CatalogueQueries, OperationsQueries, IngestionQueries):
+    @reference(
+        "Anything with an id; null when it is gone.",
+        [graphql_argument("id", strawberry.ID, default=UNSET)],
+        type=Node | None,
+    )
     @staticmethod
-    async def node(info: Info, id: strawberry.ID) -> Any:
-        return await _node(info.context, id, "id")
+    def node(context: OperationContext, id: str) -> Reference:
+        return _refer_to_node(context, id, "id")
 
-    @resolved(
+    @reference(
         "Things by their ids (100 at most), in the order asked for; null for what is gone.",
+        [graphql_argument("ids", list[strawberry.ID], default=UNSET)],
         type=list[Node | None],
     )
     @staticmethod
-    async def nodes(info: Info, ids: list[strawberry.ID]) -> Sequence[Any]:
+    def nodes(context: OperationContext, ids: list[str]) -> list[Reference]:
         if len(ids) > MAXIMUM_NODES:
             raise BadUserInput(
                 f"`ids` may hold {MAXIMUM_NODES} ids, and holds {len(ids)}.",
                 argument="ids",
                 allowed=[f"0..{MAXIMUM_NODES} ids"],
             )
-        return await asyncio.gather(*(_node(info.context, node_id, "ids") for node_id in ids))
-
-    @resolved("A batch that was sent in; null when there is none. Needs the ingest token.", type=IngestBatch | None)
-    @staticmethod
-    async def ingest_batch(info: Info, id: strawberry.ID) -> BatchRow | None:
-        info.context.require_ingest()
-        key = key_of(id, PublicIdTag.INGEST_BATCH, argument="id")
-        return await info.context.loaders.one(ingestion.batches_by_id, key) if isinstance(key, UUID) else None
+        return [_refer_to_node(context, node_id, "ids") for node_id in ids]
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
@@ -95,9 +88,11 @@ schema = strawberry.Schema(
     subscription=Subscription,
     types=[Skin, Coin, Card, Figure, ItemVariant, PriceSeries, IngestBatch],
     config=StrawberryConfig(scalar_map=SCALARS, relay_max_results=MAXIMUM_NODES),
+    execution_context_class=ReadExecutor,
 )
 
 core_schema: GraphQLSchema = schema._schema
+ReadExecutor.prepare(core_schema)
 
 
 def print_graph() -> str:

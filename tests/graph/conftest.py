@@ -1,9 +1,12 @@
 """The graph within this process, over the API's role."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
+import orjson
 import pytest
 
 from app.core.clock import utc_now
@@ -24,12 +27,19 @@ class Graph:
     engine: Engine
 
     async def respond(self, query: str, viewer: Viewer = ANYONE, **variables: Any) -> dict[str, Any]:
-        """The whole response."""
+        """The whole response; a query is asked on both paths, which must answer alike."""
         try:
             operation = self.engine.prepare(Request(query, variables))
         except RequestRefused as refused:
             return {"errors": refused.errors}
-        return await self.engine.run(operation, viewer)
+        if not operation.is_query:
+            return as_sent(await self.engine.run(operation, viewer))
+        now = utc_now()
+        with patch("app.graph.context.utc_now", lambda: now):
+            response = as_sent(await self.engine.run(operation, viewer))
+            plain = as_sent(await self.engine.run(operation, viewer, resolvers_only=True))
+            assert without_chance(response) == without_chance(plain)
+        return response
 
     async def ask(self, query: str, viewer: Viewer = ANYONE, **variables: Any) -> Any:
         """The data of a response without errors."""
@@ -43,11 +53,27 @@ class Graph:
         (error,) = response["errors"]
         return dict(error)
 
-    async def statements(self, query: str, **variables: Any) -> int:
+    async def statements(self, query: str, *, resolvers_only: bool = False, **variables: Any) -> int:
         """How many SQL statements an operation sends."""
-        response = await self.respond(query, **variables)
+        operation = self.engine.prepare(Request(query, variables))
+        response = await self.engine.run(operation, ANYONE, resolvers_only=resolvers_only)
         assert "errors" not in response, response["errors"]
         return int(response["extensions"]["trove"]["statements"])
+
+
+def as_sent(response: Any) -> dict[str, Any]:
+    """The response as a client reads it."""
+    read: dict[str, Any] = orjson.loads(orjson.dumps(response))
+    return read
+
+
+def without_chance(response: dict[str, Any]) -> str:
+    """What must be alike on both paths, the order of keys included."""
+    errors = [
+        {**error, "extensions": {key: value for key, value in error["extensions"].items() if key != "errorId"}}
+        for error in response.get("errors", ())
+    ]
+    return json.dumps([response.get("data"), errors])
 
 
 @pytest.fixture

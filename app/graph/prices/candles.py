@@ -1,17 +1,29 @@
 """Candles, as rows and as columns, and which of them are asked for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import strawberry
-from strawberry import Parent
+from strawberry import UNSET
 
 from app.core.errors import BadUserInput
-from app.graph.context import Info
-from app.graph.fields import attribute, resolved, show_enum
-from app.prices.queries.candles import CandleOrigin, CandleRow, CandleWindow
+from app.graph.fields import show_enum
+from app.graph.reads.arguments import OperationContext, graphql_argument
+from app.graph.reads.fields import column, keyed_rows, shows
+from app.prices.models import PriceSeries
+from app.prices.queries.candles import (
+    CANDLES,
+    IS_COMPLETE,
+    ORIGIN,
+    POINT_COUNT,
+    SERIES_IDS,
+    VOLUME_WEIGHTED_AVERAGE_PRICE,
+    CandleOrigin,
+    CandleWindow,
+    candle_values,
+)
 from app.prices.resolutions import Resolution
 
 MAXIMUM_CANDLES = 10_000
@@ -48,53 +60,38 @@ show_enum(
 
 
 @strawberry.type(description="Open, high, low and close of one bucket `[start, start + resolution)`.")
+@shows(CANDLES)
 class Candle:
-    start: datetime = attribute("The beginning of the bucket, which is also its label.")
-    open: Decimal = attribute("The first price of the bucket.")
-    high: Decimal = attribute("The highest price of the bucket.")
-    low: Decimal = attribute("The lowest price of the bucket.")
-    close: Decimal = attribute("The last price of the bucket.")
-    volume: Decimal | None = attribute("The sum of the quantities, in units; null where no quantity is known.")
-    point_count: int | None = attribute("How many points it was made of; null for candles that a source provided.")
-
-    @resolved("Volume-weighted average price: turnover divided by volume; null where the turnover is not known.")
-    @staticmethod
-    def volume_weighted_average_price(root: Parent[CandleRow]) -> Decimal | None:
-        if root.turnover is None or not root.volume:
-            return None
-        return root.turnover / root.volume
-
-    @resolved("How it came to be.")
-    @staticmethod
-    def origin(root: Parent[CandleRow]) -> CandleOrigin:
-        return root.origin
-
-    @resolved("Whether the bucket is over. A candle that still runs may change.")
-    @staticmethod
-    def is_complete(root: Parent[CandleRow], info: Info) -> bool:
-        return root.start + timedelta(seconds=root.resolution) <= info.context.now
+    start: datetime = column(CANDLES.c.start, "The beginning of the bucket, which is also its label.")
+    open: Decimal = column(CANDLES.c.open, "The first price of the bucket.")
+    high: Decimal = column(CANDLES.c.high, "The highest price of the bucket.")
+    low: Decimal = column(CANDLES.c.low, "The lowest price of the bucket.")
+    close: Decimal = column(CANDLES.c.close, "The last price of the bucket.")
+    volume: Decimal | None = column(
+        CANDLES.c.volume, "The sum of the quantities, in units; null where no quantity is known."
+    )
+    point_count: int | None = column(
+        POINT_COUNT, "How many points it was made of; null for candles that a source provided."
+    )
+    volume_weighted_average_price: Decimal | None = column(
+        VOLUME_WEIGHTED_AVERAGE_PRICE,
+        "Volume-weighted average price: turnover divided by volume; null where the turnover is not known.",
+    )
+    origin: CandleOrigin = column(ORIGIN, "How it came to be.")
+    is_complete: bool = column(IS_COMPLETE, "Whether the bucket is over. A candle that still runs may change.")
 
 
 @strawberry.type(description="Candles as parallel arrays for charts: the entries at one place belong to one candle.")
+@shows(CANDLES, collected=True)
 class CandleColumns:
-    start: list[datetime] = attribute("The beginnings of the buckets, ascending.")
-    open: list[Decimal] = attribute("The first prices.")
-    high: list[Decimal] = attribute("The highest prices.")
-    low: list[Decimal] = attribute("The lowest prices.")
-    close: list[Decimal] = attribute("The last prices.")
-    volume: list[Decimal | None] = attribute("The sums of the quantities, null where none is known.")
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of candles."""
-
-    start: Sequence[datetime]
-    open: Sequence[Decimal]
-    high: Sequence[Decimal]
-    low: Sequence[Decimal]
-    close: Sequence[Decimal]
-    volume: Sequence[Decimal | None]
+    start: list[datetime] = column(CANDLES.c.start, "The beginnings of the buckets, ascending.")
+    open: list[Decimal] = column(CANDLES.c.open, "The first prices.")
+    high: list[Decimal] = column(CANDLES.c.high, "The highest prices.")
+    low: list[Decimal] = column(CANDLES.c.low, "The lowest prices.")
+    close: list[Decimal] = column(CANDLES.c.close, "The last prices.")
+    volume: list[Decimal | None] = column(
+        CANDLES.c.volume, "The sums of the quantities, null where none is known."
+    )
 
 
 def check_range(since: datetime | None, until: datetime | None) -> None:
@@ -105,12 +102,31 @@ def check_range(since: datetime | None, until: datetime | None) -> None:
         )
 
 
-def candle_window(
-    resolution: Resolution, since: datetime | None, until: datetime | None, last: int, maximum: int
-) -> CandleWindow:
-    check_range(since, until)
-    if not 1 <= last <= maximum:
-        raise BadUserInput(
-            f"`last` must be from 1 to {maximum}, and is {last}.", argument="last", allowed=[f"1..{maximum}"]
-        )
-    return CandleWindow(resolution=resolution, since=since, until=until, limit=last)
+def candles_of_series(description: str, *, maximum: int, default: int, is_list: bool) -> Any:
+    """The field of a series that gives its candles; each asked for counts against what one operation may have."""
+
+    def values(arguments: Mapping[str, Any], context: OperationContext) -> dict[str, Any]:
+        since, until, last = arguments.get("from"), arguments.get("to"), arguments["last"]
+        check_range(since, until)
+        if not 1 <= last <= maximum:
+            raise BadUserInput(
+                f"`last` must be from 1 to {maximum}, and is {last}.", argument="last", allowed=[f"1..{maximum}"]
+            )
+        context.spend_candles(last)
+        return candle_values(CandleWindow(arguments["resolution"], since, until, last))
+
+    return keyed_rows(
+        description,
+        on=PriceSeries.id,
+        to=CANDLES.c.series_id,
+        keys=SERIES_IDS,
+        order=[CANDLES.c.start],
+        is_list=is_list,
+        values=values,
+        arguments=[
+            graphql_argument("resolution", Resolution, default=UNSET),
+            graphql_argument("from", datetime | None),
+            graphql_argument("to", datetime | None),
+            graphql_argument("last", int, default=default),
+        ],
+    )

@@ -13,11 +13,10 @@ from app.core.errors import Conflict
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved
 from app.graph.ingestion import IngestBatch
+from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import CurrencyCode, write_decimal
-from app.ingestion import queries as ingestion
 from app.ingestion.commands import accept_batch
 from app.ingestion.models import BatchKind
-from app.ingestion.queries import BatchRow
 from app.prices.models import PriceKind
 
 MAXIMUM_POINTS_PER_MUTATION = 250
@@ -78,7 +77,7 @@ class IngestPricesPayload:
 class Ingested:
     """The payload of `ingestPrices`."""
 
-    batch: BatchRow | None
+    batch: Reference | None
     user_errors: Sequence[IngestPricesError]
 
     @classmethod
@@ -139,4 +138,4 @@ class PriceMutations:
             return Ingested.refused(
                 ["input", "idempotencyKey"], conflict.message, IngestPricesErrorCode.IDEMPOTENCY_KEY_REUSED
             )
-        return Ingested(await info.context.loaders.one(ingestion.batches_by_id, accepted.id), [])
+        return Ingested(refer(IngestBatch, accepted.id), [])

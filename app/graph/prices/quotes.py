@@ -4,15 +4,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import strawberry
-from strawberry import Parent
 
-from app.catalogue.queries import VariantRow
-from app.core.money import in_minor_units
-from app.graph.context import Info
-from app.graph.fields import attribute, resolved, show_enum
+from app.core.database import OPERATION_TIME
+from app.graph.fields import show_enum
+from app.graph.reads.arguments import equals
+from app.graph.reads.fields import column, shows
+from app.graph.reads.tables import join
 from app.graph.scalars import BigInt, CurrencyCode
-from app.prices.models import PriceKind
-from app.prices.queries.quotes import QuoteRow, best_quote_by_variant
+from app.prices.models import PriceKind, PriceSeries, Source
+from app.prices.queries.quotes import MINOR_UNITS_OF_LATEST
 
 show_enum(
     PriceKind,
@@ -29,44 +29,27 @@ show_enum(
     },
 )
 
+OF_SOURCE = join(Source, Source.id == PriceSeries.source_id)
+CURRENCY = equals("currency", CurrencyCode | None, PriceSeries.currency)
+
 
 @strawberry.type(description="A price as it was last seen: never without its kind, source and age.")
+@shows(PriceSeries, joins=[OF_SOURCE])
 class Price:
-    currency: CurrencyCode = attribute("The currency of the amount.")
-    observed_at: datetime = attribute("When the source showed this price.")
-    quantity: Decimal | None = attribute("How many units it was for; null where the source does not say.")
-
-    @resolved("The price of one unit, exact.")
-    @staticmethod
-    def amount(root: Parent[QuoteRow]) -> Decimal:
-        return root.price
-
-    @resolved(
-        "The amount in the currency's smallest unit (cents); null for a finer price.",
-        type=BigInt | None,
+    currency: CurrencyCode = column(PriceSeries.currency, "The currency of the amount.")
+    observed_at: datetime = column(
+        PriceSeries.latest_observed_at, "When the source showed this price.", present=True
     )
-    @staticmethod
-    def minor_units(root: Parent[QuoteRow]) -> int | None:
-        return in_minor_units(root.price, root.currency)
-
-    @resolved("What the price says.")
-    @staticmethod
-    def kind(root: Parent[QuoteRow]) -> PriceKind:
-        return root.kind
-
-    @resolved("The code of the source that showed it.")
-    @staticmethod
-    def source(root: Parent[QuoteRow]) -> str:
-        return root.source_code
-
-    @resolved("How old the observation is, at the time of this operation.")
-    @staticmethod
-    def staleness(root: Parent[QuoteRow], info: Info) -> timedelta:
-        return info.context.now - root.observed_at
-
-
-async def best_quote(info: Info, variant: VariantRow | None, currency: str | None) -> QuoteRow | None:
-    """The best current quote of a variant, in one currency if given."""
-    if variant is None:
-        return None
-    return await info.context.loaders.one(best_quote_by_variant, variant.id, currency=currency, now=info.context.now)
+    quantity: Decimal | None = column(
+        PriceSeries.latest_quantity, "How many units it was for; null where the source does not say."
+    )
+    amount: Decimal = column(PriceSeries.latest_price, "The price of one unit, exact.", present=True)
+    minor_units: BigInt | None = column(
+        MINOR_UNITS_OF_LATEST, "The amount in the currency's smallest unit (cents); null for a finer price."
+    )
+    kind: PriceKind = column(PriceSeries.kind, "What the price says.")
+    source: str = column(Source.code, "The code of the source that showed it.")
+    staleness: timedelta = column(
+        OPERATION_TIME - PriceSeries.latest_observed_at,
+        "How old the observation is, at the time of this operation.",
+    )

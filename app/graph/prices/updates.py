@@ -2,24 +2,30 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import strawberry
-from strawberry import Parent
 
-from app.catalogue import queries as catalogue
-from app.catalogue.queries import ItemRow, VariantRow
+from app.catalogue import models
+from app.catalogue.queries import items_by_slug
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
-from app.core.paging import decode_cursor, encode_cursor
+from app.core.paging import decode_cursor
 from app.graph.context import Info
-from app.graph.fields import resolved, streamed, type_in
-from app.graph.prices.quotes import Price
+from app.graph.fields import streamed
+from app.graph.prices.quotes import OF_SOURCE, Price
 from app.graph.prices.series import PriceSeries
+from app.graph.reads.fields import Reference, column, edge, embedded, refer, shows
+from app.graph.reads.tables import join
+from app.graph.reads.wire import cursor_text
 from app.graph.relay import key_of
-from app.prices.queries.changes import ChangeRow
-from app.prices.queries.quotes import QuoteRow
-from app.prices.queries.series import SeriesRow, series_by_id
+from app.prices.models import PriceChange
+from app.prices.models import PriceSeries as Series
+from app.prices.queries.changes import RECORDED_SECOND
+
+if TYPE_CHECKING:
+    from app.graph.catalogue import Item, ItemVariant
 
 CHANGE_ORDER = "price-changes"
 MAXIMUM_WATCHED_ITEMS = 250
@@ -27,36 +33,28 @@ MAXIMUM_WATCHED_ITEMS = 250
 REPLAY_KEPT_FOR = timedelta(days=6)
 
 
-ITEM = type_in("app.graph.catalogue", "Item")
-ITEM_VARIANT = type_in("app.graph.catalogue", "ItemVariant")
+OF_SERIES = join(Series, Series.id == PriceChange.series_id)
+OF_VARIANT = join(models.ItemVariant, models.ItemVariant.id == Series.variant_id)
 
 
 @strawberry.type(description="A new latest price of a series.")
+@shows(PriceChange, key=PriceChange.position, joins=[OF_SERIES, OF_SOURCE, OF_VARIANT])
 class PriceUpdate:
-    @resolved("The position of this update; give it as `since` to go on from here after a reconnect.")
-    @staticmethod
-    def cursor(root: Parent[ChangeRow]) -> str:
-        return encode_cursor(CHANGE_ORDER, [root.position, int(root.recorded_at.timestamp())])
-
-    @resolved("The new price.", type=Price)
-    @staticmethod
-    def price(root: Parent[ChangeRow]) -> QuoteRow:
-        return root.quote
-
-    @resolved("The item whose price it is.", type=ITEM)
-    @staticmethod
-    async def item(root: Parent[ChangeRow], info: Info) -> ItemRow | None:
-        return await info.context.loaders.one(catalogue.items_by_id, root.item_id)
-
-    @resolved("The variant whose price it is.", type=ITEM_VARIANT)
-    @staticmethod
-    async def variant(root: Parent[ChangeRow], info: Info) -> VariantRow | None:
-        return await info.context.loaders.one(catalogue.variants_by_id, root.variant_id)
-
-    @resolved("The series that it continues.", type=PriceSeries)
-    @staticmethod
-    async def series(root: Parent[ChangeRow], info: Info) -> SeriesRow | None:
-        return await info.context.loaders.one(series_by_id, root.series_id)
+    cursor: str = column(
+        cursor_text(CHANGE_ORDER, [PriceChange.position, RECORDED_SECOND]),
+        "The position of this update; give it as `since` to go on from here after a reconnect."
+    )
+    price: Price = embedded(
+        "The new price.",
+        instead={
+            Series.latest_price: PriceChange.price,
+            Series.latest_quantity: PriceChange.quantity,
+            Series.latest_observed_at: PriceChange.observed_at,
+        },
+    )
+    item: Annotated["Item", strawberry.lazy("app.graph.catalogue")] = edge("The item whose price it is.", on=models.ItemVariant.item_id, to=models.Item.id)
+    variant: Annotated["ItemVariant", strawberry.lazy("app.graph.catalogue")] = edge("The variant whose price it is.", on=Series.variant_id, to=models.ItemVariant.id)
+    series: PriceSeries = edge("The series that it continues.", on=PriceChange.series_id, to=Series.id)
 
 
 async def watched_items(info: Info, item_ids: Sequence[str] | None, slugs: Sequence[str] | None) -> list[UUID]:
@@ -72,7 +70,7 @@ async def watched_items(info: Info, item_ids: Sequence[str] | None, slugs: Seque
         )
     keys: list[UUID | int | None]
     if item_ids is None:
-        items = await info.context.loaders.several(catalogue.items_by_slug, names)
+        items = await info.context.loaders.several(items_by_slug, names)
         keys = [item.id if item else None for item in items]
     else:
         keys = [key_of(item_id, PublicIdTag.ITEM, argument=argument) for item_id in names]
@@ -110,7 +108,8 @@ class PriceSubscriptions:
         item_ids: list[strawberry.ID] | None = None,
         slugs: list[str] | None = None,
         since: str | None = None,
-    ) -> AsyncIterator[ChangeRow]:
+    ) -> AsyncIterator[Reference]:
         items = await watched_items(info, item_ids, slugs)
         position = None if since is None else replay_position(since, info.context.now)
-        return info.context.resources.price_feed.subscribe(items, since=position)
+        changes = info.context.resources.price_feed.subscribe(items, since=position)
+        return (refer(PriceUpdate, change.position) async for change in changes)

@@ -1,15 +1,28 @@
 """The candles of a series: provided ones where there are any, else derived, else rolled up."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Integer, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    Interval,
+    Numeric,
+    bindparam,
+    case,
+    cast,
+    func,
+    text,
+)
+from sqlalchemy.sql.elements import ColumnElement
 
+from app.core.database import OPERATION_TIME
 from app.prices.resolutions import BUCKET_ORIGIN, END_OF_TIME, ROLLED_UP, first_bucket_from
 
 
@@ -19,22 +32,6 @@ class CandleOrigin(StrEnum):
     PROVIDED = "provided"
     DERIVED = "derived"
     ROLLED_UP = "rolled_up"
-
-
-@dataclass(frozen=True, slots=True)
-class CandleRow:
-    """Open, high, low and close of the bucket that begins at `start` and lasts `resolution` seconds."""
-
-    start: datetime
-    resolution: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal | None
-    turnover: Decimal | None
-    point_count: int | None
-    origin: CandleOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,6 @@ WITH series AS (
 SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole
 FROM numbered
 WHERE newness <= :candle_limit
-ORDER BY series_id, start
 """).bindparams(
     bindparam("series_ids", type_=ARRAY(Integer)),
     bindparam("resolution", type_=Integer),
@@ -121,57 +117,58 @@ ORDER BY series_id, start
     bindparam("coarsest_rolled_up", type_=Integer),
     bindparam("candle_limit", type_=BigInteger),
     bindparam("layer_limit", type_=BigInteger),
+    bindparam("width", type_=Interval),
+    bindparam("bucket_origin", type_=DateTime(timezone=True)),
+    bindparam("since", type_=DateTime(timezone=True)),
+    bindparam("until", type_=DateTime(timezone=True)),
 )
+# The candles of the series in `series_ids`, as the other parameters ask for them: see `candle_values`.
+CANDLES = _CANDLES.columns(
+    Column("series_id", Integer, nullable=False),
+    Column("start", DateTime(timezone=True), nullable=False),
+    Column("open", Numeric, nullable=False),
+    Column("high", Numeric, nullable=False),
+    Column("low", Numeric, nullable=False),
+    Column("close", Numeric, nullable=False),
+    Column("volume", Numeric),
+    Column("turnover", Numeric),
+    Column("point_count", Numeric),
+    Column("is_provided", Boolean, nullable=False),
+    Column("is_whole", Boolean, nullable=False),
+).subquery("candle")
+SERIES_IDS = "series_ids"
+_candle = CANDLES.c
+POINT_COUNT: ColumnElement[Any] = cast(_candle.point_count, BigInteger)
+# Without the zeros that division leaves at the end.
+VOLUME_WEIGHTED_AVERAGE_PRICE: ColumnElement[Any] = case(
+    (_candle.volume != 0, func.trim_scale(_candle.turnover / _candle.volume))
+)
+ORIGIN: ColumnElement[Any] = case(
+    (~_candle.is_provided, CandleOrigin.ROLLED_UP.value),
+    (_candle.is_whole, CandleOrigin.PROVIDED.value),
+    else_=CandleOrigin.DERIVED.value,
+)
+IS_COMPLETE: ColumnElement[bool] = _candle.start + bindparam("width", type_=Interval) <= OPERATION_TIME
 
 # Stored candles read of one layer of one series; a week of minutes is 10,080 of them.
 LARGEST_LAYER = 1_000_000
 _BEGINNING_OF_TIME = BUCKET_ORIGIN.replace(year=1)
 
 
-async def candles_by_series(
-    connection: AsyncConnection, series_ids: Sequence[int], *, window: CandleWindow
-) -> Mapping[int, Sequence[CandleRow]]:
-    """The candles of each series by time: as provided, else derived from what is provided and from points."""
+def candle_values(window: CandleWindow) -> dict[str, Any]:
+    """The parameters of `CANDLES` beside the series: as provided, else derived from what is provided and from points."""
     rolled_up = [int(stored) for stored in ROLLED_UP if window.resolution % stored == 0]
     # Whole buckets only: a range that begins inside of a bucket begins with the next one.
     since = first_bucket_from(window.since, window.resolution) if window.since else _BEGINNING_OF_TIME
     until = first_bucket_from(window.until, window.resolution) if window.until else END_OF_TIME
-    rows = await connection.execute(
-        _CANDLES,
-        {
-            "series_ids": list(series_ids),
-            "resolution": window.resolution,
-            "rolled_up": rolled_up,
-            "coarsest_rolled_up": max(rolled_up, default=None),
-            "layer_limit": LARGEST_LAYER,
-            "width": timedelta(seconds=window.resolution),
-            "bucket_origin": BUCKET_ORIGIN,
-            "since": since,
-            "until": until,
-            "candle_limit": window.limit,
-        },
-    )
-    candles: dict[int, list[CandleRow]] = {}
-    for row in rows:
-        candles.setdefault(row.series_id, []).append(_candle(row, window.resolution))
-    return candles
-
-
-def _candle(row: Any, resolution: int) -> CandleRow:
-    if row.is_provided:
-        origin = CandleOrigin.PROVIDED if row.is_whole else CandleOrigin.DERIVED
-    else:
-        origin = CandleOrigin.ROLLED_UP
-    point_count = None if row.point_count is None else int(row.point_count)
-    return CandleRow(
-        start=row.start,
-        resolution=resolution,
-        open=row.open,
-        high=row.high,
-        low=row.low,
-        close=row.close,
-        volume=row.volume,
-        turnover=row.turnover,
-        point_count=point_count,
-        origin=origin,
-    )
+    return {
+        "resolution": int(window.resolution),
+        "rolled_up": rolled_up,
+        "coarsest_rolled_up": max(rolled_up, default=None),
+        "layer_limit": LARGEST_LAYER,
+        "width": timedelta(seconds=window.resolution),
+        "bucket_origin": BUCKET_ORIGIN,
+        "since": since,
+        "until": until,
+        "candle_limit": window.limit,
+    }

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
 from app.catalogue.models import ItemVariant
 from app.core.database import among
-from app.prices.models import PriceChange, PriceKind, PriceSeries, Source
-from app.prices.queries.quotes import QuoteRow
+from app.prices.models import PriceChange, PriceSeries
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,59 +19,19 @@ class ChangeRow:
 
     position: int
     series_id: int
-    variant_id: UUID
     item_id: UUID
-    price: Decimal
-    quantity: Decimal | None
-    observed_at: datetime
-    recorded_at: datetime
-    kind: PriceKind
-    currency: str
-    source_code: str
 
-    @property
-    def quote(self) -> QuoteRow:
-        """The new price as a quote."""
-        return QuoteRow(
-            self.series_id, self.price, self.quantity, self.observed_at, self.kind, self.currency, self.source_code
-        )
+
+# When a change was recorded, in whole seconds since 1970.
+RECORDED_SECOND: ColumnElement[int] = cast(func.floor(func.extract("epoch", PriceChange.recorded_at)), BigInteger)
 
 
 _CHANGES = (
-    select(
-        PriceChange.position,
-        PriceChange.series_id,
-        PriceSeries.variant_id,
-        ItemVariant.item_id,
-        PriceChange.price,
-        PriceChange.quantity,
-        PriceChange.observed_at,
-        PriceChange.recorded_at,
-        PriceSeries.kind,
-        PriceSeries.currency,
-        Source.code,
-    )
+    select(PriceChange.position, PriceChange.series_id, ItemVariant.item_id)
     .join(PriceSeries, PriceSeries.id == PriceChange.series_id)
     .join(ItemVariant, ItemVariant.id == PriceSeries.variant_id)
-    .join(Source, Source.id == PriceSeries.source_id)
     .order_by(PriceChange.position)
 )
-
-
-def _change(row: Any) -> ChangeRow:
-    return ChangeRow(
-        position=row.position,
-        series_id=row.series_id,
-        variant_id=row.variant_id,
-        item_id=row.item_id,
-        price=row.price,
-        quantity=row.quantity,
-        observed_at=row.observed_at,
-        recorded_at=row.recorded_at,
-        kind=PriceKind(row.kind),
-        currency=row.currency,
-        source_code=row.code,
-    )
 
 
 async def last_change_position(connection: AsyncConnection) -> int:
@@ -85,7 +42,7 @@ async def last_change_position(connection: AsyncConnection) -> int:
 async def changes_after(connection: AsyncConnection, *, position: int, limit: int) -> list[ChangeRow]:
     """Up to `limit` changes beyond a position, in order."""
     rows = await connection.execute(_CHANGES.where(PriceChange.position > position).limit(limit))
-    return [_change(row) for row in rows]
+    return [ChangeRow(*row) for row in rows]
 
 
 async def changes_of_items(
@@ -97,4 +54,4 @@ async def changes_of_items(
             among(ItemVariant.item_id, item_ids), PriceChange.position > after, PriceChange.position <= up_to
         ).limit(limit)
     )
-    return [_change(row) for row in rows]
+    return [ChangeRow(*row) for row in rows]

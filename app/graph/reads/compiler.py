@@ -1,0 +1,377 @@
+"""Writes a selection as one statement that builds its JSON, byte for byte as the plain path's response has it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import ARRAY, Integer, Text, bindparam, case, cast, func, literal_column, select, type_coerce
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.sql.elements import ColumnClause, ColumnElement
+from sqlalchemy.sql.selectable import FromClause
+
+from app.core.database import Statement, compiled
+from app.core.paging import MAXIMUM_PAGE_SIZE
+from app.graph.reads.arguments import Bound, PageShape, beyond, parameter_named
+from app.graph.reads.fields import Column, Edge, Embedded, GlobalId, PagedEdge
+from app.graph.reads.layout import Shown
+from app.graph.reads.rows import ARGUMENT, ROOT_KEY, keys_parameter
+from app.graph.reads.selections import (
+    TYPENAME,
+    EdgeTo,
+    EmbeddedObject,
+    Entry,
+    Leaf,
+    Named,
+    Object,
+    PageOf,
+    Part,
+    Rows,
+    Selection,
+    Typename,
+)
+from app.graph.reads.tables import Join, Scope, name_of, substituted
+from app.graph.reads.wire import Parts, cursor_text, joined, public_id_text, text_of, unless_null
+
+COMMA = text_of(",")
+NULL = text_of("null")
+# No page is longer; said in the statement itself, it lets the planner reckon with short pages.
+LONGEST_PAGE_AND_ONE = literal_column(str(MAXIMUM_PAGE_SIZE + 1))
+
+
+def prefix_of(occurrence: int) -> str:
+    """How the parameters of one occurrence begin."""
+    return f"{ARGUMENT}{occurrence}"
+
+
+def statement_for(selection: Selection, shapes: Sequence[Bound], by: ColumnElement[Any] | None = None) -> Statement:
+    """The statement of a selection: for each of the keys, the key and the JSON of what it leads to.
+
+    `by` is the column that the keys are of, where the selection is of something referred to.
+    """
+    writer = _Writer(shapes)
+    top = selection.top
+    if isinstance(top, Rows):
+        return compiled(writer.rows(top))
+    if isinstance(top, PageOf) and top.declaration.to is None:
+        return compiled(select(literal_column(str(ROOT_KEY)), joined(writer.page(top, None))))
+    to = by if by is not None else _to(top)
+    parents = func.unnest(keys_parameter(to)).table_valued("key").render_derived("parents")
+    key: ColumnElement[Any] = parents.c.key
+    key.type = to.type
+    if isinstance(top, Object):
+        json = writer.referred(top, to, key)
+    else:
+        json = joined(writer.edge(top, key) if isinstance(top, EdgeTo) else writer.page(top, key))
+    return compiled(select(key, json).select_from(parents))
+
+
+def _to(top: Object | EdgeTo | PageOf) -> ColumnElement[Any]:
+    assert not isinstance(top, Object)
+    assert top.declaration.to is not None
+    return top.declaration.to
+
+
+def empty(top: Object | EdgeTo | PageOf | Rows) -> str:
+    """The JSON for a parent that has none of the rows."""
+    if isinstance(top, Rows) and top.object.shown.relation.is_collected:
+        ((_, entries),) = top.object.entries
+        written = {
+            named.response: entry.name if isinstance(entry, Typename) else [] for named, entry in entries
+        }
+        return orjson.dumps(written).decode()
+    return "[]"
+
+
+class _Writer:
+    """Writes one selection; every value of the request stands in a parameter."""
+
+    def __init__(self, bounds: Sequence[Bound]) -> None:
+        self._bounds = bounds
+        self._aliases = 0
+
+    def referred(self, top: Object, by: ColumnElement[Any], key: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What a key refers to."""
+        scope = _scope_of(top.shown)
+        one = joined(self._object(top, scope))
+        read = select(one).where(scope.read(by) == key)
+        return read.select_from(scope.from_clause()).scalar_subquery()
+
+    def edge(self, edge_to: EdgeTo, key: ColumnElement[Any]) -> Parts:
+        """The row or rows behind an edge."""
+        declared = edge_to.declaration
+        assert declared.to is not None
+        scope = _scope_of(edge_to.object.shown)
+        scope.require(declared.joins)
+        shape: Any = self._bounds[edge_to.occurrence].shape
+        narrowed = declared.narrowings.conditions(shape, parameter_named(prefix_of(edge_to.occurrence)), 0)
+        conditions = [scope.read(declared.to) == key, *(scope.read(condition) for condition in narrowed)]
+        conditions += [] if declared.where is None else [scope.read(declared.where)]
+        order = [scope.read(expression) for expression in declared.order]
+        one = joined(self._object(edge_to.object, scope))
+        if declared.is_list:
+            listed = select(func.string_agg(one, aggregate_order_by(COMMA, *order))).where(*conditions)
+            return ["[", listed.select_from(scope.from_clause()).scalar_subquery(), "]"]
+        read = select(one).where(*conditions).select_from(scope.from_clause())
+        if order:
+            read = read.order_by(*order).limit(literal_column("1"))
+        found = read.scalar_subquery()
+        if edge_to.field.is_nullable:
+            return [func.coalesce(found, NULL)]
+        return [found if _is_always_there(declared) else func.coalesce(found, _failure(key))]
+
+    def rows(self, rows: Rows) -> Any:
+        """The rows of a select of its own, by their key."""
+        scope = _scope_of(rows.object.shown)
+        key = scope.read(rows.declaration.to)
+        order = [scope.read(expression) for expression in rows.declaration.order]
+        if rows.object.shown.relation.is_collected:
+            json = joined(self._collected(rows.object, scope, order))
+        else:
+            one = joined(self._object(rows.object, scope))
+            json = joined(["[", func.string_agg(one, aggregate_order_by(COMMA, *order)), "]"])
+        return select(key, json).select_from(scope.from_clause()).group_by(key)
+
+    def _collected(self, wanted: Object, scope: Scope, order: Sequence[ColumnElement[Any]]) -> Parts:
+        ((_, entries),) = wanted.entries
+        parts: Parts = []
+        for named, entry in entries:
+            parts += [*self._key(named, is_first=not parts)]
+            if isinstance(entry, Typename):
+                parts.append(f'"{entry.name}"')
+                continue
+            assert isinstance(entry, Leaf)
+            declaration, leaf = entry.field.declaration, entry.field.leaf
+            assert isinstance(declaration, Column)
+            assert leaf is not None
+            assert leaf.item is not None
+            item = joined(leaf.item.json(scope.read(declaration.expression)))
+            parts += ["[", func.string_agg(item, aggregate_order_by(COMMA, *order)), "]"]
+        return [*parts, "}"]
+
+    def page(self, page_of: PageOf, key: ColumnElement[Any] | None) -> Parts:
+        """One page of a connection."""
+        return _PageWriter(self, page_of, self._bounds[page_of.occurrence], key).parts()
+
+    def _object(
+        self, wanted: Object, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]] = ()
+    ) -> Parts:
+        written = [(shown, self._entries(entries, scope, instead)) for shown, entries in wanted.entries]
+        if len(written) == 1:
+            return written[0][1]
+        kind = wanted.shown.relation.kind
+        assert kind is not None
+        kinds = [(shown.kind.value, joined(parts)) for shown, parts in written if shown.kind is not None]
+        stored = scope.read(kind)
+        return [case(*((stored == text_of(value), json) for value, json in kinds))]
+
+    def _entries(
+        self,
+        entries: Sequence[tuple[Named, Entry]],
+        scope: Scope,
+        instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]],
+    ) -> Parts:
+        parts: Parts = []
+        for named, entry in entries:
+            parts += [*self._key(named, is_first=not parts), *self._entry(entry, scope, instead)]
+        return [*parts, "}"] if parts else ["{}"]
+
+    def _entry(
+        self, entry: Entry, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+    ) -> Parts:
+        if isinstance(entry, Leaf):
+            return _leaf(entry, scope, instead)
+        if isinstance(entry, Typename):
+            return _typename(entry, scope)
+        if isinstance(entry, EmbeddedObject):
+            return self._embedded(entry, scope)
+        assert entry.declaration.on is not None
+        key = scope.read(substituted(entry.declaration.on, instead))
+        return self.edge(entry, key) if isinstance(entry, EdgeTo) else self.page(entry, key)
+
+    def _embedded(self, entry: EmbeddedObject, scope: Scope) -> Parts:
+        declared: Embedded = entry.declaration
+        json = self._object(entry.object, scope, declared.instead)
+        if declared.when is None:
+            return json
+        return [case((scope.read(declared.when), joined(json)), else_=NULL)]
+
+    def _key(self, named: Named, *, is_first: bool) -> Parts:
+        """The name of an entry; one that the request chose is a value."""
+        before = "{" if is_first else ","
+        if named.response == named.field:
+            return [f'{before}"{named.field}":']
+        self._aliases += 1
+        return [bindparam(f"alias_{self._aliases}", f'{before}"{named.response}":', type_=Text())]
+
+    def part_key(self, named: Named, *, is_first: bool) -> Parts:
+        """The same, of a connection's entry."""
+        return self._key(named, is_first=is_first)
+
+    def object_json(self, wanted: Object, scope: Scope) -> ColumnElement[str]:
+        """One object as text."""
+        return joined(self._object(wanted, scope))
+
+
+class _PageWriter:
+    """Writes a page: the rows in order and numbered, cut off by the limit, then put together."""
+
+    def __init__(self, writer: _Writer, page_of: PageOf, bound: Bound, key: ColumnElement[Any] | None) -> None:
+        assert isinstance(bound.shape, PageShape)
+        self._writer = writer
+        self._declared: PagedEdge = page_of.declaration
+        assert page_of.field.target is not None
+        self._target: Shown = page_of.field.target
+        self._wanted = page_of.parts
+        self._shape = bound.shape
+        self._key = key
+        self._parameter = parameter_named(prefix_of(page_of.occurrence))
+        self._limit = self._parameter(0, Integer())
+        rows = self._rows()
+        self._scope = _scope_of(self._target, rows)
+        self._number: ColumnElement[int] = rows.c.number
+        self._uses_rows = False
+
+    def parts(self) -> Parts:
+        """The connection as JSON."""
+        json = joined(self._object(self._wanted))
+        if not self._uses_rows:
+            return [json]
+        return [select(json).select_from(self._scope.from_clause()).scalar_subquery()]
+
+    def _rows(self) -> FromClause:
+        """The page's rows, with `number` in the direction of paging, and one more where it must be known of."""
+        shape = self._shape
+        scope = _scope_of(self._target)
+        columns = [scope.read(column) for column in shape.order.columns]
+        is_descending = shape.order.is_descending != shape.is_backward
+        order = [column.desc() if is_descending else column.asc() for column in columns]
+        conditions = self._conditions(scope)
+        if shape.has_cursor:
+            conditions.append(beyond(shape, columns, self._parameter, 1))
+        number = func.row_number().over(order_by=order).label("number")
+        longest = select(scope.base, number).where(*conditions).order_by(*order).limit(LONGEST_PAGE_AND_ONE)
+        limit = self._limit + literal_column("1") if self._asks_for_more() else self._limit
+        return select(longest.subquery()).limit(limit).subquery()
+
+    def _conditions(self, scope: Scope) -> list[ColumnElement[bool]]:
+        shape = self._shape
+        first = 1 + (len(shape.order.columns) if shape.has_cursor else 0)
+        narrowed = self._declared.narrowings.conditions(shape.narrowed_by, self._parameter, first)
+        conditions = [scope.read(condition) for condition in narrowed]
+        if self._declared.to is not None and self._key is not None:
+            conditions.insert(0, scope.read(self._declared.to) == self._key)
+        return conditions
+
+    def _asks_for_more(self) -> bool:
+        asked = "hasPreviousPage" if self._shape.is_backward else "hasNextPage"
+        return any(inner.named.field == asked for part in self._wanted for inner in part.parts)
+
+    def _object(self, parts: Sequence[Part]) -> Parts:
+        written: Parts = []
+        for part in parts:
+            written += [*self._writer.part_key(part.named, is_first=not written), *self._part(part)]
+        return [*written, "}"] if written else ["{}"]
+
+    def _part(self, part: Part) -> Parts:
+        name = part.named.field
+        if name == "nodes":
+            assert part.object is not None
+            return ["[", self._listed(self._writer.object_json(part.object, self._scope)), "]"]
+        if name == "edges":
+            return ["[", self._listed(self._edge(part)), "]"]
+        if name == "pageInfo":
+            return self._object(part.parts)
+        if name == "totalCount":
+            return [self._count()]
+        return [f'"{part.type_name}"'] if name == TYPENAME else self._of_page_info(name)
+
+    def _listed(self, json: ColumnElement[str]) -> ColumnElement[str]:
+        self._uses_rows = True
+        order = self._number.desc() if self._shape.is_backward else self._number.asc()
+        return self._shown_only(func.string_agg(json, aggregate_order_by(COMMA, order)))
+
+    def _shown_only(self, aggregate: Any) -> Any:
+        return aggregate.filter(self._number <= self._limit) if self._asks_for_more() else aggregate
+
+    def _edge(self, part: Part) -> ColumnElement[str]:
+        written: Parts = []
+        for inner in part.parts:
+            written += self._writer.part_key(inner.named, is_first=not written)
+            if inner.object is not None:
+                written.append(self._writer.object_json(inner.object, self._scope))
+            elif inner.named.field == "cursor":
+                written += ['"', self._cursor(), '"']
+            else:
+                written.append(f'"{inner.type_name}"')
+        return joined([*written, "}"])
+
+    def _cursor(self) -> ColumnElement[str]:
+        order = self._shape.order
+        return cursor_text(order.cursor_name, [self._scope.read(column) for column in order.columns])
+
+    def _of_page_info(self, name: str) -> Parts:
+        backward = self._shape.is_backward
+        if name in {"hasNextPage", "hasPreviousPage"}:
+            if (name == "hasPreviousPage") != backward:
+                return ["true" if self._shape.has_cursor else "false"]
+            self._uses_rows = True
+            return [case((func.count() > self._limit, text_of("true")), else_=text_of("false"))]
+        self._uses_rows = True
+        order = self._number.asc() if (name == "startCursor") != backward else self._number.desc()
+        cursors = self._shown_only(func.array_agg(aggregate_order_by(self._cursor(), order)))
+        cursor = type_coerce(cursors, ARRAY(Text))[1]
+        return unless_null(cursor, ['"', cursor, '"'])
+
+    def _count(self) -> ColumnElement[Any]:
+        scope = _scope_of(self._target)
+        conditions = self._conditions(scope)
+        return select(func.count()).where(*conditions).select_from(scope.from_clause()).scalar_subquery()
+
+
+def _scope_of(shown: Shown, shown_as: FromClause | None = None) -> Scope:
+    """A scope over a type's rows, to which the tables of its kinds can be joined."""
+    relation = shown.relation
+    details = [
+        Join(possible.kind.details.table, possible.kind.details == relation.key, is_outer=True)
+        for possible in shown.possible
+        if possible.kind is not None and relation.key is not None
+    ]
+    base = relation.table.alias() if shown_as is None else shown_as
+    return Scope(relation.table, base, [*relation.joins, *details])
+
+
+def _leaf(
+    entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+) -> Parts:
+    declared = entry.field
+    assert declared.leaf is not None
+    if isinstance(declared.declaration, GlobalId):
+        assert declared.owner is not None
+        relation = declared.owner.relation
+        assert relation.tag is not None
+        return ['"', public_id_text(relation.tag.value, scope.read(relation.key)), '"']
+    assert isinstance(declared.declaration, Column)
+    return declared.leaf.json(scope.read(substituted(declared.declaration.expression, instead)))
+
+
+def _typename(entry: Typename, scope: Scope) -> Parts:
+    if entry.shown is None:
+        return [f'"{entry.name}"']
+    stored = scope.read(entry.shown.relation.kind)
+    kinds = [(possible.kind.value, possible.name) for possible in entry.shown.possible if possible.kind is not None]
+    return ['"', case(*((stored == text_of(value), text_of(name)) for value, name in kinds)), '"']
+
+
+def _is_always_there(edge: Edge) -> bool:
+    """Whether a foreign key makes sure of it."""
+    on, to = edge.on, edge.to
+    if not isinstance(on, ColumnClause) or not isinstance(to, ColumnClause) or edge.where is not None:
+        return False
+    led_to = {(name_of(key.column.table), key.column.key) for key in getattr(on, "foreign_keys", ())}
+    return not getattr(on, "nullable", True) and to.table is not None and (name_of(to.table), to.key) in led_to
+
+
+def _failure(key: ColumnElement[Any]) -> ColumnElement[str]:
+    """An expression that fails: what must be there is not, which the plain path then says in its own words."""
+    missing = func.concat(cast(key, Text()), text_of(" leads nowhere"))
+    return cast(cast(missing, Integer()), Text())

@@ -1,0 +1,317 @@
+"""The executor: graphql-core's, for which declared rows are written in one go and references are followed."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    is_non_null_type,
+)
+from graphql.execution import Executor
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields
+from graphql.execution.values import get_argument_values
+from graphql.pyutils import AwaitableOrValue, Path
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.core.database import DATABASE_FAILURES
+from app.core.errors import Refusal
+from app.core.ids import public_id
+from app.graph.reads.fields import Column, Edge, GlobalId, KeyedRows, PagedEdge, Reference, Referring
+from app.graph.reads.layout import Field, Layouts
+from app.graph.reads.plans import BoundPlan, Plan, Plans
+from app.graph.reads.resolvers import PlainReads, ReadContext
+from app.graph.reads.rows import ROOT_KEY
+from app.graph.reads.selections import TYPENAME, NotDeclared, Selection, Understanding
+
+READS = "trove-reads"
+Read = Callable[[Any], Any]
+
+
+class CompiledReadFailed(Exception):
+    """Something that must be there is not."""
+
+
+class Unwritable(Exception):
+    """A value that its field cannot show; the field's own resolver says why."""
+
+
+class ReadPath(StrEnum):
+    """How a query was answered."""
+
+    COMPILED = "compiled"
+    MIXED = "mixed"
+    RESOLVERS = "resolvers"
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Both ways to read a schema's declared types."""
+
+    plain: PlainReads
+    plans: Plans
+
+    @property
+    def layouts(self) -> Layouts:
+        """The declarations."""
+        return self.plain.layouts
+
+
+class ReadExecutor(Executor[Any]):
+    """Executes operations over a schema with declared types.
+
+    `source_document` is the operation's and `switches` are the variables that decide what is included. Without `compiles`
+    everything is read by resolvers. Once something compiled has `failed`, the operation must be executed again
+    without it: the plain path then says what is wrong.
+    """
+
+    def __init__(
+        self, *args: Any, source_document: DocumentNode, switches: Sequence[str] = (), compiles: bool = True, **named: Any
+    ) -> None:
+        super().__init__(*args, **named)
+        self._reads: Reads = self.schema.extensions[READS]
+        self._document = source_document
+        self._switched = tuple(self.variable_values.coerced.get(name) for name in switches)
+        self._compiles = compiles
+        self._leaves: dict[int, tuple[list[tuple[str, Read]], GroupedFieldSet]] = {}
+        self.path = ReadPath.RESOLVERS
+        self.failed = False
+
+    @staticmethod
+    def prepare(schema: GraphQLSchema) -> None:
+        """Understand the declarations of a schema; once, before anything is executed."""
+        reads = PlainReads(Layouts(schema))
+        reads.attach(schema)
+        schema.extensions[READS] = Reads(reads, Plans())
+
+    async def compiled_data(self) -> dict[str, Any] | None:
+        """The data of a query whose every root field is compiled; None where another way must be taken."""
+        root_type = self.schema.query_type
+        assert root_type is not None
+        fields = collect_fields(self.schema, self.fragments, self.variable_values, root_type, self.operation)
+        try:
+            asked = {name: self._root(root_type, details) for name, details in fields.grouped_field_set.items()}
+        except (NotDeclared, Refusal, GraphQLError):
+            return None
+        self.path = ReadPath.COMPILED
+        is_only_one = sum(isinstance(one, tuple) for one in asked.values()) == 1
+        try:
+            return {name: await self._answer(one, is_only_one=is_only_one) for name, one in asked.items()}
+        except (CompiledReadFailed, *DATABASE_FAILURES):
+            self.failed = True
+            return None
+
+    def _root(self, root_type: GraphQLObjectType, details: FieldDetailsList) -> Any:
+        """What to read for a root field: a bound plan with its key, or a value that is known already."""
+        name = details[0].node.name.value
+        if name == TYPENAME:
+            return root_type.name
+        field = self._reads.layouts.fields.get((root_type.name, name))
+        if field is None:
+            raise NotDeclared
+        if not isinstance(field.declaration, Referring):
+            plan = self._plan(root_type.name, field, details)
+            return None if plan is None else (plan.bind(self.variable_values, self.context_value), ROOT_KEY, field)
+        arguments = get_argument_values(field.graphql_field, details[0].node, self.variable_values)
+        reference = field.declaration.bind(arguments, self.context_value)
+        if reference is None:
+            return None
+        if not isinstance(reference, Reference):
+            raise NotDeclared
+        plan = self._plan_of_reference(reference, details)
+        return plan.bind(self.variable_values, self.context_value), reference.key, field
+
+    async def _answer(self, asked: Any, *, is_only_one: bool) -> Any:
+        if not isinstance(asked, tuple):
+            return asked
+        plan, key, field = asked
+        found = (await plan.json([key], self.context_value, is_only_one=is_only_one)).get(key, plan.missing())
+        if found is None and not field.is_nullable:
+            raise CompiledReadFailed
+        return found
+
+    def _plan(self, owner: str, field: Field, details: FieldDetailsList) -> Plan:
+        return self._planned((owner, *_nodes(details)), None, lambda read: read.of_field(field, details))
+
+    def _plan_of_reference(self, reference: Reference, details: FieldDetailsList) -> Plan:
+        shown = self._reads.layouts.of_class(reference.type)
+        by = shown.relation.key if reference.by is None else reference.by
+        key = (shown.name, str(by), *_nodes(details))
+        return self._planned(key, by, lambda read: read.of_reference(shown, details))
+
+    def _planned(
+        self, key: Hashable, by: ColumnElement[Any] | None, understand: Callable[[Understanding], Selection]
+    ) -> Plan:
+        whole = (key, self._switched)
+        is_known, plan = self._reads.plans.find(whole)
+        if not is_known:
+            try:
+                selection = understand(Understanding(self, self._reads.layouts, self.context_value))
+                plan = Plan(self._document, selection, by)
+            except (NotDeclared, Refusal, GraphQLError):
+                plan = None
+            self._reads.plans.keep(whole, self._document, plan)
+        if plan is None:
+            raise NotDeclared
+        return plan
+
+    def execute_field(
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        position_context: Any,
+    ) -> Any:
+        """Answer an edge whose whole selection is declared by finished JSON, for all parents at once."""
+        if self._compiles:
+            bound = self._bound_field(parent_type, field_details_list)
+            if bound is not None:
+                plan, field = bound
+                key = source[field.place] if plan.plan.is_keyed else ROOT_KEY
+                return self._fragment(plan, key, is_nullable=field.is_nullable)
+        return super().execute_field(parent_type, source, field_details_list, path, position_context)
+
+    def _bound_field(
+        self, parent_type: GraphQLObjectType, details: FieldDetailsList
+    ) -> tuple[BoundPlan, Field] | None:
+        field = self._reads.layouts.fields.get((parent_type.name, details[0].node.name.value))
+        if field is None or not isinstance(field.declaration, Edge | PagedEdge | KeyedRows):
+            return None
+        try:
+            plan = self._plan(parent_type.name, field, details)
+            return plan.bind(self.variable_values, self.context_value), field
+        except (NotDeclared, Refusal, GraphQLError):
+            return None
+
+    async def _fragment(self, bound: BoundPlan, key: Any, *, is_nullable: bool) -> Any:
+        context: ReadContext = self.context_value
+        self.path = ReadPath.MIXED
+
+        async def ask(keys: list[Any]) -> Mapping[Any, Any]:
+            return await bound.json(keys, context, is_only_one=False)
+
+        question = (bound.plan, bound.question)
+        loader = context.loaders.by_key(question, ask, bound.missing(), "compiled")
+        try:
+            found = None if key is None else await loader.load(key)
+        except DATABASE_FAILURES:
+            self.failed = True
+            return None
+        if found is None and not is_nullable:
+            self.failed = True
+        return found
+
+    def execute_fields(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Path | None,
+        grouped_field_set: GroupedFieldSet,
+        position_context: Any,
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        """Write the leaves of a row without a resolver for each; the rest goes the usual way."""
+        if parent_type.name not in self._reads.layouts.types:
+            return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+        leaves, rest = self._divided(parent_type, grouped_field_set)
+        try:
+            written = {name: read(source_value) for name, read in leaves}
+        except Unwritable:
+            return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+        if not rest:
+            return written
+        others = super().execute_fields(parent_type, source_value, path, rest, position_context)
+        if isinstance(others, dict):
+            return {name: others[name] if name in rest else written[name] for name in grouped_field_set}
+
+        async def in_order() -> dict[str, Any]:
+            awaited = await others
+            return {name: awaited[name] if name in rest else written[name] for name in grouped_field_set}
+
+        return in_order()
+
+    def _divided(
+        self, parent_type: GraphQLObjectType, grouped_field_set: GroupedFieldSet
+    ) -> tuple[list[tuple[str, Read]], GroupedFieldSet]:
+        # Collected fields live as long as this executor, so that no id comes to mean another.
+        key = id(grouped_field_set)
+        if key not in self._leaves:
+            leaves: list[tuple[str, Read]] = []
+            rest: GroupedFieldSet = {}
+            for name, details in grouped_field_set.items():
+                read = self._read(parent_type, details)
+                if read is None:
+                    rest[name] = details
+                else:
+                    leaves.append((name, read))
+            self._leaves[key] = leaves, rest
+        return self._leaves[key]
+
+    def _read(self, parent_type: GraphQLObjectType, details: FieldDetailsList) -> Read | None:
+        name = details[0].node.name.value
+        if name == "__typename":
+            return lambda _row: parent_type.name
+        field = self._reads.layouts.fields.get((parent_type.name, name))
+        if field is None or field.in_details or field.leaf is None:
+            return None
+        return reader(field)
+
+    def complete_value(
+        self,
+        return_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo,
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> AwaitableOrValue[Any]:
+        """Follow a reference to its row."""
+        if isinstance(result, Reference):
+            if self._compiles:
+                try:
+                    plan = self._plan_of_reference(result, field_details_list)
+                    bound = plan.bind(self.variable_values, self.context_value)
+                except (NotDeclared, Refusal, GraphQLError):
+                    pass
+                else:
+                    return self._fragment(bound, result.key, is_nullable=not is_non_null_type(return_type))
+            row = self._reads.plain.refer(self.context_value, result)
+            return self.complete_awaitable_value(return_type, field_details_list, info, path, row, position_context)
+        return super().complete_value(return_type, field_details_list, info, path, result, position_context)
+
+
+def reader(field: Field) -> Read:
+    """Reads a leaf of a row as it goes into the response."""
+    place, leaf = field.place, field.leaf
+    assert leaf is not None
+    if isinstance(field.declaration, GlobalId):
+        assert field.owner is not None
+        tag = field.owner.relation.tag
+        assert tag is not None
+        return lambda row: public_id(tag, row[place])
+    assert isinstance(field.declaration, Column)
+    write, is_nullable = leaf.write, leaf.is_nullable
+
+    def read(row: Any) -> Any:
+        value = row[place]
+        if value is None:
+            if is_nullable:
+                return None
+            raise Unwritable
+        try:
+            return write(value)
+        except Exception as error:
+            raise Unwritable from error
+
+    return read
+
+
+def _nodes(details: FieldDetailsList) -> tuple[int, ...]:
+    """The nodes of a field, by identity: a plan keeps their document, so that no id comes to mean another."""
+    return tuple(id(detail.node) for detail in details)

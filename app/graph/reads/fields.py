@@ -1,0 +1,357 @@
+"""The words in which a type is declared: each gives a field of the graph and says where its value stands."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import strawberry
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+
+from app.core.ids import PublicIdTag
+from app.graph.reads.arguments import (
+    PAGE_ARGUMENTS,
+    Argument,
+    Bound,
+    Filter,
+    Narrowings,
+    OperationContext,
+    Orders,
+    Paging,
+    graphql_argument,
+)
+from app.graph.reads.tables import Expression, Join, Source, expression_of, table_of
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
+
+DECLARATION = "trove-declaration"
+Shown = TypeVar("Shown", bound=type)
+Decided = TypeVar("Decided", bound=Callable[..., Any])
+TypeShown = TypeVar("TypeShown")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relation:
+    """Where the rows of a type come from; `kind` is the column that tells the types of an interface apart."""
+
+    table: FromClause
+    key: ColumnElement[Any] | None
+    tag: PublicIdTag | None
+    kind: ColumnElement[Any] | None
+    joins: Sequence[Join]
+    is_collected: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """One type of an interface: the value of the relation's `kind`, and the table with the type's own columns."""
+
+    value: str
+    details: ColumnElement[Any]
+
+
+def shows(
+    source: Source,
+    tag: PublicIdTag | None = None,
+    *,
+    key: Expression | None = None,
+    kind: Expression | None = None,
+    joins: Sequence[Join] = (),
+    collected: bool = False,
+) -> Callable[[Shown], Shown]:
+    """Show the rows of a table or a select as this type.
+
+    `tag` makes their public ids, with the primary key or the column given as `key`. With `collected` one object shows
+    all rows that an edge leads to, and each of its columns is the list of their values.
+    """
+    table = table_of(source)
+    primary = [column for column in table.primary_key] if tag or key is not None else []
+    relation = Relation(
+        table,
+        expression_of(key) if key is not None else (primary[0] if primary else None),
+        tag,
+        None if kind is None else expression_of(kind),
+        joins,
+        collected,
+    )
+
+    def declare(shown: Shown) -> Shown:
+        shown.__trove_relation__ = relation  # type: ignore[attr-defined]  # read when the schema is put together
+        return shown
+
+    return declare
+
+
+def shows_kind(value: Enum, *, details: Expression) -> Callable[[Shown], Shown]:
+    """Show as this type those rows of the interface whose kind has the value; `details` is the key of its table."""
+
+    def declare(shown: Shown) -> Shown:
+        shown.__trove_kind__ = Kind(str(value.value), expression_of(details))  # type: ignore[attr-defined]  # as above
+        return shown
+
+    return declare
+
+
+class Declaration:
+    """What a field of a declared type is read from."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GlobalId(Declaration):
+    """The public id: the relation's tag and key."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column(Declaration):
+    """A leaf: a column or an expression over the columns of the relation."""
+
+    expression: ColumnElement[Any]
+    is_present: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded(Declaration):
+    """An object that stands in the same row; none where `when` does not hold."""
+
+    when: ColumnElement[bool] | None
+    instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edge(Declaration):
+    """The rows whose `to` equals this row's `on`: a list in an order, or the first of it."""
+
+    on: ColumnElement[Any] | None
+    to: ColumnElement[Any] | None
+    joins: Sequence[Join]
+    where: ColumnElement[bool] | None
+    order: Sequence[ColumnElement[Any]]
+    is_list: bool
+    narrowings: Narrowings
+
+    def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
+        """Check the arguments of one request."""
+        return Bound(*self.narrowings.bind(arguments)) if self.narrowings.all else UNNARROWED
+
+
+UNNARROWED = Bound(())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PagedEdge(Declaration):
+    """The same page by page; without `on` a list of the whole table."""
+
+    on: ColumnElement[Any] | None
+    to: ColumnElement[Any] | None
+    narrowings: Narrowings
+    paging: Paging
+    check: Callable[[Mapping[str, Any]], None] | None
+
+    def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
+        """Check the arguments of one request."""
+        if self.check is not None:
+            self.check(arguments)
+        return self.paging.bind(arguments, self.narrowings.bind(arguments))
+
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyedRows(Declaration):
+    """Rows of a select of its own that takes the keys of all parents at once, by a parameter; it cannot be inlined."""
+
+    on: ColumnElement[Any]
+    to: ColumnElement[Any]
+    keys: str
+    order: Sequence[ColumnElement[Any]]
+    is_list: bool
+    values: Callable[[Mapping[str, Any], OperationContext], Values]
+
+    def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Bound:
+        """Check the arguments of one request."""
+        values = self.values(arguments, context)
+        return Bound(tuple(values), tuple(_hashable(value) for value in values.values()))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Something of a declared type, by its key or by another unique column."""
+
+    type: type
+    key: Any
+    by: ColumnElement[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Referring(Declaration):
+    """A field whose arguments say what it refers to, before anything is read."""
+
+    refer: Callable[..., Any]
+
+    def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Any:
+        """What is referred to: one, a list of some, or none."""
+        return self.refer(context, **arguments)
+
+
+def refer(type_: type, key: Any, *, by: Expression | None = None) -> Reference:
+    """Refer to the row of a declared type with this key, or with this value in the unique column `by`."""
+    return Reference(type_, key, None if by is None else expression_of(by))
+
+
+def _field(
+    description: str, declaration: Declaration, arguments: Sequence[StrawberryArgument] = (), name: str | None = None
+) -> Any:
+    field = StrawberryField(graphql_name=name, description=description, metadata={DECLARATION: declaration})
+    field.arguments = list(arguments)
+    return field
+
+
+def global_id(description: str) -> Any:
+    """The public id of a node."""
+    return _field(description, GlobalId())
+
+
+def column(expression: Expression, description: str, *, name: str | None = None, present: bool = False) -> Any:
+    """A column of the table, or an expression over its columns and those of what is joined.
+
+    `present` says of a column that may be null that all edges to this type leave out the rows where it is.
+    """
+    return _field(description, Column(expression_of(expression), present), name=name)
+
+
+def embedded(
+    description: str, *, when: Expression | None = None, instead: Mapping[Any, Expression] | None = None
+) -> Any:
+    """An object whose columns stand in this row; null where `when` does not hold.
+
+    `instead` gives expressions of this row in place of columns that the object's type is declared over.
+    """
+    replaced = [(expression_of(old), expression_of(new)) for old, new in (instead or {}).items()]
+    return _field(description, Embedded(None if when is None else expression_of(when), replaced))
+
+
+def edge(
+    description: str,
+    *,
+    on: Expression,
+    to: Expression,
+    joins: Sequence[Join] = (),
+    where: Expression | None = None,
+    order: Sequence[Expression] = (),
+    arguments: Sequence[Argument] = (),
+) -> Any:
+    """To one: the row whose `to` equals this row's `on`; where there are several, the first by `order`."""
+    return _edge(description, on, to, joins, where, order, arguments, is_list=False)
+
+
+def edges(
+    description: str,
+    *,
+    on: Expression,
+    to: Expression,
+    order: Sequence[Expression],
+    joins: Sequence[Join] = (),
+    where: Expression | None = None,
+    arguments: Sequence[Argument] = (),
+) -> Any:
+    """To all rows whose `to` equals this row's `on`, in a total order; for lists that are short by nature."""
+    return _edge(description, on, to, joins, where, order, arguments, is_list=True)
+
+
+def _edge(
+    description: str,
+    on: Expression,
+    to: Expression,
+    joins: Sequence[Join],
+    where: Expression | None,
+    order: Sequence[Expression],
+    arguments: Sequence[Argument],
+    *,
+    is_list: bool,
+) -> Any:
+    declared = Edge(
+        expression_of(on),
+        expression_of(to),
+        joins,
+        None if where is None else expression_of(where),
+        [expression_of(expression) for expression in order],
+        is_list,
+        Narrowings(arguments),
+    )
+    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    return _field(description, declared, shown)
+
+
+def connection(
+    description: str,
+    *,
+    orders: Orders,
+    on: Expression | None = None,
+    to: Expression | None = None,
+    arguments: Sequence[Argument] = (),
+    filter: Any = None,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Any:
+    """A list that can grow, page by page: the rows whose `to` equals this row's `on`, or the whole table."""
+    declared = PagedEdge(
+        None if on is None else expression_of(on),
+        None if to is None else expression_of(to),
+        Narrowings(arguments, None if filter is None else Filter.of(filter)),
+        Paging(orders),
+        check,
+    )
+    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    if filter is not None:
+        shown.insert(0, graphql_argument("filter", filter | None))
+    if orders.input_type is not None:
+        default = next(iter(orders.columns)).name
+        described = f"One order; default: {default} ascending."
+        shown.append(graphql_argument("orderBy", list[orders.input_type] | None, described))
+    return _field(description, declared, [*shown, *PAGE_ARGUMENTS])
+
+
+def keyed_rows(
+    description: str,
+    *,
+    on: Expression,
+    to: Expression,
+    keys: str,
+    order: Sequence[Expression],
+    arguments: Sequence[StrawberryArgument],
+    values: Callable[[Mapping[str, Any], OperationContext], Values],
+    is_list: bool = True,
+) -> Any:
+    """Rows of a select with parameters: `keys` names the one for the parents' keys, `values` gives the others.
+
+    For what is read flat over many parents, such as series over time, and never inside of another statement.
+    """
+    declared = KeyedRows(
+        expression_of(on), expression_of(to), keys, [expression_of(by) for by in order], is_list, values
+    )
+    return _field(description, declared, arguments)
+
+
+def reference(
+    description: str, arguments: Sequence[StrawberryArgument], *, type: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """A field whose static method gets the operation's context and the arguments, and gives what it refers to.
+
+    The method reads nothing: it checks its arguments, and returns `refer(…)`, a list of such and None, or None.
+    """
+
+    def declare(method: Callable[..., Any]) -> Any:
+        function = method.__func__ if isinstance(method, staticmethod) else method
+        field = _field(description, Referring(function), arguments)
+        field.type_annotation = StrawberryAnnotation(type)
+        return field
+
+    return declare

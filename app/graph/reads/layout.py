@@ -1,0 +1,230 @@
+"""The declarations as the schema has them: which type shows which rows, and where in a row each value stands."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from asyncpg import Record
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    get_named_type,
+)
+from graphql.type import GraphQLNonNull
+from sqlalchemy.sql.elements import ColumnClause, ColumnElement
+
+from app.graph.reads.fields import (
+    DECLARATION,
+    Column,
+    Declaration,
+    Edge,
+    Embedded,
+    GlobalId,
+    KeyedRows,
+    Kind,
+    PagedEdge,
+    Relation,
+)
+from app.graph.reads.tables import expression_of, name_of, substituted, tables_in
+from app.graph.reads.wire import Leaf, leaf_of
+
+# Before the values of a row stands the key that an edge led by.
+FIRST_VALUE = 1
+
+
+class Row(Record):
+    """A row as the driver gives it; each relation has a class of its own, which tells what it is a row of."""
+
+    layout: "Layout"
+
+
+class Layout:
+    """The values that a plain read takes of each row of a relation, in their order."""
+
+    def __init__(self, relation: Relation) -> None:
+        self.relation = relation
+        # The types that show these rows: one, or by the value of the relation's kind.
+        self.shown: Shown | None = None
+        self.kinds: dict[str, Shown] = {}
+        self.expressions: list[ColumnElement[Any]] = []
+        self._places: dict[object, int] = {}
+        self.row_class: type[Row] = type("Row", (Row,), {"layout": self})
+
+    def place_of(self, expression: ColumnElement[Any]) -> int:
+        """Where in a row the expression's value stands."""
+        key: object = id(expression)
+        if isinstance(expression, ColumnClause) and expression.table is not None:
+            key = (name_of(expression.table), expression.key)
+        if key not in self._places:
+            self._places[key] = FIRST_VALUE + len(self.expressions)
+            self.expressions.append(expression)
+        return self._places[key]
+
+    def shown_for(self, row: Row) -> "Shown":
+        """The type that shows this row."""
+        if self.relation.kind is None:
+            assert self.shown is not None
+            return self.shown
+        return self.kinds[row[self.place_of(self.relation.kind)]]
+
+
+class Shown:
+    """An object type or an interface of the graph over a relation."""
+
+    def __init__(self, graphql_type: GraphQLNamedType, relation: Relation, kind: Kind | None, layout: Layout) -> None:
+        self.name = graphql_type.name
+        self.graphql_type = graphql_type
+        self.relation = relation
+        self.kind = kind
+        self.layout = layout
+        self.fields: dict[str, Field] = {}
+        # Of a type with details of its own: what a plain read takes of their table.
+        self.details: Layout | None = None
+
+    @property
+    def key_place(self) -> int:
+        """Where in a row its key stands."""
+        assert self.relation.key is not None
+        return self.layout.place_of(self.relation.key)
+
+    @property
+    def is_interface(self) -> bool:
+        """Whether it stands for several types."""
+        return isinstance(self.graphql_type, GraphQLInterfaceType)
+
+    @property
+    def possible(self) -> "Sequence[Shown]":
+        """The object types that may show its rows."""
+        return list(self.layout.kinds.values()) if self.is_interface else [self]
+
+
+class Field:
+    """A declared field of a type."""
+
+    def __init__(self, owner: Shown | None, name: str, field: GraphQLField, declaration: Declaration) -> None:
+        self.owner = owner
+        self.name = name
+        self.graphql_field = field
+        self.declaration = declaration
+        self.is_nullable = not isinstance(field.type, GraphQLNonNull)
+        self.target: Shown | None = None
+        self.leaf: Leaf | None = None
+        # Where the value stands in a row; of an edge, where the key stands that it leads by.
+        self.place = 0
+        self.in_details = False
+        # Of an embedded object: the places of its own row's values in this row, and of the condition.
+        self.places: Sequence[int] = ()
+        self.when_place: int | None = None
+
+
+class Layouts:
+    """Every declared type and field of a schema."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self.schema = schema
+        self.types: dict[str, Shown] = {}
+        self.fields: dict[tuple[str, str], Field] = {}
+        self._layouts: dict[int, Layout] = {}
+        self._origins: dict[type, Shown] = {}
+        self._find_types()
+        self._find_fields()
+        self._place_embedded()
+
+    def of_class(self, shown: type) -> Shown:
+        """The declared type of a class."""
+        return self._origins[shown]
+
+    def _find_types(self) -> None:
+        for name, graphql_type in self.schema.type_map.items():
+            origin = _origin(graphql_type)
+            relation = getattr(origin, "__trove_relation__", None)
+            if relation is None or origin is None:
+                continue
+            layout = self._layouts.setdefault(id(relation), Layout(relation))
+            kind = getattr(origin, "__trove_kind__", None)
+            self.types[name] = self._origins[origin] = Shown(graphql_type, relation, kind, layout)
+            if kind is None:
+                layout.shown = self.types[name]
+            else:
+                layout.kinds[kind.value] = self.types[name]
+
+    def _find_fields(self) -> None:
+        for graphql_type in self.schema.type_map.values():
+            if not isinstance(graphql_type, GraphQLObjectType | GraphQLInterfaceType):
+                continue
+            for name, graphql_field in graphql_type.fields.items():
+                declaration = _declaration(graphql_field)
+                if declaration is not None:
+                    self._add(graphql_type, name, graphql_field, declaration)
+
+    def _add(self, owner: GraphQLNamedType, name: str, graphql_field: GraphQLField, declaration: Declaration) -> None:
+        shown = self.types.get(owner.name)
+        field = Field(shown, name, graphql_field, declaration)
+        self.fields[owner.name, name] = field
+        field.target = self.types.get(_row_type(graphql_field.type).name)
+        if isinstance(declaration, PagedEdge) and field.target is not None:
+            orders = declaration.paging.orders
+            for column in (*orders.columns.values(), orders.tie):
+                field.target.layout.place_of(expression_of(column))
+        if shown is not None:
+            shown.fields[name] = field
+            self._place(shown, field)
+
+    def _place(self, shown: Shown, field: Field) -> None:
+        declaration = field.declaration
+        if isinstance(declaration, Column):
+            self._place_column(shown, field, declaration)
+        elif isinstance(declaration, GlobalId):
+            field.place = shown.key_place
+            field.leaf = leaf_of(field.graphql_field.type)
+        elif isinstance(declaration, Edge | PagedEdge | KeyedRows) and declaration.on is not None:
+            field.place = shown.layout.place_of(declaration.on)
+        if shown.relation.kind is not None:
+            shown.layout.place_of(shown.relation.kind)
+
+    def _place_column(self, shown: Shown, field: Field, column: Column) -> None:
+        field.leaf = leaf_of(field.graphql_field.type)
+        if shown.kind is not None and name_of(shown.kind.details.table) in tables_in(column.expression):
+            assert field.is_nullable, f"{shown.name}.{field.name} must be nullable: its details may be missing"
+            if shown.details is None:
+                shown.details = Layout(Relation(shown.kind.details.table, shown.kind.details, None, None, (), False))
+            field.in_details = True
+            field.place = shown.details.place_of(column.expression)
+            return
+        if isinstance(column.expression, ColumnClause) and not shown.relation.is_collected:
+            stored_null = getattr(column.expression, "nullable", False)
+            assert field.is_nullable or column.is_present or not stored_null, f"{shown.name}.{field.name} may be null in the table"
+        field.place = shown.layout.place_of(column.expression)
+
+    def _place_embedded(self) -> None:
+        for field in self.fields.values():
+            declaration = field.declaration
+            if isinstance(declaration, Embedded) and field.owner is not None and field.target is not None:
+                layout = field.owner.layout
+                field.places = [
+                    layout.place_of(substituted(expression, declaration.instead))
+                    for expression in field.target.layout.expressions
+                ]
+                field.when_place = None if declaration.when is None else layout.place_of(declaration.when)
+
+
+def _origin(graphql_type: GraphQLNamedType) -> type | None:
+    definition = graphql_type.extensions.get("strawberry-definition")
+    return getattr(definition, "origin", None)
+
+
+def _declaration(field: GraphQLField) -> Declaration | None:
+    definition = field.extensions.get("strawberry-definition")
+    declaration = getattr(definition, "metadata", {}).get(DECLARATION)
+    return declaration if isinstance(declaration, Declaration) else None
+
+
+def _row_type(output: GraphQLOutputType) -> GraphQLNamedType:
+    """The type of the rows behind a field: of a connection, that of its nodes."""
+    named = get_named_type(output)
+    if isinstance(named, GraphQLObjectType) and named.name.endswith("Connection"):
+        return get_named_type(named.fields["nodes"].type)
+    return named

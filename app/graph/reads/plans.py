@@ -1,0 +1,118 @@
+"""The plans of compiled reads: what one field of a document selects, and its statements, kept for the next request."""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import DocumentNode
+from graphql.execution.values import VariableValues
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.core.database import Statement
+from app.core.telemetry import READ_PLANS, READ_PLANS_KEPT
+from app.graph.reads.arguments import Bound, OperationContext
+from app.graph.reads.compiler import empty, prefix_of, statement_for
+from app.graph.reads.resolvers import ReadContext, named_values
+from app.graph.reads.rows import KEYS, values_of
+from app.graph.reads.selections import PageOf, Rows, Selection
+
+MAXIMUM_PLANS = 2_000
+# Of all statements together; what a plan holds beside them is about as large.
+MAXIMUM_CHARACTERS = 8_000_000
+MAXIMUM_STATEMENTS_OF_A_PLAN = 32
+
+
+@dataclass(eq=False, slots=True)
+class Plan:
+    """A selection with its statements, one for each shape of its arguments. It keeps the document that its key is of."""
+
+    document: DocumentNode
+    selection: Selection
+    by: ColumnElement[Any] | None
+    statements: dict[Hashable, Statement] = field(default_factory=dict)
+    characters: int = 0
+
+    def bind(self, variables: VariableValues, context: OperationContext) -> "BoundPlan":
+        """The plan with the arguments of one request; raises what the plain path would."""
+        bounds = [occurrence.bind(variables, context) for occurrence in self.selection.occurrences]
+        shape = tuple(bound.shape for bound in bounds)
+        statement = self.statements.get(shape)
+        if statement is None:
+            if len(self.statements) >= MAXIMUM_STATEMENTS_OF_A_PLAN:
+                self.statements.clear()
+            statement = self.statements[shape] = statement_for(self.selection, bounds, self.by)
+            self.characters += len(statement.text)
+        return BoundPlan(self, statement, tuple(bound.values for bound in bounds), bounds)
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether it answers for parents, and not for the operation itself."""
+        top = self.selection.top
+        return not (isinstance(top, PageOf) and top.declaration.to is None)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPlan:
+    """A plan with the values of one request."""
+
+    plan: Plan
+    statement: Statement
+    question: Hashable
+    bounds: Sequence[Bound]
+
+    def values(self, keys: Sequence[Any], context: OperationContext) -> dict[str, Any]:
+        """The values of the statement's parameters."""
+        values: dict[str, Any] = {"operation_time": context.now}
+        top = self.plan.selection.top
+        if isinstance(top, Rows):
+            values |= named_values(self.bounds[0])
+            values[top.declaration.keys] = keys
+            return values
+        values[KEYS] = keys
+        for place, bound in enumerate(self.bounds):
+            values |= values_of(bound.values, prefix_of(place))
+        return values
+
+    async def json(self, keys: Sequence[Any], context: ReadContext, *, is_only_one: bool) -> Mapping[Any, Any]:
+        """The finished JSON for each key; none where a key leads nowhere."""
+        rows = await context.snapshot.fetch(
+            self.statement, self.values(keys, context), is_only_one=is_only_one
+        )
+        return {key: orjson.Fragment(json) for key, json in rows if json is not None}
+
+    def missing(self) -> Any:
+        """What a key without rows comes to."""
+        top = self.plan.selection.top
+        return orjson.Fragment(empty(top)) if isinstance(top, Rows) else None
+
+
+PlanKey = tuple[Hashable, ...]
+
+
+class Plans:
+    """The plans made lately, bounded in number and in size; a selection without a plan is remembered as None."""
+
+    def __init__(self) -> None:
+        self._plans: OrderedDict[PlanKey, tuple[DocumentNode, Plan | None]] = OrderedDict()
+
+    def find(self, key: PlanKey) -> tuple[bool, Plan | None]:
+        """Whether the selection has been looked at, and its plan."""
+        known = self._plans.get(key)
+        if known is None:
+            return False, None
+        self._plans.move_to_end(key)
+        READ_PLANS.labels("hit").inc()
+        return True, known[1]
+
+    def keep(self, key: PlanKey, document: DocumentNode, plan: Plan | None) -> None:
+        """Remember a plan; what was used the longest ago is forgotten."""
+        READ_PLANS.labels("none" if plan is None else "made").inc()
+        self._plans[key] = document, plan
+        while len(self._plans) > MAXIMUM_PLANS or self._characters() > MAXIMUM_CHARACTERS:
+            self._plans.popitem(last=False)
+        READ_PLANS_KEPT.set(len(self._plans))
+
+    def _characters(self) -> int:
+        return sum(plan.characters for _, plan in self._plans.values() if plan is not None)

@@ -1,0 +1,126 @@
+"""The plain reads: for each declared field one statement that takes the keys of all parents and gives rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, Integer, Select, any_, bindparam, func, literal_column, select, true
+from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.core.database import Statement, compiled
+from app.graph.reads.arguments import PageShape, beyond, parameter_named
+from app.graph.reads.fields import Edge, KeyedRows, PagedEdge
+from app.graph.reads.layout import Layout
+from app.graph.reads.tables import Scope
+
+KEYS = "keys"
+ARGUMENT = "argument"
+# What leads to the rows of a whole table.
+ROOT_KEY = 0
+
+
+def keys_parameter(key: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The keys of all parents, as one array."""
+    return bindparam(KEYS, type_=ARRAY(key.type))
+
+
+def values_of(values: Sequence[Any], prefix: str = ARGUMENT) -> dict[str, Any]:
+    """The bound values of one field by the names of their parameters."""
+    return {
+        f"{prefix}_{place}": list(value) if isinstance(value, tuple) else value for place, value in enumerate(values)
+    }
+
+
+def _scope(layout: Layout) -> Scope:
+    return Scope(layout.relation.table, layout.relation.table.alias(), layout.relation.joins)
+
+
+def _values(layout: Layout, scope: Scope) -> list[ColumnElement[Any]]:
+    """The values of a row, in the layout's order, under names that cannot clash."""
+    return [scope.read(expression).label(f"v{place}") for place, expression in enumerate(layout.expressions)]
+
+
+def rows_by(layout: Layout, column: ColumnElement[Any]) -> Statement:
+    """Rows whose column has one of the keys; the column's value comes first."""
+    scope = _scope(layout)
+    key = scope.read(column)
+    values = _values(layout, scope)
+    return compiled(select(key.label("key"), *values).select_from(scope.from_clause()).where(key == any_(keys_parameter(key))))
+
+
+def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement:
+    """The rows of each parent in the edge's order, or the first of them."""
+    assert edge.to is not None
+    scope = _scope(layout)
+    scope.require(edge.joins)
+    key = scope.read(edge.to)
+    conditions = [key == any_(keys_parameter(key))]
+    conditions += [] if edge.where is None else [scope.read(edge.where)]
+    conditions += [scope.read(condition) for condition in edge.narrowings.conditions(shape, parameter_named(ARGUMENT), 0)]
+    order = [scope.read(expression) for expression in edge.order]
+    values = _values(layout, scope)
+    read: Select[Any] = select(key.label("key"), *values).where(*conditions)
+    read = read.select_from(scope.from_clause())
+    if edge.is_list:
+        return compiled(read.order_by(*order))
+    if order:
+        read = read.ext(distinct_on(key)).order_by(key, *order)
+    return compiled(read)
+
+
+def page_of_rows(edge: PagedEdge, layout: Layout, shape: PageShape) -> Statement:
+    """Up to one row more than the page has, in the direction of paging, of each parent or of the whole table."""
+    scope = _scope(layout)
+    parameter = parameter_named(ARGUMENT)
+    columns = [scope.read(column) for column in shape.order.columns]
+    first_narrowing = 1 + (len(columns) if shape.has_cursor else 0)
+    conditions = [
+        scope.read(condition) for condition in edge.narrowings.conditions(shape.narrowed_by, parameter, first_narrowing)
+    ]
+    if shape.has_cursor:
+        conditions.append(beyond(shape, columns, parameter, 1))
+    is_descending = shape.order.is_descending != shape.is_backward
+    page: Select[Any] = (
+        select(*_values(layout, scope))
+        .where(*conditions)
+        .order_by(*(column.desc() if is_descending else column.asc() for column in columns))
+        .limit(limit_and_one(parameter))
+    )
+    if edge.to is None:
+        return compiled(page.with_only_columns(literal_column(str(ROOT_KEY)).label("key"), *page.selected_columns))
+    parents = func.unnest(keys_parameter(edge.to)).table_valued("key").render_derived("parents")
+    of_parent = page.where(scope.read(edge.to) == parents.c.key).lateral("page")
+    return compiled(select(parents.c.key, of_parent).select_from(parents.join(of_parent, true())))
+
+
+def limit_and_one(parameter: Any) -> ColumnElement[Any]:
+    """The limit of a page, and one more row that tells whether there are more."""
+    return parameter(0, Integer()) + literal_column("1")
+
+
+def count_of_rows(edge: PagedEdge, layout: Layout, narrowed_by: Sequence[bool]) -> Statement:
+    """How many rows each parent, or the whole table, has."""
+    scope = _scope(layout)
+    conditions = [
+        scope.read(condition) for condition in edge.narrowings.conditions(narrowed_by, parameter_named(ARGUMENT), 0)
+    ]
+    if edge.to is None:
+        return compiled(select(literal_column(str(ROOT_KEY)).label("key"), func.count()).select_from(scope.from_clause()).where(*conditions))
+    key = scope.read(edge.to)
+    counted = select(key.label("key"), func.count()).where(key == any_(keys_parameter(key)), *conditions)
+    return compiled(counted.select_from(scope.from_clause()).group_by(key))
+
+
+def keyed_rows(rows: KeyedRows, layout: Layout) -> Statement:
+    """The rows of a select that takes the keys by a parameter of its own."""
+    scope = _scope(layout)
+    key = scope.read(rows.to)
+    order = [scope.read(expression) for expression in rows.order]
+    if rows.is_list:
+        read = select(key.label("key"), *_values(layout, scope)).select_from(scope.from_clause())
+        return compiled(read.order_by(key, *order))
+    collected = [
+        func.array_agg(aggregate_order_by(value, *order)).label(f"v{place}")
+        for place, value in enumerate(scope.read(expression) for expression in layout.expressions)
+    ]
+    return compiled(select(key.label("key"), *collected).select_from(scope.from_clause()).group_by(key))
