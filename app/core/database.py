@@ -13,9 +13,8 @@ from uuid import UUID
 import structlog
 from asyncpg import Record
 from asyncpg.connection import Connection as AsyncpgConnection
-from asyncpg.exceptions import DataError
+from asyncpg.exceptions import DataError, PostgresError
 from asyncpg.exceptions import InterfaceError as AsyncpgInterfaceError
-from asyncpg.exceptions import PostgresError
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -149,7 +148,7 @@ class Statement:
 OPERATION_TIME = bindparam("operation_time", type_=DateTime(timezone=True))
 
 
-def compiled(select: Select[Any]) -> Statement:
+def compiled(select: Select[*tuple[Any, ...]]) -> Statement:
     """Write a SELECT once, to run it many times with other values for its named parameters."""
     written = select.compile(dialect=_DIALECT)
     if written.post_compile_params:
@@ -158,7 +157,7 @@ def compiled(select: Select[Any]) -> Statement:
     return Statement(str(written), tuple(written.positiontup or ()), constants)
 
 
-_DIALECT = asyncpg_dialect()
+_DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 def among(column: ColumnElement[Any] | InstrumentedAttribute[Any], keys: Iterable[object]) -> ColumnElement[bool]:

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     )
     reads: Literal["compiled", "resolvers"] = Field(
         default="compiled",
-        description="`resolvers` answers every read by plain resolvers; to compare, or should compiled reads misbehave.",
+        description="`resolvers` reads everything by plain resolvers: to compare, or should compiled reads misbehave.",
     )
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."

@@ -136,11 +136,11 @@ class Skin(Item):
     category: str | None = column(
         models.Skin.category, "What sort of item it is, such as Rifle, Knife, Sticker or Container."
     )
-    weapon: str | None = column(models.Skin.weapon, "The weapon that is painted; null for cases, stickers and the like.")
-    skin: str | None = column(models.Skin.skin, "The name of the paint; null where there is none.")
-    wear: str | None = column(
-        models.Skin.wear, "How worn it is, such as Factory New; null where wear does not apply."
+    weapon: str | None = column(
+        models.Skin.weapon, "The weapon that is painted; null for cases, stickers and the like."
     )
+    skin: str | None = column(models.Skin.skin, "The name of the paint; null where there is none.")
+    wear: str | None = column(models.Skin.wear, "How worn it is, such as Factory New; null where wear does not apply.")
     rarity: str | None = column(models.Skin.rarity, "How rare it is, such as Covert.")
     is_stattrak: bool | None = column(models.Skin.stattrak, "Whether it counts kills.")
     is_souvenir: bool | None = column(models.Skin.souvenir, "Whether it is a souvenir of a tournament.")
@@ -156,9 +156,7 @@ class Skin(Item):
 @shows_kind(ItemKind.COIN, details=models.Coin.item_id)
 class Coin(Item):
     symbol: str | None = column(models.Coin.symbol, "The ticker symbol, such as BTC.")
-    decimals: int | None = column(
-        models.Coin.decimals, "Decimal places of its smallest unit; null where not known."
-    )
+    decimals: int | None = column(models.Coin.decimals, "Decimal places of its smallest unit; null where not known.")
 
 
 @strawberry.type(description="A trading card: one print in one set.")
@@ -203,9 +201,7 @@ def some_slugs(slugs: list[str], path: str) -> list[str]:
 
 @strawberry.input(description="Which items to list; what is left out does not narrow the list.")
 class ItemFilter:
-    kind: ItemKind | None = narrow(
-        "Only items of this kind.", models.Item.kind, lambda kind: models.Item.kind == kind
-    )
+    kind: ItemKind | None = narrow("Only items of this kind.", models.Item.kind, lambda kind: models.Item.kind == kind)
     name_contains: str | None = narrow(
         "Only items whose name holds this text, in any case; 1 to 200 characters.",
         models.Item.name,

@@ -50,7 +50,8 @@ def show_error(error: GraphQLError) -> dict[str, Any]:
         cause = cause.original_error
     if isinstance(cause, Refusal):
         return _refused(error, cause)
-    if getattr(getattr(cause, "orig", None), "sqlstate", None) == CHARACTER_NOT_IN_REPERTOIRE:
+    # Of the driver itself, or of SQLAlchemy around it.
+    if getattr(getattr(cause, "orig", cause), "sqlstate", None) == CHARACTER_NOT_IN_REPERTOIRE:
         return _refused(error, BadUserInput("A text in this request holds U+0000, which PostgreSQL cannot hold."))
     if cause is not None and not isinstance(cause, GraphQLError):
         return _masked(error, cause)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from graphql import (
@@ -284,25 +284,23 @@ async def _result(operation: Operation, context: Context, root: object) -> tuple
         data = await executor.compiled_data()
         if data is not None:
             return ExecutionResult(data, None), executor.path
-    if not executor.failed:
-        result = await _executed(executor)
+    result = ExecutionResult() if executor.failed else await _executed(executor)
     if executor.failed:
         await context.begin_again()
-        executor = _executor(operation, context, root, compiles=False)
-        assert not isinstance(executor, list)
-        result = await _executed(executor)
+        return await _result(replace(operation, resolvers_only=True), context, root)
     return result, executor.path
 
 
 async def _executed(executor: ReadExecutor) -> ExecutionResult:
-    result = executor.execute_operation()
-    return result if isinstance(result, ExecutionResult) else await result
+    result: Any = executor.execute_operation()
+    finished: ExecutionResult = result if isinstance(result, ExecutionResult) else await result
+    return finished
 
 
 def _executor(
     operation: Operation, context: Context, root: object, *, compiles: bool
 ) -> ReadExecutor | list[GraphQLError]:
-    return ReadExecutor.build(
+    executor = ReadExecutor.build(
         core_schema,
         operation.document,
         root_value=root,
@@ -313,6 +311,7 @@ def _executor(
         switches=operation.switches,
         compiles=compiles,
     )
+    return cast("ReadExecutor | list[GraphQLError]", executor)
 
 
 def _is_refused(result: ExecutionResult) -> bool:

@@ -62,9 +62,7 @@ class IngestBatch(Node):
         models.IngestBatch.rejected_count, "Rows that were refused; null until processed."
     )
     received_at: datetime = column(models.IngestBatch.received_at, "When the batch was stored.")
-    processed_at: datetime | None = column(
-        models.IngestBatch.processed_at, "When it was processed; null until then."
-    )
+    processed_at: datetime | None = column(models.IngestBatch.processed_at, "When it was processed; null until then.")
     status: BatchStatus = column(models.IngestBatch.status, "How far the batch has come.")
     rejects: Connection[IngestReject] | None = connection(
         "The rows that were refused, by their number.",

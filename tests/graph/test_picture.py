@@ -57,7 +57,7 @@ def test_the_picture_of_a_small_graph() -> None:
 def test_the_picture_shows_how_to_walk_from_an_item_to_its_prices() -> None:
     picture = draw_graph()
     for arrow in (
-        'Query -->|"item, items*"| Item',
+        'Query -->|"items*, item"| Item',
         'Item -->|"variants*, defaultVariant"| ItemVariant',
         'ItemVariant -->|"series*"| PriceSeries',
         'PriceSeries -->|"points*"| PricePoint',

@@ -89,9 +89,7 @@ class CandleColumns:
     high: list[Decimal] = column(CANDLES.c.high, "The highest prices.")
     low: list[Decimal] = column(CANDLES.c.low, "The lowest prices.")
     close: list[Decimal] = column(CANDLES.c.close, "The last prices.")
-    volume: list[Decimal | None] = column(
-        CANDLES.c.volume, "The sums of the quantities, null where none is known."
-    )
+    volume: list[Decimal | None] = column(CANDLES.c.volume, "The sums of the quantities, null where none is known.")
 
 
 def check_range(since: datetime | None, until: datetime | None) -> None:

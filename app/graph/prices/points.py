@@ -24,9 +24,7 @@ POINT_ORDERS = Orders("price-points", {PointOrder.TIME: models.PricePoint.observ
 @shows(models.PricePoint)
 class PricePoint:
     observed_at: datetime = column(models.PricePoint.observed_at, "When the source showed this price.")
-    price: Decimal = column(
-        models.PricePoint.price, "The price of one unit, in the currency of the series, exact."
-    )
+    price: Decimal = column(models.PricePoint.price, "The price of one unit, in the currency of the series, exact.")
     quantity: Decimal | None = column(
         models.PricePoint.quantity, "How many units it was for; null where the source does not say."
     )

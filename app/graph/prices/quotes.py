@@ -37,9 +37,7 @@ CURRENCY = equals("currency", CurrencyCode | None, PriceSeries.currency)
 @shows(PriceSeries, joins=[OF_SOURCE])
 class Price:
     currency: CurrencyCode = column(PriceSeries.currency, "The currency of the amount.")
-    observed_at: datetime = column(
-        PriceSeries.latest_observed_at, "When the source showed this price.", present=True
-    )
+    observed_at: datetime = column(PriceSeries.latest_observed_at, "When the source showed this price.", present=True)
     quantity: Decimal | None = column(
         PriceSeries.latest_quantity, "How many units it was for; null where the source does not say."
     )

@@ -42,7 +42,7 @@ OF_VARIANT = join(models.ItemVariant, models.ItemVariant.id == Series.variant_id
 class PriceUpdate:
     cursor: str = column(
         cursor_text(CHANGE_ORDER, [PriceChange.position, RECORDED_SECOND]),
-        "The position of this update; give it as `since` to go on from here after a reconnect."
+        "The position of this update; give it as `since` to go on from here after a reconnect.",
     )
     price: Price = embedded(
         "The new price.",
@@ -52,8 +52,12 @@ class PriceUpdate:
             Series.latest_observed_at: PriceChange.observed_at,
         },
     )
-    item: Annotated["Item", strawberry.lazy("app.graph.catalogue")] = edge("The item whose price it is.", on=models.ItemVariant.item_id, to=models.Item.id)
-    variant: Annotated["ItemVariant", strawberry.lazy("app.graph.catalogue")] = edge("The variant whose price it is.", on=Series.variant_id, to=models.ItemVariant.id)
+    item: Annotated["Item", strawberry.lazy("app.graph.catalogue")] = edge(
+        "The item whose price it is.", on=models.ItemVariant.item_id, to=models.Item.id
+    )
+    variant: Annotated["ItemVariant", strawberry.lazy("app.graph.catalogue")] = edge(
+        "The variant whose price it is.", on=Series.variant_id, to=models.ItemVariant.id
+    )
     series: PriceSeries = edge("The series that it continues.", on=PriceChange.series_id, to=Series.id)
 
 

@@ -4,7 +4,7 @@ Binding checks the arguments of one request and splits them in two: the *shape* 
 which direction), of which there are few and which decides the SQL, and the *values*, which are bound.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -52,7 +52,7 @@ class OperationContext(Protocol):
 class Bound:
     """The arguments of one field in one request."""
 
-    shape: Hashable = ()
+    shape: Any = ()
     values: tuple[Any, ...] = ()
     limit: int = 0
 
@@ -78,7 +78,14 @@ class Narrowing:
 
 
 def _stored(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
+    return value.value if isinstance(value, Enum) else storable(value)
+
+
+def storable(value: Any) -> Any:
+    """The value, unless it is a text that PostgreSQL cannot hold; refused here, it fails nothing beside it."""
+    if isinstance(value, str) and "\0" in value:
+        raise BadUserInput("A text in this request holds U+0000, which PostgreSQL cannot hold.")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +128,7 @@ def narrow(
     return strawberry.field(default=None, description=description, metadata={NARROWS: narrowing})
 
 
-def narrow_to_any(
-    description: str, column: Expression, *, check: Callable[[Any, str], Any] | None = None
-) -> Any:
+def narrow_to_any(description: str, column: Expression, *, check: Callable[[Any, str], Any] | None = None) -> Any:
     """A field of a filter input that holds a list: the column must have one of its values."""
     compared = expression_of(column)
     narrowing = Narrowing(lambda values: compared == values.any_(), ARRAY(compared.type), check)
@@ -195,8 +200,7 @@ class Narrowings:
         if self.filter:
             wanted = arguments.get("filter") or {}
             given += [
-                (narrowing, wanted.get(name), f"filter.{name}")
-                for name, narrowing in self.filter.narrowings.items()
+                (narrowing, wanted.get(name), f"filter.{name}") for name, narrowing in self.filter.narrowings.items()
             ]
         shape = tuple(value is not None for _, value, _ in given)
         return shape, tuple(narrowing.bind(value, path) for narrowing, value, path in given if value is not None)
@@ -204,9 +208,7 @@ class Narrowings:
     def conditions(self, shape: Sequence[bool], parameter: Parameter, first: int) -> list[ColumnElement[bool]]:
         """The conditions of those that are given, with their values bound from the place `first` on."""
         given = [narrowing for narrowing, is_given in zip(self.all, shape, strict=True) if is_given]
-        return [
-            narrowing.condition(parameter(first + place, narrowing.type)) for place, narrowing in enumerate(given)
-        ]
+        return [narrowing.condition(parameter(first + place, narrowing.type)) for place, narrowing in enumerate(given)]
 
 
 def _camel(name: str) -> str:
@@ -278,7 +280,7 @@ def _from_cursor(value: CursorValue, stored: TypeEngine[Any], argument: str) -> 
     if isinstance(stored, Integer):
         limit = INTEGER_LIMITS.get(type(stored), 2**62)
         return max(min(int(value or 0), limit), -limit)
-    return value
+    return storable(value)
 
 
 def parameter_named(prefix: str) -> Parameter:

@@ -4,7 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import ARRAY, Integer, Text, bindparam, case, cast, func, literal_column, select, type_coerce
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.elements import ColumnClause, ColumnElement
 from sqlalchemy.sql.selectable import FromClause
@@ -14,7 +27,7 @@ from app.core.paging import MAXIMUM_PAGE_SIZE
 from app.graph.reads.arguments import Bound, PageShape, beyond, parameter_named
 from app.graph.reads.fields import Column, Edge, Embedded, GlobalId, PagedEdge
 from app.graph.reads.layout import Shown
-from app.graph.reads.rows import ARGUMENT, ROOT_KEY, keys_parameter
+from app.graph.reads.rows import ARGUMENT, KEY, ROOT_KEY, keys_parameter
 from app.graph.reads.selections import (
     TYPENAME,
     EdgeTo,
@@ -29,13 +42,13 @@ from app.graph.reads.selections import (
     Selection,
     Typename,
 )
-from app.graph.reads.tables import Join, Scope, name_of, substituted
+from app.graph.reads.tables import Join, Scope, name_of, sources_in, substituted
 from app.graph.reads.wire import Parts, cursor_text, joined, public_id_text, text_of, unless_null
 
 COMMA = text_of(",")
 NULL = text_of("null")
 # No page is longer; said in the statement itself, it lets the planner reckon with short pages.
-LONGEST_PAGE_AND_ONE = literal_column(str(MAXIMUM_PAGE_SIZE + 1))
+LONGEST_PAGE_AND_ONE: ColumnElement[int] = literal_column(str(MAXIMUM_PAGE_SIZE + 1))
 
 
 def prefix_of(occurrence: int) -> str:
@@ -43,41 +56,47 @@ def prefix_of(occurrence: int) -> str:
     return f"{ARGUMENT}{occurrence}"
 
 
-def statement_for(selection: Selection, shapes: Sequence[Bound], by: ColumnElement[Any] | None = None) -> Statement:
+def statement_for(
+    selection: Selection, bounds: Sequence[Bound], by: ColumnElement[Any] | None, *, is_of_one: bool
+) -> Statement:
     """The statement of a selection: for each of the keys, the key and the JSON of what it leads to.
 
-    `by` is the column that the keys are of, where the selection is of something referred to.
+    `by` is the column that the keys are of, where the selection is of something referred to. With `is_of_one` there is
+    one key and no array of them, so that PostgreSQL can plan once for all keys.
     """
-    writer = _Writer(shapes)
+    writer = _Writer(bounds)
     top = selection.top
     if isinstance(top, Rows):
         return compiled(writer.rows(top))
-    if isinstance(top, PageOf) and top.declaration.to is None:
-        return compiled(select(literal_column(str(ROOT_KEY)), joined(writer.page(top, None))))
-    to = by if by is not None else _to(top)
-    parents = func.unnest(keys_parameter(to)).table_valued("key").render_derived("parents")
-    key: ColumnElement[Any] = parents.c.key
-    key.type = to.type
+    to = by if isinstance(top, Object) else top.declaration.to
+    if to is None:
+        return compiled(select(literal_column(str(ROOT_KEY)), joined(_page_of_all(writer, top))))
+    if is_of_one:
+        key: ColumnElement[Any] = bindparam(KEY, type_=to.type)
+        return compiled(select(key, _json_of(writer, top, to, key)))
+    parents = func.unnest(keys_parameter(to)).table_valued(column("key", to.type)).render_derived("parents")
+    return compiled(select(parents.c.key, _json_of(writer, top, to, parents.c.key)).select_from(parents))
+
+
+def _page_of_all(writer: "_Writer", top: Object | EdgeTo | PageOf) -> Parts:
+    if not isinstance(top, PageOf):
+        raise TypeError("Only a page can be of a whole table.")
+    return writer.page(top, None)
+
+
+def _json_of(
+    writer: "_Writer", top: Object | EdgeTo | PageOf, to: ColumnElement[Any], key: ColumnElement[Any]
+) -> ColumnElement[Any]:
     if isinstance(top, Object):
-        json = writer.referred(top, to, key)
-    else:
-        json = joined(writer.edge(top, key) if isinstance(top, EdgeTo) else writer.page(top, key))
-    return compiled(select(key, json).select_from(parents))
-
-
-def _to(top: Object | EdgeTo | PageOf) -> ColumnElement[Any]:
-    assert not isinstance(top, Object)
-    assert top.declaration.to is not None
-    return top.declaration.to
+        return writer.referred(top, to, key)
+    return joined(writer.edge(top, key) if isinstance(top, EdgeTo) else writer.page(top, key))
 
 
 def empty(top: Object | EdgeTo | PageOf | Rows) -> str:
     """The JSON for a parent that has none of the rows."""
     if isinstance(top, Rows) and top.object.shown.relation.is_collected:
         ((_, entries),) = top.object.entries
-        written = {
-            named.response: entry.name if isinstance(entry, Typename) else [] for named, entry in entries
-        }
+        written = {named.response: entry.name if isinstance(entry, Typename) else [] for named, entry in entries}
         return orjson.dumps(written).decode()
     return "[]"
 
@@ -93,13 +112,12 @@ class _Writer:
         """What a key refers to."""
         scope = _scope_of(top.shown)
         one = joined(self._object(top, scope))
-        read = select(one).where(scope.read(by) == key)
-        return read.select_from(scope.from_clause()).scalar_subquery()
+        read = select(one).where(scope.read(by) == key).select_from(scope.from_clause())
+        return _within(read, key)
 
     def edge(self, edge_to: EdgeTo, key: ColumnElement[Any]) -> Parts:
         """The row or rows behind an edge."""
         declared = edge_to.declaration
-        assert declared.to is not None
         scope = _scope_of(edge_to.object.shown)
         scope.require(declared.joins)
         shape: Any = self._bounds[edge_to.occurrence].shape
@@ -110,11 +128,11 @@ class _Writer:
         one = joined(self._object(edge_to.object, scope))
         if declared.is_list:
             listed = select(func.string_agg(one, aggregate_order_by(COMMA, *order))).where(*conditions)
-            return ["[", listed.select_from(scope.from_clause()).scalar_subquery(), "]"]
+            return ["[", _within(listed.select_from(scope.from_clause()), key), "]"]
         read = select(one).where(*conditions).select_from(scope.from_clause())
         if order:
             read = read.order_by(*order).limit(literal_column("1"))
-        found = read.scalar_subquery()
+        found = _within(read, key)
         if edge_to.field.is_nullable:
             return [func.coalesce(found, NULL)]
         return [found if _is_always_there(declared) else func.coalesce(found, _failure(key))]
@@ -139,12 +157,9 @@ class _Writer:
             if isinstance(entry, Typename):
                 parts.append(f'"{entry.name}"')
                 continue
-            assert isinstance(entry, Leaf)
-            declaration, leaf = entry.field.declaration, entry.field.leaf
-            assert isinstance(declaration, Column)
-            assert leaf is not None
-            assert leaf.item is not None
-            item = joined(leaf.item.json(scope.read(declaration.expression)))
+            if not isinstance(entry, Leaf):
+                raise TypeError(f"{named.field} is no column; a collected type has columns only.")
+            item = joined(entry.field.leaf.items.json(_value(entry, scope, ())))
             parts += ["[", func.string_agg(item, aggregate_order_by(COMMA, *order)), "]"]
         return [*parts, "}"]
 
@@ -158,10 +173,8 @@ class _Writer:
         written = [(shown, self._entries(entries, scope, instead)) for shown, entries in wanted.entries]
         if len(written) == 1:
             return written[0][1]
-        kind = wanted.shown.relation.kind
-        assert kind is not None
         kinds = [(shown.kind.value, joined(parts)) for shown, parts in written if shown.kind is not None]
-        stored = scope.read(kind)
+        stored = scope.read(wanted.shown.relation.kind)
         return [case(*((stored == text_of(value), json) for value, json in kinds))]
 
     def _entries(
@@ -184,7 +197,6 @@ class _Writer:
             return _typename(entry, scope)
         if isinstance(entry, EmbeddedObject):
             return self._embedded(entry, scope)
-        assert entry.declaration.on is not None
         key = scope.read(substituted(entry.declaration.on, instead))
         return self.edge(entry, key) if isinstance(entry, EdgeTo) else self.page(entry, key)
 
@@ -216,13 +228,11 @@ class _PageWriter:
     """Writes a page: the rows in order and numbered, cut off by the limit, then put together."""
 
     def __init__(self, writer: _Writer, page_of: PageOf, bound: Bound, key: ColumnElement[Any] | None) -> None:
-        assert isinstance(bound.shape, PageShape)
         self._writer = writer
         self._declared: PagedEdge = page_of.declaration
-        assert page_of.field.target is not None
-        self._target: Shown = page_of.field.target
+        self._target = page_of.field.target
         self._wanted = page_of.parts
-        self._shape = bound.shape
+        self._shape: PageShape = bound.shape
         self._key = key
         self._parameter = parameter_named(prefix_of(page_of.occurrence))
         self._limit = self._parameter(0, Integer())
@@ -236,7 +246,7 @@ class _PageWriter:
         json = joined(self._object(self._wanted))
         if not self._uses_rows:
             return [json]
-        return [select(json).select_from(self._scope.from_clause()).scalar_subquery()]
+        return [_within(select(json).select_from(self._scope.from_clause()), self._key)]
 
     def _rows(self) -> FromClause:
         """The page's rows, with `number` in the direction of paging, and one more where it must be known of."""
@@ -250,6 +260,8 @@ class _PageWriter:
             conditions.append(beyond(shape, columns, self._parameter, 1))
         number = func.row_number().over(order_by=order).label("number")
         longest = select(scope.base, number).where(*conditions).order_by(*order).limit(LONGEST_PAGE_AND_ONE)
+        if self._key is not None:
+            longest = longest.correlate(*sources_in(self._key))
         limit = self._limit + literal_column("1") if self._asks_for_more() else self._limit
         return select(longest.subquery()).limit(limit).subquery()
 
@@ -274,8 +286,7 @@ class _PageWriter:
 
     def _part(self, part: Part) -> Parts:
         name = part.named.field
-        if name == "nodes":
-            assert part.object is not None
+        if part.object is not None:
             return ["[", self._listed(self._writer.object_json(part.object, self._scope)), "]"]
         if name == "edges":
             return ["[", self._listed(self._edge(part)), "]"]
@@ -288,7 +299,8 @@ class _PageWriter:
     def _listed(self, json: ColumnElement[str]) -> ColumnElement[str]:
         self._uses_rows = True
         order = self._number.desc() if self._shape.is_backward else self._number.asc()
-        return self._shown_only(func.string_agg(json, aggregate_order_by(COMMA, order)))
+        listed: ColumnElement[str] = self._shown_only(func.string_agg(json, aggregate_order_by(COMMA, order)))
+        return listed
 
     def _shown_only(self, aggregate: Any) -> Any:
         return aggregate.filter(self._number <= self._limit) if self._asks_for_more() else aggregate
@@ -319,13 +331,18 @@ class _PageWriter:
         self._uses_rows = True
         order = self._number.asc() if (name == "startCursor") != backward else self._number.desc()
         cursors = self._shown_only(func.array_agg(aggregate_order_by(self._cursor(), order)))
-        cursor = type_coerce(cursors, ARRAY(Text))[1]
+        cursor: ColumnElement[Any] = type_coerce(cursors, ARRAY(Text))[1]
         return unless_null(cursor, ['"', cursor, '"'])
 
     def _count(self) -> ColumnElement[Any]:
         scope = _scope_of(self._target)
         conditions = self._conditions(scope)
-        return select(func.count()).where(*conditions).select_from(scope.from_clause()).scalar_subquery()
+        return _within(select(func.count()).where(*conditions).select_from(scope.from_clause()), self._key)
+
+
+def _within(read: Select[*tuple[Any, ...]], key: ColumnElement[Any] | None) -> ColumnElement[Any]:
+    """A read as one value within another, where the key stands."""
+    return (read if key is None else read.correlate(*sources_in(key))).scalar_subquery()
 
 
 def _scope_of(shown: Shown, shown_as: FromClause | None = None) -> Scope:
@@ -340,18 +357,20 @@ def _scope_of(shown: Shown, shown_as: FromClause | None = None) -> Scope:
     return Scope(relation.table, base, [*relation.joins, *details])
 
 
-def _leaf(
-    entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
-) -> Parts:
+def _leaf(entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]) -> Parts:
     declared = entry.field
-    assert declared.leaf is not None
-    if isinstance(declared.declaration, GlobalId):
-        assert declared.owner is not None
-        relation = declared.owner.relation
-        assert relation.tag is not None
-        return ['"', public_id_text(relation.tag.value, scope.read(relation.key)), '"']
-    assert isinstance(declared.declaration, Column)
-    return declared.leaf.json(scope.read(substituted(declared.declaration.expression, instead)))
+    if isinstance(declared.declaration, GlobalId) and declared.owner is not None:
+        return ['"', public_id_text(declared.tag.value, scope.read(declared.owner.key)), '"']
+    return declared.leaf.json(_value(entry, scope, instead))
+
+
+def _value(
+    entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+) -> ColumnElement[Any]:
+    declaration = entry.field.declaration
+    if not isinstance(declaration, Column):
+        raise TypeError(f"{entry.field.name} is no column.")
+    return scope.read(substituted(declaration.expression, instead))
 
 
 def _typename(entry: Typename, scope: Scope) -> Parts:

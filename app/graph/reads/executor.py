@@ -23,7 +23,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from app.core.database import DATABASE_FAILURES
 from app.core.errors import Refusal
 from app.core.ids import public_id
-from app.graph.reads.fields import Column, Edge, GlobalId, KeyedRows, PagedEdge, Reference, Referring
+from app.graph.reads.fields import Edge, GlobalId, KeyedRows, PagedEdge, Reference, Referring
 from app.graph.reads.layout import Field, Layouts
 from app.graph.reads.plans import BoundPlan, Plan, Plans
 from app.graph.reads.resolvers import PlainReads, ReadContext
@@ -66,13 +66,18 @@ class Reads:
 class ReadExecutor(Executor[Any]):
     """Executes operations over a schema with declared types.
 
-    `source_document` is the operation's and `switches` are the variables that decide what is included. Without `compiles`
-    everything is read by resolvers. Once something compiled has `failed`, the operation must be executed again
-    without it: the plain path then says what is wrong.
+    `source_document` is the operation's and `switches` are the variables that decide what is included. Without
+    `compiles` everything is read by resolvers. Once something compiled has `failed`, the operation must be executed
+    again without it: the plain path then says what is wrong.
     """
 
     def __init__(
-        self, *args: Any, source_document: DocumentNode, switches: Sequence[str] = (), compiles: bool = True, **named: Any
+        self,
+        *args: Any,
+        source_document: DocumentNode,
+        switches: Sequence[str] = (),
+        compiles: bool = True,
+        **named: Any,
     ) -> None:
         super().__init__(*args, **named)
         self._reads: Reads = self.schema.extensions[READS]
@@ -93,7 +98,8 @@ class ReadExecutor(Executor[Any]):
     async def compiled_data(self) -> dict[str, Any] | None:
         """The data of a query whose every root field is compiled; None where another way must be taken."""
         root_type = self.schema.query_type
-        assert root_type is not None
+        if root_type is None:
+            return None
         fields = collect_fields(self.schema, self.fragments, self.variable_values, root_type, self.operation)
         try:
             asked = {name: self._root(root_type, details) for name, details in fields.grouped_field_set.items()}
@@ -125,7 +131,7 @@ class ReadExecutor(Executor[Any]):
         if not isinstance(reference, Reference):
             raise NotDeclared
         plan = self._plan_of_reference(reference, details)
-        return plan.bind(self.variable_values, self.context_value), reference.key, field
+        return plan.bind(self.variable_values, self.context_value, is_of_one=True), reference.key, field
 
     async def _answer(self, asked: Any, *, is_only_one: bool) -> Any:
         if not isinstance(asked, tuple):
@@ -141,7 +147,7 @@ class ReadExecutor(Executor[Any]):
 
     def _plan_of_reference(self, reference: Reference, details: FieldDetailsList) -> Plan:
         shown = self._reads.layouts.of_class(reference.type)
-        by = shown.relation.key if reference.by is None else reference.by
+        by = shown.key if reference.by is None else reference.by
         key = (shown.name, str(by), *_nodes(details))
         return self._planned(key, by, lambda read: read.of_reference(shown, details))
 
@@ -178,9 +184,7 @@ class ReadExecutor(Executor[Any]):
                 return self._fragment(plan, key, is_nullable=field.is_nullable)
         return super().execute_field(parent_type, source, field_details_list, path, position_context)
 
-    def _bound_field(
-        self, parent_type: GraphQLObjectType, details: FieldDetailsList
-    ) -> tuple[BoundPlan, Field] | None:
+    def _bound_field(self, parent_type: GraphQLObjectType, details: FieldDetailsList) -> tuple[BoundPlan, Field] | None:
         field = self._reads.layouts.fields.get((parent_type.name, details[0].node.name.value))
         if field is None or not isinstance(field.declaration, Edge | PagedEdge | KeyedRows):
             return None
@@ -258,7 +262,7 @@ class ReadExecutor(Executor[Any]):
         if name == "__typename":
             return lambda _row: parent_type.name
         field = self._reads.layouts.fields.get((parent_type.name, name))
-        if field is None or field.in_details or field.leaf is None:
+        if field is None or field.in_details or not field.is_leaf:
             return None
         return reader(field)
 
@@ -266,7 +270,7 @@ class ReadExecutor(Executor[Any]):
         self,
         return_type: GraphQLOutputType,
         field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo,
+        info: GraphQLResolveInfo[Any],
         path: Path,
         result: Any,
         position_context: Any,
@@ -288,15 +292,11 @@ class ReadExecutor(Executor[Any]):
 
 def reader(field: Field) -> Read:
     """Reads a leaf of a row as it goes into the response."""
-    place, leaf = field.place, field.leaf
-    assert leaf is not None
+    place = field.place
     if isinstance(field.declaration, GlobalId):
-        assert field.owner is not None
-        tag = field.owner.relation.tag
-        assert tag is not None
+        tag = field.tag
         return lambda row: public_id(tag, row[place])
-    assert isinstance(field.declaration, Column)
-    write, is_nullable = leaf.write, leaf.is_nullable
+    write, is_nullable = field.leaf.write, field.leaf.is_nullable
 
     def read(row: Any) -> Any:
         value = row[place]

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import strawberry
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
@@ -21,10 +22,9 @@ from app.graph.reads.arguments import (
     Orders,
     Paging,
     graphql_argument,
+    storable,
 )
 from app.graph.reads.tables import Expression, Join, Source, expression_of, table_of
-from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import FromClause
 
 DECLARATION = "trove-declaration"
 Shown = TypeVar("Shown", bound=type)
@@ -67,7 +67,7 @@ def shows(
     all rows that an edge leads to, and each of its columns is the list of their values.
     """
     table = table_of(source)
-    primary = [column for column in table.primary_key] if tag or key is not None else []
+    primary = list(table.primary_key) if tag or key is not None else []
     relation = Relation(
         table,
         expression_of(key) if key is not None else (primary[0] if primary else None),
@@ -125,8 +125,8 @@ class Embedded(Declaration):
 class Edge(Declaration):
     """The rows whose `to` equals this row's `on`: a list in an order, or the first of it."""
 
-    on: ColumnElement[Any] | None
-    to: ColumnElement[Any] | None
+    on: ColumnElement[Any]
+    to: ColumnElement[Any]
     joins: Sequence[Join]
     where: ColumnElement[bool] | None
     order: Sequence[ColumnElement[Any]]
@@ -204,7 +204,7 @@ class Referring(Declaration):
 
 def refer(type_: type, key: Any, *, by: Expression | None = None) -> Reference:
     """Refer to the row of a declared type with this key, or with this value in the unique column `by`."""
-    return Reference(type_, key, None if by is None else expression_of(by))
+    return Reference(type_, storable(key), None if by is None else expression_of(by))
 
 
 def _field(
@@ -315,8 +315,12 @@ def connection(
     if orders.input_type is not None:
         default = next(iter(orders.columns)).name
         described = f"One order; default: {default} ascending."
-        shown.append(graphql_argument("orderBy", list[orders.input_type] | None, described))
+        shown.append(graphql_argument("orderBy", _optional_list(orders.input_type), described))
     return _field(description, declared, [*shown, *PAGE_ARGUMENTS])
+
+
+def _optional_list(item: Any) -> Any:
+    return list.__class_getitem__(item) | None
 
 
 def keyed_rows(

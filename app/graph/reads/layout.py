@@ -16,6 +16,7 @@ from graphql import (
 from graphql.type import GraphQLNonNull
 from sqlalchemy.sql.elements import ColumnClause, ColumnElement
 
+from app.core.ids import PublicIdTag
 from app.graph.reads.fields import (
     DECLARATION,
     Column,
@@ -47,7 +48,7 @@ class Layout:
     def __init__(self, relation: Relation) -> None:
         self.relation = relation
         # The types that show these rows: one, or by the value of the relation's kind.
-        self.shown: Shown | None = None
+        self.shown: Shown
         self.kinds: dict[str, Shown] = {}
         self.expressions: list[ColumnElement[Any]] = []
         self._places: dict[object, int] = {}
@@ -66,7 +67,6 @@ class Layout:
     def shown_for(self, row: Row) -> "Shown":
         """The type that shows this row."""
         if self.relation.kind is None:
-            assert self.shown is not None
             return self.shown
         return self.kinds[row[self.place_of(self.relation.kind)]]
 
@@ -85,10 +85,30 @@ class Shown:
         self.details: Layout | None = None
 
     @property
+    def key(self) -> ColumnElement[Any]:
+        """The column that tells its rows apart."""
+        if self.relation.key is None:
+            raise TypeError(f"{self.name} is declared without a key, so nothing can refer to it.")
+        return self.relation.key
+
+    @property
+    def tag(self) -> PublicIdTag:
+        """The tag of its public ids."""
+        if self.relation.tag is None:
+            raise TypeError(f"{self.name} is declared without a tag, so it has no public ids.")
+        return self.relation.tag
+
+    @property
     def key_place(self) -> int:
         """Where in a row its key stands."""
-        assert self.relation.key is not None
-        return self.layout.place_of(self.relation.key)
+        return self.layout.place_of(self.key)
+
+    @property
+    def object_type(self) -> GraphQLObjectType:
+        """The type in the schema, of one that is no interface."""
+        if not isinstance(self.graphql_type, GraphQLObjectType):
+            raise TypeError(f"{self.name} is an interface.")
+        return self.graphql_type
 
     @property
     def is_interface(self) -> bool:
@@ -110,14 +130,48 @@ class Field:
         self.graphql_field = field
         self.declaration = declaration
         self.is_nullable = not isinstance(field.type, GraphQLNonNull)
-        self.target: Shown | None = None
-        self.leaf: Leaf | None = None
+        self._target: Shown | None = None
+        self._leaf: Leaf | None = None
         # Where the value stands in a row; of an edge, where the key stands that it leads by.
         self.place = 0
         self.in_details = False
         # Of an embedded object: the places of its own row's values in this row, and of the condition.
         self.places: Sequence[int] = ()
         self.when_place: int | None = None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a column or an id, and not something with fields of its own."""
+        return self._leaf is not None
+
+    @property
+    def leaf(self) -> Leaf:
+        """How its values are written."""
+        if self._leaf is None:
+            raise TypeError(f"{self.name} has fields of its own.")
+        return self._leaf
+
+    @leaf.setter
+    def leaf(self, leaf: Leaf) -> None:
+        self._leaf = leaf
+
+    @property
+    def target(self) -> Shown:
+        """The declared type that it leads to."""
+        if self._target is None:
+            raise TypeError(f"{self.name} leads to nothing that is declared.")
+        return self._target
+
+    @target.setter
+    def target(self, target: Shown | None) -> None:
+        self._target = target
+
+    @property
+    def tag(self) -> PublicIdTag:
+        """Of a public id: its tag."""
+        if self.owner is None:
+            raise TypeError(f"{self.name} belongs to no declared type.")
+        return self.owner.tag
 
 
 class Layouts:
@@ -165,7 +219,7 @@ class Layouts:
         field = Field(shown, name, graphql_field, declaration)
         self.fields[owner.name, name] = field
         field.target = self.types.get(_row_type(graphql_field.type).name)
-        if isinstance(declaration, PagedEdge) and field.target is not None:
+        if isinstance(declaration, PagedEdge):
             orders = declaration.paging.orders
             for column in (*orders.columns.values(), orders.tie):
                 field.target.layout.place_of(expression_of(column))
@@ -188,7 +242,8 @@ class Layouts:
     def _place_column(self, shown: Shown, field: Field, column: Column) -> None:
         field.leaf = leaf_of(field.graphql_field.type)
         if shown.kind is not None and name_of(shown.kind.details.table) in tables_in(column.expression):
-            assert field.is_nullable, f"{shown.name}.{field.name} must be nullable: its details may be missing"
+            if not field.is_nullable:
+                raise TypeError(f"{shown.name}.{field.name} must be nullable: its details may be missing.")
             if shown.details is None:
                 shown.details = Layout(Relation(shown.kind.details.table, shown.kind.details, None, None, (), False))
             field.in_details = True
@@ -196,13 +251,14 @@ class Layouts:
             return
         if isinstance(column.expression, ColumnClause) and not shown.relation.is_collected:
             stored_null = getattr(column.expression, "nullable", False)
-            assert field.is_nullable or column.is_present or not stored_null, f"{shown.name}.{field.name} may be null in the table"
+            if stored_null and not field.is_nullable and not column.is_present:
+                raise TypeError(f"{shown.name}.{field.name} is non-null, and may be null in the table.")
         field.place = shown.layout.place_of(column.expression)
 
     def _place_embedded(self) -> None:
         for field in self.fields.values():
             declaration = field.declaration
-            if isinstance(declaration, Embedded) and field.owner is not None and field.target is not None:
+            if isinstance(declaration, Embedded) and field.owner is not None:
                 layout = field.owner.layout
                 field.places = [
                     layout.place_of(substituted(expression, declaration.instead))
@@ -224,7 +280,7 @@ def _declaration(field: GraphQLField) -> Declaration | None:
 
 def _row_type(output: GraphQLOutputType) -> GraphQLNamedType:
     """The type of the rows behind a field: of a connection, that of its nodes."""
-    named = get_named_type(output)
+    named: GraphQLNamedType = get_named_type(output)
     if isinstance(named, GraphQLObjectType) and named.name.endswith("Connection"):
-        return get_named_type(named.fields["nodes"].type)
+        named = get_named_type(named.fields["nodes"].type)
     return named

@@ -15,7 +15,7 @@ from app.core.telemetry import READ_PLANS, READ_PLANS_KEPT
 from app.graph.reads.arguments import Bound, OperationContext
 from app.graph.reads.compiler import empty, prefix_of, statement_for
 from app.graph.reads.resolvers import ReadContext, named_values
-from app.graph.reads.rows import KEYS, values_of
+from app.graph.reads.rows import KEY, KEYS, values_of
 from app.graph.reads.selections import PageOf, Rows, Selection
 
 MAXIMUM_PLANS = 2_000
@@ -26,7 +26,7 @@ MAXIMUM_STATEMENTS_OF_A_PLAN = 32
 
 @dataclass(eq=False, slots=True)
 class Plan:
-    """A selection with its statements, one for each shape of its arguments. It keeps the document that its key is of."""
+    """A selection with its statements, one for each shape of its arguments; it keeps the document of its key."""
 
     document: DocumentNode
     selection: Selection
@@ -34,15 +34,15 @@ class Plan:
     statements: dict[Hashable, Statement] = field(default_factory=dict)
     characters: int = 0
 
-    def bind(self, variables: VariableValues, context: OperationContext) -> "BoundPlan":
-        """The plan with the arguments of one request; raises what the plain path would."""
+    def bind(self, variables: VariableValues, context: OperationContext, *, is_of_one: bool = False) -> "BoundPlan":
+        """The plan with the arguments of one request, for one key or many; raises what the plain path would."""
         bounds = [occurrence.bind(variables, context) for occurrence in self.selection.occurrences]
-        shape = tuple(bound.shape for bound in bounds)
+        shape = (is_of_one, *(bound.shape for bound in bounds))
         statement = self.statements.get(shape)
         if statement is None:
             if len(self.statements) >= MAXIMUM_STATEMENTS_OF_A_PLAN:
                 self.statements.clear()
-            statement = self.statements[shape] = statement_for(self.selection, bounds, self.by)
+            statement = self.statements[shape] = statement_for(self.selection, bounds, self.by, is_of_one=is_of_one)
             self.characters += len(statement.text)
         return BoundPlan(self, statement, tuple(bound.values for bound in bounds), bounds)
 
@@ -70,16 +70,14 @@ class BoundPlan:
             values |= named_values(self.bounds[0])
             values[top.declaration.keys] = keys
             return values
-        values[KEYS] = keys
+        values |= {KEYS: keys, KEY: keys[0]}
         for place, bound in enumerate(self.bounds):
             values |= values_of(bound.values, prefix_of(place))
         return values
 
     async def json(self, keys: Sequence[Any], context: ReadContext, *, is_only_one: bool) -> Mapping[Any, Any]:
         """The finished JSON for each key; none where a key leads nowhere."""
-        rows = await context.snapshot.fetch(
-            self.statement, self.values(keys, context), is_only_one=is_only_one
-        )
+        rows = await context.snapshot.fetch(self.statement, self.values(keys, context), is_only_one=is_only_one)
         return {key: orjson.Fragment(json) for key, json in rows if json is not None}
 
     def missing(self) -> Any:

@@ -11,8 +11,17 @@ from app.core.loaders import Loaders
 from app.core.paging import encode_cursor
 from app.graph.reads.arguments import Bound, OperationContext, PageShape
 from app.graph.reads.fields import Column, Edge, Embedded, GlobalId, KeyedRows, PagedEdge, Reference, Referring
-from app.graph.reads.layout import FIRST_VALUE, Field, Layout, Layouts, Row, Shown
-from app.graph.reads.rows import KEYS, ROOT_KEY, count_of_rows, keyed_rows, page_of_rows, rows_by, rows_by_edge, values_of
+from app.graph.reads.layout import FIRST_VALUE, Field, Layout, Layouts, Row
+from app.graph.reads.rows import (
+    KEYS,
+    ROOT_KEY,
+    count_of_rows,
+    keyed_rows,
+    page_of_rows,
+    rows_by,
+    rows_by_edge,
+    values_of,
+)
 from app.graph.relay import Page
 from app.graph.scalars import write_date_time
 
@@ -58,36 +67,30 @@ class PlainReads:
             return self._edge(field, declaration)
         if isinstance(declaration, KeyedRows):
             return self._keyed_rows(field, declaration)
-        assert isinstance(declaration, PagedEdge)
-        return self._page(field, declaration)
+        if isinstance(declaration, PagedEdge):
+            return self._page(field, declaration)
+        raise TypeError(f"{field.name} is declared as {declaration}, which nothing resolves.")
 
     def _details(self, field: Field) -> Resolve:
-        assert field.owner is not None
         owner = field.owner
-        leaf = field.leaf
-        assert leaf is not None
+        if owner is None or owner.details is None or owner.kind is None:
+            raise TypeError(f"{field.name} belongs to no type with details of its own.")
+        layout, column = owner.details, owner.kind.details
+        question = ("details", id(layout))
 
-        async def resolve(source: Row, info: GraphQLResolveInfo) -> Any:
-            details = await self.details(info.context, owner, source[owner.key_place])
+        async def resolve(source: Row, info: GraphQLResolveInfo[Any]) -> Any:
+            context: ReadContext = info.context
+            statement = self._statement(question, lambda: rows_by(layout, column))
+            ask = self._asking(context, statement, {}, layout, first_of_each)
+            details = await context.loaders.by_key(statement, ask, None, owner.name).load(source[owner.key_place])
             return None if details is None else details[field.place]
 
         return resolve
 
-    async def details(self, context: ReadContext, owner: Shown, key: Any) -> Row | None:
-        """The row of a type's own table."""
-        assert owner.details is not None
-        assert owner.kind is not None
-        layout, column = owner.details, owner.kind.details
-        statement = self._statement(("rows", id(layout), id(column)), lambda: rows_by(layout, column))
-        ask = self._asking(context, statement, {}, layout, first_of_each)
-        row: Row | None = await context.loaders.by_key(statement, ask, None, owner.name).load(key)
-        return row
-
     async def refer(self, context: ReadContext, reference: Reference) -> Row | None:
         """The row that is referred to; None when it is gone."""
         shown = self.layouts.of_class(reference.type)
-        column = shown.relation.key if reference.by is None else reference.by
-        assert column is not None
+        column = shown.key if reference.by is None else reference.by
         layout = shown.layout
         statement = self._statement(("rows", id(layout), str(column)), lambda: rows_by(layout, column))
         ask = self._asking(context, statement, {}, layout, first_of_each)
@@ -95,30 +98,29 @@ class PlainReads:
         return row
 
     def _edge(self, field: Field, edge: Edge) -> Resolve:
-        assert field.target is not None
         layout = field.target.layout
         collect = lists_of_each if edge.is_list else first_of_each
         missing: Any = () if edge.is_list else None
 
-        async def resolve(source: Row, info: GraphQLResolveInfo, /, **arguments: Any) -> Any:
+        async def resolve(source: Row, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
             key = source[field.place]
             context: ReadContext = info.context
             bound = edge.bind(arguments, context)
             if key is None:
                 return missing
-            statement = self._statement((edge, bound.shape), lambda: rows_by_edge(edge, layout, bound.shape))
+            shape: Sequence[bool] = bound.shape
+            statement = self._statement((edge, shape), lambda: rows_by_edge(edge, layout, shape))
             ask = self._asking(context, statement, values_of(bound.values), layout, collect)
             return await context.loaders.by_key((edge, bound), ask, missing, field.name).load(key)
 
         return resolve
 
     def _keyed_rows(self, field: Field, rows: KeyedRows) -> Resolve:
-        assert field.target is not None
         layout = field.target.layout
         collect = lists_of_each if rows.is_list else first_of_each
         missing: Any = () if rows.is_list else (None, *(() for _ in layout.expressions))
 
-        async def resolve(source: Row, info: GraphQLResolveInfo, /, **arguments: Any) -> Any:
+        async def resolve(source: Row, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
             context: ReadContext = info.context
             bound = rows.bind(arguments, context)
             statement = self._statement(rows, lambda: keyed_rows(rows, layout))
@@ -129,14 +131,12 @@ class PlainReads:
         return resolve
 
     def _page(self, field: Field, edge: PagedEdge) -> Resolve:
-        assert field.target is not None
         layout = field.target.layout
 
-        async def resolve(source: Any, info: GraphQLResolveInfo, /, **arguments: Any) -> Page[Row]:
+        async def resolve(source: Any, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Page[Row]:
             context: ReadContext = info.context
             bound = edge.bind(arguments, context)
-            shape = bound.shape
-            assert isinstance(shape, PageShape)
+            shape: PageShape = bound.shape
             statement = self._statement((edge, shape), lambda: page_of_rows(edge, layout, shape))
             ask = self._asking(context, statement, values_of(bound.values), layout, lists_of_each)
             key = ROOT_KEY if edge.on is None else source[field.place]
@@ -146,17 +146,16 @@ class PlainReads:
         return resolve
 
     async def _count(self, context: ReadContext, field: Field, edge: PagedEdge, bound: Bound, key: Any) -> int:
-        assert field.target is not None
-        layout, shape = field.target.layout, bound.shape
-        assert isinstance(shape, PageShape)
+        layout = field.target.layout
+        shape: PageShape = bound.shape
         statement = self._statement(
             (edge, "count", shape.narrowed_by), lambda: count_of_rows(edge, layout, shape.narrowed_by)
         )
         narrowed = bound.values[len(bound.values) - sum(shape.narrowed_by) :]
         ask = self._asking(context, statement, values_of(narrowed), layout, first_of_each)
-        counted = await context.loaders.by_key((edge, "count", shape.narrowed_by, narrowed), ask, None, field.name).load(
-            key
-        )
+        counted = await context.loaders.by_key(
+            (edge, "count", shape.narrowed_by, narrowed), ask, None, field.name
+        ).load(key)
         return 0 if counted is None else int(counted[FIRST_VALUE])
 
     def _statement(self, question: Hashable, write: Callable[[], Statement]) -> Statement:
@@ -183,7 +182,6 @@ class PlainReads:
 
 def named_values(bound: Bound) -> dict[str, Any]:
     """The values of a select with parameters of its own, by their names."""
-    assert isinstance(bound.shape, tuple)
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in zip(bound.shape, bound.values, strict=True)
@@ -207,9 +205,7 @@ def column_reader(field: Field) -> Resolve:
     """The value as the schema's own types complete it."""
     place = field.place
     if isinstance(field.declaration, GlobalId):
-        assert field.owner is not None
-        tag = field.owner.relation.tag
-        assert tag is not None
+        tag = field.tag
         return lambda source, _info: public_id(tag, source[place])
     return lambda source, _info: source[place]
 
@@ -217,7 +213,7 @@ def column_reader(field: Field) -> Resolve:
 def _embedded(field: Field) -> Resolve:
     places, when_place = field.places, field.when_place
 
-    def resolve(source: Row, _info: GraphQLResolveInfo) -> Any:
+    def resolve(source: Row, _info: GraphQLResolveInfo[Any]) -> Any:
         if when_place is not None and not source[when_place]:
             return None
         return (None, *(source[place] for place in places))
@@ -226,13 +222,13 @@ def _embedded(field: Field) -> Resolve:
 
 
 def _referring(declaration: Referring) -> Resolve:
-    def resolve(_source: Any, info: GraphQLResolveInfo, /, **arguments: Any) -> Any:
+    def resolve(_source: Any, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
         return declaration.bind(arguments, info.context)
 
     return resolve
 
 
-def _type_of_row(row: Any, _info: GraphQLResolveInfo, _type: GraphQLInterfaceType) -> str:
+def _type_of_row(row: Any, _info: GraphQLResolveInfo[Any], _type: object) -> str:
     layout: Layout = row.layout
     return layout.shown_for(row).name
 

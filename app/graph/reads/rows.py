@@ -8,12 +8,13 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.database import Statement, compiled
-from app.graph.reads.arguments import PageShape, beyond, parameter_named
+from app.graph.reads.arguments import PageShape, Parameter, beyond, parameter_named
 from app.graph.reads.fields import Edge, KeyedRows, PagedEdge
 from app.graph.reads.layout import Layout
 from app.graph.reads.tables import Scope
 
 KEYS = "keys"
+KEY = "key"
 ARGUMENT = "argument"
 # What leads to the rows of a whole table.
 ROOT_KEY = 0
@@ -45,18 +46,21 @@ def rows_by(layout: Layout, column: ColumnElement[Any]) -> Statement:
     scope = _scope(layout)
     key = scope.read(column)
     values = _values(layout, scope)
-    return compiled(select(key.label("key"), *values).select_from(scope.from_clause()).where(key == any_(keys_parameter(key))))
+    return compiled(
+        select(key.label("key"), *values).select_from(scope.from_clause()).where(key == any_(keys_parameter(key)))
+    )
 
 
 def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement:
     """The rows of each parent in the edge's order, or the first of them."""
-    assert edge.to is not None
     scope = _scope(layout)
     scope.require(edge.joins)
     key = scope.read(edge.to)
-    conditions = [key == any_(keys_parameter(key))]
+    conditions: list[ColumnElement[bool]] = [key == any_(keys_parameter(key))]
     conditions += [] if edge.where is None else [scope.read(edge.where)]
-    conditions += [scope.read(condition) for condition in edge.narrowings.conditions(shape, parameter_named(ARGUMENT), 0)]
+    conditions += [
+        scope.read(condition) for condition in edge.narrowings.conditions(shape, parameter_named(ARGUMENT), 0)
+    ]
     order = [scope.read(expression) for expression in edge.order]
     values = _values(layout, scope)
     read: Select[Any] = select(key.label("key"), *values).where(*conditions)
@@ -93,7 +97,7 @@ def page_of_rows(edge: PagedEdge, layout: Layout, shape: PageShape) -> Statement
     return compiled(select(parents.c.key, of_parent).select_from(parents.join(of_parent, true())))
 
 
-def limit_and_one(parameter: Any) -> ColumnElement[Any]:
+def limit_and_one(parameter: Parameter) -> ColumnElement[Any]:
     """The limit of a page, and one more row that tells whether there are more."""
     return parameter(0, Integer()) + literal_column("1")
 
@@ -105,7 +109,11 @@ def count_of_rows(edge: PagedEdge, layout: Layout, narrowed_by: Sequence[bool]) 
         scope.read(condition) for condition in edge.narrowings.conditions(narrowed_by, parameter_named(ARGUMENT), 0)
     ]
     if edge.to is None:
-        return compiled(select(literal_column(str(ROOT_KEY)).label("key"), func.count()).select_from(scope.from_clause()).where(*conditions))
+        return compiled(
+            select(literal_column(str(ROOT_KEY)).label("key"), func.count())
+            .select_from(scope.from_clause())
+            .where(*conditions)
+        )
     key = scope.read(edge.to)
     counted = select(key.label("key"), func.count()).where(key == any_(keys_parameter(key)), *conditions)
     return compiled(counted.select_from(scope.from_clause()).group_by(key))

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, VariableNode, Visitor, get_named_type, visit
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    VariableNode,
+    Visitor,
+    get_named_type,
+    visit,
+)
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.execution.values import VariableValues, get_argument_values
@@ -145,7 +154,6 @@ class Understanding:
         """What is selected by a declared field and below it."""
         declaration = declared.declaration
         if isinstance(declaration, KeyedRows):
-            assert declared.target is not None
             place = self._occurrence(declared, declaration, details)
             return Selection(
                 Rows(declared, declaration, place, self._object(declared.target, details)), self._occurrences
@@ -171,8 +179,7 @@ class Understanding:
         return Object(shown, [(possible, self._entries(possible, group)) for possible, group in groups])
 
     def _fields_of(self, shown: Shown, details: FieldDetailsList) -> GroupedFieldSet:
-        assert isinstance(shown.graphql_type, GraphQLObjectType)
-        return self._executor.collect_subfields(shown.graphql_type, details).grouped_field_set
+        return self._executor.collect_subfields(shown.object_type, details).grouped_field_set
 
     def _entries(self, shown: Shown, group: GroupedFieldSet) -> list[tuple[Named, Entry]]:
         entries: list[tuple[Named, Entry]] = []
@@ -189,10 +196,8 @@ class Understanding:
 
     def _entry(self, declared: Field, details: FieldDetailsList) -> Entry:
         declaration = declared.declaration
-        if declared.leaf is not None:
+        if declared.is_leaf:
             return Leaf(declared)
-        if declared.target is None:
-            raise NotDeclared
         if isinstance(declaration, Embedded):
             return EmbeddedObject(declared, declaration, self._object(declared.target, details))
         if isinstance(declaration, Edge):
@@ -200,13 +205,14 @@ class Understanding:
             return EdgeTo(declared, declaration, place, self._object(declared.target, details))
         if isinstance(declaration, PagedEdge):
             place = self._occurrence(declared, declaration, details)
-            connection = get_named_type(declared.graphql_field.type)
-            assert isinstance(connection, GraphQLObjectType)
-            return PageOf(declared, declaration, place, self._parts(declared.target, connection, details))
+            carrier = get_named_type(declared.graphql_field.type)
+            return PageOf(declared, declaration, place, self._parts(declared.target, carrier, details))
         raise NotDeclared
 
-    def _parts(self, target: Shown, carrier: GraphQLObjectType, details: FieldDetailsList) -> list[Part]:
+    def _parts(self, target: Shown, carrier: GraphQLNamedType, details: FieldDetailsList) -> list[Part]:
         """The entries of a connection, an edge or the page info."""
+        if not isinstance(carrier, GraphQLObjectType):
+            raise NotDeclared
         parts = []
         group = self._executor.collect_subfields(carrier, details).grouped_field_set
         for response, below in group.items():
@@ -215,15 +221,12 @@ class Understanding:
                 parts.append(Part(named, self._object(target, below)))
             elif named.field in {"edges", "pageInfo"}:
                 inner = get_named_type(carrier.fields[named.field].type)
-                assert isinstance(inner, GraphQLObjectType)
                 parts.append(Part(named, None, self._parts(target, inner, below), inner.name))
             else:
                 parts.append(Part(named, type_name=carrier.name))
         return parts
 
-    def _occurrence(
-        self, declared: Field, declaration: Edge | PagedEdge | KeyedRows, details: FieldDetailsList
-    ) -> int:
+    def _occurrence(self, declared: Field, declaration: Edge | PagedEdge | KeyedRows, details: FieldDetailsList) -> int:
         node = details[0].node
         constant = None
         if not isinstance(declaration, KeyedRows) and not _has_variables(node):

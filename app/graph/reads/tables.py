@@ -38,6 +38,12 @@ def tables_in(expression: ColumnElement[Any]) -> set[str]:
     }
 
 
+def sources_in(expression: ColumnElement[Any]) -> list[FromClause]:
+    """The tables and aliases whose columns an expression uses."""
+    columns = (element for element in visitors.iterate(expression) if isinstance(element, ColumnClause))
+    return list({id(column.table): column.table for column in columns if column.table is not None}.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Join:
     """A table whose one row belongs to each row of the base, by `on`; with `outer` there may be none."""

@@ -1,4 +1,4 @@
-"""How a leaf is written: by Python from the driver's value, and by PostgreSQL as a piece of JSON; both come out alike."""
+"""How a leaf is written: by Python from the driver's value, and by PostgreSQL as JSON; both come out alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,25 @@ from graphql import (
     GraphQLOutputType,
     is_leaf_type,
 )
-from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, LargeBinary, Text, Uuid, case, cast, extract, func, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    case,
+    cast,
+    extract,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.elements import ColumnElement
+
+from app.graph.reads.tables import Expression, expression_of
 
 Part = str | ColumnElement[Any]
 Parts = list[Part]
@@ -64,10 +80,10 @@ def public_id_text(tag: str, key: ColumnElement[Any]) -> ColumnElement[str]:
     return func.translate(func.encode(tagged, text_of("base64")), text_of("+/"), text_of("-_"))
 
 
-def cursor_text(name: str, values: Sequence[ColumnElement[Any]]) -> ColumnElement[str]:
+def cursor_text(name: str, values: Sequence[Expression]) -> ColumnElement[str]:
     """The opaque cursor of `app.core.paging`: the order's name and the position's values, as base64url of JSON."""
     parts: Parts = [f'["{name}"']
-    for value in values:
+    for value in map(expression_of, values):
         parts += [",", *_in_cursor(value)]
     written = func.encode(func.convert_to(joined([*parts, "]"]), text_of("UTF8")), text_of("base64"))
     return func.translate(written, text_of("+/=\n"), text_of("-_"))
@@ -172,6 +188,13 @@ class Leaf:
     # Of a list: how its items are written.
     item: "Leaf | None" = None
 
+    @property
+    def items(self) -> "Leaf":
+        """Of a list: how its items are written."""
+        if self.item is None:
+            raise TypeError("This is no list.")
+        return self.item
+
     def json(self, value: ColumnElement[Any]) -> Parts:
         """The value as JSON, `null` where it may be null."""
         parts = self.parts(value)
@@ -208,7 +231,8 @@ def _list(item: Leaf, is_nullable: bool) -> Leaf:
         return [None if value is None else item.write(value) for value in values]
 
     def parts(values: ColumnElement[Any]) -> Parts:
-        assert isinstance(values.type, ARRAY)
+        if not isinstance(values.type, ARRAY):
+            raise TypeError("A list is read from an array.")
         items = func.unnest(values).table_valued("item", with_ordinality="place").render_derived("items")
         value: ColumnElement[Any] = items.c.item
         value.type = values.type.item_type

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,10 +51,9 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """An execution for a group. It holds on to what the key names by identity, so that no id comes to mean another."""
+    """An execution for a group; it holds on to the operation, so that no id comes to mean another."""
 
     operation: Operation
-    event: object
     answer: "asyncio.Task[Answer]"
 
 
@@ -63,7 +62,7 @@ class Answers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._shared: OrderedDict[tuple[_Group, int], _Shared] = OrderedDict()
+        self._shared: OrderedDict[tuple[_Group, Hashable], _Shared] = OrderedDict()
 
     async def one(self, operation: Operation, viewer: Viewer) -> Answer:
         """The answer to a query or a mutation."""
@@ -99,13 +98,13 @@ class Answers:
             except Exception as error:  # noqa: BLE001  # the boundary: whatever it is, it is masked and logged
                 yield Answer({"errors": [show_unexpected(error)]})
 
-    async def _answer(self, group: _Group, operation: Operation, event: object) -> Answer:
-        key = (group, id(event))
+    async def _answer(self, group: _Group, operation: Operation, event: Hashable) -> Answer:
+        key = (group, event)
         shared = self._shared.get(key)
         if shared is None:
             # A task of its own: the subscriber that came first may leave while others wait for the answer.
             task = asyncio.create_task(self._execute(operation, group.viewer, event))
-            shared = self._shared[key] = _Shared(operation, event, task)
+            shared = self._shared[key] = _Shared(operation, task)
             if len(self._shared) > SHARED_ANSWERS:
                 self._shared.popitem(last=False)
         answer = shared.answer.result() if shared.answer.done() else await asyncio.shield(shared.answer)

@@ -97,7 +97,9 @@ WITH series AS (
     )
 ), laid AS (
     SELECT series_id, date_bin(:width, bucket, :bucket_origin) AS start,
-           (array_agg(open ORDER BY bucket))[1] AS open, max(high) AS high, min(low) AS low,
+           (array_agg(open ORDER BY bucket))[1] AS open,
+           (array_agg(high ORDER BY high DESC, bucket))[1] AS high,
+           (array_agg(low ORDER BY low, bucket))[1] AS low,
            (array_agg(close ORDER BY bucket DESC))[1] AS close,
            sum(volume) AS volume, sum(turnover) AS turnover,
            CASE WHEN bool_or(is_provided) THEN NULL ELSE sum(point_count) END AS point_count,
@@ -156,7 +158,7 @@ _BEGINNING_OF_TIME = BUCKET_ORIGIN.replace(year=1)
 
 
 def candle_values(window: CandleWindow) -> dict[str, Any]:
-    """The parameters of `CANDLES` beside the series: as provided, else derived from what is provided and from points."""
+    """The parameters of `CANDLES` beside the series: as provided, else derived from provided ones and from points."""
     rolled_up = [int(stored) for stored in ROLLED_UP if window.resolution % stored == 0]
     # Whole buckets only: a range that begins inside of a bucket begins with the next one.
     since = first_bucket_from(window.since, window.resolution) if window.since else _BEGINNING_OF_TIME

@@ -47,4 +47,4 @@ def _units_per_whole() -> ColumnElement[Any]:
 
 _SCALED = PriceSeries.latest_price * _units_per_whole()
 # The latest price in the smallest unit of its currency (12.34 USD is 1234), or null where it is finer than that.
-MINOR_UNITS_OF_LATEST: ColumnElement[Any] = case((_SCALED == func.trunc(_SCALED), func.trunc(_SCALED)))
+MINOR_UNITS_OF_LATEST: ColumnElement[Any] = case((func.trunc(_SCALED) == _SCALED, func.trunc(_SCALED)))
