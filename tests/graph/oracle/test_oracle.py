@@ -1,0 +1,53 @@
+"""Random documents over random worlds, each answered by both paths: the answers have to be the same.
+
+A failure names its world; TROVE_ORACLE_SEED repeats it. `make oracle` asks many more documents under a new seed.
+"""
+
+import os
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
+from tests.graph.oracle.comparison import compare, difference
+from tests.graph.oracle.conftest import TALLY, Stage
+from tests.graph.oracle.documents import random_document
+from tests.graph.oracle.shrinking import smallest
+from tests.graph.oracle.tally import Tally
+from tests.graph.oracle.vocabulary import Vocabulary
+from tests.graph.oracle.worlds import random_world
+
+SEED = os.environ.get("TROVE_ORACLE_SEED") or "trove"
+DOCUMENTS = int(os.environ.get("TROVE_ORACLE_DOCUMENTS") or 600)
+DOCUMENTS_PER_WORLD = 30
+WORLDS = -(-DOCUMENTS // DOCUMENTS_PER_WORLD)
+
+
+@pytest.mark.parametrize("number", range(WORLDS), ids=lambda number: f"world {number}")
+async def test_both_paths_answer_alike(stage: Stage, number: int, record_property: Callable[[str, str], None]) -> None:
+    random = Random(f"{SEED}/{number}")
+    vocabulary = Vocabulary(random, random_world(random))
+    await stage.put_up(vocabulary.world, vocabulary)
+    usual, resolvers = usual_path(stage.engine), resolvers_path(stage.engine)
+    tally = Tally()
+    for _ in range(DOCUMENTS_PER_WORLD):
+        asked = random_document(random, vocabulary)
+        response = await usual(asked)
+        tally.count(asked, response)
+        if difference(response, await resolvers(asked)) is not None:
+            pytest.fail(await report(usual, resolvers, asked, number), pytrace=False)
+    record_property(TALLY, tally.to_json())
+
+
+async def report(usual: Path, resolvers: Path, asked: Asked, number: int) -> str:
+    """The smallest document that shows the difference, the difference, and how to see it again."""
+
+    async def differs(smaller: Asked) -> bool:
+        return await compare(usual, resolvers, smaller) is not None
+
+    shown = await smallest(asked, differs)
+    return (
+        f"The first answers otherwise than the resolvers.\n{await compare(usual, resolvers, shown)}\n\n"
+        f"{shown.readable()}\n\nIn world {number} of TROVE_ORACLE_SEED={SEED}; as it was drawn:\n{asked.readable()}"
+    )
