@@ -34,7 +34,17 @@ LEVELS = (1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 11)
 MOST_ALIASES = 12
 ROOT_WEIGHTS = {"items": 5, "item": 4, "node": 3, "nodes": 3, "ingestBatch": 2, "serverInfo": 0.4}
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.
-FIELD_WEIGHTS = {"series": 3, "points": 4, "candles": 3, "candleColumns": 2, "rejects": 6, "edges": 3, "pageInfo": 2}
+FIELD_WEIGHTS = {
+    "floatMinimum": 3,
+    "floatMaximum": 3,
+    "series": 3,
+    "points": 4,
+    "candles": 3,
+    "candleColumns": 2,
+    "rejects": 6,
+    "edges": 3,
+    "pageInfo": 2,
+}
 CONNECTION_FIELDS = ("items", "points", "rejects")
 
 
@@ -105,7 +115,7 @@ class Draft:
         if self.random.random() < 0.15:
             selections.append(self._fragment(query, place, levels))
         self.random.shuffle(selections)
-        return "{ " + " ".join(selections) + " }"
+        return "{ " + (" ".join(filter(None, selections)) or "__typename") + " }"
 
     def selections(self, type_: GraphQLCompositeType, place: Place, levels: int) -> str:
         """The selection of what a field gives."""
@@ -135,8 +145,8 @@ class Draft:
 
     def _field(self, type_: GraphQLCompositeType, name: str, place: Place, levels: int) -> str:
         definition = cast("GraphQLObjectType", type_).fields[name]
-        if self._fields_left <= 0:
-            return "__typename"
+        if self._fields_left <= 0 or (name in place.met and not definition.args and self.random.random() < 0.7):
+            return ""
         self._fields_left -= 1
         arguments = self._arguments(name, definition)
         response_name = self._response_name(type_, name)
@@ -145,7 +155,7 @@ class Draft:
         if there is not None and (there.type, there.field, there.arguments) != (met.type, met.field, met.arguments):
             response_name, there = self._new_name("a"), None
         if sum(each.field == name for each in place.met.values()) > MOST_ALIASES:
-            return "__typename"
+            return ""
         met = place.met.setdefault(response_name, there or met)
         alias = f"{response_name}: " if response_name != name else ""
         named = get_named_type(definition.type)
@@ -171,7 +181,7 @@ class Draft:
 
     def _fragment(self, type_: GraphQLCompositeType, place: Place, levels: int) -> str:
         if self._fields_left <= 0:
-            return "__typename"
+            return ""
         condition = self.random.choice(_fitting(type_))
         fitting = [name for name, (on, _) in self.fragments.items() if _overlaps(on, type_)]
         chance = self.random.random()

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any, cast
 
 from graphql import (
@@ -74,50 +75,73 @@ class _Collect(Visitor):
 
 async def smallest(asked: Asked, differs: Differs) -> Asked:
     """The smallest document found that still differs."""
-    best, attempts = asked, 0
-    shrinks = True
-    while shrinks:
-        shrinks = False
-        for smaller in _smaller(best):
-            attempts += 1
-            if attempts > MOST_ATTEMPTS:
-                return best
-            if await differs(smaller):
-                best, shrinks = smaller, True
+    best, attempts, place = asked, 0, 0
+    shrank = False
+    while attempts < MOST_ATTEMPTS:
+        smaller = next(islice(_smaller(best), place, None), None)
+        if smaller is None:
+            if not shrank:
                 break
+            place, shrank = 0, False
+            continue
+        attempts += 1
+        if smaller != best and await differs(smaller):
+            best, shrank = smaller, True
+        else:
+            place += 1
     return best
 
 
 def _smaller(asked: Asked) -> Iterator[Asked]:
-    document = parse(asked.query)
+    """What could stand in the document's place, the smallest first; much of it is not valid and differs in nothing."""
     for variable in asked.variables:
         rest = {name: value for name, value in asked.variables.items() if name != variable}
         yield replace(asked, variables=rest)
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode) and len(document.definitions) > 1:
-            yield from _tidied(asked, visit(document, _Cut(definition)))
-    for node in _nodes(document, *REMOVABLE):
-        yield from _tidied(asked, visit(document, _Cut(node)))
-    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    for spread in _nodes(document, "fragment_spread"):
-        fragment = fragments[cast("FragmentSpreadNode", spread).name.value]
-        inline = InlineFragmentNode(
-            type_condition=fragment.type_condition, directives=(), selection_set=fragment.selection_set
-        )
-        yield from _tidied(asked, visit(document, _Replace(spread, inline)))
-    for node in _nodes(document, "field"):
+    document = parse(asked.query)
+    for smaller in _smaller_documents(document):
+        yield from _tidied(asked, smaller)
+
+
+def _smaller_documents(document: DocumentNode) -> Iterator[DocumentNode]:
+    if len(document.definitions) > 1:
+        for definition in nodes_of(document, "operation_definition"):
+            yield visit(document, _Cut(definition))
+    for node in nodes_of(document, *REMOVABLE):
+        yield visit(document, _Cut(node))
+    fragments = {node.name.value: node for node in _fragments(document)}
+    for spread in nodes_of(document, "fragment_spread"):
+        yield visit(document, _Replace(spread, _inline(fragments[cast("FragmentSpreadNode", spread).name.value])))
+    for node in nodes_of(document, "selection_set"):
+        for flat in _flattened(cast("SelectionSetNode", node)):
+            yield visit(document, _Replace(node, flat))
+    for node in nodes_of(document, "field"):
         field = cast("FieldNode", node)
         if field.alias is not None:
-            bare = FieldNode(
-                name=field.name,
-                arguments=field.arguments,
-                directives=field.directives,
-                selection_set=field.selection_set,
-            )
-            yield from _tidied(asked, visit(document, _Replace(field, bare)))
+            yield visit(document, _Replace(field, _without_alias(field)))
 
 
-def _nodes(document: Node, *kinds: str) -> list[Node]:
+def _inline(fragment: FragmentDefinitionNode) -> InlineFragmentNode:
+    return InlineFragmentNode(
+        type_condition=fragment.type_condition, directives=(), selection_set=fragment.selection_set
+    )
+
+
+def _flattened(node: SelectionSetNode) -> Iterator[SelectionSetNode]:
+    """The selections with those of one inline fragment in its place."""
+    for place, inner in enumerate(node.selections):
+        if isinstance(inner, InlineFragmentNode):
+            before, after = node.selections[:place], node.selections[place + 1 :]
+            yield SelectionSetNode(selections=(*before, *inner.selection_set.selections, *after))
+
+
+def _without_alias(field: FieldNode) -> FieldNode:
+    return FieldNode(
+        name=field.name, arguments=field.arguments, directives=field.directives, selection_set=field.selection_set
+    )
+
+
+def nodes_of(document: Node, *kinds: str) -> list[Node]:
+    """The nodes of some kinds, from the outside to the inside."""
     collect = _Collect(*kinds)
     visit(document, collect)
     return collect.found
@@ -137,7 +161,7 @@ def _tidied(asked: Asked, document: DocumentNode) -> Iterator[Asked]:
         used = {
             cast("VariableNode", node).name.value
             for part in (operation.selection_set, *_fragments(document))
-            for node in _nodes(part, "variable")
+            for node in nodes_of(part, "variable")
         }
         for declared in operation.variable_definitions or ():
             if declared.variable.name.value not in used:
@@ -151,7 +175,7 @@ def _fragments(document: DocumentNode) -> list[FragmentDefinitionNode]:
 
 def _without_lonely_fragments(document: DocumentNode) -> DocumentNode:
     while True:
-        spread = {cast("FragmentSpreadNode", node).name.value for node in _nodes(document, "fragment_spread")}
+        spread = {cast("FragmentSpreadNode", node).name.value for node in nodes_of(document, "fragment_spread")}
         lonely = [node for node in _fragments(document) if node.name.value not in spread]
         if not lonely:
             return document
@@ -159,5 +183,5 @@ def _without_lonely_fragments(document: DocumentNode) -> DocumentNode:
 
 
 def _of_declared(document: DocumentNode, variables: dict[str, Any]) -> dict[str, Any]:
-    declared = {cast("Any", node).variable.name.value for node in _nodes(document, "variable_definition")}
+    declared = {cast("Any", node).variable.name.value for node in nodes_of(document, "variable_definition")}
     return {name: value for name, value in variables.items() if name in declared}

@@ -5,6 +5,7 @@ A failure names its world; TROVE_ORACLE_SEED repeats it. `make oracle` asks many
 
 import os
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 
 import pytest
@@ -12,15 +13,17 @@ import pytest
 from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
 from tests.graph.oracle.comparison import compare, difference
 from tests.graph.oracle.conftest import TALLY, Stage
-from tests.graph.oracle.documents import random_document
+from tests.graph.oracle.questions import questions
 from tests.graph.oracle.shrinking import smallest
 from tests.graph.oracle.tally import Tally
 from tests.graph.oracle.vocabulary import Vocabulary
+from tests.graph.oracle.walks import next_page
 from tests.graph.oracle.worlds import random_world
 
 SEED = os.environ.get("TROVE_ORACLE_SEED") or "trove"
 DOCUMENTS = int(os.environ.get("TROVE_ORACLE_DOCUMENTS") or 600)
 DOCUMENTS_PER_WORLD = 30
+WORLDS_PER_DRAWING = 20
 WORLDS = -(-DOCUMENTS // DOCUMENTS_PER_WORLD)
 
 
@@ -31,12 +34,14 @@ async def test_both_paths_answer_alike(stage: Stage, number: int, record_propert
     await stage.put_up(vocabulary.world, vocabulary)
     usual, resolvers = usual_path(stage.engine), resolvers_path(stage.engine)
     tally = Tally()
-    for _ in range(DOCUMENTS_PER_WORLD):
-        asked = random_document(random, vocabulary)
-        response = await usual(asked)
-        tally.count(asked, response)
-        if difference(response, await resolvers(asked)) is not None:
-            pytest.fail(await report(usual, resolvers, asked, number), pytrace=False)
+    for asked in islice(questions(random, vocabulary, f"{SEED}/{number // WORLDS_PER_DRAWING}"), DOCUMENTS_PER_WORLD):
+        page: Asked | None = asked
+        while page is not None:
+            response = await usual(page)
+            tally.count(page, response)
+            if difference(response, await resolvers(page)) is not None:
+                pytest.fail(await report(usual, resolvers, page, number), pytrace=False)
+            page = next_page(page, response)
     record_property(TALLY, tally.to_json())
 
 
