@@ -10,7 +10,7 @@ from app.graph.context import Viewer
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.texts import AWKWARD, CONTROL_CHARACTERS, EDGES_OF_PLANES
 from tests.graph.oracle.values import written
-from tests.graph.oracle.vocabulary import Vocabulary
+from tests.graph.oracle.vocabulary import Vocabulary, list_of
 from tests.graph.oracle.worlds import World
 
 INGESTER = Viewer(may_ingest=True)
@@ -45,8 +45,8 @@ class Known:
         return [*first, first[0]]
 
     def cursor(self, connection: str) -> str:
-        """A cursor that a list gave."""
-        return self.vocabulary.cursors[connection][0]
+        """A cursor that a list gave; that of items is by name, ascending."""
+        return self.vocabulary.cursors[list_of(connection, None)][0]
 
 
 Absurd = tuple[str, Callable[[Known], Asked | str], str]

@@ -8,6 +8,7 @@ from typing import Any, cast
 import orjson
 
 from app.graph.context import ANYONE, Viewer
+from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Request, RequestRefused, Response
 
 
@@ -58,4 +59,7 @@ async def _run(engine: Engine, asked: Asked, **how: bool) -> Response:
         operation = engine.prepare(Request(asked.query, asked.variables, asked.operation_name))
     except RequestRefused as refused:
         return {"errors": refused.errors}
-    return cast("Response", await cast("Any", engine).run(operation, asked.viewer, **how))
+    try:
+        return cast("Response", await cast("Any", engine).run(operation, asked.viewer, **how))
+    except Exception as error:  # noqa: BLE001  # as the transports show it
+        return {"errors": [show_unexpected(error)]}

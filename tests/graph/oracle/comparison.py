@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 
+from app.core.errors import ErrorCode
 from app.graph.execution import Response
 from tests.graph.oracle.asking import Asked, Path
 
 SHOWN_CHARACTERS = 300
+OUR_FAULTS = {code.value for code in (ErrorCode.INTERNAL_SERVER_ERROR, ErrorCode.SERVICE_UNAVAILABLE)}
 
 
 def difference(first: Response, second: Response) -> str | None:
@@ -22,6 +24,14 @@ def difference(first: Response, second: Response) -> str | None:
 async def compare(first: Path, second: Path, asked: Asked) -> str | None:
     """Ask the same by both paths: the first difference in a sentence, None where they answer alike."""
     return difference(await first(asked), await second(asked))
+
+
+def our_fault(response: Response) -> str | None:
+    """An error that no document should bring about, by whichever path, in a sentence."""
+    for error in as_sent(response).get("errors", ()):
+        if error["extensions"]["code"] in OUR_FAULTS:
+            return f"both paths fail: {_shown(error)}"
+    return None
 
 
 def as_sent(response: Response) -> Any:

@@ -119,7 +119,8 @@ class Draft:
 
     def selections(self, type_: GraphQLCompositeType, place: Place, levels: int) -> str:
         """The selection of what a field gives."""
-        several = self.random.choice((1, 2, 3, 4, 6, 9))
+        breadth = len(cast("GraphQLObjectType", type_).fields) + 1
+        several = min(self.random.choice((1, 2, 3, 4, 6, 9)), max(breadth, 3))
         chosen = [self._selection(type_, place, levels) for _ in range(several)]
         return "{ " + " ".join(filter(None, chosen)) + " }" if any(chosen) else "{ __typename }"
 
@@ -203,10 +204,11 @@ class Draft:
         )
 
     def _directives(self) -> str:
-        if self.random.random() > 0.08:
+        if self.random.random() > 0.07:
             return ""
         directive = self.random.choice(("include", "skip"))
-        condition = self._by_variables(_BOOLEAN, self.random.random() < 0.6, 0.5, has_default=False)
+        stays = self.random.random() < 0.75
+        condition = self._by_variables(_BOOLEAN, stays == (directive == "include"), 0.5, has_default=False)
         return f" @{directive}(if: {written(condition)})"
 
     def _new_name(self, stem: str) -> str:
@@ -262,7 +264,7 @@ class Draft:
         elif not is_nullable and has_default and chance < 0.3:
             declared.type = declared.type.removesuffix("!")
             self.variables[name] = None if chance < 0.1 else value
-        elif chance > 0.99:
+        elif chance > 0.997:
             # Of another type than declared: the whole request is refused.
             self.variables[name] = {"of": ["another", "type"]}
 
@@ -309,7 +311,7 @@ def random_document(random: Random, vocabulary: Vocabulary) -> Asked:
 
 def any_viewer(random: Random) -> Viewer:
     """Anyone, or the holder of the ingest token."""
-    return Viewer(may_ingest=random.random() < 0.6)
+    return Viewer(may_ingest=random.random() < 0.7)
 
 
 def reachable_fields() -> set[str]:

@@ -5,6 +5,7 @@ from app.graph.context import Viewer
 from app.graph.execution import Response
 from tests.graph.oracle.asking import Asked, Path
 from tests.graph.oracle.comparison import as_sent
+from tests.graph.oracle.vocabulary import list_of
 from tests.graph.oracle.worlds import World
 
 _ITEMS = """
@@ -17,12 +18,13 @@ _REJECTS = "query ($id: ID!) { list: ingestBatch(id: $id) { rejects(first: 100) 
 
 
 async def cursors_of(path: Path, world: World) -> dict[str, list[str]]:
-    """The cursors by the field that takes them."""
-    cursors: dict[str, list[str]] = {"items": [], "points": [], "rejects": []}
+    """The cursors by list and order."""
+    cursors: dict[str, list[str]] = {"points": [], "rejects": []}
     for field in ("NAME", "CREATED_AT"):
         for direction in ("ASC", "DESC"):
             response = await path(Asked(_ITEMS, {"field": field, "direction": direction}))
-            cursors["items"] += _cursors(as_sent(response)["data"]["list"])
+            order = {"field": field, "direction": direction}
+            cursors[list_of("items", order)] = _cursors(as_sent(response)["data"]["list"])
     for key in world.public_ids(PublicIdTag.PRICE_SERIES):
         cursors["points"] += _cursors_below(await path(Asked(_POINTS, {"id": key})), "points")
     for key in world.public_ids(PublicIdTag.INGEST_BATCH):

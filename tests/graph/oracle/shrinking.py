@@ -106,24 +106,40 @@ def _smaller_documents(document: DocumentNode) -> Iterator[DocumentNode]:
     if len(document.definitions) > 1:
         for definition in nodes_of(document, "operation_definition"):
             yield visit(document, _Cut(definition))
+    for node in nodes_of(document, "selection_set"):
+        for half in _halves(cast("SelectionSetNode", node)):
+            yield visit(document, _Replace(node, half))
     for node in nodes_of(document, *REMOVABLE):
         yield visit(document, _Cut(node))
+    for node, simpler in _simpler(document):
+        yield visit(document, _Replace(node, simpler))
+
+
+def _simpler(document: DocumentNode) -> Iterator[tuple[Node, Node]]:
+    """Nodes with what says the same in a plainer way."""
     fragments = {node.name.value: node for node in _fragments(document)}
     for spread in nodes_of(document, "fragment_spread"):
-        yield visit(document, _Replace(spread, _inline(fragments[cast("FragmentSpreadNode", spread).name.value])))
+        yield spread, _inline(fragments[cast("FragmentSpreadNode", spread).name.value])
     for node in nodes_of(document, "selection_set"):
         for flat in _flattened(cast("SelectionSetNode", node)):
-            yield visit(document, _Replace(node, flat))
+            yield node, flat
     for node in nodes_of(document, "field"):
         field = cast("FieldNode", node)
         if field.alias is not None:
-            yield visit(document, _Replace(field, _without_alias(field)))
+            yield field, _without_alias(field)
 
 
 def _inline(fragment: FragmentDefinitionNode) -> InlineFragmentNode:
     return InlineFragmentNode(
         type_condition=fragment.type_condition, directives=(), selection_set=fragment.selection_set
     )
+
+
+def _halves(node: SelectionSetNode) -> Iterator[SelectionSetNode]:
+    middle = len(node.selections) // 2
+    if middle > 1:
+        yield SelectionSetNode(selections=node.selections[:middle])
+        yield SelectionSetNode(selections=node.selections[middle:])
 
 
 def _flattened(node: SelectionSetNode) -> Iterator[SelectionSetNode]:

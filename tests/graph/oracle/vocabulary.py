@@ -59,7 +59,7 @@ WRONG_CANDLE_COUNTS = (0, -1, 10_000, 10_001, 100_000, 100_001, 2**31 - 1)
 
 @dataclass(slots=True)
 class Vocabulary:
-    """What can be said of one world; `cursors` are those that its lists gave, by the field that takes them."""
+    """What can be said of one world; `cursors` are those that its lists gave, by list and order."""
 
     random: Random
     world: World
@@ -76,13 +76,13 @@ class Vocabulary:
                 is_nullable = not isinstance(argument.type, GraphQLNonNull)
                 chosen[name] = self._argument(field_name, name, is_nullable=is_nullable)
         if "before" in taken:
-            chosen |= self.page(field_name)
+            chosen |= self.page(list_of(field_name, chosen.get("orderBy")))
         if "from" in chosen and "to" in chosen and self._mostly(0.9):
             chosen["from"], chosen["to"] = sorted([chosen["from"], chosen["to"]], key=str)
         return chosen
 
     def page(self, connection: str) -> dict[str, Value]:
-        """Which page of a connection."""
+        """Which page of a list, by the name that its cursors are kept under."""
         chance = self.random.random()
         if chance < 0.2:
             return {}
@@ -94,7 +94,7 @@ class Vocabulary:
         return {name: self._page_size() if name in {"first", "last"} else self.cursor(connection) for name in names}
 
     def cursor(self, connection: str) -> Value:
-        """A cursor, mostly of this connection."""
+        """A cursor, mostly of this list."""
         if self._mostly(0.85) and self.cursors.get(connection):
             return self.random.choice(self.cursors[connection])
         given = [cursor for cursors in self.cursors.values() for cursor in cursors]
@@ -203,10 +203,10 @@ class Vocabulary:
         return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
 
     def _currency(self, _: str) -> Value:
-        return self.random.choice(CURRENCIES if self._mostly(0.98) else ("KRW", "usd", "XXXX", "", 7))
+        return self.random.choice(CURRENCIES if self._mostly(0.995) else ("KRW", "usd", "XXXX", "", 7))
 
     def _instant(self, _: str) -> Value:
-        return self.instant() if self._mostly(0.99) else self.random.choice(("2026-02-30T00:00:00Z", "now", 0))
+        return self.instant() if self._mostly(0.997) else self.random.choice(("2026-02-30T00:00:00Z", "now", 0))
 
     def _resolution(self, _: str) -> Value:
         return EnumValue(self.random.choice([resolution.name for resolution in Resolution]))
@@ -216,6 +216,14 @@ class Vocabulary:
 
     def _is_deprecated_shown(self, _: str) -> Value:
         return self.random.random() < 0.5
+
+
+def list_of(field_name: str, order: Value) -> str:
+    """The name under which the cursors of a list in its order are kept."""
+    if field_name != "items":
+        return field_name
+    first = order[0] if isinstance(order, list) and order else order or {}
+    return f"items {first.get('field', 'NAME')} {first.get('direction', 'ASC')}"
 
 
 _METHOD_OF = {
