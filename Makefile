@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench vendor schema clean
+.PHONY: help install run test oracle check bench vendor schema clean
 export PATH := $(CURDIR)/.trove/tools/bin:$(PATH)
 UV_RUN := uv run --frozen
 
@@ -21,6 +21,14 @@ run: ## start Trove with a private Postgres and Redis, or those of DATABASE_URL 
 test: ## run the tests, one process per core
 	@.ci/provision uv services browser
 	@exec $(UV_RUN) pytest -n "$$(getconf _NPROCESSORS_ONLN)" $(ARGS)
+
+# Twenty thousand documents unless TROVE_ORACLE_DOCUMENTS says otherwise; TROVE_ORACLE_SEED repeats a run.
+oracle: ## ask random documents of random databases by both paths; the answers have to be the same
+	@.ci/provision uv services
+	@TROVE_ORACLE_DOCUMENTS="$${TROVE_ORACLE_DOCUMENTS:-20000}"; \
+	TROVE_ORACLE_SEED="$${TROVE_ORACLE_SEED:-$$(date +%s)}"; export TROVE_ORACLE_DOCUMENTS TROVE_ORACLE_SEED; \
+	echo "$$TROVE_ORACLE_DOCUMENTS documents of TROVE_ORACLE_SEED=$$TROVE_ORACLE_SEED"; \
+	exec $(UV_RUN) pytest -n "$$(getconf _NPROCESSORS_ONLN)" tests/graph/oracle/test_oracle.py $(ARGS)
 
 check: ## check style, types, the arrows between rooms, the printed schema and the migrations
 	@.ci/provision uv services

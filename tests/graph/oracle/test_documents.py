@@ -1,0 +1,99 @@
+"""The documents that are drawn are such as the oracle needs: valid, various, and the same for the same seed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from itertools import islice
+from random import Random
+
+from graphql import FieldNode, TypeInfo, TypeInfoVisitor, Visitor, parse, print_ast, visit
+
+from app.graph.execution import CheckedDocuments
+from app.graph.schema import core_schema
+from tests.graph.oracle.asking import Asked
+from tests.graph.oracle.coverage import possible_types
+from tests.graph.oracle.documents import reachable_fields
+from tests.graph.oracle.questions import questions
+from tests.graph.oracle.shrinking import nodes_of
+from tests.graph.oracle.vocabulary import Vocabulary
+from tests.graph.oracle.worlds import random_world
+
+WORLDS = 12
+DOCUMENTS_PER_WORLD = 30
+SHARE_OF_VALID_DOCUMENTS = 0.9
+CONSTRUCTS = (
+    "fragment_definition",
+    "fragment_spread",
+    "inline_fragment",
+    "directive",
+    "variable_definition",
+    "object_value",
+    "list_value",
+    "null_value",
+    "enum_value",
+    "int_value",
+    "string_value",
+    "boolean_value",
+)
+
+
+@cache
+def _documents() -> Sequence[Asked]:
+    return [asked for number in range(WORLDS) for asked in _of_world(number)]
+
+
+def _of_world(number: int) -> Sequence[Asked]:
+    random = Random(f"documents/{number}")
+    vocabulary = Vocabulary(random, random_world(random))
+    return list(islice(questions(random, vocabulary, "documents"), DOCUMENTS_PER_WORLD))
+
+
+def test_most_documents_are_valid_and_within_the_limits() -> None:
+    checked = CheckedDocuments()
+    valid = [asked for asked in _documents() if not checked.check(asked.query, introspection=True).errors]
+    assert len(valid) >= SHARE_OF_VALID_DOCUMENTS * len(_documents())
+
+
+def test_the_same_seed_draws_the_same_documents() -> None:
+    assert _of_world(0) == _of_world(0)
+    assert _of_world(0) != _of_world(1)
+
+
+def test_every_field_is_asked_for() -> None:
+    asked_for: set[str] = set()
+    for asked in _documents():
+        type_info = TypeInfo(core_schema)
+        visit(parse(asked.query), TypeInfoVisitor(type_info, _Fields(type_info, asked_for)))
+    assert reachable_fields() - asked_for == set()
+
+
+class _Fields(Visitor):
+    """Notes the fields of a document with the types that they can be of."""
+
+    def __init__(self, type_info: TypeInfo, found: set[str]) -> None:
+        super().__init__()
+        self._type_info = type_info
+        self._found = found
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        parent = self._type_info.get_parent_type()
+        if parent is not None:
+            self._found.update(f"{name}.{node.name.value}" for name in possible_types(parent.name))
+
+
+def test_every_construct_of_the_language_occurs() -> None:
+    documents = [parse(asked.query) for asked in _documents()]
+    found = Counter(kind for document in documents for kind in {node.kind for node in nodes_of(document, *CONSTRUCTS)})
+    assert {kind: found[kind] for kind in CONSTRUCTS if found[kind] < WORLDS} == {}
+    texts = [print_ast(document) for document in documents]
+    for part in ("@include(if: $", "@skip(if: $", "@include(if: true)", "query Other", "mutation Other", "Boolean! ="):
+        assert any(part in text for text in texts), part
+
+
+def test_variables_are_given_and_null_and_absent() -> None:
+    given = [value for asked in _documents() for value in asked.variables.values()]
+    assert None in given
+    assert any(isinstance(value, list) for value in given)
+    assert any(isinstance(value, dict) for value in given)
+    declared = [nodes_of(parse(asked.query), "variable_definition") for asked in _documents()]
+    assert any(len(names) > len(asked.variables) for names, asked in zip(declared, _documents(), strict=True))

@@ -1,0 +1,237 @@
+"""Arguments worth giving: mostly what the world holds, now and then what it does not, and sometimes nonsense."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from random import Random
+from uuid import UUID
+
+from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
+
+from app.catalogue.models import Item, ItemKind
+from app.core.ids import PublicIdTag, public_id
+from app.core.paging import encode_cursor
+from app.graph.scalars import write_date_time
+from app.prices.models import PriceKind, Source
+from app.prices.resolutions import Resolution
+from tests.graph.oracle.texts import any_text
+from tests.graph.oracle.values import EnumValue, Value
+from tests.graph.oracle.worlds import CURRENCIES, World
+
+WRONG_CURSORS = (
+    "",
+    "garbage",
+    "====",
+    "WyJpdGVtcy1ieS1uYW1lLWFzYyJd",
+    encode_cursor("items-by-name-asc", ["Lantern", "garbage"]),
+    encode_cursor("items-by-name-asc", ["Lantern", public_id(PublicIdTag.PRICE_SERIES, 1)]),
+    encode_cursor("items-by-name-asc", ["Lantern", public_id(PublicIdTag.ITEM_VARIANT, UUID(int=1))]),
+    encode_cursor("items-by-created_at-asc", ["yesterday", public_id(PublicIdTag.ITEM, UUID(int=1))]),
+    encode_cursor("items-by-created_at-asc", ["0001-01-01T00:00:00+14:00", public_id(PublicIdTag.ITEM, UUID(int=1))]),
+    encode_cursor("price-points", ["2026-03-10", 1]),
+    encode_cursor("price-points", ["2026-03-10T00:00:00+00:00", 2**62]),
+    encode_cursor("price-points", ["2026-03-10T00:00:00+00:00", 1.5]),
+    encode_cursor("ingest-rejects", [-1]),
+    encode_cursor("ingest-rejects", [0]),
+    encode_cursor("ingest-rejects", [2**62]),
+    encode_cursor("ingest-rejects", [2**63]),
+    encode_cursor("ingest-rejects", [True]),
+)
+WRONG_IDS = (
+    "",
+    "garbage",
+    "1",
+    base64.urlsafe_b64encode(b"zz" + bytes(16)).decode(),
+    base64.urlsafe_b64encode(b"it" + bytes(15)).decode(),
+    base64.urlsafe_b64encode(b"ps" + bytes(16)).decode(),
+    public_id(PublicIdTag.ITEM, UUID(int=0)),
+    public_id(PublicIdTag.ITEM_VARIANT, UUID(int=2**128 - 1)),
+    public_id(PublicIdTag.PRICE_SERIES, -(2**31)),
+    public_id(PublicIdTag.PRICE_SERIES, 2**31 - 1),
+    public_id(PublicIdTag.INGEST_BATCH, UUID(int=7)),
+)
+PAGE_SIZES = (0, 1, 1, 2, 2, 3, 5, 25, 100)
+WRONG_PAGE_SIZES = (-1, 101, 2**31 - 1, -(2**31))
+CANDLE_COUNTS = (1, 2, 3, 10, 500)
+WRONG_CANDLE_COUNTS = (0, -1, 10_000, 10_001, 100_000, 100_001, 2**31 - 1)
+
+
+@dataclass(slots=True)
+class Vocabulary:
+    """What can be said of one world; `cursors` are those that its lists gave, by list and order."""
+
+    random: Random
+    world: World
+    cursors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def arguments(self, field_name: str, taken: Mapping[str, GraphQLArgument]) -> dict[str, Value]:
+        """Arguments for a field that takes these."""
+        if field_name == "item" and taken:
+            return self._id_or_slug()
+        chosen: dict[str, Value] = {}
+        for name, argument in taken.items():
+            is_page = name in {"first", "after", "before"} or (name == "last" and "before" in taken)
+            if not is_page and (is_required_argument(argument) or self.random.random() < 0.4):
+                is_nullable = not isinstance(argument.type, GraphQLNonNull)
+                chosen[name] = self._argument(field_name, name, is_nullable=is_nullable)
+        if "before" in taken:
+            chosen |= self.page(list_of(field_name, chosen.get("orderBy")))
+        if "from" in chosen and "to" in chosen and self._mostly(0.9):
+            chosen["from"], chosen["to"] = sorted([chosen["from"], chosen["to"]], key=str)
+        return chosen
+
+    def page(self, connection: str) -> dict[str, Value]:
+        """Which page of a list, by the name that its cursors are kept under."""
+        chance = self.random.random()
+        if chance < 0.2:
+            return {}
+        if chance < 0.92:
+            size, cursor = self.random.choice((("first", "after"), ("last", "before")))
+            page = {size: self._page_size()}
+            return page | {cursor: self.cursor(connection)} if self.random.random() < 0.5 else page
+        names = self.random.sample(("first", "after", "last", "before"), self.random.randint(1, 4))
+        return {name: self._page_size() if name in {"first", "last"} else self.cursor(connection) for name in names}
+
+    def cursor(self, connection: str) -> Value:
+        """A cursor, mostly of this list."""
+        if self._mostly(0.85) and self.cursors.get(connection):
+            return self.random.choice(self.cursors[connection])
+        given = [cursor for cursors in self.cursors.values() for cursor in cursors]
+        return self.random.choice([*given, *WRONG_CURSORS, None])
+
+    def id_of(self, *tags: PublicIdTag) -> Value:
+        """The id of something of one of these types, mostly of something there is."""
+        wanted = self.world.public_ids(self.random.choice(tags))
+        if self._mostly(0.9) and wanted:
+            return self.random.choice(wanted)
+        everything = [key for tag in PublicIdTag for key in self.world.public_ids(tag)]
+        return self.random.choice([*everything, *WRONG_IDS, any_text(self.random), 12])
+
+    def instant(self) -> str:
+        """An instant, written in one of the ways that are allowed."""
+        ticks = self.random.choice((-1, 0, 0, 1)) * timedelta(microseconds=1)
+        try:
+            instant = self.random.choice(self.world.instants) + ticks
+        except OverflowError:
+            instant = self.world.now
+        return self._written_somehow(instant)
+
+    def _written_somehow(self, instant: datetime) -> str:
+        if self.random.random() < 0.8 or not 2 < instant.year < 9_998:
+            return write_date_time(instant)
+        offset = timezone(timedelta(minutes=self.random.choice((-719, 330, 840))))
+        return self.random.choice((instant.astimezone(offset).isoformat(), write_date_time(instant).lower()))
+
+    def _mostly(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def _argument(self, field_name: str, name: str, *, is_nullable: bool) -> Value:
+        if is_nullable and self.random.random() < 0.06:
+            return None
+        return getattr(self, f"_{_METHOD_OF.get(name, name)}")(field_name)
+
+    def _id_or_slug(self) -> dict[str, Value]:
+        both = {"id": self.id_of(PublicIdTag.ITEM), "slug": self.slug()}
+        chance = self.random.random()
+        if chance < 0.45:
+            return {"id": both["id"]}
+        if chance < 0.9:
+            return {"slug": both["slug"]}
+        return self.random.choice(({}, both, both | {"id": None}, both | {"slug": None}))
+
+    def slug(self) -> str:
+        """A slug, mostly of an item there is."""
+        slugs: list[str] = self.world.column(Item, "slug")
+        return self.random.choice(slugs) if slugs and self._mostly(0.85) else any_text(self.random)
+
+    def _page_size(self) -> Value:
+        return self.random.choice(PAGE_SIZES if self._mostly(0.95) else (*WRONG_PAGE_SIZES, None))
+
+    def _candle_count(self, _: str) -> int:
+        return self.random.choice(CANDLE_COUNTS if self._mostly(0.95) else WRONG_CANDLE_COUNTS)
+
+    def _any_id(self, field_name: str) -> Value:
+        return self.id_of(PublicIdTag.INGEST_BATCH) if field_name == "ingestBatch" else self.id_of(*PublicIdTag)
+
+    def _ids(self, _: str) -> Value:
+        tags = tuple(PublicIdTag) if self.random.random() < 0.3 else tuple(PublicIdTag)[:3]
+        # Of nothing wrong for the most part: one refusal takes the whole answer with it.
+        sure = [key for tag in tags for key in self.world.public_ids(tag)] or [WRONG_IDS[-2]]
+        ids = [self.random.choice(sure) for _ in range(self.random.choice((0, 1, 2, 4, 6)))]
+        if self.random.random() < 0.1:
+            ids.append(self.random.choice(WRONG_IDS))
+        return ids[0] if len(ids) == 1 and self._mostly(0.5) else ids
+
+    def _filter(self, _: str) -> Value:
+        wanted: dict[str, Value] = {}
+        if self.random.random() < 0.4:
+            wanted["kind"] = EnumValue(self.random.choice([kind.name for kind in ItemKind]))
+        if self.random.random() < 0.35:
+            wanted["nameContains"] = self._part_of_a_name()
+        if self.random.random() < 0.3:
+            slugs = [self.slug() for _ in range(self.random.choice((0, 1, 2, 5)))]
+            wanted["slugs"] = slugs[0] if len(slugs) == 1 else slugs
+        if wanted and self.random.random() < 0.1:
+            wanted[self.random.choice(list(wanted))] = None
+        return wanted
+
+    def _part_of_a_name(self) -> str:
+        names = [name for name in self.world.column(Item, "name") if name]
+        if not names or not self._mostly(0.85):
+            return any_text(self.random, longest=300)
+        name = self.random.choice(names)
+        begin = self.random.randrange(len(name))
+        part: str = name[begin : begin + self.random.randint(1, 6)]
+        return self.random.choice((part, part.upper(), part.lower()))
+
+    def _order_by(self, _: str) -> Value:
+        orders: list[Value] = [self._order() for _ in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2)))]
+        return orders[0] if len(orders) == 1 and self._mostly(0.6) else orders
+
+    def _order(self) -> Value:
+        order = {"field": EnumValue(self.random.choice(("NAME", "CREATED_AT")))}
+        if self._mostly(0.7):
+            order["direction"] = EnumValue(self.random.choice(("ASC", "DESC")))
+        return order
+
+    def _kind(self, _: str) -> Value:
+        return EnumValue(self.random.choice([kind.name for kind in PriceKind]))
+
+    def _source(self, _: str) -> Value:
+        codes = self.world.column(Source, "code")
+        return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
+
+    def _currency(self, _: str) -> Value:
+        return self.random.choice(CURRENCIES if self._mostly(0.995) else ("KRW", "usd", "XXXX", "", 7))
+
+    def _instant(self, _: str) -> Value:
+        return self.instant() if self._mostly(0.997) else self.random.choice(("2026-02-30T00:00:00Z", "now", 0))
+
+    def _resolution(self, _: str) -> Value:
+        return EnumValue(self.random.choice([resolution.name for resolution in Resolution]))
+
+    def _type_name(self, _: str) -> Value:
+        return self.random.choice(("Skin", "Item", "Query", "ItemKind", "Nothing", ""))
+
+    def _is_deprecated_shown(self, _: str) -> Value:
+        return self.random.random() < 0.5
+
+
+def list_of(field_name: str, order: Value) -> str:
+    """The name under which the cursors of a list in its order are kept."""
+    if field_name != "items":
+        return field_name
+    first = order[0] if isinstance(order, list) and order else order or {}
+    return f"items {first.get('field', 'NAME')} {first.get('direction', 'ASC')}"
+
+
+_METHOD_OF = {
+    "id": "any_id",
+    "orderBy": "order_by",
+    "from": "instant",
+    "to": "instant",
+    "last": "candle_count",
+    "name": "type_name",
+    "includeDeprecated": "is_deprecated_shown",
+}

@@ -1,0 +1,374 @@
+"""Random worlds: everything that the tables can hold, and little of it looks like what importers write."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemKind, ItemVariant, Skin
+from app.core.database import Base
+from app.core.ids import PublicIdTag, public_id
+from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
+from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source
+from app.prices.resolutions import Resolution, bucket_start
+from tests.graph.oracle.texts import any_text
+
+Row = dict[str, Any]
+
+CURRENCIES = ("USD", "EUR", "JPY", "BHD", "CLF", "BTC", "ETH")
+# Parents before children.
+TABLES: tuple[type[Base], ...] = (
+    Item,
+    Skin,
+    Coin,
+    Card,
+    Figure,
+    ItemVariant,
+    ExternalId,
+    Source,
+    PriceSeries,
+    PricePoint,
+    Candle,
+    IngestBatch,
+    IngestReject,
+)
+NOWS = (
+    datetime(2026, 3, 10, 12, 34, 56, 789_012, tzinfo=UTC),
+    datetime(2026, 3, 9, tzinfo=UTC),
+    datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2025, 1, 1, 0, 0, 0, 100_000, tzinfo=UTC),
+)
+EDGES_OF_TIME = (
+    # The driver takes the very first instant of year 1 for minus infinity.
+    datetime(1, 2, 1, tzinfo=UTC),
+    datetime(1, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(1969, 11, 30, 12, 0, 0, 1, tzinfo=UTC),
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(2001, 1, 1, tzinfo=UTC),
+    datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+)
+# One for each series: which of 1.5 and 1.50 is the highest price of a derived candle, no query says so far, and it
+# depends on what else is asked for in the same statement.
+SCALES_OF_CANDLES = (0, 2, 8, 18)
+EARLIEST_CANDLE = datetime(4, 1, 1, tzinfo=UTC)
+MICROSECONDS = (0, 0, 0, 1, 100_000, 123_456, 120_000, 999_999)
+STORED_RESOLUTIONS = (60, 300, 900, 3_600, 7_200, 14_400, 86_400, 604_800)
+
+
+@dataclass(slots=True)
+class World:
+    """The rows of every table, and the instant at which they are looked at."""
+
+    now: datetime
+    rows: dict[type[Base], list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
+
+    def add(self, table: type[Base], **columns: Any) -> Row:
+        """A new row, kept."""
+        self.rows[table].append(columns)
+        return columns
+
+    def column(self, table: type[Base], name: str) -> list[Any]:
+        """The values of one column."""
+        return [row[name] for row in self.rows[table]]
+
+    def public_ids(self, tag: PublicIdTag) -> list[str]:
+        """The ids by which the public knows what there is."""
+        return [public_id(tag, key) for key in self.column(_TABLE_OF[tag], "id")]
+
+    @property
+    def instants(self) -> list[datetime]:
+        """Instants at which something happened or ended."""
+        stored = self.column(PricePoint, "observed_at") + self.column(Candle, "bucket")
+        return [*stored, self.now, *EDGES_OF_TIME]
+
+
+_TABLE_OF: dict[PublicIdTag, type[Base]] = {
+    PublicIdTag.ITEM: Item,
+    PublicIdTag.ITEM_VARIANT: ItemVariant,
+    PublicIdTag.PRICE_SERIES: PriceSeries,
+    PublicIdTag.INGEST_BATCH: IngestBatch,
+}
+
+
+def random_world(random: Random) -> World:
+    """A small world; one in twenty is empty."""
+    world = World(now=random.choice(NOWS))
+    if random.random() < 0.05:
+        return world
+    for _ in range(random.randint(1, 4)):
+        _add_source(world, random)
+    for _ in range(random.randint(1, 12)):
+        _add_item(world, random)
+    for _ in range(random.randint(0, 18) if world.rows[ItemVariant] else 0):
+        _add_series(world, random)
+    for _ in range(random.randint(0, 4)):
+        _add_batch(world, random)
+    return world
+
+
+def any_instant(world: World, random: Random) -> datetime:
+    """An instant in the months around now, or at an edge of time."""
+    chance = random.random()
+    if chance < 0.15:
+        return random.choice(EDGES_OF_TIME)
+    if chance < 0.3:
+        # The edge of what counts as fresh, and of the bucket that still runs.
+        return world.now - random.choice((0, 1, 30)) * timedelta(days=1) + random.choice((-1, 0, 1)) * _TICK
+    back = timedelta(seconds=random.choice((random.randint(0, 300), random.randint(0, 2_000_000))))
+    return (world.now - back).replace(microsecond=random.choice(MICROSECONDS))
+
+
+_TICK = timedelta(microseconds=1)
+
+
+def any_amount(random: Random) -> Decimal:
+    """An amount that is not negative, of any scale; zeros at the end count."""
+    chance = random.random()
+    if chance < 0.25:
+        return Decimal(
+            random.choice(
+                ("0", "0.00000000", "0.00000001", "1E-18", "100000000000000000000", "1.10", "1.000", "1000000")
+            )
+        )
+    digits = random.randint(0, 10 ** random.choice((1, 3, 5, 12, 20)))
+    return Decimal(digits).scaleb(-random.choice((0, 1, 2, 2, 3, 8, 18)))
+
+
+def _of_scale(amount: Decimal, scale: int) -> Decimal:
+    return amount.quantize(Decimal(1).scaleb(-scale), context=Context(prec=100))
+
+
+def _key(random: Random) -> UUID:
+    return UUID(int=random.getrandbits(128), version=4)
+
+
+def _maybe(random: Random, value: Any) -> Any:
+    return value if random.random() < 0.7 else None
+
+
+def _text(random: Random) -> str:
+    return any_text(random)
+
+
+def _unique(random: Random, taken: Sequence[object]) -> str:
+    text = any_text(random, longest=500)
+    while text in taken:
+        text += str(random.randint(0, 9))
+    return text
+
+
+def _add_source(world: World, random: Random) -> None:
+    number = len(world.rows[Source]) + 1
+    code = random.choice(("shop", "market", "0x", "a-")) + f"-{number}"
+    world.add(Source, id=number, code=code, name=_text(random), created_at=any_instant(world, random))
+
+
+def _add_item(world: World, random: Random) -> None:
+    kind = random.choice(list(ItemKind))
+    names, created = world.column(Item, "name"), world.column(Item, "created_at")
+    repeats = random.random() < 0.3 and bool(names)
+    item = world.add(
+        Item,
+        id=_key(random),
+        kind=kind.value,
+        slug=_unique(random, world.column(Item, "slug")),
+        name=random.choice(names) if repeats else any_text(random, longest=500),
+        image_url=_maybe(random, "https://images.example/" + _text(random)),
+        created_at=random.choice(created) if repeats else any_instant(world, random),
+        updated_at=any_instant(world, random),
+    )
+    if random.random() < 0.85:
+        _DETAILS[kind](world, random, item["id"])
+    for _ in range(random.choice((0, 1, 1, 2, 3, 4))):
+        _add_variant(world, random, item["id"])
+    for _ in range(random.choice((0, 0, 1, 3))):
+        provider = random.choice(("steam-market", "shop", 'sh"op'))
+        taken = [row["external_id"] for row in world.rows[ExternalId] if row["provider"] == provider]
+        world.add(ExternalId, provider=provider, external_id=_unique(random, taken), item_id=item["id"])
+
+
+def _add_skin(world: World, random: Random, item_id: UUID) -> None:
+    world.add(
+        Skin,
+        item_id=item_id,
+        market_hash_name=_unique(random, world.column(Skin, "market_hash_name")),
+        category=_maybe(random, _text(random)),
+        weapon=_maybe(random, _text(random)),
+        skin=_maybe(random, _text(random)),
+        wear=_maybe(random, _text(random)),
+        rarity=_maybe(random, _text(random)),
+        stattrak=random.random() < 0.5,
+        souvenir=random.random() < 0.5,
+        float_minimum=_maybe(random, _any_float(random)),
+        float_maximum=_maybe(random, _any_float(random)),
+    )
+
+
+def _any_float(random: Random) -> float:
+    return random.choice((0.0, 1.0, 0.1, 0.07, 1e-7, 5e-324, 1e16, 123456789.125, -0.0, 1e22, random.random()))
+
+
+def _add_coin(world: World, random: Random, item_id: UUID) -> None:
+    decimals = _maybe(random, random.choice((0, 8, 18, -1, 2**31 - 1)))
+    world.add(Coin, item_id=item_id, symbol=_text(random), decimals=decimals)
+
+
+def _add_card(world: World, random: Random, item_id: UUID) -> None:
+    world.add(
+        Card,
+        item_id=item_id,
+        game=_text(random),
+        set_code=_maybe(random, _text(random)),
+        number=_maybe(random, _text(random)),
+        rarity=_maybe(random, _text(random)),
+    )
+
+
+def _add_figure(world: World, random: Random, item_id: UUID) -> None:
+    world.add(
+        Figure,
+        item_id=item_id,
+        manufacturer=_maybe(random, _text(random)),
+        series=_maybe(random, _text(random)),
+        scale=_maybe(random, _text(random)),
+    )
+
+
+_DETAILS = {
+    ItemKind.SKIN: _add_skin,
+    ItemKind.COIN: _add_coin,
+    ItemKind.CARD: _add_card,
+    ItemKind.FIGURE: _add_figure,
+}
+
+
+def _add_variant(world: World, random: Random, item_id: UUID) -> None:
+    siblings = [row for row in world.rows[ItemVariant] if row["item_id"] == item_id]
+    has_default = any(row["is_default"] for row in siblings)
+    world.add(
+        ItemVariant,
+        id=_key(random),
+        item_id=item_id,
+        key=_unique(random, [row["key"] for row in siblings]),
+        name=_text(random),
+        is_default=not has_default and random.random() < 0.7,
+        position=random.choice((0, 0, 1, -1, 2**31 - 1)),
+        created_at=any_instant(world, random),
+    )
+
+
+def _add_series(world: World, random: Random) -> None:
+    identity = {
+        "variant_id": random.choice(world.rows[ItemVariant])["id"],
+        "source_id": random.choice(world.rows[Source])["id"],
+        "kind": random.choice(list(PriceKind)).value,
+        "currency": random.choice(CURRENCIES),
+    }
+    if any(identity.items() <= row.items() for row in world.rows[PriceSeries]):
+        return
+    number = len(world.rows[PriceSeries]) + 1
+    points = _add_points(world, random, number)
+    provided = _add_provided_candles(world, random, number)
+    if points:
+        _add_rolled_up_candles(world, random, number)
+    has_latest = random.random() < 0.8
+    world.add(
+        PriceSeries,
+        id=number,
+        **identity,
+        latest_price=any_amount(random) if has_latest else None,
+        latest_quantity=_maybe(random, any_amount(random)) if has_latest else None,
+        latest_observed_at=any_instant(world, random) if has_latest else None,
+        latest_arrival=random.randint(1, 10) if has_latest else None,
+        has_points=bool(points),
+        provided_resolutions=provided,
+        created_at=any_instant(world, random),
+    )
+
+
+def _add_points(world: World, random: Random, series_id: int) -> int:
+    count = random.choice((0, 0, 1, 4, 12, 30))
+    instants = [any_instant(world, random) for _ in range(max(count // 2, 1))]
+    arrivals = random.sample(range(1, 1_000), count)
+    for arrival in arrivals:
+        world.add(
+            PricePoint,
+            series_id=series_id,
+            observed_at=random.choice(instants),
+            key=_key(random),
+            price=any_amount(random),
+            quantity=_maybe(random, any_amount(random) + Decimal("0.1")),
+            arrival=arrival + random.choice((0, 0, 2**40)),
+        )
+    return count
+
+
+def _add_provided_candles(world: World, random: Random, series_id: int) -> list[int]:
+    provided = sorted(random.sample(STORED_RESOLUTIONS, random.choice((0, 0, 1, 2))))
+    for resolution in provided:
+        _add_candles(world, random, series_id, resolution, is_provided=True)
+    return provided
+
+
+def _add_rolled_up_candles(world: World, random: Random, series_id: int) -> None:
+    for resolution in (Resolution.ONE_MINUTE, Resolution.ONE_HOUR, Resolution.ONE_DAY):
+        _add_candles(world, random, series_id, int(resolution), is_provided=False)
+
+
+def _add_candles(world: World, random: Random, series_id: int, resolution: int, *, is_provided: bool) -> None:
+    taken = {
+        row["bucket"] for row in world.rows[Candle] if row["series_id"] == series_id and row["resolution"] == resolution
+    }
+    scale = SCALES_OF_CANDLES[series_id % len(SCALES_OF_CANDLES)]
+    end = bucket_start(max(any_instant(world, random), EARLIEST_CANDLE), resolution)
+    for number in range(random.choice((3, 8, 40))):
+        bucket = end - number * timedelta(seconds=resolution)
+        if bucket not in taken and random.random() < 0.7:
+            low, open_, close, high = sorted(_of_scale(any_amount(random), scale) for _ in range(4))
+            volume = _maybe(random, any_amount(random))
+            world.add(
+                Candle,
+                series_id=series_id,
+                resolution=resolution,
+                bucket=bucket,
+                open=random.choice((open_, close)),
+                high=high,
+                low=low,
+                close=close,
+                volume=volume,
+                turnover=None if volume is None else _maybe(random, any_amount(random)),
+                point_count=None if is_provided else random.randint(1, 9),
+                is_provided=is_provided,
+            )
+
+
+def _add_batch(world: World, random: Random) -> None:
+    number = len(world.rows[IngestBatch]) + 1
+    status = random.choice(list(BatchStatus))
+    is_processed = status is BatchStatus.PROCESSED
+    rejects = random.choice((0, 1, 3, 8)) if is_processed else 0
+    batch = world.add(
+        IngestBatch,
+        id=_key(random),
+        sequence=number,
+        kind=random.choice(list(BatchKind)).value,
+        idempotency_key=_maybe(random, f"{number}-{_text(random)}"[:100]),
+        content_hash=random.randbytes(32),
+        payload=_maybe(random, random.randbytes(8)),
+        status=status.value,
+        row_count=random.choice((0, 1, 50_000, 2**31 - 1)),
+        accepted_count=random.randint(0, 9) if is_processed else None,
+        duplicate_count=random.randint(0, 9) if is_processed else None,
+        rejected_count=rejects if is_processed else None,
+        attempts=random.randint(0, 3),
+        last_error=_maybe(random, _text(random)),
+        received_at=any_instant(world, random),
+        processed_at=any_instant(world, random) if is_processed else None,
+    )
+    for row_number in random.sample((1, 2, 3, 4, 10, 99, 50_000, 2**31 - 2, 2**31 - 1), rejects):
+        world.add(
+            IngestReject, batch_id=batch["id"], row_number=row_number, reason=_text(random), content=_text(random)
+        )
