@@ -19,7 +19,7 @@ VIOLATIONS: list[tuple[str, str, str]] = [
     ("Only core.jobs and workers import arq", "app/graph/live.py", "import arq"),
     ("Only core.loaders and rooms' loaders import aiodataloader", "app/graph/prices/series.py", "import aiodataloader"),
     ("Reads do not write", "app/prices/queries/series.py", "import app.prices.commands.process"),
-    ("No SQL in the graph or at the doors", "app/graph/prices/series.py", "import sqlalchemy"),
+    ("No SQL in the graph but in its reads", "app/graph/prices/series.py", "import sqlalchemy"),
 ]
 
 

@@ -246,7 +246,7 @@ class Engine:
         if result.errors:
             response["errors"] = show_errors(result.errors)
         if self._settings.is_development:
-            response["extensions"] = {"trove": {"path": path, "statements": context.statements}}
+            response["extensions"] = {"trove": {"path": path.value, "statements": context.statements}}
         return response
 
     async def _close(self, context: Context) -> None:

@@ -76,6 +76,11 @@ def read_currency_code(value: Any) -> str:
     return value
 
 
+def write_big_int(value: int | Decimal) -> str:
+    """Plain digits, also of an integer that the database gives as a decimal number."""
+    return str(int(value))
+
+
 def read_big_int(value: Any) -> int:
     """An integer of 64 bits, as a string or a number."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -113,7 +118,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     BigInt: strawberry.scalar(
         name="BigInt",
         description="An integer as a string, because JavaScript's numbers are not wide enough; 64 bits on the way in.",
-        serialize=str,
+        serialize=write_big_int,
         parse_value=read_big_int,
     ),
     URL: strawberry.scalar(

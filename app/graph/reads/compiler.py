@@ -315,7 +315,7 @@ class _PageWriter:
                 written += ['"', self._cursor(), '"']
             else:
                 written.append(f'"{inner.type_name}"')
-        return joined([*written, "}"])
+        return joined([*written, "}"] if written else ["{}"])
 
     def _cursor(self) -> ColumnElement[str]:
         order = self._shape.order

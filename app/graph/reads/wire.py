@@ -52,11 +52,17 @@ def _text(value: ColumnElement[Any]) -> Parts:
 
 
 def _boolean(value: ColumnElement[Any]) -> Parts:
-    return [case((value, text_of("true")), else_=text_of("false"))]
+    return [case((value, text_of("true")), (~value, text_of("false")))]
 
 
 def _number(value: ColumnElement[Any]) -> Parts:
     return [value]
+
+
+def _float(value: ColumnElement[Any]) -> Parts:
+    """With a point also where it is whole, so that readers who tell integers from floats read the same."""
+    written = cast(value, Text())
+    return [written, case((written.regexp_match(text_of("^-?[0-9]+$")), text_of(".0")), else_=text_of(""))]
 
 
 def _quoted(value: ColumnElement[Any]) -> Parts:
@@ -128,7 +134,7 @@ _SQL: dict[str, Callable[[ColumnElement[Any]], Parts]] = {
     "CurrencyCode": _text,
     "Boolean": _boolean,
     "Int": _number,
-    "Float": _number,
+    "Float": _float,
     "BigInt": _quoted,
     "Decimal": _quoted,
     "DateTime": _date_time,

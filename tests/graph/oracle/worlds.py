@@ -50,8 +50,6 @@ EDGES_OF_TIME = (
     datetime(2001, 1, 1, tzinfo=UTC),
     datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
 )
-# One for each series: which of 1.5 and 1.50 is the highest price of a derived candle, no query says so far, and it
-# depends on what else is asked for in the same statement.
 SCALES_OF_CANDLES = (0, 2, 8, 18)
 EARLIEST_CANDLE = datetime(4, 1, 1, tzinfo=UTC)
 MICROSECONDS = (0, 0, 0, 1, 100_000, 123_456, 120_000, 999_999)
@@ -322,12 +320,11 @@ def _add_candles(world: World, random: Random, series_id: int, resolution: int, 
     taken = {
         row["bucket"] for row in world.rows[Candle] if row["series_id"] == series_id and row["resolution"] == resolution
     }
-    scale = SCALES_OF_CANDLES[series_id % len(SCALES_OF_CANDLES)]
     end = bucket_start(max(any_instant(world, random), EARLIEST_CANDLE), resolution)
     for number in range(random.choice((3, 8, 40))):
         bucket = end - number * timedelta(seconds=resolution)
         if bucket not in taken and random.random() < 0.7:
-            low, open_, close, high = sorted(_of_scale(any_amount(random), scale) for _ in range(4))
+            low, open_, close, high = sorted(_of_scale(any_amount(random), random.choice(SCALES_OF_CANDLES)) for _ in range(4))
             volume = _maybe(random, any_amount(random))
             world.add(
                 Candle,
