@@ -53,7 +53,8 @@ def read_decimal(value: Any) -> Decimal:
 
 def write_duration(duration: timedelta) -> str:
     """ISO 8601 in days, hours, minutes and whole seconds, such as `P1DT2H` or `PT0S`."""
-    seconds = max(int(duration.total_seconds()), 0)
+    # Not by total_seconds, which is a float and rounds what lies thousands of years back.
+    seconds = max(duration.days * 86_400 + duration.seconds, 0)
     days, seconds = divmod(seconds, 86_400)
     hours, seconds = divmod(seconds, 3_600)
     minutes, seconds = divmod(seconds, 60)
