@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, public_id
+from tests.bench import documents
 from tests.bench.bare import LIST, POINT
 from tests.bench.data import item_key
-from tests.bench.reads import LIST_DOCUMENT, POINT_DOCUMENT
 from tests.catalogue.builders import card, coin, figure, saved
 from tests.conftest import Server
 from tests.prices.builders import MONDAY, ingested, point
@@ -35,9 +35,9 @@ async def test_the_bare_peer_gives_what_the_graph_gives(database: Database, live
         gold = await _body(transaction.connection, POINT, ids["gold"])
         fox = await _body(transaction.connection, POINT, ids["fox"])
 
-    assert listed == _asked(live_server, LIST_DOCUMENT)
-    assert gold == _asked(live_server, POINT_DOCUMENT, public_id(PublicIdTag.ITEM, ids["gold"]))
-    assert fox == _asked(live_server, POINT_DOCUMENT, public_id(PublicIdTag.ITEM, ids["fox"]))
+    assert listed == _asked(live_server, documents.LIST)
+    assert gold == _asked(live_server, documents.POINT, public_id(PublicIdTag.ITEM, ids["gold"]))
+    assert fox == _asked(live_server, documents.POINT, public_id(PublicIdTag.ITEM, ids["fox"]))
     assert gold["node"]["price"]["amount"] == "11.00"
     assert fox["node"]["price"] is None
 
