@@ -46,10 +46,11 @@ from tests.bench.reads import Effort, Reads, measure_reads
 from tests.bench.report import Report, show, write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FULL = Effort(rounds=3, seconds=4, warm_up_seconds=2)
+FULL = Effort(rounds=3, seconds=4, warm_up_seconds=1)
 QUICK = Effort(rounds=1, seconds=1, warm_up_seconds=1)
 FULL_PACE, QUICK_PACE = Pace(seconds=3, warm_up_seconds=1), Pace(seconds=1, warm_up_seconds=1)
 BATCHES, QUICK_BATCHES = 6, 2
+WIDTH_OF_FILES = 140
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
 
 
@@ -67,7 +68,7 @@ def main(
     output: Annotated[Path, typer.Option(help="Where to write the figures.")] = Path("bench.json"),
 ) -> None:
     """Measure Trove against hand-written peers on this machine; bounded in time, and on loopback only."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         report = _run(console, quick=quick, only=only)

@@ -59,48 +59,44 @@ LIST = f"""
     )) || '}}}}}}'
 """
 _TIME_FORMAT = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
-_LATEST = f"""
-    CASE WHEN series.latest_price IS NOT NULL THEN json_build_object(
-        'amount', series.latest_price::text, 'quantity', series.latest_quantity::text,
-        'observedAt', to_char(series.latest_observed_at AT TIME ZONE 'UTC', {_TIME_FORMAT})
-    ) END
+# Where many leaves need no escaping, text joined by hand is made in two thirds of the time of rows of JSON.
+_WALKED_SERIES = f"""
+    SELECT string_agg(
+        '{{"id":"' || translate(encode('ps'::bytea || int4send(series.id), 'base64'), '+/', '-_')
+        || '","kind":"' || upper(series.kind) || '","currency":"' || series.currency || '","latest":'
+        || CASE WHEN series.latest_price IS NULL THEN 'null' ELSE
+            '{{"amount":"' || series.latest_price
+            || '","quantity":' || coalesce('"' || series.latest_quantity || '"', 'null')
+            || ',"observedAt":"' || to_char(series.latest_observed_at, {_TIME_FORMAT}) || '"}}'
+        END || '}}',
+        ',' ORDER BY source.code, series.currency, series.id
+    ) AS shown
+    FROM prices.price_series AS series JOIN prices.sources AS source ON source.id = series.source_id
+    WHERE series.variant_id = variant.id AND series.kind = 'sale'
+"""
+_WALKED_VARIANTS = f"""
+    SELECT string_agg(
+        '{{"id":"' || translate(encode('iv'::bytea || uuid_send(variant.id), 'base64'), '+/', '-_')
+        || '","key":' || to_json(variant.key) || ',"name":' || to_json(variant.name)
+        || ',"isDefault":' || variant.is_default || ',"series":[' || coalesce(series.shown, '') || ']}}',
+        ',' ORDER BY variant.position, variant.id
+    ) AS shown
+    FROM catalogue.item_variants AS variant CROSS JOIN LATERAL ({_WALKED_SERIES}) AS series
+    WHERE variant.item_id = item.id
 """
 WALK = f"""
-    SELECT '{{"data":{{"items":{{"nodes":' || array_to_json(array(
-        SELECT row_to_json(node) FROM (
-            SELECT
-                translate(encode('it'::bytea || uuid_send(item.id), 'base64'), '+/', '-_') AS id,
-                item.slug, item.name, item.image_url AS "imageUrl", upper(item.kind) AS kind,
-                to_char(item.created_at AT TIME ZONE 'UTC', {_TIME_FORMAT}) AS "createdAt",
-                array(
-                    SELECT row_to_json(shown) FROM (
-                        SELECT
-                            translate(encode('iv'::bytea || uuid_send(variant.id), 'base64'), '+/', '-_') AS id,
-                            variant.key, variant.name, variant.is_default AS "isDefault",
-                            array(
-                                SELECT row_to_json(priced) FROM (
-                                    SELECT
-                                        translate(encode('ps'::bytea || int4send(series.id), 'base64'), '+/', '-_')
-                                            AS id,
-                                        upper(series.kind) AS kind, series.currency, {_LATEST} AS latest
-                                    FROM prices.price_series AS series
-                                    JOIN prices.sources AS source ON source.id = series.source_id
-                                    WHERE series.variant_id = variant.id AND series.kind = 'sale'
-                                    ORDER BY source.code, series.currency, series.id
-                                ) AS priced
-                            ) AS series
-                        FROM catalogue.item_variants AS variant
-                        WHERE variant.item_id = item.id
-                        ORDER BY variant.position, variant.id
-                    ) AS shown
-                ) AS variants
-            FROM (
-                SELECT id, slug, name, image_url, kind, created_at
-                FROM catalogue.items ORDER BY name, id LIMIT 100
-            ) AS item
-            ORDER BY item.name, item.id
-        ) AS node
-    )) || '}}}}}}'
+    SELECT '{{"data":{{"items":{{"nodes":[' || string_agg(
+        '{{"id":"' || translate(encode('it'::bytea || uuid_send(item.id), 'base64'), '+/', '-_')
+        || '","slug":' || to_json(item.slug) || ',"name":' || to_json(item.name)
+        || ',"imageUrl":' || coalesce(to_json(item.image_url)::text, 'null')
+        || ',"kind":"' || upper(item.kind) || '","createdAt":"' || to_char(item.created_at, {_TIME_FORMAT})
+        || '","variants":[' || coalesce(variants.shown, '') || ']}}',
+        ',' ORDER BY item.name, item.id
+    ) || ']}}}}}}'
+    FROM (
+        SELECT id, slug, name, image_url, kind, created_at FROM catalogue.items ORDER BY name, id LIMIT 100
+    ) AS item
+    CROSS JOIN LATERAL ({_WALKED_VARIANTS}) AS variants
 """
 POINT = f"""
     SELECT '{{"data":{{"node":' || row_to_json(node) || '}}}}' FROM (
@@ -118,7 +114,6 @@ _NEWEST_HOURS = """
     WHERE series_id = $1 AND resolution = 3600 AND is_provided
     ORDER BY bucket DESC LIMIT 8760
 """
-# Digits need no escaping, and joined as text they are made in half the time of rows of JSON.
 CANDLES = f"""
     SELECT '{{"data":{{"node":{{"candles":[' || string_agg(
         '{{"start":"' || translate(left(bucket::text, 19), ' ', 'T') || 'Z","open":"' || open || '","high":"' || high

@@ -73,6 +73,7 @@ def workloads(hours_series: int) -> list[Workload]:
             COLUMNS,
             "the same as columns",
             {peer: [_body(documents.CANDLE_COLUMNS, id=series_id)] for peer in (Peer.TROVE, Peer.RESOLVERS, Peer.BARE)},
+            connections=1,
         ),
     ]
 
