@@ -23,7 +23,7 @@ class Peer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class RunningPeers:
     """The peers that run, and why those that do not were left out."""
 
     servers: Mapping[Peer, Server]
@@ -31,7 +31,7 @@ class Field:
 
 
 @contextmanager
-def all_peers(databases: Databases, redis_url: str) -> Iterator[Field]:
+def all_peers(databases: Databases, redis_url: str) -> Iterator[RunningPeers]:
     """Every peer that is installed, ended with the block."""
     trove = trove_environment(databases, redis_url)
     others = {"BENCH_DATABASE_URL": databases.plain_url, "TROVE_DATABASE_POOL_SIZE": str(POOL_SIZE)}
@@ -52,7 +52,7 @@ def all_peers(databases: Databases, redis_url: str) -> Iterator[Field]:
                 servers[Peer.POSTGRAPHILE] = stack.enter_context(serving_command(command, environment=production))
             except (OSError, TimeoutError) as error:
                 left_out[Peer.POSTGRAPHILE] = f"it did not start: {error}"
-        yield Field({peer: servers[peer] for peer in Peer if peer in servers}, left_out)
+        yield RunningPeers({peer: servers[peer] for peer in Peer if peer in servers}, left_out)
 
 
 @contextmanager

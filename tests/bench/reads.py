@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.bench.data import Databases
 from tests.bench.load import drive
-from tests.bench.peers import Field, Peer, all_peers
+from tests.bench.peers import Peer, RunningPeers, all_peers
 from tests.bench.processes import Server, peak_memory_mebibytes
 from tests.bench.rounds import Operations, Round, operations, run_round, statements_per_operation, wait_until_quiet
 from tests.bench.workloads import COLUMNS, ROWS, Workload, require_equal_answers, workloads
@@ -42,14 +42,24 @@ class PeerFigures:
         """The median of requests per second."""
         return float(median(round_.requests_per_second for round_ in self.rounds))
 
+    @property
+    def processor_time(self) -> float | None:
+        """The medians of server and PostgreSQL together, in microseconds per request; None where not told."""
+        server, database = self.median("server_cpu"), self.median("database_cpu")
+        return None if server is None or database is None else server + database
+
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """The median rate of one peer as a share of another's."""
+    """The median rate of one peer as a share of another's, and the same by the processor time of a request.
+
+    Processor time, of server and PostgreSQL together, says more where something else keeps the machine busy.
+    """
 
     of: str
     to: str
     ratio: float
+    processor_time_ratio: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +107,21 @@ def measure_reads(
     databases: Databases, redis_url: str, postgres_id: int, *, hours_series: int, effort: Effort, console: Console
 ) -> Reads:
     """All reads, one workload after another."""
-    with all_peers(databases, redis_url) as field:
-        for peer, reason in field.left_out.items():
+    with all_peers(databases, redis_url) as running:
+        for peer, reason in running.left_out.items():
             console.print(f"{peer} is left out: {reason}.", style="bold yellow", highlight=False)
         measured = []
         for workload in workloads(hours_series):
             console.print(f"{workload.name}: {workload.meaning}", highlight=False)
-            measured.append(_measure(workload, field, postgres_id, effort, console))
-    return Reads(measured, _columns_to_rows(measured), {str(peer): reason for peer, reason in field.left_out.items()})
+            measured.append(_measure(workload, running, postgres_id, effort, console))
+    return Reads(measured, _columns_to_rows(measured), {str(peer): reason for peer, reason in running.left_out.items()})
 
 
-def _measure(workload: Workload, field: Field, postgres_id: int, effort: Effort, console: Console) -> ReadFigures:
-    sizes = require_equal_answers(workload, field)
-    servers = {peer: server for peer, server in field.servers.items() if peer in workload.bodies}
+def _measure(
+    workload: Workload, running: RunningPeers, postgres_id: int, effort: Effort, console: Console
+) -> ReadFigures:
+    sizes = require_equal_answers(workload, running)
+    servers = {peer: server for peer, server in running.servers.items() if peer in workload.bodies}
     for peer, server in servers.items():
         drive(
             f"{server.url}/graphql",
@@ -151,8 +163,17 @@ def _counted(servers: Mapping[Peer, Server]) -> dict[Peer, Operations]:
 
 
 def _ratios(peers: Sequence[PeerFigures]) -> list[Ratio]:
-    rates = {figures.peer: figures.rate for figures in peers}
-    return [Ratio(of, to, round(rates[of] / rates[to], 4)) for of, to in COMPARED if of in rates and to in rates]
+    by_name = {figures.peer: figures for figures in peers}
+    return [
+        Ratio(of, to, round(by_name[of].rate / by_name[to].rate, 4), _processor_time_ratio(by_name[of], by_name[to]))
+        for of, to in COMPARED
+        if of in by_name and to in by_name
+    ]
+
+
+def _processor_time_ratio(of: PeerFigures, to: PeerFigures) -> float | None:
+    """How many requests the one answers with the processor time of one request to the other."""
+    return round(to.processor_time / of.processor_time, 4) if of.processor_time and to.processor_time else None
 
 
 def _columns_to_rows(measured: Sequence[ReadFigures]) -> list[ColumnsToRows]:

@@ -39,25 +39,29 @@ def reads_table(reads: Sequence[ReadFigures]) -> Table:
 
 
 def ratios_table(reads: Reads) -> Table:
-    """The rates of the peers against each other, by workload."""
+    """The rates of the peers against each other, by workload, and the same by processor time."""
+    compared = "; ".join(
+        f"columns ÷ rows, {ratio.peer}: {ratio.rate_ratio:.2f} times the rate, {ratio.p50_ratio:.2f} of the median time"
+        for ratio in reads.columns_to_rows
+    )
     table = Table(
         title="Reads: ratios of requests per second",
-        caption="; ".join(
-            f"columns ÷ rows, {compared.peer}: {compared.rate_ratio:.2f} times the rate, "
-            f"{compared.p50_ratio:.2f} of the median time"
-            for compared in reads.columns_to_rows
-        ),
+        caption="In parentheses: by processor time of server and PostgreSQL, which other work on the machine disturbs "
+        f"less. {compared}.",
     )
     table.add_column("")
     for figures in reads.workloads:
         table.add_column(figures.workload, justify="right")
     for of, to in COMPARED:
-        table.add_row(f"{of} ÷ {to}", *(_number(_ratio(figures, of, to), ".2f") for figures in reads.workloads))
+        table.add_row(f"{of} ÷ {to}", *(_ratio(figures, of, to) for figures in reads.workloads))
     return table
 
 
-def _ratio(figures: ReadFigures, of: Peer, to: Peer) -> float | None:
-    return next((ratio.ratio for ratio in figures.ratios if (ratio.of, ratio.to) == (of, to)), None)
+def _ratio(figures: ReadFigures, of: Peer, to: Peer) -> str:
+    for ratio in figures.ratios:
+        if (ratio.of, ratio.to) == (of, to):
+            return f"{ratio.ratio:.2f} ({_number(ratio.processor_time_ratio, '.2f')})"
+    return UNKNOWN
 
 
 def _peer(figures: PeerFigures) -> list[str]:

@@ -10,7 +10,7 @@ import orjson
 from tests.bench import documents, postgraphile
 from tests.bench.data import ITEMS, item_key, item_public_id, series_key, series_public_id
 from tests.bench.load import CONNECTIONS
-from tests.bench.peers import Field, Peer
+from tests.bench.peers import Peer, RunningPeers
 from tests.bench.processes import Server
 
 # A prime, so that the ids that follow one another lie far apart.
@@ -99,14 +99,14 @@ def _body(document: str, **variables: object) -> bytes:
     return orjson.dumps({"query": document, "variables": variables})
 
 
-def require_equal_answers(workload: Workload, field: Field) -> dict[Peer, int]:
+def require_equal_answers(workload: Workload, running: RunningPeers) -> dict[Peer, int]:
     """The length of each peer's answer, once all have said the same to some of the bodies."""
     sizes: dict[Peer, int] = {}
     expected: list[Any] = []
     for peer, bodies in workload.bodies.items():
-        if peer not in field.servers:
+        if peer not in running.servers:
             continue
-        answers = [ask(field.servers[peer], body) for body in bodies[:ALL_COMPARED]]
+        answers = [ask(running.servers[peer], body) for body in bodies[:ALL_COMPARED]]
         sizes[peer] = len(answers[-1])
         said = [_said(workload, peer, answer) for answer in answers]
         expected = expected or said
