@@ -75,13 +75,13 @@ async def make_many_rows(connection: "Connection[Any]") -> None:
         await connection.execute("SET LOCAL maintenance_work_mem = '512MB'")
         # References are right as they are made here; checking three million of them takes longer than making them.
         await connection.execute("SET LOCAL session_replication_role = 'replica'")
-        definitions = [row["definition"] for row in await connection.fetch(_INDEXES)]
-        for row in await connection.fetch(_INDEXES):
-            await connection.execute(f"DROP INDEX {row['name']}")
+        indexes = await connection.fetch(_INDEXES)
+        for index in indexes:
+            await connection.execute(f"DROP INDEX {index['name']}")
         for statement in (_items(MILLION), _VARIANTS, _SOURCES, _SERIES):
             await connection.execute(statement)
-        for definition in definitions:
-            await connection.execute(definition)
+        for index in indexes:
+            await connection.execute(index["definition"])
     await connection.execute("VACUUM ANALYZE")
 
 
