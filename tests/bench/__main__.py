@@ -6,32 +6,51 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import asyncpg
 import typer
+from asyncpg.connection import Connection
 from rich.console import Console
 
 from app.cli.database import migrate_database
 from app.core.embedded import PrivateServices
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings
-from tests.bench.data import CANDLES_PER_SERIES, DATABASE, ITEMS, Databases, make_database, make_rows, named
+from tests.bench.data import (
+    CANDLES_PER_SERIES,
+    DATABASE,
+    ITEMS,
+    MILLION,
+    MILLION_DATABASE,
+    Databases,
+    chart_series_ids,
+    drop_database,
+    make_database,
+    make_many_rows,
+    make_rows,
+    named,
+)
+from tests.bench.growth import GrowthFigures, Pace, measure_growth, measure_many
 from tests.bench.ingestion import MANY_SERIES, ONE_MINUTE_APART, QUICK_SHAPES, IngestFigures, measure_ingestion
 from tests.bench.load import has_wrk
 from tests.bench.machine import this_machine
-from tests.bench.reads import Effort, ReadFigures, measure_reads
+from tests.bench.postgraphile import make_price_function
+from tests.bench.reads import Effort, Reads, measure_reads
 from tests.bench.report import Report, show, write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FULL = Effort(rounds=3, seconds=5, warm_up_seconds=2)
+FULL = Effort(rounds=3, seconds=4, warm_up_seconds=1)
 QUICK = Effort(rounds=1, seconds=1, warm_up_seconds=1)
+FULL_PACE, QUICK_PACE = Pace(seconds=3, warm_up_seconds=1), Pace(seconds=1, warm_up_seconds=1)
 BATCHES, QUICK_BATCHES = 6, 2
+WIDTH_OF_FILES = 140
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
 
 
@@ -39,6 +58,7 @@ class Part(StrEnum):
     """What can be measured by itself."""
 
     READS = "reads"
+    GROWTH = "growth"
     INGEST = "ingest"
 
 
@@ -48,7 +68,7 @@ def main(
     output: Annotated[Path, typer.Option(help="Where to write the figures.")] = Path("bench.json"),
 ) -> None:
     """Measure Trove against hand-written peers on this machine; bounded in time, and on loopback only."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         report = _run(console, quick=quick, only=only)
@@ -67,51 +87,128 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """Where everything is: the server, its process, the filled database, and its two series with candles."""
+
+    server: Databases
+    databases: Databases
+    redis_url: str
+    postgres_id: int
+    postgres: str
+    hours_series: int
+    minutes_series: int
+
+
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     if only is not Part.INGEST and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
-    reads: list[ReadFigures] = []
-    ingestion: list[IngestFigures] = []
-    directory = REPOSITORY / ".trove" / "bench"
     load_before = round(os.getloadavg()[0], 2)
-    services = PrivateServices(directory, durable=False)
-    with services as addresses:
-        if not services.owns:
-            raise ServiceUnavailable(f"Another run is using {directory}: wait for its end.")
-        databases = named(addresses.database_url, DATABASE)
-        postgres = asyncio.run(_prepare(named(addresses.database_url, "trove"), databases, console))
-        if only is not Part.INGEST:
-            postgres_id: int = json.loads((directory / "services.json").read_text())["pids"]["postgres"]
-            effort = QUICK if quick else FULL
-            reads = measure_reads(databases, addresses.redis_url, postgres_id, effort=effort, console=console)
-        if only is not Part.READS:
-            ingestion = asyncio.run(
-                measure_ingestion(
-                    databases,
-                    addresses.redis_url,
-                    shapes=QUICK_SHAPES if quick else (MANY_SERIES, ONE_MINUTE_APART),
-                    batches=QUICK_BATCHES if quick else BATCHES,
-                    console=console,
-                )
+    reads: Reads | None = None
+    growth: list[GrowthFigures] = []
+    ingestion: list[IngestFigures] = []
+    with _services(console) as services:
+        if only in {None, Part.READS}:
+            reads = measure_reads(
+                services.databases,
+                services.redis_url,
+                services.postgres_id,
+                hours_series=services.hours_series,
+                effort=QUICK if quick else FULL,
+                console=console,
             )
-    machine = this_machine(postgres=postgres, load_before=load_before)
-    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, ingestion)
+        if only in {None, Part.GROWTH}:
+            growth = _grow(services, console, quick=quick)
+        if only in {None, Part.INGEST}:
+            ingestion = _ingest(services, console, quick=quick)
+    machine = this_machine(postgres=services.postgres, load_before=load_before)
+    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion)
 
 
-async def _prepare(server: Databases, databases: Databases, console: Console) -> str:
-    """Make the database and its rows; gives the version of the server."""
-    with _timed(console, f"Making {ITEMS:,} items with two series of {CANDLES_PER_SERIES} candles each"):
-        connection = await asyncpg.connect(server.plain_url)
-        await make_database(connection)
+def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:
+    pace = QUICK_PACE if quick else FULL_PACE
+    console.print("Growth of Trove, over one connection")
+    figures = measure_growth(
+        services.databases,
+        services.redis_url,
+        services.postgres_id,
+        minutes_series=services.minutes_series,
+        pace=pace,
+        console=console,
+    )
+    if quick:
+        return figures
+    many = named(services.server.trove_url, MILLION_DATABASE)
+    try:
+        with _timed(console, f"Making {MILLION:,} items with two series each"):
+            asyncio.run(_fill(services.server, many, MILLION_DATABASE, make_many_rows))
+        figures += measure_many(many, services.redis_url, services.postgres_id, pace=pace, console=console)
+    finally:
+        asyncio.run(_drop(services.server, MILLION_DATABASE))
+    return figures
+
+
+def _ingest(services: _Services, console: Console, *, quick: bool) -> list[IngestFigures]:
+    return asyncio.run(
+        measure_ingestion(
+            services.databases,
+            services.redis_url,
+            shapes=QUICK_SHAPES if quick else (MANY_SERIES, ONE_MINUTE_APART),
+            batches=QUICK_BATCHES if quick else BATCHES,
+            console=console,
+        )
+    )
+
+
+@contextmanager
+def _services(console: Console) -> Iterator[_Services]:
+    """PostgreSQL and Redis for the bench alone, with the rows in them."""
+    directory = REPOSITORY / ".trove" / "bench"
+    private = PrivateServices(directory, durable=False)
+    with private as addresses:
+        if not private.owns:
+            raise ServiceUnavailable(f"Another run is using {directory}: wait for its end.")
+        server, databases = named(addresses.database_url, "trove"), named(addresses.database_url, DATABASE)
+        with _timed(console, f"Making {ITEMS:,} items with two series of {CANDLES_PER_SERIES} candles each"):
+            asyncio.run(_fill(server, databases, DATABASE, make_rows))
+        postgres, hours, minutes = asyncio.run(_look(databases))
+        postgres_id: int = json.loads((directory / "services.json").read_text())["pids"]["postgres"]
+        yield _Services(server, databases, addresses.redis_url, postgres_id, postgres, hours, minutes)
+
+
+async def _fill(
+    server: Databases, databases: Databases, name: str, make: Callable[["Connection[Any]"], Awaitable[None]]
+) -> None:
+    """Make a database anew, migrate it, and fill it."""
+    async with _connected(server) as connection:
+        await make_database(connection, name)
+    await asyncio.to_thread(migrate_database, Settings(DATABASE_URL=databases.trove_url))
+    async with _connected(databases) as connection:
+        await make(connection)
+
+
+async def _look(databases: Databases) -> tuple[str, int, int]:
+    """The version of the server, and the keys of the series of hours and of minutes; makes what PostGraphile needs."""
+    async with _connected(databases) as connection:
+        await make_price_function(connection)
         version: str = await connection.fetchval("SHOW server_version")
+        return version, *await chart_series_ids(connection)
+
+
+async def _drop(server: Databases, name: str) -> None:
+    async with _connected(server) as connection:
+        await drop_database(connection, name)
+
+
+@asynccontextmanager
+async def _connected(databases: Databases) -> "AsyncIterator[Connection[Any]]":
+    connection = await asyncpg.connect(databases.plain_url)
+    try:
+        yield connection
+    finally:
         await connection.close()
-        await asyncio.to_thread(migrate_database, Settings(DATABASE_URL=databases.trove_url))
-        connection = await asyncpg.connect(databases.plain_url)
-        await make_rows(connection)
-        await connection.close()
-    return version
 
 
 @contextmanager

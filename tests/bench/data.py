@@ -1,4 +1,7 @@
-"""The rows that are read: items of four kinds, each with a default variant, two series and their daily candles."""
+"""The rows that are read: items of four kinds, each with a default variant, two series and their daily candles.
+
+The first item has two more series, for charts: a year of hours, and 100,000 minutes.
+"""
 
 import base64
 from dataclasses import dataclass
@@ -12,7 +15,11 @@ from app.core.ids import PublicIdTag, public_id
 
 ITEMS = 5_000
 CANDLES_PER_SERIES = 90
+HOURS = 8_760
+MINUTES = 100_000
 DATABASE = "trove_bench"
+MILLION_DATABASE = "trove_bench_million"
+MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +39,56 @@ def named(server_url: str, database: str) -> Databases:
     )
 
 
-async def make_database(connection: "Connection[Any]") -> None:
+async def drop_database(connection: "Connection[Any]", name: str) -> None:
+    """Drop a database of the bench, if there is one."""
+    await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+async def make_database(connection: "Connection[Any]", name: str) -> None:
     """An empty database in place of the last run's."""
-    await connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-    await connection.execute(f"CREATE DATABASE {DATABASE}")
+    await drop_database(connection, name)
+    await connection.execute(f"CREATE DATABASE {name}")
 
 
 async def make_rows(connection: "Connection[Any]") -> None:
     """Fill a migrated database as the owner of the cluster; the same rows each time, up to the day they count from."""
-    for statement in (_CANDLE_PARTITIONS, _ITEMS, _DETAILS, _VARIANTS, _SOURCES, _SERIES, _CANDLES):
+    statements = (
+        _CANDLE_PARTITIONS,
+        _items(ITEMS),
+        _DETAILS,
+        _VARIANTS,
+        _SOURCES,
+        _SERIES,
+        _CANDLES,
+        _CHART_SERIES,
+        _chart_candles("market", 3_600, HOURS),
+        _chart_candles("mid", 60, MINUTES),
+    )
+    for statement in statements:
         await connection.execute(statement)
     await connection.execute("VACUUM ANALYZE")
+
+
+async def make_many_rows(connection: "Connection[Any]") -> None:
+    """Fill a migrated database with a million items, each with a variant and two series; without details or candles."""
+    async with connection.transaction():
+        await connection.execute("SET LOCAL maintenance_work_mem = '512MB'")
+        # References are right as they are made here; checking three million of them takes longer than making them.
+        await connection.execute("SET LOCAL session_replication_role = 'replica'")
+        indexes = await connection.fetch(_INDEXES)
+        for index in indexes:
+            await connection.execute(f"DROP INDEX {index['name']}")
+        for statement in (_items(MILLION), _VARIANTS, _SOURCES, _SERIES):
+            await connection.execute(statement)
+        for index in indexes:
+            await connection.execute(index["definition"])
+    await connection.execute("VACUUM ANALYZE")
+
+
+async def chart_series_ids(connection: "Connection[Any]") -> tuple[int, int]:
+    """The keys of the series of hours and of the series of minutes."""
+    hours, minutes = [row["id"] for row in await connection.fetch(_CHART_SERIES_IDS)]
+    return hours, minutes
 
 
 def item_slug(number: int) -> str:
@@ -55,24 +101,39 @@ def item_public_id(number: int) -> str:
     return public_id(PublicIdTag.ITEM, UUID(f"018f0000-0000-7000-8000-{number:012x}"))
 
 
+def series_public_id(key: int) -> str:
+    """The id by which the graph knows a series."""
+    return public_id(PublicIdTag.PRICE_SERIES, key)
+
+
+def series_key(series_id: str) -> int:
+    """The primary key behind the public id of a series; of ids from here only."""
+    return int.from_bytes(base64.urlsafe_b64decode(series_id)[len(PublicIdTag.PRICE_SERIES) :])
+
+
 def item_key(item_id: str) -> UUID:
     """The primary key behind the public id of an item; of ids from here only."""
     return UUID(bytes=base64.urlsafe_b64decode(item_id)[len(PublicIdTag.ITEM) :])
 
 
 # Primary keys rise with time, as those of version 7 do; names lie in another order than keys.
-_ITEMS = f"""
-    INSERT INTO catalogue.items (id, kind, slug, name, image_url)
+def _items(count: int) -> str:
+    return f"""
+    INSERT INTO catalogue.items (id, kind, slug, name, image_url, created_at, updated_at)
     SELECT
         ('018f0000-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid,
         (ARRAY['skin', 'coin', 'card', 'figure'])[1 + number % 4],
-        'bench-item-' || lpad(number::text, 5, '0'),
+        'bench-item-' || lpad(number::text, greatest(5, length(number::text)), '0'),
         (ARRAY['Amber', 'Cobalt', 'Hollow', 'Ivory', 'Lunar', 'Silent', 'Tidal', 'Velvet'])[1 + number * 7 % 8]
             || ' ' || (ARRAY['Lantern', 'Harbour', 'Falcon', 'Orchid', 'Comet'])[1 + number * 3 % 5]
-            || ' ' || (number * 7919 % {ITEMS}),
-        'https://images.example/bench/' || number || '.png'
-    FROM generate_series(1, {ITEMS}) AS number
-"""
+            || ' ' || (number * 7919::bigint % {count}),
+        'https://images.example/bench/' || number || '.png',
+        date_trunc('day', now()) - number * interval '1 minute',
+        date_trunc('day', now()) - number * interval '1 minute'
+    FROM generate_series(1, {count}) AS number
+    """
+
+
 _DETAILS = """
     WITH skins AS (
         INSERT INTO catalogue.skins (item_id, market_hash_name, category)
@@ -110,7 +171,7 @@ _SERIES = """
 """
 _CANDLE_PARTITIONS = f"""
     SELECT prices.ensure_partitions('candles', array_agg(now() - number * interval '1 day'))
-    FROM generate_series(0, {CANDLES_PER_SERIES}) AS number
+    FROM generate_series(0, {HOURS // 24 + 1}) AS number
 """
 _CANDLES = f"""
     INSERT INTO prices.candles (series_id, resolution, bucket, open, high, low, close, volume, is_provided)
@@ -119,3 +180,39 @@ _CANDLES = f"""
         latest_price, latest_price + 2, latest_price - 2, latest_price + 1, 1 + day, true
     FROM prices.price_series AS series CROSS JOIN generate_series(0, {CANDLES_PER_SERIES - 1}) AS day
 """
+# After the others, so that these keep their numbers; what they say last is less telling than a sale, so never shown.
+_CHART_SERIES = """
+    INSERT INTO prices.price_series (
+        variant_id, source_id, kind, currency,
+        latest_price, latest_quantity, latest_observed_at, latest_arrival, provided_resolutions
+    )
+    SELECT
+        variant_id, source_id, chart.kind, 'USD', latest_price, latest_quantity, latest_observed_at, latest_arrival,
+        ARRAY[chart.resolution]
+    FROM (
+        SELECT * FROM prices.price_series WHERE kind = 'sale' ORDER BY id LIMIT 1
+    ) AS sale CROSS JOIN (VALUES (1, 'market', 3600), (2, 'mid', 60)) AS chart (position, kind, resolution)
+    ORDER BY chart.position
+"""
+_CHART_SERIES_IDS = "SELECT id FROM prices.price_series WHERE kind IN ('market', 'mid') ORDER BY kind"
+# Those that no constraint needs, and that are quicker to make at once than row by row.
+_INDEXES = """
+    SELECT format('%I.%I', schemaname, indexname) AS name, indexdef AS definition
+    FROM pg_indexes
+    WHERE schemaname IN ('catalogue', 'prices') AND tablename IN ('items', 'item_variants')
+      AND indexname NOT IN (SELECT conname FROM pg_constraint)
+"""
+
+
+def _chart_candles(kind: str, resolution: int, count: int) -> str:
+    return f"""
+    INSERT INTO prices.candles (series_id, resolution, bucket, open, high, low, close, volume, is_provided)
+    SELECT
+        series.id, {resolution},
+        (date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') - back * {resolution} * interval '1 second',
+        round((50000 + back * 7919 % 9000) / 100.0, 2), round((60000 + back * 7907 % 900) / 100.0, 2),
+        round((40000 + back * 7901 % 900) / 100.0, 2), round((50000 + back * 7883 % 9000) / 100.0, 2),
+        1 + back % 50, true
+    FROM prices.price_series AS series CROSS JOIN generate_series(1, {count}) AS back
+    WHERE series.kind = '{kind}'
+    """

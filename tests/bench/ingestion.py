@@ -20,8 +20,8 @@ from rich.console import Console
 from app.core.clock import utc_now
 from app.core.ids import parse_public_id
 from tests.bench.data import Databases, item_slug
+from tests.bench.peers import trove_environment
 from tests.bench.processes import Server, cpu_seconds, peak_memory_mebibytes, running, serving
-from tests.bench.reads import trove_environment
 
 TOKEN = "bench-ingest-token"
 DAYS_BACK = 40

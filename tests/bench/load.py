@@ -63,13 +63,13 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def drive(url: str, bodies: Sequence[bytes], *, seconds: int) -> Load:
-    """POST the bodies, one after another and from the first again, over eight connections for so many seconds."""
+def drive(url: str, bodies: Sequence[bytes], *, seconds: int, connections: int = CONNECTIONS) -> Load:
+    """POST the bodies, one after another and from the first again, for so many seconds."""
     with tempfile.TemporaryDirectory(prefix="trove-bench-") as directory:
         script, lines = Path(directory) / "load.lua", Path(directory) / "bodies"
         script.write_text(_SCRIPT)
         lines.write_bytes(b"\n".join(bodies) + b"\n")
-        command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s"]
+        command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
         result = subprocess.run(
             [*command, "--timeout", "10s", "--script", str(script), url, "--", str(lines)],
             check=True,

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,13 @@ class Server:
 @contextmanager
 def running(module: str, *arguments: str, environment: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
     """A module of this repository as a process of its own, ended with the block."""
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments], env={**os.environ, **environment})
+    with _running([sys.executable, "-m", module, *arguments], environment) as process:
+        yield process
+
+
+@contextmanager
+def _running(command: Sequence[str], environment: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
+    process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         yield process
     finally:
@@ -46,8 +52,15 @@ def running(module: str, *arguments: str, environment: Mapping[str, str]) -> "It
 @contextmanager
 def serving(module: str, *arguments: str, environment: Mapping[str, str]) -> Iterator[Server]:
     """A module that takes `--port` and answers `/readyz`, ready to answer."""
+    with serving_command([sys.executable, "-m", module, *arguments], environment=environment) as server:
+        yield server
+
+
+@contextmanager
+def serving_command(command: Sequence[str], *, environment: Mapping[str, str]) -> Iterator[Server]:
+    """A command that takes `--port`, ready to answer."""
     port = free_port()
-    with running(module, *arguments, "--port", str(port), environment=environment) as process:
+    with _running([*command, "--port", str(port)], environment) as process:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(url, process)
         yield Server(url, process.pid)
@@ -67,7 +80,8 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
         if process.poll() is not None:
             raise ChildProcessError(f"{process.args!r} has ended instead of serving.")
         try:
-            if httpx.get(f"{url}/readyz").is_success:
+            # One that does not know the path serves only when it is ready.
+            if not httpx.get(f"{url}/readyz").is_server_error:
                 return
         except httpx.TransportError:
             pass

@@ -1,58 +1,34 @@
-"""Measures the reads: the graph and its bare peer take turns under the same load, after giving the same answers."""
+"""Measures the reads: the peers take turns under the same load, after giving the same answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import httpx
-import orjson
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from tests.bench.bare import LIST, POINT
-from tests.bench.data import ITEMS, Databases, item_public_id
-from tests.bench.load import Load, drive
-from tests.bench.processes import Server, children_cpu_seconds, cpu_seconds, peak_memory_mebibytes, serving
+from tests.bench.data import Databases
+from tests.bench.load import drive
+from tests.bench.peers import Peer, RunningPeers, all_peers
+from tests.bench.processes import Server, peak_memory_mebibytes
+from tests.bench.rounds import Operations, Round, operations, run_round, statements_per_operation, wait_until_quiet
+from tests.bench.workloads import COLUMNS, ROWS, Workload, require_equal_answers, workloads
 
-POOL_SIZE = 20
-MICROSECONDS = 1_000_000
-# A prime, so that the ids that follow one another lie far apart.
-STRIDE = 1_597
-DISTINCT_IDS = 1_000
-ALL_COMPARED = 20
-
-_PRICE = "price { amount currency kind source observedAt }"
-LIST_DOCUMENT = f"query List {{ items(first: 50) {{ nodes {{ name slug imageUrl {_PRICE} }} }} }}"
-POINT_DOCUMENT = f"query Point($id: ID!) {{ node(id: $id) {{ id ... on Item {{ name slug imageUrl {_PRICE} }} }} }}"
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What is asked, as bodies that follow one another, and the one statement by which the peer answers."""
-
-    name: str
-    meaning: str
-    bodies: Sequence[bytes]
-    statement: str
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One round of load on one peer. Latencies in microseconds; processor time in microseconds per request."""
-
-    requests_per_second: float
-    p50: int
-    p99: int
-    server_cpu: float | None
-    database_cpu: float | None
+COMPARED = (
+    (Peer.TROVE, Peer.POSTGRAPHILE),
+    (Peer.TROVE, Peer.RESOLVERS),
+    (Peer.TROVE, Peer.PLAIN),
+    (Peer.TROVE, Peer.BARE),
+    (Peer.RESOLVERS, Peer.PLAIN),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PeerFigures:
-    """All rounds of one peer. Statements as the server counts them; memory of its process in MiB."""
+    """All rounds of one peer. Statements as the server counts them; memory of its process in MiB, up to then."""
 
     peer: str
     rounds: Sequence[Round]
+    response_bytes: int
     statements: float | None
     peak_memory: float | None
 
@@ -61,17 +37,61 @@ class PeerFigures:
         values = [getattr(round_, figure) for round_ in self.rounds]
         return None if None in values else float(median(values))
 
+    @property
+    def rate(self) -> float:
+        """The median of requests per second."""
+        return float(median(round_.requests_per_second for round_ in self.rounds))
+
+    @property
+    def processor_time(self) -> float | None:
+        """The medians of server and PostgreSQL together, in microseconds per request; None where not told."""
+        server, database = self.median("server_cpu"), self.median("database_cpu")
+        return None if server is None or database is None else server + database
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """The median rate of one peer as a share of another's, and the same by the processor time of a request.
+
+    Processor time, of server and PostgreSQL together, says more where something else keeps the machine busy.
+    """
+
+    of: str
+    to: str
+    ratio: float
+    processor_time_ratio: float | None
+
 
 @dataclass(frozen=True, slots=True)
 class ReadFigures:
-    """What came of one workload; `ratio` is Trove's median rate as a share of the bare peer's."""
+    """What came of one workload."""
 
     workload: str
     meaning: str
-    response_bytes: int
-    trove: PeerFigures
-    bare: PeerFigures
-    ratio: float
+    peers: Sequence[PeerFigures]
+    ratios: Sequence[Ratio]
+
+    def of(self, peer: Peer) -> PeerFigures | None:
+        """The figures of one peer; None where it took no part."""
+        return next((figures for figures in self.peers if figures.peer == peer), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnsToRows:
+    """Candles as columns against the same as rows, of one peer: the ratio of their rates, and of their median times."""
+
+    peer: str
+    rate_ratio: float
+    p50_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """All reads; `left_out` says why a peer did not take part."""
+
+    workloads: Sequence[ReadFigures]
+    columns_to_rows: Sequence[ColumnsToRows]
+    left_out: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,151 +103,87 @@ class Effort:
     warm_up_seconds: int
 
 
-def workloads() -> list[Workload]:
-    """W1 and W3 of the promises."""
-    ids = [item_public_id(1 + number * STRIDE % ITEMS) for number in range(DISTINCT_IDS)]
-    return [
-        Workload("W1", "a list of 50 items with their prices", [orjson.dumps({"query": LIST_DOCUMENT})], LIST),
-        Workload(
-            "W3",
-            "one item by id, with its price",
-            [orjson.dumps({"query": POINT_DOCUMENT, "variables": {"id": item_id}}) for item_id in ids],
-            POINT,
-        ),
-    ]
-
-
 def measure_reads(
-    databases: Databases, redis_url: str, postgres_id: int, *, effort: Effort, console: Console
-) -> list[ReadFigures]:
+    databases: Databases, redis_url: str, postgres_id: int, *, hours_series: int, effort: Effort, console: Console
+) -> Reads:
     """All reads, one workload after another."""
-    with (
-        serving("app.cli.main", "api", environment=trove_environment(databases, redis_url)) as trove,
-        serving("tests.bench.bare", environment=_bare_environment(databases)) as bare,
-    ):
+    with all_peers(databases, redis_url) as running:
+        for peer, reason in running.left_out.items():
+            console.print(f"{peer} is left out: {reason}.", style="bold yellow", highlight=False)
         measured = []
-        for workload in workloads():
-            console.print(f"{workload.name}: {workload.meaning}")
-            measured.append(_measure(workload, trove, bare, postgres_id, effort, console))
-        return measured
-
-
-def trove_environment(databases: Databases, redis_url: str, **more: str) -> dict[str, str]:
-    """The environment of Trove's own processes: production, over the bench's database."""
-    return {
-        "DATABASE_URL": databases.trove_url,
-        "REDIS_URL": redis_url,
-        "TROVE_ENVIRONMENT": "production",
-        "TROVE_DATABASE_POOL_SIZE": str(POOL_SIZE),
-        "TROVE_LOG_LEVEL": "WARNING",
-        **more,
-    }
-
-
-def _bare_environment(databases: Databases) -> dict[str, str]:
-    return {"BENCH_DATABASE_URL": databases.plain_url, "TROVE_DATABASE_POOL_SIZE": str(POOL_SIZE)}
+        for workload in workloads(hours_series):
+            console.print(f"{workload.name}: {workload.meaning}", highlight=False)
+            measured.append(_measure(workload, running, postgres_id, effort, console))
+    return Reads(measured, _columns_to_rows(measured), {str(peer): reason for peer, reason in running.left_out.items()})
 
 
 def _measure(
-    workload: Workload, trove: Server, bare: Server, postgres_id: int, effort: Effort, console: Console
+    workload: Workload, running: RunningPeers, postgres_id: int, effort: Effort, console: Console
 ) -> ReadFigures:
-    size = _require_equal_answers(workload, trove, bare)
-    for server in (trove, bare):
-        drive(f"{server.url}/graphql", workload.bodies, seconds=effort.warm_up_seconds)
-    trove_rounds, bare_rounds = [], []
-    before = _operations(trove)
-    for number in range(effort.rounds):
-        trove_rounds.append(_round(trove, workload, postgres_id, effort))
-        bare_rounds.append(_round(bare, workload, postgres_id, effort))
-        console.print(
-            f"  round {number + 1} of {effort.rounds}: "
-            f"{trove_rounds[-1].requests_per_second:,.0f} and {bare_rounds[-1].requests_per_second:,.0f} requests/s"
+    sizes = require_equal_answers(workload, running)
+    servers = {peer: server for peer, server in running.servers.items() if peer in workload.bodies}
+    for peer, server in servers.items():
+        drive(
+            f"{server.url}/graphql",
+            workload.bodies[peer],
+            seconds=effort.warm_up_seconds,
+            connections=workload.connections,
         )
-    statements = _statements_per_operation(before, _operations(trove))
-    return ReadFigures(
-        workload.name,
-        workload.meaning,
-        size,
-        PeerFigures("Trove", trove_rounds, statements, peak_memory_mebibytes(trove.process_id)),
-        PeerFigures("bare endpoint", bare_rounds, 1.0, peak_memory_mebibytes(bare.process_id)),
-        ratio=median(round_.requests_per_second for round_ in trove_rounds)
-        / median(round_.requests_per_second for round_ in bare_rounds),
-    )
-
-
-def _require_equal_answers(workload: Workload, trove: Server, bare: Server) -> int:
-    """The length of the graph's answer, once both peers have given equal ones to some of the bodies."""
-    size = 0
-    for body in workload.bodies[:ALL_COMPARED]:
-        answers = [
-            httpx.post(
-                f"{server.url}/graphql",
-                content=body,
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
-            ).raise_for_status()
-            for server in (trove, bare)
-        ]
-        expected, got = (orjson.loads(answer.content) for answer in answers)
-        if expected != got or "errors" in expected:
-            raise AssertionError(
-                f"{workload.name}: the graph says {answers[0].text[:1_000]}, the bare peer {answers[1].text[:1_000]}"
+        wait_until_quiet(server)
+    before = _counted(servers)
+    rounds: dict[Peer, list[Round]] = {peer: [] for peer in servers}
+    for number in range(effort.rounds):
+        for peer, server in servers.items():
+            round_ = run_round(
+                server,
+                workload.bodies[peer],
+                postgres_id,
+                seconds=effort.seconds,
+                connections=workload.connections,
             )
-        size = len(answers[0].content)
-    return size
-
-
-def _round(server: Server, workload: Workload, postgres_id: int, effort: Effort) -> Round:
-    database_before, server_before = children_cpu_seconds(postgres_id), cpu_seconds(server.process_id)
-    load = drive(f"{server.url}/graphql", workload.bodies, seconds=effort.seconds)
-    server_after, database_after = cpu_seconds(server.process_id), children_cpu_seconds(postgres_id)
-    if load.failed:
-        raise AssertionError(f"{workload.name}: {load.failed} of {load.requests} requests failed.")
-    return Round(
-        round(load.requests_per_second, 1),
-        load.p50,
-        load.p99,
-        None if server_before is None or server_after is None else _each(server_after - server_before, load),
-        _each(_grown(database_before, database_after), load) if database_after else None,
-    )
-
-
-def _each(seconds: float, load: Load) -> float:
-    return round(seconds / load.requests * MICROSECONDS, 1)
-
-
-def _grown(before: Mapping[int, float], after: Mapping[int, float]) -> float:
-    return sum(seconds - before.get(process_id, 0.0) for process_id, seconds in after.items())
-
-
-@dataclass(frozen=True, slots=True)
-class _Operations:
-    """What a Trove server has counted so far."""
-
-    count: float
-    statements: float
-    failed: float
-
-
-def _operations(trove: Server) -> _Operations:
-    samples = [
-        sample
-        for family in text_string_to_metric_families(httpx.get(f"{trove.url}/metrics").text)
-        for sample in family.samples
+            rounds[peer].append(round_)
+        rates = ", ".join(f"{peer} {rounds[peer][-1].requests_per_second:,.0f}" for peer in servers)
+        console.print(f"  round {number + 1} of {effort.rounds}, requests/s: {rates}", highlight=False)
+    after = _counted(servers)
+    peers = [
+        PeerFigures(
+            peer,
+            rounds[peer],
+            sizes[peer],
+            statements_per_operation(before[peer], after[peer]) if peer in before else None,
+            peak_memory_mebibytes(server.process_id),
+        )
+        for peer, server in servers.items()
     ]
-    queries = {sample.name: sample.value for sample in samples if sample.labels.get("type") == "query"}
-    return _Operations(
-        count=queries.get("trove_graphql_operation_statements_count", 0.0),
-        statements=queries.get("trove_graphql_operation_statements_sum", 0.0),
-        failed=sum(
-            sample.value
-            for sample in samples
-            if sample.name == "trove_graphql_operations_total" and sample.labels["outcome"] != "ok"
-        ),
-    )
+    return ReadFigures(workload.name, workload.meaning, peers, _ratios(peers))
 
 
-def _statements_per_operation(before: _Operations, after: _Operations) -> float | None:
-    if after.failed > before.failed:
-        raise AssertionError(f"{after.failed - before.failed:.0f} operations failed under load.")
-    operations = after.count - before.count
-    return round((after.statements - before.statements) / operations, 2) if operations else None
+def _counted(servers: Mapping[Peer, Server]) -> dict[Peer, Operations]:
+    return {peer: operations(servers[peer]) for peer in (Peer.TROVE, Peer.RESOLVERS)}
+
+
+def _ratios(peers: Sequence[PeerFigures]) -> list[Ratio]:
+    by_name = {figures.peer: figures for figures in peers}
+    return [
+        Ratio(of, to, round(by_name[of].rate / by_name[to].rate, 4), _processor_time_ratio(by_name[of], by_name[to]))
+        for of, to in COMPARED
+        if of in by_name and to in by_name
+    ]
+
+
+def _processor_time_ratio(of: PeerFigures, to: PeerFigures) -> float | None:
+    """How many requests the one answers with the processor time of one request to the other."""
+    return round(to.processor_time / of.processor_time, 4) if of.processor_time and to.processor_time else None
+
+
+def _columns_to_rows(measured: Sequence[ReadFigures]) -> list[ColumnsToRows]:
+    by_name = {figures.workload: figures for figures in measured}
+    compared = []
+    for columns in by_name[COLUMNS].peers:
+        rows = by_name[ROWS].of(Peer(columns.peer))
+        rows_p50, columns_p50 = rows and rows.median("p50"), columns.median("p50")
+        if rows and rows_p50 and columns_p50:
+            compared.append(
+                ColumnsToRows(columns.peer, round(columns.rate / rows.rate, 4), round(columns_p50 / rows_p50, 4))
+            )
+    return compared

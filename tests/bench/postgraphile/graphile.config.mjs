@@ -1,0 +1,38 @@
+// PostGraphile as it comes (the preset Amber), over Trove's tables, acting as Trove's API does.
+import { makePgService } from "postgraphile/adaptors/pg";
+import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
+import { makeJSONPgSmartTagsPlugin } from "postgraphile/utils";
+
+const poolSize = Number(process.env.TROVE_DATABASE_POOL_SIZE);
+
+// No table has the name of another in the other schema, so none needs its schema in its name.
+const PlainNames = {
+  name: "PlainNames",
+  version: "1.0.0",
+  inflection: { replace: { _schemaPrefix: () => "" } },
+};
+
+// By default only columns that an index begins with can be asked for; Trove narrows series by kind, candles by length.
+const Filters = makeJSONPgSmartTagsPlugin({
+  version: 1,
+  config: {
+    class: {
+      "prices.price_series": { attribute: { kind: { tags: { behavior: "+attribute:filterBy" } } } },
+      "prices.candles": { attribute: { resolution: { tags: { behavior: "+attribute:filterBy" } } } },
+    },
+  },
+});
+
+export default {
+  extends: [PostGraphileAmberPreset],
+  plugins: [PlainNames, Filters],
+  pgServices: [
+    makePgService({
+      connectionString: process.env.BENCH_DATABASE_URL,
+      schemas: ["catalogue", "prices", "bench"],
+      poolConfig: { min: poolSize, max: poolSize, options: "-c role=trove_api -c timezone=UTC -c jit=off" },
+    }),
+  ],
+  grafserv: { graphiql: false, watch: false },
+  grafast: { explain: false },
+};
