@@ -50,7 +50,12 @@ class Skin(Base):
     """A tradeable CS2 market item. What its name does not tell (a case has no weapon) is null."""
 
     __tablename__ = "skins"
-    __table_args__ = (UniqueConstraint("market_hash_name"), {"schema": SCHEMA})
+    __table_args__ = (
+        UniqueConstraint("market_hash_name"),
+        CheckConstraint("float_minimum BETWEEN 0 AND 1", name="float_minimum_is_a_share"),
+        CheckConstraint("float_maximum BETWEEN 0 AND 1", name="float_maximum_is_a_share"),
+        {"schema": SCHEMA},
+    )
 
     item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"), primary_key=True)
     market_hash_name: Mapped[str]

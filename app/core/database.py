@@ -195,6 +195,7 @@ class Snapshot:
         self._connection: AsyncConnection | None = None
         self._driver: AsyncpgConnection[Any] | None = None
         self._in_transaction = False
+        self._is_broken = False
         self._counts_queries = False
         self._one_at_a_time = asyncio.Lock()
         self._closed = False
@@ -240,8 +241,12 @@ class Snapshot:
             try:
                 yield
             except asyncio.CancelledError:
+                self._is_broken = True
                 # Loaders read in tasks of their own: who waits for them must hear of the end as of any failure.
                 self._check_open()
+                raise
+            except Exception as error:
+                self._is_broken = self._is_broken or is_database_away(error)
                 raise
             finally:
                 self._reading = None
@@ -278,16 +283,17 @@ class Snapshot:
             if self._connection is None or self._driver is None:
                 return
             connection, driver, self._connection = self._connection, self._driver, None
-            is_clean = False
             try:
-                if self._in_transaction:
+                if self._in_transaction and not self._is_broken:
                     await driver.execute("ROLLBACK")
-                is_clean = True
-            except (PostgresError, AsyncpgInterfaceError, OSError):
-                logger.warning("snapshot_not_rolled_back", exc_info=True)
+            except (PostgresError, AsyncpgInterfaceError, OSError) as error:
+                logger.warning("snapshot_not_rolled_back", reason=type(error).__name__)
+                self._is_broken = True
+            except asyncio.CancelledError:
+                self._is_broken = True
+                raise
             finally:
-                if not is_clean:
-                    # Nobody else may get a connection with our transaction on it.
+                if self._is_broken:
                     await connection.invalidate()
                 await connection.close()
 
@@ -309,13 +315,20 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, viewer_id: UUID | None = None) -> AsyncIterator[Transaction]:
         """Commit at the end of the block, roll back on any exception; jobs and events leave after the commit."""
-        async with self.engine.connect() as connection, connection.begin():
-            if viewer_id is not None:
-                await connection.execute(
-                    text("SELECT set_config('app.viewer_id', :viewer_id, true)"), {"viewer_id": str(viewer_id)}
-                )
-            transaction = Transaction(connection)
-            yield transaction
+        async with self.engine.connect() as connection:
+            try:
+                async with connection.begin():
+                    if viewer_id is not None:
+                        await connection.execute(
+                            text("SELECT set_config('app.viewer_id', :viewer_id, true)"), {"viewer_id": str(viewer_id)}
+                        )
+                    transaction = Transaction(connection)
+                    yield transaction
+            except Exception as error:
+                if is_database_away(error):
+                    # The server's last word may leave the connection waiting for more: it must not be used again.
+                    await connection.invalidate()
+                raise
         await self._release(transaction)
 
     async def _release(self, transaction: Transaction) -> None:

@@ -363,7 +363,7 @@ DOCUMENTS: Sequence[Absurd] = (
         lambda _: (
             '{ items { nodes { series { points(after: "") { nodes { price } pageInfo { hasPreviousPage } } } } } }'
         ),
-        ANSWERED,
+        BAD,
     ),
     # Lists and what is made of them.
     ("no ids", lambda _: "{ nodes(ids: []) { id } }", ANSWERED),
