@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 
 # What may come out of a read or write when PostgreSQL is away or refuses.
-DATABASE_FAILURES = (SQLAlchemyError, PostgresError, AsyncpgInterfaceError, OSError)
+DATABASE_FAILURES = (SQLAlchemyError, PostgresError, AsyncpgInterfaceError, InternalClientError, OSError)
 # SQLSTATE classes 08 (connection), 53 (resources) and 57 (operator intervention): not our fault, and it passes.
 PASSING_SQLSTATE_CLASSES = ("08", "53", "57")
 # Bytes; the driver prepares longer ones anew each time.
@@ -62,7 +62,7 @@ def is_database_away(error: BaseException | None) -> bool:
     """Whether PostgreSQL is away or out of connections, as opposed to a statement being wrong."""
     if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, OSError)):
         return True
-    if isinstance(error, AsyncpgInterfaceError) and not isinstance(error, DataError):
+    if isinstance(error, (AsyncpgInterfaceError, InternalClientError)) and not isinstance(error, DataError):
         return True
     sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, DBAPIError) else None
     sqlstate = sqlstate or getattr(error, "sqlstate", None)
@@ -210,8 +210,7 @@ class Snapshot:
     ) -> Result:
         """Run a query function of a room on this snapshot's connection."""
         async with self._reading_alone():
-            connection, driver = await self._open()
-            await self._begin(driver)
+            connection, _ = await self._open(in_transaction=True)
             if not self._counts_queries:
                 event.listen(connection.sync_connection, "before_cursor_execute", self._count)
                 self._counts_queries = True
@@ -227,11 +226,24 @@ class Snapshot:
     ) -> Sequence[Any]:
         """Run a compiled statement. One that is the operation's only one is its own snapshot, without a transaction."""
         async with self._reading_alone():
-            _, driver = await self._open()
-            if not is_only_one or self._viewer_id is not None:
-                await self._begin(driver)
+            arguments = statement.arguments(values)
             self.statements += 1
-            return await driver.fetch(statement.text, *statement.arguments(values), record_class=record_class)
+            if is_only_one and self._viewer_id is None and self._connection is None:
+                return await self._fetch_alone(statement, arguments)
+            _, driver = await self._open(in_transaction=True)
+            return await driver.fetch(statement.text, *arguments, record_class=record_class)
+
+    async def _fetch_alone(self, statement: Statement, arguments: Sequence[Any]) -> Sequence[Any]:
+        _, driver = await self._open(in_transaction=False)
+        try:
+            return await driver.fetch(statement.text, *arguments)
+        except DATABASE_FAILURES as error:
+            if not is_database_away(error):
+                raise
+            # The connection had been lost while nobody used it, or is being lost now: another one can tell.
+            await self._leave()
+            _, driver = await self._open(in_transaction=False)
+            return await driver.fetch(statement.text, *arguments)
 
     @asynccontextmanager
     async def _reading_alone(self) -> AsyncIterator[None]:
@@ -255,21 +267,39 @@ class Snapshot:
         if self._closed:
             raise RuntimeError("this operation has ended; its snapshot cannot be read any more")
 
-    async def _open(self) -> "tuple[AsyncConnection, AsyncpgConnection[Any]]":
+    async def _open(self, *, in_transaction: bool) -> "tuple[AsyncConnection, AsyncpgConnection[Any]]":
         if self._connection is None or self._driver is None:
             connection = await self._database.snapshots.connect()
             self._connection, self._driver = connection, await asyncpg_connection(connection)
+            if in_transaction:
+                try:
+                    await self._begin(self._driver)
+                except DATABASE_FAILURES as error:
+                    if not is_database_away(error):
+                        raise
+                    await self._leave()
+                    connection = await self._database.snapshots.connect()
+                    self._connection, self._driver = connection, await asyncpg_connection(connection)
+        if in_transaction:
+            await self._begin(self._driver)
         return self._connection, self._driver
 
     async def _begin(self, driver: "AsyncpgConnection[Any]") -> None:
         if self._in_transaction:
             return
-        self._in_transaction = True
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         if self._viewer_id is not None:
             # One round trip for both; a UUID is written by us, so it can hold nothing but hexadecimal digits.
             begin += f"; SELECT set_config('app.viewer_id', '{UUID(int=self._viewer_id.int)}', true)"
         await driver.execute(begin)
+        self._in_transaction = True
+
+    async def _leave(self) -> None:
+        """Give up a connection that is of no use to anyone."""
+        connection, self._connection, self._driver = self._connection, None, None
+        if connection is not None:
+            await connection.invalidate()
+            await connection.close()
 
     def _count(self, *_: object) -> None:
         self.statements += 1
@@ -315,7 +345,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, viewer_id: UUID | None = None) -> AsyncIterator[Transaction]:
         """Commit at the end of the block, roll back on any exception; jobs and events leave after the commit."""
-        async with self.engine.connect() as connection:
+        async with self._living_connection() as connection:
             try:
                 async with connection.begin():
                     if viewer_id is not None:
@@ -330,6 +360,21 @@ class Database:
                     await connection.invalidate()
                 raise
         await self._release(transaction)
+
+    @asynccontextmanager
+    async def _living_connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that answers: what is written must not fail because the server was started anew meanwhile."""
+        connection = await self.engine.connect()
+        try:
+            try:
+                await (await asyncpg_connection(connection)).execute("SELECT")
+            except DATABASE_FAILURES:
+                await connection.invalidate()
+                await connection.close()
+                connection = await self.engine.connect()
+            yield connection
+        finally:
+            await connection.close()
 
     async def _release(self, transaction: Transaction) -> None:
         for event_ in transaction.events:
