@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from asyncpg import Record
 from asyncpg.connection import Connection as AsyncpgConnection
-from asyncpg.exceptions import DataError, PostgresError
+from asyncpg.exceptions import DataError, InternalClientError, PostgresError
 from asyncpg.exceptions import InterfaceError as AsyncpgInterfaceError
 from sqlalchemy import (
     ARRAY,
