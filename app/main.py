@@ -1,6 +1,6 @@
 """The ASGI application: what belongs to the process, and the routes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -8,7 +8,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import RedirectResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
@@ -24,16 +25,34 @@ from app.graph.execution import Engine
 from app.graph.graphiql.page import GraphiQL
 from app.graph.graphiql.page import routes as graphiql_routes
 from app.graph.live import PriceFeed
+from app.graph.transports.http import PATH, graphql_endpoint
 from app.graph.transports.http import routes as graphql_routes
 from app.graph.transports.websocket import routes as websocket_routes
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
+class Application(Starlette):
+    """The application; what is asked of the graph goes straight to it, past the look through all other routes."""
+
+    def __init__(self, settings: Settings, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(routes=routes, lifespan=lifespan, middleware=_guards(settings))
+        # The guards of development come before everything, so there is no way past them.
+        self._graph = None if self.user_middleware else graphql_endpoint(settings.allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, a socket, or the application's own lifetime."""
+        if self._graph is None or scope["type"] != "http" or scope["path"] != PATH:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self._graph(scope, receive, send)
+
+
 def create_application(settings: Settings | None = None) -> Starlette:
     """The API over these settings; by default those of the environment."""
     settings = settings or current_settings()
-    routes = [*operations_routes(), *ingest_routes(), *graphql_routes(settings.allowed_origins), *websocket_routes()]
+    routes = [*graphql_routes(settings.allowed_origins), *operations_routes(), *ingest_routes(), *websocket_routes()]
     if settings.is_development:
         routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
         routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))
@@ -64,7 +83,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
             await database.close()
             await redis.aclose()
 
-    return Starlette(routes=routes, lifespan=lifespan, middleware=_guards(settings))
+    return Application(settings, routes, lifespan)
 
 
 def _guards(settings: Settings) -> list[Middleware]:

@@ -225,15 +225,16 @@ class Snapshot:
         is_only_one: bool = False,
     ) -> Sequence[Any]:
         """Run a compiled statement. One that is the operation's only one is its own snapshot, without a transaction."""
+        arguments = statement.arguments(values)
+        self.statements += 1
+        if is_only_one and self._viewer_id is None and self._connection is None:
+            return await self._fetch_alone(statement, arguments)
         async with self._reading_alone():
-            arguments = statement.arguments(values)
-            self.statements += 1
-            if is_only_one and self._viewer_id is None and self._connection is None:
-                return await self._fetch_alone(statement, arguments)
             _, driver = await self._open(in_transaction=True)
             return await driver.fetch(statement.text, *arguments, record_class=record_class)
 
     async def _fetch_alone(self, statement: Statement, arguments: Sequence[Any]) -> Sequence[Any]:
+        self._check_open()
         _, driver = await self._open(in_transaction=False)
         try:
             return await driver.fetch(statement.text, *arguments)
@@ -244,6 +245,9 @@ class Snapshot:
             await self._leave()
             _, driver = await self._open(in_transaction=False)
             return await driver.fetch(statement.text, *arguments)
+        except BaseException:
+            self._is_broken = True
+            raise
 
     @asynccontextmanager
     async def _reading_alone(self) -> AsyncIterator[None]:
@@ -269,8 +273,7 @@ class Snapshot:
 
     async def _open(self, *, in_transaction: bool) -> "tuple[AsyncConnection, AsyncpgConnection[Any]]":
         if self._connection is None or self._driver is None:
-            connection = await self._database.snapshots.connect()
-            self._connection, self._driver = connection, await asyncpg_connection(connection)
+            self._connection, self._driver = await self._database.lend()
             if in_transaction:
                 try:
                     await self._begin(self._driver)
@@ -278,8 +281,7 @@ class Snapshot:
                     if not is_database_away(error):
                         raise
                     await self._leave()
-                    connection = await self._database.snapshots.connect()
-                    self._connection, self._driver = connection, await asyncpg_connection(connection)
+                    self._connection, self._driver = await self._database.lend()
         if in_transaction:
             await self._begin(self._driver)
         return self._connection, self._driver
@@ -296,10 +298,9 @@ class Snapshot:
 
     async def _leave(self) -> None:
         """Give up a connection that is of no use to anyone."""
-        connection, self._connection, self._driver = self._connection, None, None
-        if connection is not None:
-            await connection.invalidate()
-            await connection.close()
+        if self._connection is not None and self._driver is not None:
+            connection, driver, self._connection, self._driver = self._connection, self._driver, None, None
+            await self._database.take_back(connection, driver, is_broken=True)
 
     def _count(self, *_: object) -> None:
         self.statements += 1
@@ -316,16 +317,21 @@ class Snapshot:
             try:
                 if self._in_transaction and not self._is_broken:
                     await driver.execute("ROLLBACK")
-            except (PostgresError, AsyncpgInterfaceError, OSError) as error:
+            except DATABASE_FAILURES as error:
                 logger.warning("snapshot_not_rolled_back", reason=type(error).__name__)
                 self._is_broken = True
             except asyncio.CancelledError:
                 self._is_broken = True
                 raise
             finally:
-                if self._is_broken:
-                    await connection.invalidate()
-                await connection.close()
+                if self._counts_queries:
+                    event.remove(connection.sync_connection, "before_cursor_execute", self._count)
+                await self._database.take_back(connection, driver, is_broken=self._is_broken)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being read, and no transaction is open: closing it then waits for nothing."""
+        return self._reading is None and not self._in_transaction and not self._is_broken
 
 
 class Database:
@@ -334,13 +340,51 @@ class Database:
     def __init__(self, engine: AsyncEngine, *, jobs: JobQueue, events: EventBus) -> None:
         self.engine = engine
         # The same pool; snapshots begin and end their transactions themselves.
-        self.snapshots = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reading_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Connections that the last snapshots gave back: taking one of these costs no look into the pool. Half of the
+        # pool at most, so that writers find the other half there.
+        self._kept: list[tuple[AsyncConnection, AsyncpgConnection[Any]]] = []
+        self._kept_at_most = max(pool_size_of(engine) // 2, 1)
         self._jobs = jobs
         self._events = events
 
     def snapshot(self, *, viewer_id: UUID | None = None) -> Snapshot:
         """A read snapshot for one operation; close it at the operation's end."""
         return Snapshot(self, viewer_id=viewer_id)
+
+    async def lend(self) -> "tuple[AsyncConnection, AsyncpgConnection[Any]]":
+        """A connection for a snapshot, and the driver's connection beneath."""
+        while self._kept:
+            connection, driver = self._kept.pop()
+            if not driver.is_closed():
+                return connection, driver
+            await connection.invalidate()
+            await connection.close()
+        connection = await self._reading_engine.connect()
+        return connection, await asyncpg_connection(connection)
+
+    async def take_back(
+        self, connection: AsyncConnection, driver: "AsyncpgConnection[Any]", *, is_broken: bool
+    ) -> None:
+        """Take a connection back, outside of any transaction unless it is broken."""
+        if not is_broken and not connection.in_transaction() and len(self._kept) < self._kept_at_most:
+            self._kept.append((connection, driver))
+            return
+        if is_broken:
+            await connection.invalidate()
+        await connection.close()
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections are lent or write."""
+        pool = self.engine.pool
+        return int(pool.checkedout()) - len(self._kept)  # type: ignore[attr-defined]  # of the queue pool we use
+
+    @property
+    def idle_connections(self) -> int:
+        """How many connections wait to be used."""
+        pool = self.engine.pool
+        return int(pool.checkedin()) + len(self._kept)  # type: ignore[attr-defined]  # of the queue pool we use
 
     @asynccontextmanager
     async def transaction(self, *, viewer_id: UUID | None = None) -> AsyncIterator[Transaction]:
@@ -384,7 +428,15 @@ class Database:
 
     async def close(self) -> None:
         """Close the pool."""
+        while self._kept:
+            connection, _ = self._kept.pop()
+            await connection.close()
         await self.engine.dispose()
+
+
+def pool_size_of(engine: AsyncEngine) -> int:
+    """How many connections an engine may open."""
+    return int(engine.pool.size())  # type: ignore[attr-defined]  # of the queue pool we use
 
 
 async def asyncpg_connection(connection: AsyncConnection) -> "AsyncpgConnection[Any]":

@@ -67,9 +67,8 @@ async def _redis(request: Request) -> str:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics of this process, and how far ingestion is behind."""
     database: Database = request.app.state.database
-    pool = database.engine.pool
-    POOL_CONNECTIONS.labels("in_use").set(pool.checkedout())  # type: ignore[attr-defined]  # of the queue pool we use
-    POOL_CONNECTIONS.labels("idle").set(pool.checkedin())  # type: ignore[attr-defined]  # of the queue pool we use
+    POOL_CONNECTIONS.labels("in_use").set(database.connections_in_use)
+    POOL_CONNECTIONS.labels("idle").set(database.idle_connections)
     snapshot = database.snapshot()
     try:
         async with asyncio.timeout(CHECK_SECONDS):

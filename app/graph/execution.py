@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from time import perf_counter
 from typing import Any, cast
 
@@ -24,15 +25,19 @@ from graphql import (
     visit,
 )
 from graphql.execution import create_source_event_stream
+from graphql.execution.values import VariableValues, get_variable_values
 from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRule
 from graphql.validation.specified_rules import recommended_rules
+from prometheus_client import Counter, Histogram
 
 from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Refusal
 from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS, READ_PATHS
 from app.graph.context import Context, Resources, Viewer
 from app.graph.errors import refusal_error, show_errors, show_validation_error
 from app.graph.limits import MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
-from app.graph.reads.executor import ReadExecutor, ReadPath
+from app.graph.reads.executor import ReadExecutor, ReadPath, reads_of
+from app.graph.reads.prepared import NOT_BY_PLANS, CompiledReadFailed, PreparedQuery, Unlearnt
+from app.graph.reads.selections import NotDeclared
 from app.graph.schema import core_schema
 
 logger = structlog.get_logger(__name__)
@@ -40,9 +45,12 @@ logger = structlog.get_logger(__name__)
 # Of documents; parsed, a character takes some 150 bytes.
 CACHED_CHARACTERS = 500_000
 MAXIMUM_VALIDATION_ERRORS = 10
+MAXIMUM_PREPARED = 16
 UNKNOWN_OPERATION = "(other)"
 # How graphql-core ends the message of a document with too many tokens, or nested beyond the interpreter's stack.
 PARSING_ABORTED = "Parsing aborted."
+
+NO_VARIABLES = VariableValues({}, {})
 
 Response = dict[str, Any]
 
@@ -70,6 +78,8 @@ class Operation:
     name: str | None
     switches: tuple[str, ...] = ()
     resolvers_only: bool = False
+    # By operation and switches; it belongs to the document, and is shared by all its requests.
+    prepared: dict[tuple[object, ...], PreparedQuery | None] = field(default_factory=dict)
 
     @property
     def is_query(self) -> bool:
@@ -102,6 +112,7 @@ class CheckedDocument:
     document: DocumentNode | None
     errors: list[dict[str, Any]] = field(default_factory=list)
     switches: tuple[str, ...] = ()
+    prepared: dict[tuple[object, ...], PreparedQuery | None] = field(default_factory=dict)
 
 
 def _check(query: str, introspection: bool) -> CheckedDocument:
@@ -180,7 +191,7 @@ class Engine:
         self._documents = CheckedDocuments()
         self._closing: set[asyncio.Task[None]] = set()
 
-    def prepare(self, request: Request) -> Operation:
+    def prepare(self, request: Request, *, resolvers_only: bool = False) -> Operation:
         """Parse, measure and validate; raises RequestRefused with every reason found."""
         checked = self._documents.check(request.query, self._settings.is_development)
         if checked.errors or checked.document is None:
@@ -195,7 +206,8 @@ class Engine:
             request.variables or {},
             request.operation_name,
             checked.switches,
-            resolvers_only=self._settings.reads == "resolvers",
+            resolvers_only=resolvers_only or self._settings.reads == "resolvers",
+            prepared=checked.prepared,
         )
 
     async def run(self, operation: Operation, viewer: Viewer, *, resolvers_only: bool = False) -> Response:
@@ -251,6 +263,9 @@ class Engine:
 
     async def _close(self, context: Context) -> None:
         """Give the connection back, also when the operation is being cancelled meanwhile."""
+        if context.snapshot.is_idle:
+            await context.close()
+            return
         closing = asyncio.create_task(context.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -267,28 +282,100 @@ class Engine:
     ) -> None:
         kind = operation.definition.operation.value
         name = operation.definition.name.value if operation.definition.name else UNKNOWN_OPERATION
-        OPERATIONS.labels(_known_name(name), kind, "error" if result.errors else "ok").inc()
-        OPERATION_SECONDS.labels(kind).observe(seconds)
-        OPERATION_STATEMENTS.labels(kind).observe(context.statements)
+        metrics = _metrics(_known_name(name), kind, "error" if result.errors else "ok", path)
+        metrics.operations.inc()
+        metrics.seconds.observe(seconds)
+        metrics.statements.observe(context.statements)
         if operation.is_query:
-            READ_PATHS.labels(path).inc()
+            metrics.paths.inc()
+
+
+@dataclass(frozen=True, slots=True)
+class _Metrics:
+    """What is counted of one sort of operation."""
+
+    operations: Counter
+    seconds: Histogram
+    statements: Histogram
+    paths: Counter
+
+
+@cache
+def _metrics(name: str, kind: str, outcome: str, path: ReadPath) -> _Metrics:
+    return _Metrics(
+        OPERATIONS.labels(name, kind, outcome),
+        OPERATION_SECONDS.labels(kind),
+        OPERATION_STATEMENTS.labels(kind),
+        READ_PATHS.labels(path),
+    )
 
 
 async def _result(operation: Operation, context: Context, root: object) -> tuple[ExecutionResult, ReadPath]:
     """Execute by compiled reads as far as they reach; what they cannot say is said by resolvers."""
+    if operation.is_query and not operation.resolvers_only:
+        try:
+            data = await _compiled(operation, context)
+        except NOT_BY_PLANS:
+            pass
+        except CompiledReadFailed:
+            await context.begin_again()
+            operation = replace(operation, resolvers_only=True)
+        else:
+            return ExecutionResult(data, None), ReadPath.COMPILED
     compiles = not operation.resolvers_only and not operation.is_mutation
     executor = _executor(operation, context, root, compiles=compiles)
     if isinstance(executor, list):
         return ExecutionResult(None, errors=executor), ReadPath.RESOLVERS
-    if compiles and operation.is_query:
-        data = await executor.compiled_data()
-        if data is not None:
-            return ExecutionResult(data, None), executor.path
-    result = ExecutionResult() if executor.failed else await _executed(executor)
+    result = await _executed(executor)
     if executor.failed:
         await context.begin_again()
         return await _result(replace(operation, resolvers_only=True), context, root)
     return result, executor.path
+
+
+async def _compiled(operation: Operation, context: Context) -> dict[str, Any]:
+    """The data of a query that plans can answer; raises one of NOT_BY_PLANS, or CompiledReadFailed."""
+    variables = _variables(operation)
+    key = (operation.name, *(variables.coerced.get(name) for name in operation.switches))
+    if key not in operation.prepared:
+        if len(operation.prepared) >= MAXIMUM_PREPARED:
+            operation.prepared.clear()
+        operation.prepared[key] = _prepared(operation, context)
+    prepared = operation.prepared[key]
+    if prepared is None:
+        raise NotDeclared
+    plans = reads_of(core_schema).plans
+    executor: ReadExecutor | list[GraphQLError] | None = None
+    # Each of its roots may refer to something new in this request.
+    for _ in prepared.roots:
+        try:
+            return await prepared.data(plans, variables, context)
+        except Unlearnt as unlearnt:
+            executor = executor or _executor(operation, context, None, compiles=True)
+            if isinstance(executor, list):
+                raise NotDeclared from None
+            executor.learn(unlearnt.root, unlearnt.reference)
+    return await prepared.data(plans, variables, context)
+
+
+def _prepared(operation: Operation, context: Context) -> PreparedQuery | None:
+    executor = _executor(operation, context, None, compiles=True)
+    if isinstance(executor, list):
+        raise NotDeclared
+    try:
+        return executor.prepared()
+    except NotDeclared:
+        return None
+
+
+def _variables(operation: Operation) -> VariableValues:
+    definitions = operation.definition.variable_definitions
+    if not definitions:
+        return NO_VARIABLES
+    variables = get_variable_values(core_schema, definitions, operation.variables)
+    if isinstance(variables, list):
+        raise variables[0]
+    return variables
 
 
 async def _executed(executor: ReadExecutor) -> ExecutionResult:

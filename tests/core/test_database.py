@@ -40,12 +40,11 @@ async def test_a_snapshot_does_not_see_what_is_committed_after_its_first_read(
 
 async def test_a_snapshot_holds_one_connection_however_many_read_at_once(api_database: Database) -> None:
     snapshot = api_database.snapshot()
-    pool = api_database.engine.pool
     await asyncio.gather(*(snapshot.read(count_items) for _ in range(20)))
-    assert pool.checkedout() == 1  # type: ignore[attr-defined]  # of the queue pool we use
+    assert api_database.connections_in_use == 1
     assert snapshot.statements == 20
     await snapshot.close()
-    assert pool.checkedout() == 0  # type: ignore[attr-defined]  # of the queue pool we use
+    assert api_database.connections_in_use == 0
 
 
 async def test_a_snapshot_cannot_write_and_cannot_be_read_after_its_end(api_database: Database) -> None:

@@ -1,6 +1,6 @@
 """The executor: graphql-core's, for which declared rows are written in one go and references are followed."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,7 +16,6 @@ from graphql import (
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields
-from graphql.execution.values import get_argument_values
 from graphql.pyutils import AwaitableOrValue, Path
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -25,7 +24,8 @@ from app.core.errors import Refusal
 from app.core.ids import public_id
 from app.graph.reads.fields import Edge, GlobalId, KeyedRows, PagedEdge, Reference, Referring
 from app.graph.reads.layout import Field, Layouts
-from app.graph.reads.plans import BoundPlan, Plan, Plans
+from app.graph.reads.plans import BoundPlan, Plan, PlanKey, Plans
+from app.graph.reads.prepared import PreparedQuery, Root
 from app.graph.reads.resolvers import PlainReads, ReadContext
 from app.graph.reads.rows import ROOT_KEY
 from app.graph.reads.selections import TYPENAME, NotDeclared, Selection, Understanding
@@ -34,8 +34,10 @@ READS = "trove-reads"
 Read = Callable[[Any], Any]
 
 
-class CompiledReadFailed(Exception):
-    """Something that must be there is not."""
+def reads_of(schema: GraphQLSchema) -> "Reads":
+    """What was understood of the schema's declarations."""
+    reads: Reads = schema.extensions[READS]
+    return reads
 
 
 class Unwritable(Exception):
@@ -80,7 +82,7 @@ class ReadExecutor(Executor[Any]):
         **named: Any,
     ) -> None:
         super().__init__(*args, **named)
-        self._reads: Reads = self.schema.extensions[READS]
+        self._reads: Reads = reads_of(self.schema)
         self._document = source_document
         self._switched = tuple(self.variable_values.coerced.get(name) for name in switches)
         self._compiles = compiles
@@ -95,66 +97,55 @@ class ReadExecutor(Executor[Any]):
         reads.attach(schema)
         schema.extensions[READS] = Reads(reads, Plans())
 
-    async def compiled_data(self) -> dict[str, Any] | None:
-        """The data of a query whose every root field is compiled; None where another way must be taken."""
+    def prepared(self) -> PreparedQuery:
+        """The query, each of whose root fields may be answered by a plan of its own; else raises NotDeclared."""
         root_type = self.schema.query_type
         if root_type is None:
-            return None
+            raise NotDeclared
         fields = collect_fields(self.schema, self.fragments, self.variable_values, root_type, self.operation)
-        try:
-            asked = {name: self._root(root_type, details) for name, details in fields.grouped_field_set.items()}
-        except (NotDeclared, Refusal, GraphQLError):
-            return None
-        self.path = ReadPath.COMPILED
-        is_only_one = sum(isinstance(one, tuple) for one in asked.values()) == 1
-        try:
-            return {name: await self._answer(one, is_only_one=is_only_one) for name, one in asked.items()}
-        except (CompiledReadFailed, *DATABASE_FAILURES):
-            self.failed = True
-            return None
+        return PreparedQuery(
+            [self._root(name, root_type, details) for name, details in fields.grouped_field_set.items()]
+        )
 
-    def _root(self, root_type: GraphQLObjectType, details: FieldDetailsList) -> Any:
-        """What to read for a root field: a bound plan with its key, or a value that is known already."""
+    def _root(self, response_name: str, root_type: GraphQLObjectType, details: FieldDetailsList) -> Root:
         name = details[0].node.name.value
         if name == TYPENAME:
-            return root_type.name
+            return Root(response_name, value=root_type.name)
         field = self._reads.layouts.fields.get((root_type.name, name))
         if field is None:
             raise NotDeclared
-        if not isinstance(field.declaration, Referring):
-            plan = self._plan(root_type.name, field, details)
-            return None if plan is None else (plan.bind(self.variable_values, self.context_value), ROOT_KEY, field)
-        arguments = get_argument_values(field.graphql_field, details[0].node, self.variable_values)
-        reference = field.declaration.bind(arguments, self.context_value)
-        if reference is None:
-            return None
-        if not isinstance(reference, Reference):
-            raise NotDeclared
-        plan = self._plan_of_reference(reference, details)
-        return plan.bind(self.variable_values, self.context_value, is_of_one=True), reference.key, field
+        if isinstance(field.declaration, Referring):
+            return Root(response_name, field, details)
+        self._plan(root_type.name, field, details)
+        return Root(response_name, field, details, self._plan_key(root_type.name, details))
 
-    async def _answer(self, asked: Any, *, is_only_one: bool) -> Any:
-        if not isinstance(asked, tuple):
-            return asked
-        plan, key, field = asked
-        found = (await plan.json([key], self.context_value, is_only_one=is_only_one)).get(key, plan.missing())
-        if found is None and not field.is_nullable:
-            raise CompiledReadFailed
-        return found
+    def learn(self, root: Root, reference: Reference | None) -> None:
+        """Make a plan for a root field, or for what it refers to in this request; the next ones find it."""
+        if reference is not None:
+            root.plan_keys[reference.type, reference.by] = self._reference_key(reference, root.details)
+            self._plan_of_reference(reference, root.details)
+        elif root.field is not None and self.schema.query_type is not None:
+            self._plan(self.schema.query_type.name, root.field, root.details)
 
     def _plan(self, owner: str, field: Field, details: FieldDetailsList) -> Plan:
-        return self._planned((owner, *_nodes(details)), None, lambda read: read.of_field(field, details))
+        key = self._plan_key(owner, details)
+        return self._planned(key, None, lambda read: read.of_field(field, details))
+
+    def _plan_key(self, owner: str, details: FieldDetailsList) -> PlanKey:
+        return (owner, *_nodes(details), self._switched)
 
     def _plan_of_reference(self, reference: Reference, details: FieldDetailsList) -> Plan:
         shown = self._reads.layouts.of_class(reference.type)
         by = shown.key if reference.by is None else reference.by
-        key = (shown.name, str(by), *_nodes(details))
+        key = self._reference_key(reference, details)
         return self._planned(key, by, lambda read: read.of_reference(shown, details))
 
+    def _reference_key(self, reference: Reference, details: FieldDetailsList) -> PlanKey:
+        return (reference.type, reference.by, *_nodes(details), self._switched)
+
     def _planned(
-        self, key: Hashable, by: ColumnElement[Any] | None, understand: Callable[[Understanding], Selection]
+        self, whole: PlanKey, by: ColumnElement[Any] | None, understand: Callable[[Understanding], Selection]
     ) -> Plan:
-        whole = (key, self._switched)
         is_known, plan = self._reads.plans.find(whole)
         if not is_known:
             try:

@@ -87,6 +87,7 @@ class BoundPlan:
 
 
 PlanKey = tuple[Hashable, ...]
+HITS = READ_PLANS.labels("hit")
 
 
 class Plans:
@@ -101,7 +102,7 @@ class Plans:
         if known is None:
             return False, None
         self._plans.move_to_end(key)
-        READ_PLANS.labels("hit").inc()
+        HITS.inc()
         return True, known[1]
 
     def keep(self, key: PlanKey, document: DocumentNode, plan: Plan | None) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from uuid_utils import uuid7
 
 from app.core.errors import NotSignedIn
-from app.core.ids import new_id
 from app.core.settings import Settings
 from app.graph.context import ANYONE, Viewer
 
@@ -18,10 +18,9 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def request_id(headers: Headers) -> str:
+def request_id(given: str) -> str:
     """The id that the caller, or a proxy before us, gave the request; a new one where that is missing or odd."""
-    given = headers.get(REQUEST_ID, "")
-    return given if _SANE_REQUEST_ID.fullmatch(given) else str(new_id())
+    return given if _SANE_REQUEST_ID.fullmatch(given) else str(uuid7())
 
 
 def viewer_of(authorizations: Sequence[str], settings: Settings) -> Viewer:

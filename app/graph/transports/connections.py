@@ -7,13 +7,15 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from app.graph.transports.hang_up import Presence
+
 
 class Connections:
     """The open sockets and event streams, and the requests that are being answered."""
 
     def __init__(self) -> None:
         self._leave: dict[asyncio.Task[Any] | None, Callable[[], None]] = {}
-        self._give_up: dict[asyncio.Task[Any] | None, Callable[[], None]] = {}
+        self._answering: set[Presence] = set()
         self.is_closing = False
 
     @contextmanager
@@ -28,20 +30,18 @@ class Connections:
         finally:
             del self._leave[task]
 
-    @contextmanager
-    def answering(self, give_up: Callable[[], None]) -> Iterator[None]:
-        """Count the running task as a request; `give_up` is called when the server can wait for it no longer."""
-        task = asyncio.current_task()
-        self._give_up[task] = give_up
-        try:
-            yield
-        finally:
-            del self._give_up[task]
+    def begin_answer(self, presence: Presence) -> None:
+        """Count a request, whose presence is ended when the server can wait for it no longer."""
+        self._answering.add(presence)
+
+    def end_answer(self, presence: Presence) -> None:
+        """The request is answered."""
+        self._answering.discard(presence)
 
     def give_up(self) -> None:
         """End the requests that still run."""
-        for give_up in list(self._give_up.values()):
-            give_up()
+        for presence in list(self._answering):
+            presence.end()
 
     async def close(self, *, within: float = 3.0) -> None:
         """Take leave of everybody, and wait until they are gone, but not for long."""

@@ -1,17 +1,16 @@
 """GraphQL over HTTP, by its specification; event streams where they are accepted."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
 import orjson
 import structlog
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response as HTTPResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal, ServiceUnavailable
 from app.graph.context import Viewer
@@ -21,7 +20,7 @@ from app.graph.graphiql.page import redirect_browser
 from app.graph.transports.answers import Answer, answers_of
 from app.graph.transports.callers import REQUEST_ID, request_id, viewer_of
 from app.graph.transports.connections import connections_of
-from app.graph.transports.hang_up import HungUp, present_until_hang_up
+from app.graph.transports.hang_up import HungUp, Presence, PresentUntilHangUp
 from app.graph.transports.media_types import MediaType, negotiate, parse_media_type
 from app.graph.transports.pace import PACE, Pace
 from app.graph.transports.parameters import parse_json, request_from, request_from_url
@@ -40,6 +39,7 @@ PREFLIGHTED_HEADERS = (
 )
 SIMPLE_CONTENT_TYPES = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 GUARDS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+GUARDS_SENT = [(name.lower().encode(), value.encode()) for name, value in GUARDS.items()]
 # The status of a response without data, where the media type lets the status tell; 400 for every other code.
 STATUSES = {
     ErrorCode.UNAUTHENTICATED: 401,
@@ -49,6 +49,23 @@ STATUSES = {
     ErrorCode.SERVICE_UNAVAILABLE: 503,
     ErrorCode.TIMEOUT: 504,
 }
+
+
+# Forces plain resolvers, in development.
+EXECUTION = "trove-execution"
+HEADERS = {
+    name.encode(): name
+    for name in (
+        "accept",
+        "authorization",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        REQUEST_ID.lower(),
+        EXECUTION,
+    )
+}
+CONTENT_TYPES = {media_type: f"{media_type}; charset=utf-8" for media_type in MediaType}
 
 
 class Forbidden(Refusal):
@@ -67,16 +84,22 @@ class HTTPRefusal(Exception):
         self.headers = headers or {}
 
 
-def routes(allowed_origins: Sequence[str] = (), pace: Pace = PACE) -> list[Route]:
-    """`/graphql` for HTTP; pages of the allowed origins may read its answers."""
-    cors = Middleware(
-        CORSMiddleware,
+def graphql_endpoint(allowed_origins: Sequence[str] = (), pace: Pace = PACE) -> ASGIApp:
+    """The application at `/graphql`; pages of the allowed origins may read its answers."""
+    if not allowed_origins:
+        return Endpoint(pace)
+    return CORSMiddleware(
+        Endpoint(pace),
         allow_origins=list(allowed_origins),
         allow_methods=METHODS,
         allow_headers=["*"],
         expose_headers=[REQUEST_ID],
     )
-    return [Route(PATH, Endpoint(pace), name="graphql", middleware=[cors] if allowed_origins else None)]
+
+
+def routes(allowed_origins: Sequence[str] = (), pace: Pace = PACE) -> list[Route]:
+    """`/graphql` for HTTP."""
+    return [Route(PATH, graphql_endpoint(allowed_origins, pace), name="graphql")]
 
 
 class Endpoint:
@@ -86,10 +109,10 @@ class Endpoint:
         self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = HTTPRequest(scope, receive)
-        exchange = Exchange(request, send, self._pace)
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
-            await exchange.serve()
+        exchange = Exchange(HTTPRequest(scope, receive), send, self._pace)
+        # Each request is a task with a context of its own, so that nothing need be unbound.
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        await exchange.serve()
 
 
 class Exchange:
@@ -99,9 +122,11 @@ class Exchange:
         self._request = request
         self._send = send
         self._pace = pace
-        self._engine: Engine = request.app.state.engine
-        self._answers = answers_of(request.app)
-        self.request_id = request_id(request.headers)
+        application = request.scope["app"]
+        self._engine: Engine = application.state.engine
+        self._answers = answers_of(application)
+        self._given = _header_values(request.scope["headers"])
+        self.request_id = request_id(self._header("x-request-id"))
         self.headers = {**GUARDS, REQUEST_ID: self.request_id}
 
     async def serve(self) -> None:
@@ -120,14 +145,14 @@ class Exchange:
             redirect.headers[REQUEST_ID] = self.request_id
             await self._reply(redirect)
             return
-        media_type = negotiate(",".join(self._request.headers.getlist("accept")))
+        media_type = negotiate(self._header("accept"))
         if media_type is None:
             allowed = list(MediaType)
             raise HTTPRefusal(406, BadUserInput(f"`Accept` must name one of {', '.join(allowed)}.", allowed=allowed))
         viewer = self._viewer()
         request = await self._read()
         try:
-            operation = self._engine.prepare(request)
+            operation = self._engine.prepare(request, resolvers_only=self._asks_for_resolvers())
         except RequestRefused as refused:
             await self._tell(media_type, Answer({"errors": refused.errors}))
             return
@@ -139,12 +164,25 @@ class Exchange:
 
     async def _answer(self, operation: Operation, viewer: Viewer) -> Answer:
         try:
-            async with present_until_hang_up(self._request.receive) as presence:
-                with connections_of(self._request.app).answering(presence.end):
+            async with PresentUntilHangUp(self._request.receive) as presence:
+                connections = connections_of(self._request.scope["app"])
+                connections.begin_answer(presence)
+                try:
                     return await self._answers.one(operation, viewer)
+                finally:
+                    connections.end_answer(presence)
         except TimeoutError:
             refusal = ServiceUnavailable("The server goes away and could not wait for this to end; send it again.")
             raise HTTPRefusal(503, refusal, {"Retry-After": "1"}) from None
+
+    def _header(self, name: str) -> str:
+        """The value of a header, its values joined if it came more than once; empty where it is missing."""
+        values = self._given.get(name)
+        return "" if values is None else values[0] if len(values) == 1 else ", ".join(values)
+
+    def _asks_for_resolvers(self) -> bool:
+        """Whether a developer wants to see what plain resolvers answer."""
+        return self._header(EXECUTION) == "resolvers" and self._engine.resources.settings.is_development
 
     def _check_method(self) -> None:
         if self._request.method not in METHODS:
@@ -155,7 +193,7 @@ class Exchange:
 
     def _viewer(self) -> Viewer:
         try:
-            return viewer_of(self._request.headers.getlist("authorization"), self._engine.resources.settings)
+            return viewer_of(self._given.get("authorization", ()), self._engine.resources.settings)
         except NotSignedIn as refusal:
             raise HTTPRefusal(401, refusal, {"WWW-Authenticate": 'Bearer realm="trove"'}) from refusal
 
@@ -188,8 +226,7 @@ class Exchange:
         )
 
     def _check_content(self) -> None:
-        headers = self._request.headers
-        content_type, parameters = parse_media_type(headers.get("content-type", ""))
+        content_type, parameters = parse_media_type(self._header("content-type"))
         if content_type != MediaType.JSON or parameters.get("charset", "utf-8") not in {"utf-8", "utf8"}:
             raise HTTPRefusal(
                 415,
@@ -198,7 +235,7 @@ class Exchange:
                 ),
                 {"Accept-Post": MediaType.JSON},
             )
-        if headers.get("content-encoding", "identity").lower() != "identity":
+        if self._header("content-encoding").lower() not in {"", "identity"}:
             raise HTTPRefusal(
                 415,
                 BadUserInput("Send the body as it is, without `Content-Encoding`."),
@@ -206,20 +243,31 @@ class Exchange:
             )
 
     async def _body(self) -> bytes:
-        declared = self._request.headers.get("content-length", "0")
+        declared = self._header("content-length")
         if declared.isdecimal() and int(declared) > LARGEST_BODY:
             raise _too_large()
-        body = bytearray()
         try:
-            async with asyncio.timeout(self._pace.body_within):
-                async for chunk in self._request.stream():
-                    body += chunk
-                    if len(body) > LARGEST_BODY:
-                        raise _too_large()
+            async with Presence() as presence:
+                late = asyncio.get_running_loop().call_later(self._pace.body_within, presence.end)
+                try:
+                    return await self._received()
+                finally:
+                    late.cancel()
         except TimeoutError:
             refusal = BadUserInput(f"The body did not arrive within {self._pace.body_within:g} seconds.")
             raise HTTPRefusal(408, refusal, {"Connection": "close"}) from None
-        return bytes(body)
+
+    async def _received(self) -> bytes:
+        body: bytes = b""
+        while True:
+            message = await self._request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            if len(body) > LARGEST_BODY:
+                raise _too_large()
+            if not message.get("more_body", False):
+                return body
 
     def _check_operation(self, operation: Operation, media_type: MediaType) -> None:
         if operation.is_subscription and media_type is not MediaType.EVENT_STREAM:
@@ -240,7 +288,16 @@ class Exchange:
         status = 200
         if answer.refusal is not None and media_type is MediaType.GRAPHQL_RESPONSE:
             status = STATUSES.get(answer.refusal[0]["extensions"]["code"], 400)
-        await self._reply(self._json(media_type, status, answer.json))
+        await self._send({"type": "http.response.start", "status": status, "headers": self._told(media_type, answer)})
+        await self._send({"type": "http.response.body", "body": answer.json})
+
+    def _told(self, media_type: MediaType, answer: Answer) -> list[tuple[bytes, bytes]]:
+        return [
+            *GUARDS_SENT,
+            (b"x-request-id", self.request_id.encode()),
+            (b"content-type", CONTENT_TYPES[media_type].encode()),
+            (b"content-length", str(len(answer.json)).encode()),
+        ]
 
     async def _reply(self, response: HTTPResponse) -> None:
         await response(self._request.scope, self._request.receive, self._send)
@@ -255,10 +312,17 @@ class Exchange:
         self, media_type: MediaType, status: int, content: bytes, headers: Mapping[str, str] | None = None
     ) -> HTTPResponse:
         return HTTPResponse(
-            content,
-            status_code=status,
-            headers={**self.headers, **(headers or {}), "Content-Type": f"{media_type}; charset=utf-8"},
+            content, status, {**self.headers, **(headers or {}), "Content-Type": CONTENT_TYPES[media_type]}
         )
+
+
+def _header_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, list[str]]:
+    """The values of each header that decides something, by its name in lower case."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        if name in HEADERS:
+            values.setdefault(HEADERS[name], []).append(value.decode("latin-1"))
+    return values
 
 
 async def _only(answer: Answer) -> AsyncGenerator[Answer, None]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class MediaType(StrEnum):
@@ -27,6 +28,7 @@ def parse_media_type(value: str) -> tuple[str, dict[str, str]]:
     }
 
 
+@lru_cache(maxsize=256)
 def negotiate(accept: str) -> MediaType | None:
     """The type the client likes best, the first named among equals; None where it takes none of ours."""
     if not accept.strip():

@@ -10,7 +10,7 @@ from starlette.types import Receive, Send
 
 from app.graph.transports.answers import Answer
 from app.graph.transports.connections import Connections
-from app.graph.transports.hang_up import present_until_hang_up
+from app.graph.transports.hang_up import PresentUntilHangUp
 from app.graph.transports.media_types import MediaType
 from app.graph.transports.pace import Pace
 
@@ -42,7 +42,7 @@ class EventStream:
         await self._send({"type": "http.response.start", "status": 200, "headers": all_headers.raw})
         ending = b""
         try:
-            async with present_until_hang_up(self._receive) as presence:
+            async with PresentUntilHangUp(self._receive) as presence:
                 with self._connections.open(presence.end):
                     async with aclosing(answers), self._heartbeat():
                         async for answer in answers:

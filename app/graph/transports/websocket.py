@@ -17,7 +17,7 @@ from app.graph.context import Viewer
 from app.graph.errors import refusal_error, show_errors
 from app.graph.execution import Engine, Request, RequestRefused
 from app.graph.transports.answers import answers_of
-from app.graph.transports.callers import is_welcome, request_id, viewer_of
+from app.graph.transports.callers import REQUEST_ID, is_welcome, request_id, viewer_of
 from app.graph.transports.connections import connections_of
 from app.graph.transports.hang_up import Presence
 from app.graph.transports.pace import PACE, Pace
@@ -77,7 +77,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        with structlog.contextvars.bound_contextvars(request_id=request_id(headers)):
+        with structlog.contextvars.bound_contextvars(request_id=request_id(headers.get(REQUEST_ID, ""))):
             await receive()
             if not is_welcome(headers, scope["app"].state.engine.resources.settings):
                 await _deny(scope, send)

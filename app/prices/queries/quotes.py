@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Numeric, case, func, literal_column
+from sqlalchemy import Interval, Numeric, case, func, literal_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.database import OPERATION_TIME, among
@@ -25,8 +25,14 @@ KIND_PREFERENCE = (
 )
 # The best current price first: not stale, of the most telling kind, newest.
 BEST_FIRST: tuple[ColumnElement[Any], ...] = (
-    PriceSeries.latest_observed_at < OPERATION_TIME - STALE_AFTER,
-    case({kind.value: rank for rank, kind in enumerate(KIND_PREFERENCE)}, value=PriceSeries.kind),
+    PriceSeries.latest_observed_at < OPERATION_TIME - literal_column(f"interval '{STALE_AFTER.days} days'", Interval()),
+    # Written out, as every constant of a hot statement: what is bound is sent anew with each request.
+    case(
+        *(
+            (PriceSeries.kind == literal_column(f"'{kind.value}'"), literal_column(str(rank)))
+            for rank, kind in enumerate(KIND_PREFERENCE)
+        )
+    ),
     PriceSeries.latest_observed_at.desc(),
     PriceSeries.id.asc(),
 )
