@@ -64,6 +64,8 @@ def is_database_away(error: BaseException | None) -> bool:
         return True
     if isinstance(error, (AsyncpgInterfaceError, InternalClientError)) and not isinstance(error, DataError):
         return True
+    if isinstance(error, DBAPIError) and error.orig is not None and is_database_away(error.orig.__cause__):
+        return True
     sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) if isinstance(error, DBAPIError) else None
     sqlstate = sqlstate or getattr(error, "sqlstate", None)
     return isinstance(sqlstate, str) and sqlstate.startswith(PASSING_SQLSTATE_CLASSES)

@@ -361,7 +361,11 @@ def _leaf(entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any],
     declared = entry.field
     if isinstance(declared.declaration, GlobalId) and declared.owner is not None:
         return ['"', public_id_text(declared.tag.value, scope.read(declared.owner.key)), '"']
-    return declared.leaf.json(_value(entry, scope, instead))
+    value = _value(entry, scope, instead)
+    parts = declared.leaf.json(value)
+    if declared.leaf.is_nullable or declared.is_never_null:
+        return parts
+    return [case((value.is_(None), _failure(text_of(declared.name))), else_=joined(parts))]
 
 
 def _value(

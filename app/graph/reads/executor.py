@@ -116,23 +116,24 @@ class ReadExecutor(Executor[Any]):
             raise NotDeclared
         if isinstance(field.declaration, Referring):
             return Root(response_name, field, details)
-        self._plan(root_type.name, field, details)
-        return Root(response_name, field, details, self._plan_key(root_type.name, details))
+        self._plan(field, details)
+        return Root(response_name, field, details, self._plan_key(field, details))
 
     def learn(self, root: Root, reference: Reference | None) -> None:
         """Make a plan for a root field, or for what it refers to in this request; the next ones find it."""
         if reference is not None:
             root.plan_keys[reference.type, reference.by] = self._reference_key(reference, root.details)
             self._plan_of_reference(reference, root.details)
-        elif root.field is not None and self.schema.query_type is not None:
-            self._plan(self.schema.query_type.name, root.field, root.details)
+        elif root.field is not None:
+            self._plan(root.field, root.details)
 
-    def _plan(self, owner: str, field: Field, details: FieldDetailsList) -> Plan:
-        key = self._plan_key(owner, details)
+    def _plan(self, field: Field, details: FieldDetailsList) -> Plan:
+        key = self._plan_key(field, details)
         return self._planned(key, None, lambda read: read.of_field(field, details))
 
-    def _plan_key(self, owner: str, details: FieldDetailsList) -> PlanKey:
-        return (owner, *_nodes(details), self._switched)
+    def _plan_key(self, field: Field, details: FieldDetailsList) -> PlanKey:
+        # By the declaration, which the types of an interface share: their rows are then asked for together.
+        return (field.declaration, *_nodes(details), self._switched)
 
     def _plan_of_reference(self, reference: Reference, details: FieldDetailsList) -> Plan:
         shown = self._reads.layouts.of_class(reference.type)
@@ -180,7 +181,7 @@ class ReadExecutor(Executor[Any]):
         if field is None or not isinstance(field.declaration, Edge | PagedEdge | KeyedRows):
             return None
         try:
-            plan = self._plan(parent_type.name, field, details)
+            plan = self._plan(field, details)
             return plan.bind(self.variable_values, self.context_value), field
         except (NotDeclared, Refusal, GraphQLError):
             return None

@@ -14,7 +14,9 @@ from graphql import (
     get_named_type,
 )
 from graphql.type import GraphQLNonNull
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause, ColumnElement
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from app.core.ids import PublicIdTag
 from app.graph.reads.fields import (
@@ -167,6 +169,15 @@ class Field:
         self._target = target
 
     @property
+    def is_never_null(self) -> bool:
+        """Whether the table, or every edge that leads here, makes sure that there is a value."""
+        if not isinstance(self.declaration, Column):
+            return True
+        expression = self.declaration.expression
+        is_column = isinstance(expression, ColumnClause) and not getattr(expression, "nullable", True)
+        return self.declaration.is_present or is_column
+
+    @property
     def tag(self) -> PublicIdTag:
         """Of a public id: its tag."""
         if self.owner is None:
@@ -241,6 +252,7 @@ class Layouts:
 
     def _place_column(self, shown: Shown, field: Field, column: Column) -> None:
         field.leaf = leaf_of(field.graphql_field.type)
+        _require_known_tables(shown, field, column.expression)
         if shown.kind is not None and name_of(shown.kind.details.table) in tables_in(column.expression):
             if not field.is_nullable:
                 raise TypeError(f"{shown.name}.{field.name} must be nullable: its details may be missing.")
@@ -265,6 +277,20 @@ class Layouts:
                     for expression in field.target.layout.expressions
                 ]
                 field.when_place = None if declaration.when is None else layout.place_of(declaration.when)
+
+
+def _made_within(expression: ColumnElement[Any]) -> set[str]:
+    """The names of what the expression itself makes, such as the rows of an array."""
+    return {name_of(element) for element in visitors.iterate(expression) if isinstance(element, TableValuedAlias)}
+
+
+def _require_known_tables(shown: Shown, field: Field, expression: ColumnElement[Any]) -> None:
+    known = {name_of(shown.relation.table), *(name_of(join.table) for join in shown.relation.joins)}
+    if shown.kind is not None:
+        known.add(name_of(shown.kind.details.table))
+    foreign = tables_in(expression) - known - _made_within(expression)
+    if foreign:
+        raise TypeError(f"{shown.name}.{field.name} reads {', '.join(sorted(foreign))}, which is not joined.")
 
 
 def _origin(graphql_type: GraphQLNamedType) -> type | None:

@@ -16,6 +16,7 @@ from app.graph.reads.rows import (
     KEYS,
     ROOT_KEY,
     count_of_rows,
+    every_value,
     keyed_rows,
     page_of_rows,
     rows_by,
@@ -49,6 +50,7 @@ class PlainReads:
             if isinstance(owner, GraphQLObjectType):
                 owner.fields[field_name].resolve = self._resolver(field)
         for shown in self.layouts.types.values():
+            every_value(shown.layout)
             if isinstance(shown.graphql_type, GraphQLObjectType):
                 shown.graphql_type.is_type_of = None
         for graphql_type in schema.type_map.values():

@@ -41,6 +41,13 @@ def _values(layout: Layout, scope: Scope) -> list[ColumnElement[Any]]:
     return [scope.read(expression).label(f"v{place}") for place, expression in enumerate(layout.expressions)]
 
 
+def every_value(layout: Layout) -> Statement:
+    """All values of all rows; written at the start to see that they can be."""
+    scope = _scope(layout)
+    values = _values(layout, scope)
+    return compiled(select(*values).select_from(scope.from_clause()))
+
+
 def rows_by(layout: Layout, column: ColumnElement[Any]) -> Statement:
     """Rows whose column has one of the keys; the column's value comes first."""
     scope = _scope(layout)
@@ -84,8 +91,10 @@ def page_of_rows(edge: PagedEdge, layout: Layout, shape: PageShape) -> Statement
     if shape.has_cursor:
         conditions.append(beyond(shape, columns, parameter, 1))
     is_descending = shape.order.is_descending != shape.is_backward
+    values = _values(layout, scope)
     page: Select[Any] = (
-        select(*_values(layout, scope))
+        select(*values)
+        .select_from(scope.from_clause())
         .where(*conditions)
         .order_by(*(column.desc() if is_descending else column.asc() for column in columns))
         .limit(limit_and_one(parameter))
