@@ -3,17 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import ColumnElement
 
 from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemKind, ItemVariant, Skin
 from app.core.database import among
-from app.core.ids import PublicIdTag, public_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +25,6 @@ class ItemRow:
     created_at: datetime
     updated_at: datetime
 
-    @property
-    def public_id(self) -> str:
-        """The opaque id that the public knows it by."""
-        return public_id(PublicIdTag.ITEM, self.id)
-
 
 @dataclass(frozen=True, slots=True)
 class VariantRow:
@@ -43,11 +35,6 @@ class VariantRow:
     key: str
     name: str
     is_default: bool
-
-    @property
-    def public_id(self) -> str:
-        """The opaque id that the public knows it by."""
-        return public_id(PublicIdTag.ITEM_VARIANT, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +93,6 @@ class FigureRow:
     scale: str | None
 
 
-class ItemOrderField(StrEnum):
-    """What a list of items can be ordered by; the id breaks ties."""
-
-    NAME = "name"
-    CREATED_AT = "created_at"
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """Which items to list; what is None does not narrow the list."""
-
-    kind: ItemKind | None = None
-    name_contains: str | None = None
-    slugs: tuple[str, ...] | None = None
-
-
 _ITEM_COLUMNS = (Item.id, Item.kind, Item.slug, Item.name, Item.image_url, Item.created_at, Item.updated_at)
 _VARIANT_COLUMNS = (ItemVariant.id, ItemVariant.item_id, ItemVariant.key, ItemVariant.name, ItemVariant.is_default)
 
@@ -142,48 +113,6 @@ async def items_by_slug(connection: AsyncConnection, slugs: Sequence[str]) -> Ma
     return {row.slug: _item(row) for row in rows}
 
 
-def _conditions(wanted: ItemFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.kind is not None:
-        conditions.append(Item.kind == wanted.kind.value)
-    if wanted.name_contains is not None:
-        conditions.append(Item.name.icontains(wanted.name_contains, autoescape=True))
-    if wanted.slugs is not None:
-        conditions.append(among(Item.slug, wanted.slugs))
-    return conditions
-
-
-async def list_items(
-    connection: AsyncConnection,
-    *,
-    wanted: ItemFilter,
-    order: ItemOrderField,
-    descending: bool,
-    beyond: tuple[str | datetime, UUID] | None,
-    limit: int,
-) -> list[ItemRow]:
-    """Up to `limit` items in the order, those beyond a position (the ordered value and the id) when one is given."""
-    ordered = Item.name if order is ItemOrderField.NAME else Item.created_at
-    query = select(*_ITEM_COLUMNS).where(*_conditions(wanted))
-    if beyond is not None:
-        position, here = tuple_(ordered, Item.id), tuple_(*beyond)
-        query = query.where(position < here if descending else position > here)
-    directions = (ordered.desc(), Item.id.desc()) if descending else (ordered.asc(), Item.id.asc())
-    return [_item(row) for row in await connection.execute(query.order_by(*directions).limit(limit))]
-
-
-async def count_items(connection: AsyncConnection, *, wanted: ItemFilter) -> int:
-    """How many items the filter leaves."""
-    counted = await connection.execute(select(func.count()).select_from(Item).where(*_conditions(wanted)))
-    return counted.scalar_one()
-
-
-async def variants_by_id(connection: AsyncConnection, ids: Sequence[UUID]) -> Mapping[UUID, VariantRow]:
-    """Variants by primary key."""
-    rows = await connection.execute(select(*_VARIANT_COLUMNS).where(among(ItemVariant.id, ids)))
-    return {row.id: VariantRow(*row) for row in rows}
-
-
 async def variants_by_item(
     connection: AsyncConnection, item_ids: Sequence[UUID]
 ) -> Mapping[UUID, Sequence[VariantRow]]:
@@ -197,14 +126,6 @@ async def variants_by_item(
     for row in rows:
         variants.setdefault(row.item_id, []).append(VariantRow(*row))
     return variants
-
-
-async def default_variant_by_item(connection: AsyncConnection, item_ids: Sequence[UUID]) -> Mapping[UUID, VariantRow]:
-    """The default variant of each item."""
-    rows = await connection.execute(
-        select(*_VARIANT_COLUMNS).where(among(ItemVariant.item_id, item_ids), ItemVariant.is_default)
-    )
-    return {row.item_id: VariantRow(*row) for row in rows}
 
 
 async def external_ids_by_item(

@@ -3,8 +3,6 @@
 Source: ISO 4217 list one, and the protocols' own smallest units for the crypto codes.
 """
 
-from decimal import Decimal
-
 _BY_MINOR_UNITS = {
     0: """
     BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF
@@ -48,10 +46,3 @@ MINOR_UNITS: dict[str, int] = {
     **{code: digits for digits, codes in _BY_MINOR_UNITS.items() for code in codes.split()},
     **_CRYPTO,
 }
-
-
-def in_minor_units(amount: Decimal, currency: str) -> int | None:
-    """The amount in the currency's smallest unit (12.34 USD is 1234), or None where it is finer than that."""
-    numerator, denominator = amount.as_integer_ratio()
-    units, rest = divmod(numerator * 10 ** MINOR_UNITS[currency], denominator)
-    return None if rest else units

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, func, literal, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import among
 from app.core.ids import PublicIdTag, public_id
-from app.ingestion.models import BatchStatus, IngestBatch, IngestReject
+from app.ingestion.models import BatchStatus, IngestBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,6 @@ class BatchRow:
     def public_id(self) -> str:
         """The opaque id that the public knows it by."""
         return public_id(PublicIdTag.INGEST_BATCH, self.id)
-
-
-@dataclass(frozen=True, slots=True)
-class RejectRow:
-    """A refused row: its number in the batch (from 1), the reason, and the row as it was sent."""
-
-    batch_id: UUID
-    row_number: int
-    reason: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +67,3 @@ async def batches_by_id(connection: AsyncConnection, ids: Sequence[UUID]) -> Map
         ).where(among(IngestBatch.id, ids))
     )
     return {row.id: BatchRow(*row) for row in rows}
-
-
-async def rejects_by_batch(
-    connection: AsyncConnection, batch_ids: Sequence[UUID], *, beyond: int | None, backward: bool, limit: int
-) -> Mapping[UUID, Sequence[RejectRow]]:
-    """Up to `limit` rejects of each batch by row number, beyond one if given; from the last on when `backward`."""
-    wanted = (
-        func.unnest(bindparam("batch_ids", list(batch_ids), ARRAY(Uuid))).table_valued("id").render_derived("wanted")
-    )
-    page = (
-        select(IngestReject.batch_id, IngestReject.row_number, IngestReject.reason, IngestReject.content)
-        .where(IngestReject.batch_id == wanted.c.id)
-        .order_by(IngestReject.row_number.desc() if backward else IngestReject.row_number)
-        .limit(limit)
-    )
-    if beyond is not None:
-        page = page.where(IngestReject.row_number < beyond if backward else IngestReject.row_number > beyond)
-    lateral = page.lateral("page")
-    rejects: dict[UUID, list[RejectRow]] = {}
-    for row in await connection.execute(select(lateral).select_from(wanted.join(lateral, literal(True)))):
-        rejects.setdefault(row.batch_id, []).append(RejectRow(*row))
-    return rejects

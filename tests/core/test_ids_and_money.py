@@ -1,14 +1,12 @@
 """Public ids and amounts of money."""
 
-from decimal import Decimal
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from app.core.ids import PublicIdTag, new_id, parse_public_id, public_id
-from app.core.money import MINOR_UNITS, in_minor_units
+from app.core.money import MINOR_UNITS
 
 
 @given(some.binary(min_size=16, max_size=16))
@@ -33,21 +31,6 @@ def test_keys_are_ordered_by_time() -> None:
     keys = [new_id() for _ in range(100)]
     assert keys == sorted(keys)
     assert {key.version for key in keys} == {7}
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "minor_units"),
-    [
-        ("12.34", "USD", 1234),
-        ("12.345", "USD", None),
-        ("500", "JPY", 500),
-        ("0.1", "KWD", 100),
-        ("1", "BTC", 10**8),
-        ("123456789012345.123456789012345678", "ETH", 123456789012345123456789012345678),
-    ],
-)
-def test_an_amount_in_minor_units_is_exact_or_none(amount: str, currency: str, minor_units: int | None) -> None:
-    assert in_minor_units(Decimal(amount), currency) == minor_units
 
 
 def test_currencies_are_those_of_iso_4217_and_some_crypto_codes() -> None:

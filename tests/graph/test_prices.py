@@ -46,6 +46,26 @@ QUOTES: list[tuple[list[tuple[str, str, float]], str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor_units"),
+    [
+        ("12.34", "USD", "1234"),
+        ("12.345", "USD", None),
+        ("500", "JPY", "500"),
+        ("0.1", "KWD", "100"),
+        ("1", "BTC", "100000000"),
+        ("123456789012.123456789012345678", "ETH", "123456789012123456789012345678"),
+    ],
+)
+async def test_an_amount_in_minor_units_is_exact_or_null(
+    database: Database, graph: Graph, amount: str, currency: str, minor_units: str | None
+) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(database, point("aurum", amount, currency=currency))
+    data = await graph.ask('{ item(slug: "aurum") { price { amount minorUnits } } }')
+    assert data["item"]["price"] == {"amount": amount, "minorUnits": minor_units}
+
+
 @pytest.mark.parametrize(("observed", "best"), QUOTES)
 async def test_the_best_quote_is_fresh_then_of_the_most_telling_kind(
     database: Database, graph: Graph, observed: list[tuple[str, str, float]], best: str
