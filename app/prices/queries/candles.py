@@ -123,22 +123,25 @@ WITH series AS MATERIALIZED (
 ), numbered AS (
     SELECT *, row_number() OVER (PARTITION BY series_id ORDER BY start DESC) AS newness FROM laid
 )
-SELECT plain.id AS series_id, newest.bucket AS start, open, high, low, close, volume, turnover,
-       CASE WHEN plain.is_provided THEN NULL ELSE CAST(point_count AS bigint) END AS point_count,
-       plain.is_provided, true AS is_whole
-FROM sorted_out AS plain CROSS JOIN LATERAL (
-    SELECT bucket, open, high, low, close, volume, turnover, point_count
-    FROM prices.candles
-    WHERE series_id = plain.id AND resolution = :resolution AND is_provided = plain.is_provided
-      AND bucket >= :since AND bucket < :until
-    ORDER BY bucket DESC
-    LIMIT least(:candle_limit, :layer_limit)
-) AS newest
-WHERE plain.is_plain
-UNION ALL
 SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole
-FROM numbered
-WHERE newness <= :candle_limit AND EXISTS (SELECT FROM layered)
+FROM (
+    SELECT plain.id AS series_id, newest.bucket AS start, open, high, low, close, volume, turnover,
+           CASE WHEN plain.is_provided THEN NULL ELSE CAST(point_count AS bigint) END AS point_count,
+           plain.is_provided, true AS is_whole
+    FROM sorted_out AS plain CROSS JOIN LATERAL (
+        SELECT bucket, open, high, low, close, volume, turnover, point_count
+        FROM prices.candles
+        WHERE series_id = plain.id AND resolution = :resolution AND is_provided = plain.is_provided
+          AND bucket >= :since AND bucket < :until
+        ORDER BY bucket DESC
+        LIMIT least(:candle_limit, :layer_limit)
+    ) AS newest
+    WHERE plain.is_plain
+    UNION ALL
+    SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole
+    FROM numbered
+    WHERE newness <= :candle_limit AND EXISTS (SELECT FROM layered)
+) AS candle
 """).bindparams(
     bindparam("series_ids", type_=ARRAY(Integer)),
     bindparam("resolution", type_=Integer),
