@@ -103,7 +103,7 @@ WITH series AS MATERIALIZED (
 ), tile AS (
     SELECT * FROM provided_tile
     UNION ALL
-    SELECT * FROM free WHERE NOT EXISTS (
+    SELECT * FROM free WHERE resolution = :coarsest_rolled_up OR NOT EXISTS (
         SELECT FROM unnest(CAST(:rolled_up AS integer[])) AS coarser (resolution) JOIN free AS around
             ON around.series_id = free.series_id AND around.resolution = coarser.resolution
             AND around.bucket = date_bin(coarser.resolution * interval '1 second', free.bucket, :bucket_origin)
