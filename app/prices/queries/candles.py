@@ -44,22 +44,36 @@ class CandleWindow:
     limit: int
 
 
-# A bucket is laid with tiles. Provided candles come first, the coarsest of them: a provided candle hides the finer
-# ones inside of it, and finer ones fill what coarser ones leave open. Candles rolled up from points fill the rest:
-# those that overlap no provided one, again the coarsest. Most series have one layer, and then every candle is a tile.
+# Most series have one layer at the resolution asked for, all provided or all rolled up: those are plain, and their
+# candles are read as they are stored. PostgreSQL decides the condition on `layered` in the last branch once, before it
+# runs anything of that branch.
+#
+# A bucket of the others is laid with tiles. Provided candles come first, the coarsest of them: a provided candle hides
+# the finer ones inside of it, and finer ones fill what coarser ones leave open. Candles rolled up from points fill the
+# rest: those that overlap no provided one, again the coarsest.
 _CANDLES = text("""
-WITH series AS (
+WITH series AS MATERIALIZED (
     SELECT id, has_points, ARRAY(
         SELECT resolution FROM unnest(provided_resolutions) AS resolution WHERE :resolution % resolution = 0
     ) AS provided
     FROM prices.price_series
     WHERE id = ANY(:series_ids)
+), sorted_out AS (
+    SELECT *, provided <> '{}' AS is_provided, CASE provided
+        WHEN '{}' THEN :resolution = :coarsest_rolled_up
+        WHEN ARRAY[:resolution] THEN NOT has_points
+        ELSE false
+    END AS is_plain
+    FROM series
+    WHERE has_points OR provided <> '{}'
+), layered AS (
+    SELECT * FROM sorted_out WHERE NOT is_plain
 ), layer AS (
     SELECT id AS series_id, resolution, true AS is_provided, resolution * interval '1 second' AS width
-    FROM series CROSS JOIN unnest(provided) AS resolution
+    FROM layered CROSS JOIN unnest(provided) AS resolution
     UNION ALL
     SELECT id, resolution, false, resolution * interval '1 second'
-    FROM series CROSS JOIN unnest(CAST(:rolled_up AS integer[])) AS resolution
+    FROM layered CROSS JOIN unnest(CAST(:rolled_up AS integer[])) AS resolution
     WHERE has_points AND (provided <> '{}' OR resolution = :coarsest_rolled_up)
 ), stored AS MATERIALIZED (
     SELECT layer.resolution, layer.is_provided, layer.width, newest.*
@@ -89,7 +103,7 @@ WITH series AS (
 ), tile AS (
     SELECT * FROM provided_tile
     UNION ALL
-    SELECT * FROM free WHERE NOT EXISTS (
+    SELECT * FROM free WHERE resolution = :coarsest_rolled_up OR NOT EXISTS (
         SELECT FROM unnest(CAST(:rolled_up AS integer[])) AS coarser (resolution) JOIN free AS around
             ON around.series_id = free.series_id AND around.resolution = coarser.resolution
             AND around.bucket = date_bin(coarser.resolution * interval '1 second', free.bucket, :bucket_origin)
@@ -110,8 +124,24 @@ WITH series AS (
     SELECT *, row_number() OVER (PARTITION BY series_id ORDER BY start DESC) AS newness FROM laid
 )
 SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole
-FROM numbered
-WHERE newness <= :candle_limit
+FROM (
+    SELECT plain.id AS series_id, newest.bucket AS start, open, high, low, close, volume, turnover,
+           CASE WHEN plain.is_provided THEN NULL ELSE CAST(point_count AS bigint) END AS point_count,
+           plain.is_provided, true AS is_whole
+    FROM sorted_out AS plain CROSS JOIN LATERAL (
+        SELECT bucket, open, high, low, close, volume, turnover, point_count
+        FROM prices.candles
+        WHERE series_id = plain.id AND resolution = :resolution AND is_provided = plain.is_provided
+          AND bucket >= :since AND bucket < :until
+        ORDER BY bucket DESC
+        LIMIT least(:candle_limit, :layer_limit)
+    ) AS newest
+    WHERE plain.is_plain
+    UNION ALL
+    SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole
+    FROM numbered
+    WHERE newness <= :candle_limit AND EXISTS (SELECT FROM layered)
+) AS candle
 """).bindparams(
     bindparam("series_ids", type_=ARRAY(Integer)),
     bindparam("resolution", type_=Integer),
