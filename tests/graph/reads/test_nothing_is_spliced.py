@@ -1,8 +1,7 @@
 """Nothing of a request gets into the text of a statement, and what differs only in values is the same statement."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -23,7 +22,6 @@ from tests.graph.oracle.conftest import Stage
 from tests.graph.oracle.storing import replace_world
 from tests.graph.oracle.values import EnumValue, Value, written
 from tests.graph.reads.small_worlds import BATCH, VARIANT, key_of, world_of
-from tests.graph.transports.conftest import until
 
 # Each is made longer by a word that stands nowhere else.
 HOSTILE = (
@@ -57,9 +55,8 @@ class Sent:
         self.arguments.append(repr(query.args))
 
 
-@contextmanager
-def listening(database: Database, sent: Sent) -> Iterator[None]:
-    """Note what the driver sends, for as long as the block goes on."""
+def listen(database: Database, sent: Sent) -> None:
+    """Note what the driver sends over every connection that will be opened."""
 
     def note(query: LoggedQuery) -> None:
         sent.note(query)
@@ -67,17 +64,27 @@ def listening(database: Database, sent: Sent) -> Iterator[None]:
     def begin(connection: Any, *_: object) -> None:
         connection.driver_connection.add_query_logger(note)
 
-    def end(connection: Any, *_: object) -> None:
-        connection.driver_connection.remove_query_logger(note)
+    event.listen(database.engine.sync_engine, "connect", begin)
 
-    engine = database.engine.sync_engine
-    event.listen(engine, "checkout", begin)
-    event.listen(engine, "checkin", end)
-    try:
-        yield
-    finally:
-        event.remove(engine, "checkout", begin)
-        event.remove(engine, "checkin", end)
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """A database, and what was sent to it lately."""
+
+    database: Database
+    sent: Sent
+
+    async def hear(self, path: Path, asked: Asked) -> Sent:
+        """What is sent to answer; the answer has to be one without errors."""
+        self.sent.texts.clear()
+        self.sent.arguments.clear()
+        response = await path(asked)
+        assert "errors" not in response, (response, asked.readable())
+        # The driver tells its listeners a turn later.
+        await asyncio.sleep(0)
+        heard = Sent(list(self.sent.texts), list(self.sent.arguments))
+        assert len(heard.texts) >= response["extensions"]["trove"]["statements"]
+        return heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,24 +256,14 @@ def with_variables(ask: Ask, said: Words) -> Asked:
 
 
 @pytest.fixture
-async def database(reads_settings: Settings, stage: Stage) -> AsyncIterator[Database]:
+async def ear(reads_settings: Settings, stage: Stage) -> AsyncIterator[Ear]:
     """A pool of its own over three items."""
     await replace_world(stage.owner, world_of(3))
     stage.stop_clock(world_of(0).now)
-    async with open_database(reads_settings, DatabaseRole.API) as database:
-        yield database
-
-
-async def sent_for(database: Database, path: Path, asked: Asked) -> Sent:
-    """What is sent to answer; the answer has to be one without errors."""
     sent = Sent()
-    with listening(database, sent):
-        response = await path(asked)
-        assert "errors" not in response, (response, asked.readable())
-        # The driver tells its listeners a turn later; what ends a transaction is the last of it.
-        await until(lambda: len(sent.texts) >= response["extensions"]["trove"]["statements"])
-        await asyncio.sleep(0)
-    return sent
+    async with open_database(reads_settings, DatabaseRole.API) as database:
+        listen(database, sent)
+        yield Ear(database, sent)
 
 
 @pytest.mark.usefixtures("plans")
@@ -274,19 +271,19 @@ async def sent_for(database: Database, path: Path, asked: Asked) -> Sent:
 @pytest.mark.parametrize("ask", REQUESTS)
 @pytest.mark.parametrize("by", [usual_path, resolvers_path])
 async def test_no_word_of_a_request_gets_into_a_statement(
-    database: Database,
+    ear: Ear,
     reads_engine: Engine,
     by: Callable[[Engine], Path],
     ask: Ask,
     write: Callable[[Ask, Words], Asked],
 ) -> None:
-    path = by(Engine(replace(reads_engine.resources, database=database)))
+    path = by(Engine(replace(reads_engine.resources, database=ear.database)))
     # The first time the driver asks about types, in words of its own.
-    await path(write(ask, words("")[0]))
+    await ear.hear(path, write(ask, words("")[0]))
     for hostile in HOSTILE:
         one, other = words(hostile)
-        first = await sent_for(database, path, write(ask, one))
-        second = await sent_for(database, path, write(ask, other))
+        first = await ear.hear(path, write(ask, one))
+        second = await ear.hear(path, write(ask, other))
         assert first.texts
         for said, sent in ((one, first), (other, second)):
             spoken = [word for word in said.spoken for text in sent.texts if word in text]

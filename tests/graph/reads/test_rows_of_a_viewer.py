@@ -36,7 +36,7 @@ SEES_SERIES = "EXISTS (SELECT FROM catalogue.item_variants WHERE item_variants.i
 SEES_SOURCE = "current_setting('app.viewer_id', true) = '' OR current_setting('app.viewer_id', true) IS NULL OR id <> 1"
 OF_ITEMS = {"catalogue.items": SEES_ITEM}
 OF_ALL_BELOW = OF_ITEMS | {"catalogue.item_variants": SEES_VARIANT, "prices.price_series": SEES_SERIES}
-WORLDS, DOCUMENTS_PER_WORLD = 4, 25
+WORLDS, DOCUMENTS_PER_WORLD = 3, 25
 
 
 @asynccontextmanager
