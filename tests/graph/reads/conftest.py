@@ -18,6 +18,11 @@ from app.graph.schema import core_schema
 from tests.conftest import open_database
 from tests.graph.oracle.conftest import Stage, own_database
 
+# Fixtures of the servers; each test has its own, so that they may be known under two folders.
+from tests.graph.transports.conftest import aurum as aurum
+from tests.graph.transports.conftest import serve as serve
+from tests.graph.transports.conftest import trove as trove
+
 
 @pytest.fixture(scope="session")
 async def reads_settings(trove_settings: Settings) -> AsyncIterator[Settings]:

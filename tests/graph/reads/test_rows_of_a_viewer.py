@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from itertools import islice
 from random import Random
 from typing import Any
@@ -195,12 +196,12 @@ def _compiled_reads_are_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
     read = BoundPlan.json
 
     async def json(self: BoundPlan, keys: Sequence[Any], context: Any, *, is_only_one: bool) -> Mapping[Any, Any]:
-        snapshot, context.snapshot = context.snapshot, context.resources.database.snapshot()
+        nobodys = copy(context)
+        nobodys.snapshot = context.resources.database.snapshot()
         try:
-            return await read(self, keys, context, is_only_one=is_only_one)
+            return await read(self, keys, nobodys, is_only_one=is_only_one)
         finally:
-            await context.snapshot.close()
-            context.snapshot = snapshot
+            await nobodys.snapshot.close()
 
     monkeypatch.setattr(BoundPlan, "json", json)
 
