@@ -1,6 +1,7 @@
 """A database of the oracle's own, with an engine over it whose clock stands still."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,16 +26,22 @@ from tests.graph.oracle.worlds import World
 TALLY = "oracle-tally"
 
 
+@asynccontextmanager
+async def own_database(settings: Settings, purpose: str) -> AsyncIterator[Settings]:
+    """The settings of a server over another clone of the template, for as long as the block goes on."""
+    assert settings.database_url is not None
+    template, worker = settings.database_url.rsplit("/", 1)[-1].split("?")[0].rsplit("_", 1)
+    name = f"{template}_{purpose}_{worker}"
+    await administer(settings.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield settings.model_copy(update={"database_url": database_named(settings.database_url, name)})
+    await administer(settings.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="session")
 async def oracle_settings(trove_settings: Settings) -> AsyncIterator[Settings]:
     """The settings of a server over a clone of this worker's database, whose partitions no other test sees."""
-    assert trove_settings.database_url is not None
-    template = trove_settings.database_url.rsplit("/", 1)[-1].split("?")[0].rsplit("_", 1)[0]
-    worker = trove_settings.database_url.rsplit("/", 1)[-1].split("?")[0].rsplit("_", 1)[1]
-    name = f"{template}_oracle_{worker}"
-    await administer(trove_settings.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield trove_settings.model_copy(update={"database_url": database_named(trove_settings.database_url, name)})
-    await administer(trove_settings.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_database(trove_settings, "oracle") as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

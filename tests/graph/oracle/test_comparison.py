@@ -49,3 +49,10 @@ def test_json_that_is_written_already_is_read_like_any_other() -> None:
     fragment = orjson.Fragment(b'{"id": "1", "name": "a\\u0062"}')
     assert difference({"data": fragment}, {"data": {"id": "1", "name": "ab"}}) is None
     assert difference({"data": fragment}, {"data": {"name": "ab", "id": "1"}}) is not None
+
+
+def test_what_is_no_json_is_a_difference() -> None:
+    broken = {"data": {"a": orjson.Fragment(b'{"b":}')}}
+    found = difference(broken, {"data": {"a": {"b": None}}})
+    assert found is not None
+    assert found.startswith("response: only the first has ['what was sent is no JSON']")

@@ -379,3 +379,36 @@ async def test_odd_strings_are_no_failure(client: httpx.AsyncClient, slug: str) 
     response = await post(client, "query ($slug: String!) { item(slug: $slug) { id } }", variables={"slug": slug})
     codes = [error["extensions"]["code"] for error in response.json().get("errors", ())]
     assert codes in ([], ["BAD_USER_INPUT"])
+
+
+RESOLVERS_ONLY = {"Trove-Execution": "resolvers"}
+
+
+@pytest.mark.usefixtures("aurum")
+async def test_in_development_a_header_asks_for_the_resolvers(client: httpx.AsyncClient) -> None:
+    usual = (await client.post("/graphql", json={"query": ITEM})).json()
+    assert usual["extensions"] == {"trove": {"path": "compiled", "statements": 1}}
+    for headers in (RESOLVERS_ONLY, {"trove-execution": "resolvers"}):
+        plain = (await client.post("/graphql", json={"query": ITEM}, headers=headers)).json()
+        assert plain["extensions"] == {"trove": {"path": "resolvers", "statements": 2}}
+        assert plain["data"] == usual["data"]
+
+
+@pytest.mark.usefixtures("aurum")
+async def test_the_header_holds_for_queries_by_get_and_in_streams(client: httpx.AsyncClient) -> None:
+    by_get = await client.get("/graphql", params={"query": ITEM}, headers=PREFLIGHTED | RESOLVERS_ONLY)
+    assert by_get.json()["extensions"]["trove"]["path"] == "resolvers"
+    accepted = {"Accept": "text/event-stream"}
+    streamed = await client.post("/graphql", json={"query": ITEM}, headers=accepted | RESOLVERS_ONLY)
+    assert '"path":"resolvers"' in streamed.text
+
+
+@pytest.mark.usefixtures("aurum")
+async def test_in_production_nothing_is_told_of_how_an_answer_came_to_be(serve: Serve) -> None:
+    async with serve(environment="production") as trove, httpx.AsyncClient() as client:
+        answers = [
+            (await client.post(trove.endpoint, json={"query": ITEM}, headers=headers)).json()
+            for headers in ({}, RESOLVERS_ONLY)
+        ]
+    assert answers[0] == answers[1]
+    assert list(answers[0]) == ["data"]
