@@ -19,13 +19,13 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.sql.elements import ColumnClause, ColumnElement
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from app.core.database import Statement, compiled
 from app.core.paging import MAXIMUM_PAGE_SIZE
 from app.graph.reads.arguments import Bound, PageShape, beyond, parameter_named
-from app.graph.reads.fields import Column, Edge, Embedded, GlobalId, PagedEdge
+from app.graph.reads.fields import Column, Embedded, GlobalId, PagedEdge
 from app.graph.reads.layout import Shown
 from app.graph.reads.rows import ARGUMENT, KEY, ROOT_KEY, keys_parameter
 from app.graph.reads.selections import (
@@ -42,7 +42,7 @@ from app.graph.reads.selections import (
     Selection,
     Typename,
 )
-from app.graph.reads.tables import Join, Scope, name_of, sources_in, substituted
+from app.graph.reads.tables import Join, Scope, sources_in, substituted
 from app.graph.reads.wire import Parts, cursor_text, joined, public_id_text, text_of, unless_null
 
 COMMA = text_of(",")
@@ -135,21 +135,27 @@ class _Writer:
         found = _within(read, key)
         if edge_to.field.is_nullable:
             return [func.coalesce(found, NULL)]
-        return [found if _is_always_there(declared) else func.coalesce(found, _failure(key))]
+        # A foreign key alone does not make sure of it: the row may be hidden from the viewer.
+        return [func.coalesce(found, _failure(key))]
 
     def rows(self, rows: Rows) -> Any:
-        """The rows of a select of its own, by their key."""
-        scope = _scope_of(rows.object.shown)
-        key = scope.read(rows.declaration.to)
-        order = [scope.read(expression) for expression in rows.declaration.order]
-        if rows.object.shown.relation.is_collected:
-            json = joined(self._collected(rows.object, scope, order))
+        """The rows of a select of its own, by their key.
+
+        They are put in order once, and the aggregates take them as they come: an order of its own for each of them
+        would be sorted for each of them.
+        """
+        shown, declared = rows.object.shown, rows.declaration
+        own = Scope(shown.relation.table, shown.relation.table.alias())
+        in_order = [own.read(expression) for expression in (declared.to, *declared.order)]
+        scope = _scope_of(shown, select(own.base).order_by(*in_order).subquery())
+        key = scope.read(declared.to)
+        if shown.relation.is_collected:
+            json = joined(self._collected(rows.object, scope))
         else:
-            one = joined(self._object(rows.object, scope))
-            json = joined(["[", func.string_agg(one, aggregate_order_by(COMMA, *order)), "]"])
+            json = joined(["[", func.string_agg(joined(self._object(rows.object, scope)), COMMA), "]"])
         return select(key, json).select_from(scope.from_clause()).group_by(key)
 
-    def _collected(self, wanted: Object, scope: Scope, order: Sequence[ColumnElement[Any]]) -> Parts:
+    def _collected(self, wanted: Object, scope: Scope) -> Parts:
         ((_, entries),) = wanted.entries
         parts: Parts = []
         for named, entry in entries:
@@ -160,7 +166,7 @@ class _Writer:
             if not isinstance(entry, Leaf):
                 raise TypeError(f"{named.field} is no column; a collected type has columns only.")
             item = joined(entry.field.leaf.items.json(_value(entry, scope, ())))
-            parts += ["[", func.string_agg(item, aggregate_order_by(COMMA, *order)), "]"]
+            parts += ["[", func.string_agg(item, COMMA), "]"]
         return [*parts, "}"]
 
     def page(self, page_of: PageOf, key: ColumnElement[Any] | None) -> Parts:
@@ -259,7 +265,8 @@ class _PageWriter:
         if shape.has_cursor:
             conditions.append(beyond(shape, columns, self._parameter, 1))
         number = func.row_number().over(order_by=order).label("number")
-        longest = select(scope.base, number).where(*conditions).order_by(*order).limit(LONGEST_PAGE_AND_ONE)
+        longest = select(scope.base, number).select_from(scope.from_clause()).where(*conditions)
+        longest = longest.order_by(*order).limit(LONGEST_PAGE_AND_ONE)
         if self._key is not None:
             longest = longest.correlate(*sources_in(self._key))
         limit = self._limit + literal_column("1") if self._asks_for_more() else self._limit
@@ -354,7 +361,9 @@ def _scope_of(shown: Shown, shown_as: FromClause | None = None) -> Scope:
         if possible.kind is not None and relation.key is not None
     ]
     base = relation.table.alias() if shown_as is None else shown_as
-    return Scope(relation.table, base, [*relation.joins, *details])
+    scope = Scope(relation.table, base, details)
+    scope.require(relation.joins)
+    return scope
 
 
 def _leaf(entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]) -> Parts:
@@ -383,15 +392,6 @@ def _typename(entry: Typename, scope: Scope) -> Parts:
     stored = scope.read(entry.shown.relation.kind)
     kinds = [(possible.kind.value, possible.name) for possible in entry.shown.possible if possible.kind is not None]
     return ['"', case(*((stored == text_of(value), text_of(name)) for value, name in kinds)), '"']
-
-
-def _is_always_there(edge: Edge) -> bool:
-    """Whether a foreign key makes sure of it."""
-    on, to = edge.on, edge.to
-    if not isinstance(on, ColumnClause) or not isinstance(to, ColumnClause) or edge.where is not None:
-        return False
-    led_to = {(name_of(key.column.table), key.column.key) for key in getattr(on, "foreign_keys", ())}
-    return not getattr(on, "nullable", True) and to.table is not None and (name_of(to.table), to.key) in led_to
 
 
 def _failure(key: ColumnElement[Any]) -> ColumnElement[str]:

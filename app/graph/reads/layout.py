@@ -29,6 +29,7 @@ from app.graph.reads.fields import (
     KeyedRows,
     Kind,
     PagedEdge,
+    Referring,
     Relation,
 )
 from app.graph.reads.tables import expression_of, name_of, substituted, tables_in
@@ -93,6 +94,10 @@ class Shown:
             raise TypeError(f"{self.name} is declared without a key, so nothing can refer to it.")
         return self.relation.key
 
+    def require_key(self) -> None:
+        """Refuse a type that nothing can refer to."""
+        _ = self.key
+
     @property
     def tag(self) -> PublicIdTag:
         """The tag of its public ids."""
@@ -156,6 +161,11 @@ class Field:
     @leaf.setter
     def leaf(self, leaf: Leaf) -> None:
         self._leaf = leaf
+
+    @property
+    def has_target(self) -> bool:
+        """Whether it leads to rows of one relation."""
+        return self._target is not None
 
     @property
     def target(self) -> Shown:
@@ -230,6 +240,8 @@ class Layouts:
         field = Field(shown, name, graphql_field, declaration)
         self.fields[owner.name, name] = field
         field.target = self.types.get(_row_type(graphql_field.type).name)
+        if isinstance(declaration, Referring) and field.has_target:
+            field.target.require_key()
         if isinstance(declaration, PagedEdge):
             orders = declaration.paging.orders
             for column in (*orders.columns.values(), orders.tie):

@@ -33,6 +33,7 @@ class Plan:
     by: ColumnElement[Any] | None
     statements: dict[Hashable, Statement] = field(default_factory=dict)
     characters: int = 0
+    kept_by: "Plans | None" = None
 
     def bind(self, variables: VariableValues, context: OperationContext, *, is_of_one: bool = False) -> "BoundPlan":
         """The plan with the arguments of one request, for one key or many; raises what the plain path would."""
@@ -42,9 +43,15 @@ class Plan:
         if statement is None:
             if len(self.statements) >= MAXIMUM_STATEMENTS_OF_A_PLAN:
                 self.statements.clear()
+                self._grow(-self.characters)
             statement = self.statements[shape] = statement_for(self.selection, bounds, self.by, is_of_one=is_of_one)
-            self.characters += len(statement.text)
+            self._grow(len(statement.text))
         return BoundPlan(self, statement, tuple(bound.values for bound in bounds), bounds)
+
+    def _grow(self, characters: int) -> None:
+        self.characters += characters
+        if self.kept_by is not None:
+            self.kept_by.grow(characters)
 
     @property
     def is_keyed(self) -> bool:
@@ -95,6 +102,7 @@ class Plans:
 
     def __init__(self) -> None:
         self._plans: OrderedDict[PlanKey, tuple[DocumentNode, Plan | None]] = OrderedDict()
+        self.characters = 0
 
     def find(self, key: PlanKey) -> tuple[bool, Plan | None]:
         """Whether the selection has been looked at, and its plan."""
@@ -106,12 +114,19 @@ class Plans:
         return True, known[1]
 
     def keep(self, key: PlanKey, document: DocumentNode, plan: Plan | None) -> None:
-        """Remember a plan; what was used the longest ago is forgotten."""
+        """Remember a plan."""
         READ_PLANS.labels("none" if plan is None else "made").inc()
         self._plans[key] = document, plan
-        while len(self._plans) > MAXIMUM_PLANS or self._characters() > MAXIMUM_CHARACTERS:
-            self._plans.popitem(last=False)
-        READ_PLANS_KEPT.set(len(self._plans))
+        if plan is not None:
+            plan.kept_by = self
+        self.grow(0 if plan is None else plan.characters)
 
-    def _characters(self) -> int:
-        return sum(plan.characters for _, plan in self._plans.values() if plan is not None)
+    def grow(self, characters: int) -> None:
+        """Count what statements have come to a plan, or gone; what was used the longest ago is forgotten for them."""
+        self.characters += characters
+        while len(self._plans) > MAXIMUM_PLANS or (self.characters > MAXIMUM_CHARACTERS and len(self._plans) > 1):
+            _, (_, plan) = self._plans.popitem(last=False)
+            if plan is not None:
+                plan.kept_by = None
+                self.characters -= plan.characters
+        READ_PLANS_KEPT.set(len(self._plans))

@@ -33,7 +33,9 @@ def values_of(values: Sequence[Any], prefix: str = ARGUMENT) -> dict[str, Any]:
 
 
 def _scope(layout: Layout) -> Scope:
-    return Scope(layout.relation.table, layout.relation.table.alias(), layout.relation.joins)
+    scope = Scope(layout.relation.table, layout.relation.table.alias())
+    scope.require(layout.relation.joins)
+    return scope
 
 
 def _values(layout: Layout, scope: Scope) -> list[ColumnElement[Any]]:

@@ -88,8 +88,8 @@ class Scope:
 
     def require(self, joins: Sequence[Join]) -> None:
         """Join these whether or not an expression uses them, because they decide which rows there are."""
+        self._joins |= {name_of(wanted.table): wanted for wanted in joins}
         for wanted in joins:
-            self._joins[name_of(wanted.table)] = wanted
             self._alias(name_of(wanted.table))
 
     def _alias(self, name: str) -> FromClause | None:

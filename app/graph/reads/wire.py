@@ -28,7 +28,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import TIMESTAMP, aggregate_order_by
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.graph.reads.tables import Expression, expression_of
@@ -40,6 +40,8 @@ Write = Callable[[Any], Any]
 SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE = 86_400, 3_600, 60
 # PostgreSQL takes 100 arguments at most.
 MAXIMUM_CONCATENATED = 90
+# A value between its quotes.
+QUOTED = 3
 
 
 def text_of(constant: str) -> ColumnElement[str]:
@@ -71,8 +73,10 @@ def _quoted(value: ColumnElement[Any]) -> Parts:
 
 def date_time_text(value: ColumnElement[Any]) -> ColumnElement[str]:
     """RFC 3339 in UTC with `Z`; microseconds only where there are any, and then all six."""
-    written = func.to_char(func.timezone(text_of("UTC"), value), text_of('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
-    return func.replace(written, text_of(".000000Z"), text_of("Z"))
+    in_utc = func.timezone(text_of("UTC"), value)
+    is_whole = cast(value, TIMESTAMP(timezone=True, precision=0)) == value
+    whole = func.to_char(in_utc, text_of('YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+    return case((is_whole, whole), else_=func.to_char(in_utc, text_of('YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
 
 
 def _date_time(value: ColumnElement[Any]) -> Parts:
@@ -181,6 +185,10 @@ def unless_null(value: ColumnElement[Any], parts: Parts) -> Parts:
     """The parts, or `null` where the value is null."""
     if len(parts) == 1 and not isinstance(parts[0], str):
         return [func.coalesce(cast(parts[0], Text()), text_of("null"))]
+    if parts[0] == parts[-1] == '"' and len(parts) == QUOTED and not isinstance(parts[1], str):
+        # Unlike concat, || is null where one side is.
+        quoted = text_of('"').op("||")(cast(parts[1], Text())).op("||")(text_of('"'))
+        return [func.coalesce(quoted, text_of("null"))]
     return [case((value.is_(None), text_of("null")), else_=joined(parts))]
 
 

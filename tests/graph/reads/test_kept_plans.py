@@ -86,7 +86,7 @@ async def test_statements_of_all_plans_are_no_longer_than_allowed(engine: Engine
     await ask_all(engine, list(documents(100, "long")))
     longest = max(plan.characters for _, plan in plans._plans.values() if plan is not None)
     # The newest is measured when the next one comes.
-    assert 0 < plans._characters() <= CHARACTERS + longest
+    assert 0 < plans.characters <= CHARACTERS + longest
     assert len(plans._plans) < PLANS
 
 
@@ -120,7 +120,7 @@ async def test_statements_that_kept_plans_take_on_later_count_as_well(engine: En
         for number in range(8):
             await ask_all(engine, [Asked(asked.query.replace("slug", f"a{number}: slug"), asked.variables)])
     longest = max(len(text.text) for _, plan in plans._plans.values() if plan for text in plan.statements.values())
-    assert plans._characters() <= CHARACTERS + longest
+    assert plans.characters <= CHARACTERS + longest
 
 
 async def test_a_document_that_comes_again_finds_its_plan(engine: Engine, plans: Plans) -> None:
