@@ -12,6 +12,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     InlineFragmentNode,
+    NameNode,
     Node,
     OperationDefinitionNode,
     SelectionSetNode,
@@ -28,6 +29,8 @@ Differs = Callable[[Asked], Awaitable[bool]]
 
 # Each is asked of both paths.
 MOST_ATTEMPTS = 1_500
+# What an object can be asked at the least.
+ONLY_TYPENAME = SelectionSetNode(selections=(FieldNode(name=NameNode(value="__typename")),))
 # What can be left away; what else a document consists of goes with it.
 REMOVABLE = ("field", "fragment_spread", "inline_fragment", "argument", "object_field", "directive")
 
@@ -125,8 +128,13 @@ def _simpler(document: DocumentNode) -> Iterator[tuple[Node, Node]]:
             yield node, flat
     for node in nodes_of(document, "field"):
         field = cast("FieldNode", node)
+        if field.selection_set is not None and print_ast(field.selection_set) != print_ast(ONLY_TYPENAME):
+            yield field, replace(field, selection_set=ONLY_TYPENAME)
         if field.alias is not None:
             yield field, _without_alias(field)
+        raised = _with_raised_directives(field)
+        if raised is not None:
+            yield field, raised
 
 
 def _inline(fragment: FragmentDefinitionNode) -> InlineFragmentNode:
@@ -154,6 +162,16 @@ def _without_alias(field: FieldNode) -> FieldNode:
     return FieldNode(
         name=field.name, arguments=field.arguments, directives=field.directives, selection_set=field.selection_set
     )
+
+
+def _with_raised_directives(field: FieldNode) -> FieldNode | None:
+    """The field with the directives of the only one below it, which then need not be there for their sake."""
+    below = field.selection_set.selections if field.selection_set else ()
+    if field.directives or len(below) != 1 or not below[0].directives:
+        return None
+    (inner,) = below
+    bare = SelectionSetNode(selections=(replace(inner, directives=()),))
+    return replace(field, directives=inner.directives, selection_set=bare)
 
 
 def nodes_of(document: Node, *kinds: str) -> list[Node]:

@@ -45,5 +45,10 @@ async def test_an_argument_that_matters_stays_with_its_variable() -> None:
     assert _in_one_line(shown) == "query Asked($size: Int) { items(first: $size) { totalCount } }"
 
 
+async def test_a_directive_that_matters_does_not_keep_what_it_stands_deep_within() -> None:
+    shown = await _smallest_valid_with("@include(if: $yes)")
+    assert _in_one_line(shown) == "query Asked($yes: Boolean!) { items @include(if: $yes) { __typename } }"
+
+
 def _in_one_line(asked: Asked) -> str:
     return " ".join(asked.query.split())
