@@ -18,7 +18,7 @@ from tests.graph.oracle.worlds import random_world
 
 WORLDS = 20
 DOCUMENTS_PER_WORLD = 30
-FIELDS_OF_A_SMALL_DOCUMENT = 12
+FIELDS_OF_A_SMALL_DOCUMENT = 8
 
 
 async def _asked_of_worlds(stage: Stage) -> AsyncIterator[Asked]:
