@@ -245,11 +245,14 @@ class Snapshot:
                 raise
             # The connection had been lost while nobody used it, or is being lost now: another one can tell.
             await self._leave()
-            _, driver = await self._open(in_transaction=False)
-            return await driver.fetch(statement.text, *arguments)
         except BaseException:
             self._is_broken = True
             raise
+        _, driver = await self._open(in_transaction=False)
+        self._is_broken = True
+        rows = await driver.fetch(statement.text, *arguments)
+        self._is_broken = False
+        return rows
 
     @asynccontextmanager
     async def _reading_alone(self) -> AsyncIterator[None]:
@@ -346,7 +349,7 @@ class Database:
         # Connections that the last snapshots gave back: taking one of these costs no look into the pool. Half of the
         # pool at most, so that writers find the other half there.
         self._kept: list[tuple[AsyncConnection, AsyncpgConnection[Any]]] = []
-        self._kept_at_most = max(pool_size_of(engine) // 2, 1)
+        self._kept_at_most = pool_size_of(engine) // 2
         self._jobs = jobs
         self._events = events
 

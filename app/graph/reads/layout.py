@@ -32,7 +32,7 @@ from app.graph.reads.fields import (
     Referring,
     Relation,
 )
-from app.graph.reads.tables import expression_of, name_of, substituted, tables_in
+from app.graph.reads.tables import Expression, expression_of, name_of, substituted, tables_in
 from app.graph.reads.wire import Leaf, leaf_of
 
 # Before the values of a row stands the key that an edge led by.
@@ -72,6 +72,11 @@ class Layout:
         if self.relation.kind is None:
             return self.shown
         return self.kinds[row[self.place_of(self.relation.kind)]]
+
+
+def value_of(row: Row, column: Expression) -> Any:
+    """The value of a column that the row's type declares, for a resolver that computes from it."""
+    return row[row.layout.place_of(expression_of(column))]
 
 
 class Shown:
