@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from graphql import (
     DocumentNode,
     GraphQLError,
+    GraphQLList,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
@@ -22,11 +24,12 @@ from sqlalchemy.sql.elements import ColumnElement
 from app.core.database import DATABASE_FAILURES
 from app.core.errors import Refusal
 from app.core.ids import public_id
-from app.graph.reads.fields import Edge, GlobalId, KeyedRows, PagedEdge, Reference, Referring
-from app.graph.reads.layout import Field, Layouts
+from app.graph.reads.ahead import Ahead
+from app.graph.reads.fields import Edge, Embedded, GlobalId, KeyedRows, PagedEdge, Reference, Referring
+from app.graph.reads.layout import Field, Layouts, Row, Shown
 from app.graph.reads.plans import BoundPlan, Plan, PlanKey, Plans
 from app.graph.reads.prepared import PreparedQuery, Root
-from app.graph.reads.resolvers import PlainReads, ReadContext
+from app.graph.reads.resolvers import PlainReads, ReadContext, embedded_row
 from app.graph.reads.rows import ROOT_KEY
 from app.graph.reads.selections import TYPENAME, NotDeclared, Selection, Understanding
 
@@ -87,6 +90,7 @@ class ReadExecutor(Executor[Any]):
         self._switched = tuple(self.variable_values.coerced.get(name) for name in switches)
         self._compiles = compiles
         self._leaves: dict[int, tuple[list[tuple[str, Read]], GroupedFieldSet]] = {}
+        self._ahead = Ahead(self._reads.plain, self.context_value, self.variable_values, self._fields_of)
         self.path = ReadPath.RESOLVERS
         self.failed = False
 
@@ -174,7 +178,82 @@ class ReadExecutor(Executor[Any]):
                 plan, field = bound
                 key = source[field.place] if plan.plan.is_keyed else ROOT_KEY
                 return self._fragment(plan, key, is_nullable=field.is_nullable)
-        return super().execute_field(parent_type, source, field_details_list, path, position_context)
+        known = self._known(parent_type, source, field_details_list)
+        if known is None:
+            return super().execute_field(parent_type, source, field_details_list, path, position_context)
+        field, value = known
+        if value is None and field.is_nullable:
+            return None
+        return self._completed(field.graphql_field.type, value, field_details_list, path, position_context)
+
+    def _known(
+        self, parent_type: GraphQLObjectType, source: Any, details: FieldDetailsList
+    ) -> tuple[Field, Any] | None:
+        """A field whose value is there already: of an embedded object, or read ahead."""
+        field = self._reads.layouts.fields.get((parent_type.name, details[0].node.name.value))
+        if field is None or not isinstance(source, tuple | Row):
+            return None
+        if not isinstance(field.declaration, Embedded):
+            known = self._ahead.value(details, source)
+        else:
+            known = field, embedded_row(field, source)
+        # What must not be null and is, the resolver reports.
+        return None if known is None or (known[1] is None and not field.is_nullable) else known
+
+    def _completed(
+        self, output: GraphQLOutputType, value: Any, details: FieldDetailsList, path: Path, position_context: Any
+    ) -> Any:
+        """Complete a value without its resolver, whose only use here would be to find the value."""
+        no_info: Any = None
+        try:
+            completed = self.complete_value(output, details, no_info, path, value, position_context)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to this field
+            self.handle_field_error(error, output, details, path)
+            return None
+        return self._settled(completed, output, details, path) if self.is_awaitable(completed) else completed
+
+    async def _settled(self, completed: Any, output: GraphQLOutputType, details: FieldDetailsList, path: Path) -> Any:
+        try:
+            return await completed
+        except Exception as error:  # noqa: BLE001  # as above
+            self.handle_field_error(error, output, details, path)
+            return None
+
+    def complete_list_value(
+        self,
+        return_type: GraphQLList[GraphQLOutputType],
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        """Read what the rows of a list lead to before they are completed one by one."""
+        complete = partial(
+            super().complete_list_value, return_type, field_details_list, info, path, result, position_context
+        )
+        if not self._ahead.is_due(result):
+            return complete()
+
+        async def after_reading() -> Any:
+            await self._ahead.read(result, field_details_list, self._is_compiled)
+            completed = complete()
+            return await completed if self.is_awaitable(completed) else completed
+
+        return after_reading()
+
+    def _is_compiled(self, shown: Shown, details: FieldDetailsList) -> bool:
+        field = shown.fields.get(details[0].node.name.value)
+        if not self._compiles or field is None or not isinstance(field.declaration, Edge | PagedEdge | KeyedRows):
+            return False
+        try:
+            self._plan(field, details)
+        except NotDeclared:
+            return False
+        return True
+
+    def _fields_of(self, shown: Shown, details: FieldDetailsList) -> GroupedFieldSet:
+        return self.collect_subfields(shown.object_type, details).grouped_field_set
 
     def _bound_field(self, parent_type: GraphQLObjectType, details: FieldDetailsList) -> tuple[BoundPlan, Field] | None:
         field = self._reads.layouts.fields.get((parent_type.name, details[0].node.name.value))

@@ -167,6 +167,10 @@ class Field:
     def leaf(self, leaf: Leaf) -> None:
         self._leaf = leaf
 
+    def require_target(self) -> None:
+        """Refuse a field that leads to nothing that is declared."""
+        _ = self.target
+
     @property
     def has_target(self) -> bool:
         """Whether it leads to rows of one relation."""
@@ -247,6 +251,8 @@ class Layouts:
         field.target = self.types.get(_row_type(graphql_field.type).name)
         if isinstance(declaration, Referring) and field.has_target:
             field.target.require_key()
+        if isinstance(declaration, Edge | PagedEdge | KeyedRows | Embedded):
+            field.require_target()
         if isinstance(declaration, PagedEdge):
             orders = declaration.paging.orders
             for column in (*orders.columns.values(), orders.tie):

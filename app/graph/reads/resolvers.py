@@ -11,7 +11,7 @@ from app.core.loaders import Loaders
 from app.core.paging import encode_cursor
 from app.graph.reads.arguments import Bound, OperationContext, PageShape
 from app.graph.reads.fields import Column, Edge, Embedded, GlobalId, KeyedRows, PagedEdge, Reference, Referring
-from app.graph.reads.layout import FIRST_VALUE, Field, Layout, Layouts, Row
+from app.graph.reads.layout import FIRST_VALUE, Field, Layout, Layouts, Row, Shown
 from app.graph.reads.rows import (
     KEYS,
     ROOT_KEY,
@@ -75,19 +75,39 @@ class PlainReads:
 
     def _details(self, field: Field) -> Resolve:
         owner = field.owner
-        if owner is None or owner.details is None or owner.kind is None:
+        if owner is None or owner.details is None:
             raise TypeError(f"{field.name} belongs to no type with details of its own.")
-        layout, column = owner.details, owner.kind.details
-        question = ("details", id(layout))
+        question = ("details", owner.details)
 
         async def resolve(source: Row, info: GraphQLResolveInfo[Any]) -> Any:
             context: ReadContext = info.context
-            statement = self._statement(question, lambda: rows_by(layout, column))
-            ask = self._asking(context, statement, {}, layout, first_of_each)
-            details = await context.loaders.by_key(statement, ask, None, owner.name).load(source[owner.key_place])
+
+            async def ask(keys: list[Any]) -> Mapping[Any, Row]:
+                return await self.details_of(context, owner, keys)
+
+            loader = context.loaders.by_key(question, ask, None, owner.name)
+            details = await loader.load(source[owner.key_place])
             return None if details is None else details[field.place]
 
         return resolve
+
+    async def details_of(self, context: ReadContext, owner: Shown, keys: Sequence[Any]) -> Mapping[Any, Row]:
+        """The rows of a type's own table, by the keys of the rows that they belong to."""
+        if owner.details is None or owner.kind is None:
+            raise TypeError(f"{owner.name} has no details of its own.")
+        layout, column = owner.details, owner.kind.details
+        statement = self._statement(("details", layout), lambda: rows_by(layout, column))
+        ask = self._asking(context, statement, {}, layout, first_of_each)
+        return await ask(list(keys))
+
+    async def rows_of_edge(
+        self, context: ReadContext, field: Field, edge: Edge, bound: Bound, keys: Sequence[Any]
+    ) -> Mapping[Any, Any]:
+        """For each key the row or the rows that an edge leads to; nothing for a key that leads nowhere."""
+        layout, shape = field.target.layout, bound.shape
+        statement = self._statement((edge, shape), lambda: rows_by_edge(edge, layout, shape))
+        collect = lists_of_each if edge.is_list else first_of_each
+        return await self._asking(context, statement, values_of(bound.values), layout, collect)(list(keys))
 
     async def refer(self, context: ReadContext, reference: Reference) -> Row | None:
         """The row that is referred to; None when it is gone."""
@@ -100,8 +120,6 @@ class PlainReads:
         return row
 
     def _edge(self, field: Field, edge: Edge) -> Resolve:
-        layout = field.target.layout
-        collect = lists_of_each if edge.is_list else first_of_each
         missing: Any = () if edge.is_list else None
 
         async def resolve(source: Row, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
@@ -110,9 +128,10 @@ class PlainReads:
             bound = edge.bind(arguments, context)
             if key is None:
                 return missing
-            shape: Sequence[bool] = bound.shape
-            statement = self._statement((edge, shape), lambda: rows_by_edge(edge, layout, shape))
-            ask = self._asking(context, statement, values_of(bound.values), layout, collect)
+
+            async def ask(keys: list[Any]) -> Mapping[Any, Any]:
+                return await self.rows_of_edge(context, field, edge, bound, keys)
+
             return await context.loaders.by_key((edge, bound), ask, missing, field.name).load(key)
 
         return resolve
@@ -212,15 +231,15 @@ def column_reader(field: Field) -> Resolve:
     return lambda source, _info: source[place]
 
 
+def embedded_row(field: Field, source: Any) -> Any:
+    """The row of an object that stands in this row; None where its condition does not hold."""
+    if field.when_place is not None and not source[field.when_place]:
+        return None
+    return (None, *(source[place] for place in field.places))
+
+
 def _embedded(field: Field) -> Resolve:
-    places, when_place = field.places, field.when_place
-
-    def resolve(source: Row, _info: GraphQLResolveInfo[Any]) -> Any:
-        if when_place is not None and not source[when_place]:
-            return None
-        return (None, *(source[place] for place in places))
-
-    return resolve
+    return lambda source, _info: embedded_row(field, source)
 
 
 def _referring(declaration: Referring) -> Resolve:
