@@ -256,7 +256,8 @@ class Engine:
         self._record(operation, context, result, path, perf_counter() - began)
         response: Response = {} if _is_refused(result) else {"data": result.data}
         if result.errors:
-            response["errors"] = show_errors(result.errors)
+            # They arise in the order in which statements come back; the reader gets them in the order of the answer.
+            response["errors"] = show_errors(sorted(result.errors, key=_place))
         if self._settings.is_development:
             response["extensions"] = {"trove": {"path": path.value, "statements": context.statements}}
         return response
@@ -288,6 +289,11 @@ class Engine:
         metrics.statements.observe(context.statements)
         if operation.is_query:
             metrics.paths.inc()
+
+
+def _place(error: GraphQLError) -> list[tuple[int, str]]:
+    """Where an error stands in the response, to sort by."""
+    return [(part, "") if isinstance(part, int) else (-1, part) for part in error.path or ()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ class _Writer:
                 raise TypeError(f"{named.field} is no column; a collected type has columns only.")
             item = joined(entry.field.leaf.items.json(_value(entry, scope, ())))
             parts += ["[", func.string_agg(item, COMMA), "]"]
-        return [*parts, "}"]
+        return [*parts, "}"] if parts else ["{}"]
 
     def page(self, page_of: PageOf, key: ColumnElement[Any] | None) -> Parts:
         """One page of a connection."""
