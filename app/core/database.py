@@ -150,7 +150,7 @@ class Statement:
 OPERATION_TIME = bindparam("operation_time", type_=DateTime(timezone=True))
 
 
-def compiled(select: Select[*tuple[Any, ...]]) -> Statement:
+def statement_of(select: Select[*tuple[Any, ...]]) -> Statement:
     """Write a SELECT once, to run it many times with other values for its named parameters."""
     written = select.compile(dialect=_DIALECT)
     if written.post_compile_params:
@@ -187,8 +187,9 @@ class Transaction:
 class Snapshot:
     """The reads of one operation: one connection, taken at its first read, in one transaction.
 
-    The transaction is READ ONLY and REPEATABLE READ, so a response is one consistent picture. Reads run one at a time,
-    so loaders may ask concurrently. `statements` counts what was sent.
+    The transaction is READ ONLY and REPEATABLE READ, so a response is one consistent picture; a statement that is known
+    to be the only one needs none. Reads run one at a time, so loaders may ask concurrently. `statements` counts what
+    was sent.
     """
 
     def __init__(self, database: "Database", *, viewer_id: UUID | None = None) -> None:
@@ -226,7 +227,7 @@ class Snapshot:
         record_class: type[Record] = Record,
         is_only_one: bool = False,
     ) -> Sequence[Any]:
-        """Run a compiled statement. One that is the operation's only one is its own snapshot, without a transaction."""
+        """Run a statement; one known to be the operation's only one is its own snapshot, without a transaction."""
         arguments = statement.arguments(values)
         self.statements += 1
         if is_only_one and self._viewer_id is None and self._connection is None:
@@ -285,6 +286,7 @@ class Snapshot:
                 except DATABASE_FAILURES as error:
                     if not is_database_away(error):
                         raise
+                    self._in_transaction = False
                     await self._leave()
                     self._connection, self._driver = await self._database.lend()
         if in_transaction:
@@ -298,8 +300,9 @@ class Snapshot:
         if self._viewer_id is not None:
             # One round trip for both; a UUID is written by us, so it can hold nothing but hexadecimal digits.
             begin += f"; SELECT set_config('app.viewer_id', '{UUID(int=self._viewer_id.int)}', true)"
-        await driver.execute(begin)
+        # From here on there may be a transaction, whatever becomes of the statement.
         self._in_transaction = True
+        await driver.execute(begin)
 
     async def _leave(self) -> None:
         """Give up a connection that is of no use to anyone."""
@@ -350,6 +353,7 @@ class Database:
         # pool at most, so that writers find the other half there.
         self._kept: list[tuple[AsyncConnection, AsyncpgConnection[Any]]] = []
         self._kept_at_most = pool_size_of(engine) // 2
+        self._waiting_for_pool = 0
         self._jobs = jobs
         self._events = events
 
@@ -365,14 +369,23 @@ class Database:
                 return connection, driver
             await connection.invalidate()
             await connection.close()
-        connection = await self._reading_engine.connect()
+        connection = await self._from_pool(self._reading_engine)
         return connection, await asyncpg_connection(connection)
+
+    async def _from_pool(self, engine: AsyncEngine) -> AsyncConnection:
+        self._waiting_for_pool += 1
+        try:
+            return await engine.connect()
+        finally:
+            self._waiting_for_pool -= 1
 
     async def take_back(
         self, connection: AsyncConnection, driver: "AsyncpgConnection[Any]", *, is_broken: bool
     ) -> None:
         """Take a connection back, outside of any transaction unless it is broken."""
-        if not is_broken and not connection.in_transaction() and len(self._kept) < self._kept_at_most:
+        is_clean = not (is_broken or connection.in_transaction() or driver.is_in_transaction())
+        # Who waits, waits at the pool.
+        if is_clean and not self._waiting_for_pool and len(self._kept) < self._kept_at_most:
             self._kept.append((connection, driver))
             return
         if is_broken:
@@ -413,14 +426,14 @@ class Database:
     @asynccontextmanager
     async def _living_connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection that answers: what is written must not fail because the server was started anew meanwhile."""
-        connection = await self.engine.connect()
+        connection = await self._from_pool(self.engine)
         try:
             try:
                 await (await asyncpg_connection(connection)).execute("SELECT")
             except DATABASE_FAILURES:
                 await connection.invalidate()
                 await connection.close()
-                connection = await self.engine.connect()
+                connection = await self._from_pool(self.engine)
             yield connection
         finally:
             await connection.close()

@@ -1,6 +1,7 @@
 """The base of every dataloader: one question, asked for many keys by one statement, within one operation."""
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from aiodataloader import DataLoader
@@ -33,12 +34,26 @@ class ByKey(DataLoader[Key, Value], Generic[Key, Value]):
         return [values.get(key, self._missing) for key in keys]
 
 
+# Of the event loop: as many as the rows of several lists need until all of them have asked.
+TURNS = 3
+
+
+class _Gathering:
+    """Keys that are asked for together."""
+
+    answer: "asyncio.Future[Mapping[Any, Any]]"
+
+    def __init__(self) -> None:
+        self.keys: dict[Any, None] = {}
+
+
 class Loaders:
     """The loaders of one operation, made when first asked: one per question."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._loaders: dict[Hashable, ByKey[Any, Any]] = {}
+        self._gathering: dict[Hashable, _Gathering] = {}
 
     async def one(self, query: KeyedQuery[Key, Value], key: Key, **arguments: Hashable) -> Value | None:
         """What a room's query maps the key to, or None."""
@@ -61,6 +76,26 @@ class Loaders:
         if loader is None:
             loader = self._loaders[question] = ByKey(ask, missing, name)
         return loader
+
+    def forget(self) -> None:
+        """Let go of what was loaded: loaders and what they ask refer to each other, and would wait to be collected."""
+        self._loaders.clear()
+
+    async def together(self, question: Hashable, ask: Ask[Key, Value], keys: Iterable[Key]) -> Mapping[Key, Value]:
+        """What the question maps many keys to; those who ask it in the same turns are answered by one statement."""
+        gathering = self._gathering.get(question)
+        if gathering is None:
+            gathering = self._gathering[question] = _Gathering()
+            gathering.answer = asyncio.ensure_future(self._answer(question, gathering, ask))
+        gathering.keys.update(dict.fromkeys(keys))
+        answer: Mapping[Key, Value] = await asyncio.shield(gathering.answer)
+        return answer
+
+    async def _answer(self, question: Hashable, gathering: "_Gathering", ask: Ask[Any, Any]) -> Mapping[Any, Any]:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        del self._gathering[question]
+        return await ask(list(gathering.keys))
 
     def _of_query(self, query: Callable[..., Any], arguments: Mapping[str, Hashable], missing: Any) -> ByKey[Any, Any]:
         async def ask(keys: list[Any]) -> Mapping[Any, Any]:

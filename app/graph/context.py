@@ -53,6 +53,7 @@ class Context:
     async def close(self) -> None:
         """Give the connection back at the operation's end."""
         await self.snapshot.close()
+        self.loaders.forget()
         self.statements += self.snapshot.statements
 
     async def begin_again(self) -> None:

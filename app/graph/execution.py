@@ -8,7 +8,6 @@ from functools import cache
 from time import perf_counter
 from typing import Any, cast
 
-import structlog
 from graphql import (
     DirectiveNode,
     DocumentNode,
@@ -34,13 +33,11 @@ from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Re
 from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS, READ_PATHS
 from app.graph.context import Context, Resources, Viewer
 from app.graph.errors import refusal_error, show_errors, show_validation_error
-from app.graph.limits import MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
+from app.graph.limits import MAXIMUM_CHARACTERS, MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
 from app.graph.reads.executor import ReadExecutor, ReadPath, reads_of
 from app.graph.reads.prepared import NOT_BY_PLANS, CompiledReadFailed, PreparedQuery, Unlearnt
 from app.graph.reads.selections import NotDeclared
 from app.graph.schema import core_schema
-
-logger = structlog.get_logger(__name__)
 
 # Of documents; parsed, a character takes some 150 bytes.
 CACHED_CHARACTERS = 500_000
@@ -116,6 +113,13 @@ class CheckedDocument:
 
 
 def _check(query: str, introspection: bool) -> CheckedDocument:
+    if len(query) > MAXIMUM_CHARACTERS:
+        refusal = QueryTooComplex(
+            f"The document has {len(query):,} characters, and {MAXIMUM_CHARACTERS:,} are allowed: "
+            "send values as variables.",
+            allowed=[f"1..{MAXIMUM_CHARACTERS:,} characters"],
+        )
+        return CheckedDocument(None, show_errors([refusal_error(refusal)]))
     try:
         document = parse(query, max_tokens=MAXIMUM_TOKENS)
         check_limits(document)
@@ -174,7 +178,10 @@ class CheckedDocuments:
         if checked is not None:
             self._checked.move_to_end(key)
             return checked
-        checked = self._checked[key] = _check(query, introspection)
+        checked = _check(query, introspection)
+        if len(query) > MAXIMUM_CHARACTERS:
+            return checked
+        self._checked[key] = checked
         self._characters += len(query)
         while self._characters > CACHED_CHARACTERS:
             (forgotten, _), _ = self._checked.popitem(last=False)
@@ -361,7 +368,11 @@ async def _compiled(operation: Operation, context: Context) -> dict[str, Any]:
             if isinstance(executor, list):
                 raise NotDeclared from None
             executor.learn(unlearnt.root, unlearnt.reference)
-    return await prepared.data(plans, variables, context)
+    try:
+        return await prepared.data(plans, variables, context)
+    except Unlearnt:
+        # More than can be kept at once.
+        raise NotDeclared from None
 
 
 def _prepared(operation: Operation, context: Context) -> PreparedQuery | None:
@@ -385,9 +396,12 @@ def _variables(operation: Operation) -> VariableValues:
 
 
 async def _executed(executor: ReadExecutor) -> ExecutionResult:
-    result: Any = executor.execute_operation()
-    finished: ExecutionResult = result if isinstance(result, ExecutionResult) else await result
-    return finished
+    try:
+        result: Any = executor.execute_operation()
+        finished: ExecutionResult = result if isinstance(result, ExecutionResult) else await result
+        return finished
+    finally:
+        executor.forget()
 
 
 def _executor(

@@ -19,6 +19,9 @@ MAXIMUM_TOKENS = 5_000
 MAXIMUM_DEPTH = 12
 MAXIMUM_ALIASES = 15
 MAXIMUM_ROOT_FIELDS = 100
+# Of a document, and of a name that it gives to a field: a name stands in the answer as often as the field does.
+MAXIMUM_CHARACTERS = 100_000
+MAXIMUM_NAME_LENGTH = 100
 # Fields that meet under one name at one place are compared pair by pair when the document is validated.
 MAXIMUM_MEETINGS = 60
 # Where measuring stops: fragments and introspection may nest deeper than answers.
@@ -44,6 +47,12 @@ class Place:
         """Refuse one field under too many names, and too many fields under one name."""
         names: dict[str, set[str]] = {}
         for response_name, fields in self.by_response_name().items():
+            if len(response_name) > MAXIMUM_NAME_LENGTH:
+                raise QueryTooComplex(
+                    f"`{response_name[:MAXIMUM_NAME_LENGTH]}…` is a name of {len(response_name)} characters; "
+                    f"{MAXIMUM_NAME_LENGTH} are allowed.",
+                    allowed=[f"1..{MAXIMUM_NAME_LENGTH} characters"],
+                )
             names.setdefault(fields[0].name.value, set()).add(response_name)
             if len(fields) > MAXIMUM_MEETINGS:
                 raise QueryTooComplex(

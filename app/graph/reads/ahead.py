@@ -3,6 +3,7 @@
 Without it each row waits for its own future of a loader; so the values are there when the executor comes to them.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from graphql import GraphQLError
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.execution.values import VariableValues, get_argument_values
 
+from app.core.database import DATABASE_FAILURES
 from app.core.errors import Refusal
 from app.graph.reads.fields import Edge
 from app.graph.reads.layout import Field, Row, Shown
@@ -32,6 +34,11 @@ class Ahead:
         self._found: dict[int, tuple[Field, dict[Any, Any]]] = {}
         self._lists: dict[int, Sequence[Row]] = {}
 
+    def forget(self) -> None:
+        """Let go of everything that was read."""
+        self._found.clear()
+        self._lists.clear()
+
     def value(self, details: FieldDetailsList, row: Any) -> tuple[Field, Any] | None:
         """The field and its value for a row, if it was read ahead."""
         known = self._found.get(id(details))
@@ -51,31 +58,44 @@ class Ahead:
         by_type: dict[Shown, list[Row]] = {}
         for row in rows:
             by_type.setdefault(row.layout.shown_for(row), []).append(row)
-        for shown, of_type in by_type.items():
-            for below in self._collect(shown, details).values():
-                field = shown.fields.get(below[0].node.name.value)
-                if field is None or is_read_otherwise(shown, below):
-                    continue
-                if field.in_details:
-                    await self._read_details(field, of_type, below)
-                elif isinstance(field.declaration, Edge):
-                    children = await self._read_edge(field, field.declaration, of_type, below)
-                    if children:
-                        await self.read(children, below, is_read_otherwise)
+        await asyncio.gather(
+            *(
+                self._read_field(shown, of_type, below, is_read_otherwise)
+                for shown, of_type in by_type.items()
+                for below in self._collect(shown, details).values()
+            )
+        )
+
+    async def _read_field(
+        self, shown: Shown, rows: Sequence[Row], details: FieldDetailsList, is_read_otherwise: IsReadOtherwise
+    ) -> None:
+        field = shown.fields.get(details[0].node.name.value)
+        if field is None or is_read_otherwise(shown, details):
+            return
+        try:
+            if field.in_details and field.owner is not None:
+                await self._read_details(field, field.owner, rows, details)
+            elif isinstance(field.declaration, Edge):
+                children = await self._read_edge(field, field.declaration, rows, details)
+                if children:
+                    await self.read(children, details, is_read_otherwise)
+        except (Refusal, GraphQLError, *DATABASE_FAILURES):
+            # The resolver says so, for each row at its place.
+            return
 
     async def _read_edge(
         self, field: Field, edge: Edge, rows: Sequence[Row], details: FieldDetailsList
     ) -> Sequence[Row]:
-        try:
-            arguments = get_argument_values(field.graphql_field, details[0].node, self._variables)
-            bound = edge.bind(arguments, self._context)
-        except (Refusal, GraphQLError):
-            # The resolver refuses it, for each row at its place.
-            return []
+        arguments = get_argument_values(field.graphql_field, details[0].node, self._variables)
+        bound = edge.bind(arguments, self._context)
         found = self._of(field, details)
         keys = _keys(rows, field.place, found)
         if keys:
-            read = await self._plain.rows_of_edge(self._context, field, edge, bound, keys)
+
+            async def ask(of_all: list[Any]) -> Mapping[Any, Any]:
+                return await self._plain.rows_of_edge(self._context, field, edge, bound, of_all)
+
+            read = await self._context.loaders.together((edge, bound), ask, keys)
             missing: Any = () if edge.is_list else None
             found.update((key, read.get(key, missing)) for key in keys)
         if not edge.is_list:
@@ -83,14 +103,15 @@ class Ahead:
         self._lists.update((id(found[key]), found[key]) for key in keys)
         return [row for key in keys for row in found[key]]
 
-    async def _read_details(self, field: Field, rows: Sequence[Row], details: FieldDetailsList) -> None:
-        owner = field.owner
-        if owner is None:
-            return
+    async def _read_details(self, field: Field, owner: Shown, rows: Sequence[Row], details: FieldDetailsList) -> None:
         found = self._of(field, details)
         keys = _keys(rows, owner.key_place, found)
         if keys:
-            read: Mapping[Any, Row] = await self._plain.details_of(self._context, owner, keys)
+
+            async def ask(of_all: list[Any]) -> Mapping[Any, Row]:
+                return await self._plain.details_of(self._context, owner, of_all)
+
+            read = await self._context.loaders.together(("details", owner.details), ask, keys)
             found.update((key, read[key][field.place] if key in read else None) for key in keys)
 
     def _of(self, field: Field, details: FieldDetailsList) -> dict[Any, Any]:

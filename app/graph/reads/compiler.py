@@ -11,7 +11,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
-    cast,
     column,
     func,
     literal_column,
@@ -22,7 +21,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
-from app.core.database import Statement, compiled
+from app.core.database import Statement, statement_of
 from app.core.paging import MAXIMUM_PAGE_SIZE
 from app.graph.reads.arguments import Bound, PageShape, beyond, parameter_named
 from app.graph.reads.fields import Column, Embedded, GlobalId, PagedEdge
@@ -43,7 +42,7 @@ from app.graph.reads.selections import (
     Typename,
 )
 from app.graph.reads.tables import Join, Scope, sources_in, substituted
-from app.graph.reads.wire import Parts, cursor_text, joined, public_id_text, text_of, unless_null
+from app.graph.reads.wire import Parts, cursor_text, failure, joined, public_id_text, text_of, unless_null
 
 COMMA = text_of(",")
 NULL = text_of("null")
@@ -67,15 +66,15 @@ def statement_for(
     writer = _Writer(bounds)
     top = selection.top
     if isinstance(top, Rows):
-        return compiled(writer.rows(top))
+        return statement_of(writer.rows(top))
     to = by if isinstance(top, Object) else top.declaration.to
     if to is None:
-        return compiled(select(literal_column(str(ROOT_KEY)), joined(_page_of_all(writer, top))))
+        return statement_of(select(literal_column(str(ROOT_KEY)), joined(_page_of_all(writer, top))))
     if is_of_one:
         key: ColumnElement[Any] = bindparam(KEY, type_=to.type)
-        return compiled(select(key, _json_of(writer, top, to, key)))
+        return statement_of(select(key, _json_of(writer, top, to, key)))
     parents = func.unnest(keys_parameter(to)).table_valued(column("key", to.type)).render_derived("parents")
-    return compiled(select(parents.c.key, _json_of(writer, top, to, parents.c.key)).select_from(parents))
+    return statement_of(select(parents.c.key, _json_of(writer, top, to, parents.c.key)).select_from(parents))
 
 
 def _page_of_all(writer: "_Writer", top: Object | EdgeTo | PageOf) -> Parts:
@@ -136,7 +135,7 @@ class _Writer:
         if edge_to.field.is_nullable:
             return [func.coalesce(found, NULL)]
         # A foreign key alone does not make sure of it: the row may be hidden from the viewer.
-        return [func.coalesce(found, _failure(key))]
+        return [func.coalesce(found, failure(key))]
 
     def rows(self, rows: Rows) -> Any:
         """The rows of a select of its own, by their key.
@@ -159,7 +158,7 @@ class _Writer:
         ((_, entries),) = wanted.entries
         parts: Parts = []
         for named, entry in entries:
-            parts += [*self._key(named, is_first=not parts)]
+            parts += [*self.key(named, is_first=not parts)]
             if isinstance(entry, Typename):
                 parts.append(f'"{entry.name}"')
                 continue
@@ -181,7 +180,8 @@ class _Writer:
             return written[0][1]
         kinds = [(shown.kind.value, joined(parts)) for shown, parts in written if shown.kind is not None]
         stored = scope.read(wanted.shown.relation.kind)
-        return [case(*((stored == text_of(value), json) for value, json in kinds))]
+        shown_as = ((stored == text_of(value), json) for value, json in kinds)
+        return [case(*shown_as, else_=failure(stored))]
 
     def _entries(
         self,
@@ -191,7 +191,7 @@ class _Writer:
     ) -> Parts:
         parts: Parts = []
         for named, entry in entries:
-            parts += [*self._key(named, is_first=not parts), *self._entry(entry, scope, instead)]
+            parts += [*self.key(named, is_first=not parts), *self._entry(entry, scope, instead)]
         return [*parts, "}"] if parts else ["{}"]
 
     def _entry(
@@ -213,17 +213,13 @@ class _Writer:
             return json
         return [case((scope.read(declared.when), joined(json)), else_=NULL)]
 
-    def _key(self, named: Named, *, is_first: bool) -> Parts:
+    def key(self, named: Named, *, is_first: bool) -> Parts:
         """The name of an entry; one that the request chose is a value."""
         before = "{" if is_first else ","
         if named.response == named.field:
             return [f'{before}"{named.field}":']
         self._aliases += 1
         return [bindparam(f"alias_{self._aliases}", f'{before}"{named.response}":', type_=Text())]
-
-    def part_key(self, named: Named, *, is_first: bool) -> Parts:
-        """The same, of a connection's entry."""
-        return self._key(named, is_first=is_first)
 
     def object_json(self, wanted: Object, scope: Scope) -> ColumnElement[str]:
         """One object as text."""
@@ -288,7 +284,7 @@ class _PageWriter:
     def _object(self, parts: Sequence[Part]) -> Parts:
         written: Parts = []
         for part in parts:
-            written += [*self._writer.part_key(part.named, is_first=not written), *self._part(part)]
+            written += [*self._writer.key(part.named, is_first=not written), *self._part(part)]
         return [*written, "}"] if written else ["{}"]
 
     def _part(self, part: Part) -> Parts:
@@ -315,7 +311,7 @@ class _PageWriter:
     def _edge(self, part: Part) -> ColumnElement[str]:
         written: Parts = []
         for inner in part.parts:
-            written += self._writer.part_key(inner.named, is_first=not written)
+            written += self._writer.key(inner.named, is_first=not written)
             if inner.object is not None:
                 written.append(self._writer.object_json(inner.object, self._scope))
             elif inner.named.field == "cursor":
@@ -374,7 +370,7 @@ def _leaf(entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any],
     parts = declared.leaf.json(value)
     if declared.leaf.is_nullable or declared.is_never_null:
         return parts
-    return [case((value.is_(None), _failure(text_of(declared.name))), else_=joined(parts))]
+    return [case((value.is_(None), failure(text_of(declared.name))), else_=joined(parts))]
 
 
 def _value(
@@ -391,10 +387,5 @@ def _typename(entry: Typename, scope: Scope) -> Parts:
         return [f'"{entry.name}"']
     stored = scope.read(entry.shown.relation.kind)
     kinds = [(possible.kind.value, possible.name) for possible in entry.shown.possible if possible.kind is not None]
-    return ['"', case(*((stored == text_of(value), text_of(name)) for value, name in kinds)), '"']
-
-
-def _failure(key: ColumnElement[Any]) -> ColumnElement[str]:
-    """An expression that fails: what must be there is not, which the plain path then says in its own words."""
-    missing = func.concat(cast(key, Text()), text_of(" leads nowhere"))
-    return cast(cast(missing, Integer()), Text())
+    named = ((stored == text_of(value), text_of(name)) for value, name in kinds)
+    return ['"', case(*named, else_=failure(stored)), '"']

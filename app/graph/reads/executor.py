@@ -1,4 +1,4 @@
-"""The executor: graphql-core's, for which declared rows are written in one go and references are followed."""
+"""The executor: graphql-core's, which writes leaves in one go, reads ahead, and takes finished JSON for edges."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class ReadExecutor(Executor[Any]):
     def __init__(
         self,
         *args: Any,
-        source_document: DocumentNode,
+        source_document: DocumentNode | None = None,
         switches: Sequence[str] = (),
         compiles: bool = True,
         **named: Any,
@@ -88,7 +88,7 @@ class ReadExecutor(Executor[Any]):
         self._reads: Reads = reads_of(self.schema)
         self._document = source_document
         self._switched = tuple(self.variable_values.coerced.get(name) for name in switches)
-        self._compiles = compiles
+        self._compiles = compiles and source_document is not None
         self._leaves: dict[int, tuple[list[tuple[str, Read]], GroupedFieldSet]] = {}
         self._ahead = Ahead(self._reads.plain, self.context_value, self.variable_values, self._fields_of)
         self.path = ReadPath.RESOLVERS
@@ -100,6 +100,10 @@ class ReadExecutor(Executor[Any]):
         reads = PlainReads(Layouts(schema))
         reads.attach(schema)
         schema.extensions[READS] = Reads(reads, Plans())
+
+    def forget(self) -> None:
+        """Let go of what was read: what reads ahead refers to the executor, and both would wait for the collector."""
+        self._ahead.forget()
 
     def prepared(self) -> PreparedQuery:
         """The query, each of whose root fields may be answered by a plan of its own; else raises NotDeclared."""
@@ -155,10 +159,11 @@ class ReadExecutor(Executor[Any]):
         if not is_known:
             try:
                 selection = understand(Understanding(self, self._reads.layouts, self.context_value))
-                plan = Plan(self._document, selection, by)
+                plan = Plan(selection, by)
             except (NotDeclared, Refusal, GraphQLError):
                 plan = None
-            self._reads.plans.keep(whole, self._document, plan)
+            if self._document is not None:
+                self._reads.plans.keep(whole, self._document, plan)
         if plan is None:
             raise NotDeclared
         return plan
@@ -330,7 +335,7 @@ class ReadExecutor(Executor[Any]):
 
     def _read(self, parent_type: GraphQLObjectType, details: FieldDetailsList) -> Read | None:
         name = details[0].node.name.value
-        if name == "__typename":
+        if name == TYPENAME:
             return lambda _row: parent_type.name
         field = self._reads.layouts.fields.get((parent_type.name, name))
         if field is None or field.in_details or not field.is_leaf:

@@ -28,8 +28,6 @@ from app.graph.reads.tables import Expression, Join, Source, expression_of, tabl
 
 DECLARATION = "trove-declaration"
 Shown = TypeVar("Shown", bound=type)
-Decided = TypeVar("Decided", bound=Callable[..., Any])
-TypeShown = TypeVar("TypeShown")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

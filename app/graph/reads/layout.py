@@ -55,6 +55,7 @@ class Layout:
         self.kinds: dict[str, Shown] = {}
         self.expressions: list[ColumnElement[Any]] = []
         self._places: dict[object, int] = {}
+        self._is_complete = False
         self.row_class: type[Row] = type("Row", (Row,), {"layout": self})
 
     def place_of(self, expression: ColumnElement[Any]) -> int:
@@ -63,9 +64,15 @@ class Layout:
         if isinstance(expression, ColumnClause) and expression.table is not None:
             key = (name_of(expression.table), expression.key)
         if key not in self._places:
+            if self._is_complete:
+                raise TypeError(f"{expression} is not declared by any field of {name_of(self.relation.table)}.")
             self._places[key] = FIRST_VALUE + len(self.expressions)
             self.expressions.append(expression)
         return self._places[key]
+
+    def complete(self) -> None:
+        """From here on statements are written: nothing can be added."""
+        self._is_complete = True
 
     def shown_for(self, row: Row) -> "Shown":
         """The type that shows this row."""

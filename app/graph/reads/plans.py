@@ -19,16 +19,15 @@ from app.graph.reads.rows import KEY, KEYS, values_of
 from app.graph.reads.selections import PageOf, Rows, Selection
 
 MAXIMUM_PLANS = 2_000
-# Of all statements together; what a plan holds beside them is about as large.
+# Of all statements and of the documents that the plans keep, a document counted for each of its plans.
 MAXIMUM_CHARACTERS = 8_000_000
 MAXIMUM_STATEMENTS_OF_A_PLAN = 32
 
 
 @dataclass(eq=False, slots=True)
 class Plan:
-    """A selection with its statements, one for each shape of its arguments; it keeps the document of its key."""
+    """A selection with its statements, one for each shape of its arguments."""
 
-    document: DocumentNode
     selection: Selection
     by: ColumnElement[Any] | None
     statements: dict[Hashable, Statement] = field(default_factory=dict)
@@ -98,10 +97,13 @@ HITS = READ_PLANS.labels("hit")
 
 
 class Plans:
-    """The plans made lately, bounded in number and in size; a selection without a plan is remembered as None."""
+    """The plans made lately, bounded in number and in size; a selection without a plan is remembered as None.
+
+    Keys hold nodes by identity, so each entry keeps its document: no id comes to mean another node.
+    """
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[PlanKey, tuple[DocumentNode, Plan | None]] = OrderedDict()
+        self._plans: OrderedDict[PlanKey, tuple[Plan | None, DocumentNode]] = OrderedDict()
         self.characters = 0
 
     def find(self, key: PlanKey) -> tuple[bool, Plan | None]:
@@ -111,22 +113,27 @@ class Plans:
             return False, None
         self._plans.move_to_end(key)
         HITS.inc()
-        return True, known[1]
+        return True, known[0]
 
     def keep(self, key: PlanKey, document: DocumentNode, plan: Plan | None) -> None:
         """Remember a plan."""
         READ_PLANS.labels("none" if plan is None else "made").inc()
-        self._plans[key] = document, plan
+        self._plans[key] = plan, document
         if plan is not None:
             plan.kept_by = self
-        self.grow(0 if plan is None else plan.characters)
+        self.grow(_length(document) + (0 if plan is None else plan.characters))
 
     def grow(self, characters: int) -> None:
         """Count what statements have come to a plan, or gone; what was used the longest ago is forgotten for them."""
         self.characters += characters
         while len(self._plans) > MAXIMUM_PLANS or (self.characters > MAXIMUM_CHARACTERS and len(self._plans) > 1):
-            _, (_, plan) = self._plans.popitem(last=False)
+            _, (plan, document) = self._plans.popitem(last=False)
+            self.characters -= _length(document)
             if plan is not None:
                 plan.kept_by = None
                 self.characters -= plan.characters
         READ_PLANS_KEPT.set(len(self._plans))
+
+
+def _length(document: DocumentNode) -> int:
+    return len(document.loc.source.body) if document.loc else 0

@@ -51,6 +51,7 @@ class PlainReads:
                 owner.fields[field_name].resolve = self._resolver(field)
         for shown in self.layouts.types.values():
             every_value(shown.layout)
+            shown.layout.complete()
             if isinstance(shown.graphql_type, GraphQLObjectType):
                 shown.graphql_type.is_type_of = None
         for graphql_type in schema.type_map.values():

@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, Integer, Select, any_, bindparam, func, literal_co
 from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.core.database import Statement, compiled
+from app.core.database import Statement, statement_of
 from app.graph.reads.arguments import PageShape, Parameter, beyond, parameter_named
 from app.graph.reads.fields import Edge, KeyedRows, PagedEdge
 from app.graph.reads.layout import Layout
@@ -47,7 +47,7 @@ def every_value(layout: Layout) -> Statement:
     """All values of all rows; written at the start to see that they can be."""
     scope = _scope(layout)
     values = _values(layout, scope)
-    return compiled(select(*values).select_from(scope.from_clause()))
+    return statement_of(select(*values).select_from(scope.from_clause()))
 
 
 def rows_by(layout: Layout, column: ColumnElement[Any]) -> Statement:
@@ -55,7 +55,7 @@ def rows_by(layout: Layout, column: ColumnElement[Any]) -> Statement:
     scope = _scope(layout)
     key = scope.read(column)
     values = _values(layout, scope)
-    return compiled(
+    return statement_of(
         select(key.label("key"), *values).select_from(scope.from_clause()).where(key == any_(keys_parameter(key)))
     )
 
@@ -75,10 +75,10 @@ def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement
     read: Select[Any] = select(key.label("key"), *values).where(*conditions)
     read = read.select_from(scope.from_clause())
     if edge.is_list:
-        return compiled(read.order_by(*order))
+        return statement_of(read.order_by(*order))
     if order:
         read = read.ext(distinct_on(key)).order_by(key, *order)
-    return compiled(read)
+    return statement_of(read)
 
 
 def page_of_rows(edge: PagedEdge, layout: Layout, shape: PageShape) -> Statement:
@@ -102,10 +102,10 @@ def page_of_rows(edge: PagedEdge, layout: Layout, shape: PageShape) -> Statement
         .limit(limit_and_one(parameter))
     )
     if edge.to is None:
-        return compiled(page.with_only_columns(literal_column(str(ROOT_KEY)).label("key"), *page.selected_columns))
+        return statement_of(page.with_only_columns(literal_column(str(ROOT_KEY)).label("key"), *page.selected_columns))
     parents = func.unnest(keys_parameter(edge.to)).table_valued("key").render_derived("parents")
     of_parent = page.where(scope.read(edge.to) == parents.c.key).lateral("page")
-    return compiled(select(parents.c.key, of_parent).select_from(parents.join(of_parent, true())))
+    return statement_of(select(parents.c.key, of_parent).select_from(parents.join(of_parent, true())))
 
 
 def limit_and_one(parameter: Parameter) -> ColumnElement[Any]:
@@ -120,14 +120,14 @@ def count_of_rows(edge: PagedEdge, layout: Layout, narrowed_by: Sequence[bool]) 
         scope.read(condition) for condition in edge.narrowings.conditions(narrowed_by, parameter_named(ARGUMENT), 0)
     ]
     if edge.to is None:
-        return compiled(
+        return statement_of(
             select(literal_column(str(ROOT_KEY)).label("key"), func.count())
             .select_from(scope.from_clause())
             .where(*conditions)
         )
     key = scope.read(edge.to)
     counted = select(key.label("key"), func.count()).where(key == any_(keys_parameter(key)), *conditions)
-    return compiled(counted.select_from(scope.from_clause()).group_by(key))
+    return statement_of(counted.select_from(scope.from_clause()).group_by(key))
 
 
 def keyed_rows(rows: KeyedRows, layout: Layout) -> Statement:
@@ -137,9 +137,9 @@ def keyed_rows(rows: KeyedRows, layout: Layout) -> Statement:
     order = [scope.read(expression) for expression in rows.order]
     if rows.is_list:
         read = select(key.label("key"), *_values(layout, scope)).select_from(scope.from_clause())
-        return compiled(read.order_by(key, *order))
+        return statement_of(read.order_by(key, *order))
     collected = [
         func.array_agg(aggregate_order_by(value, *order)).label(f"v{place}")
         for place, value in enumerate(scope.read(expression) for expression in layout.expressions)
     ]
-    return compiled(select(key.label("key"), *collected).select_from(scope.from_clause()).group_by(key))
+    return statement_of(select(key.label("key"), *collected).select_from(scope.from_clause()).group_by(key))

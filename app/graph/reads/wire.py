@@ -49,6 +49,11 @@ def text_of(constant: str) -> ColumnElement[str]:
     return literal_column("'" + constant.replace("'", "''") + "'", Text())
 
 
+def failure(what: ColumnElement[Any]) -> ColumnElement[str]:
+    """An expression that fails, where a value cannot be written: the plain path then says so in its own words."""
+    return cast(cast(func.concat(cast(what, Text()), text_of(" cannot be shown")), Integer()), Text())
+
+
 def _text(value: ColumnElement[Any]) -> Parts:
     return [func.to_json(value)]
 
@@ -150,7 +155,8 @@ def _enum_sql(enum: GraphQLEnumType) -> Callable[[ColumnElement[Any]], Parts]:
     names = {_plain(value.value): name for name, value in enum.values.items()}
 
     def write(value: ColumnElement[Any]) -> Parts:
-        return ['"', case(*((value == text_of(stored), text_of(name)) for stored, name in names.items())), '"']
+        named = ((value == text_of(stored), text_of(name)) for stored, name in names.items())
+        return ['"', case(*named, (value.is_not(None), failure(value))), '"']
 
     return write
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Integer, literal_column, true
 
-from app.core.database import Statement, compiled
+from app.core.database import Statement, statement_of
 from app.graph.reads import compiler, plans, rows, wire
 from app.graph.reads.arguments import Narrowings
 from app.graph.reads.fields import Edge
@@ -56,7 +56,7 @@ def _in_statements(change: Callable[[Statement], Statement]) -> Plant:
     """What the compiler has written is changed before it is sent."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(compiler, "compiled", lambda select: change(compiled(select)))
+        monkeypatch.setattr(compiler, "statement_of", lambda select: change(statement_of(select)))
 
     return plant
 

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.catalogue.models import Item
-from app.core.database import Database, compiled
+from app.core.database import Database, statement_of
 from app.core.ids import PublicIdTag, public_id
 from app.core.loaders import Loaders
 from app.graph.context import Context
@@ -90,7 +90,7 @@ async def first_is_hidden(stage: Stage) -> AsyncIterator[None]:
         yield
 
 
-SLUGS = compiled(select(Item.slug).order_by(Item.slug))
+SLUGS = statement_of(select(Item.slug).order_by(Item.slug))
 ALL, VISIBLE = ["coin-0", "coin-1", "coin-2"], ["coin-1", "coin-2"]
 
 
