@@ -21,7 +21,7 @@ MAXIMUM_ALIASES = 15
 MAXIMUM_ROOT_FIELDS = 100
 # Of a document, and of a name that it gives to a field: a name stands in the answer as often as the field does.
 MAXIMUM_CHARACTERS = 100_000
-MAXIMUM_NAME_LENGTH = 100
+MAXIMUM_NAME_LENGTH = 255
 # Fields that meet under one name at one place are compared pair by pair when the document is validated.
 MAXIMUM_MEETINGS = 60
 # Where measuring stops: fragments and introspection may nest deeper than answers.

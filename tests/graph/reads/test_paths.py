@@ -105,6 +105,7 @@ BELOW_NODES = {
     "... on IngestBatch { rejects { nodes { content } } }": (PublicIdTag.INGEST_BATCH, BATCH, 2),
     "... on IngestBatch { rejects { totalCount nodes { content } } }": (PublicIdTag.INGEST_BATCH, BATCH, 3),
     "... on Item { variants { key } }": (PublicIdTag.ITEM, ITEM, 2),
+    "... on Item { variants { key series { id } } }": (PublicIdTag.ITEM, ITEM, 3),
 }
 
 
@@ -120,6 +121,15 @@ async def test_nodes_and_their_edges_take_one_statement_for_all_ids(stage: Stage
         assert told(usual) == ("mixed", 1)
         assert difference(usual, plain) is None
         assert [node["id"] for node in as_sent(usual)["data"]["nodes"]] == ids
+
+
+async def test_lists_below_single_rows_are_read_together(stage: Stage) -> None:
+    query = "{ items(first: 100) { edges { node { variants { series { variant { key } } } } } } }"
+    for items in (FEW, MANY):
+        plain = await answer(stage, resolvers_path(stage.engine), query, items)
+        usual = await answer(stage, usual_path(stage.engine), query, items)
+        assert (told(plain), told(usual)) == (("resolvers", 4), ("compiled", 1))
+        assert difference(usual, plain) is None
 
 
 async def test_candles_take_one_statement_for_all_series(stage: Stage) -> None:
