@@ -38,6 +38,12 @@ class ByKey(DataLoader[Key, Value], Generic[Key, Value]):
 TURNS = 3
 
 
+def _hear(answer: "asyncio.Future[Any]") -> None:
+    """Take note of a failure: when the operation has ended meanwhile, nobody waits for the answer any more."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 class _Gathering:
     """Keys that are asked for together."""
 
@@ -87,6 +93,7 @@ class Loaders:
         if gathering is None:
             gathering = self._gathering[question] = _Gathering()
             gathering.answer = asyncio.ensure_future(self._answer(question, gathering, ask))
+            gathering.answer.add_done_callback(_hear)
         gathering.keys.update(dict.fromkeys(keys))
         answer: Mapping[Key, Value] = await asyncio.shield(gathering.answer)
         return answer
