@@ -44,6 +44,12 @@ class NotSignedIn(Refusal):
     code = ErrorCode.UNAUTHENTICATED
 
 
+class Forbidden(Refusal):
+    """The caller is known and may not do this; the message says what it would take."""
+
+    code = ErrorCode.FORBIDDEN
+
+
 class NotFound(Refusal):
     """There is no such thing, or it is not the caller's to see."""
 

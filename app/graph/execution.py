@@ -31,13 +31,16 @@ from prometheus_client import Counter, Histogram
 
 from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Refusal
 from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS, READ_PATHS
-from app.graph.context import Context, Resources, Viewer
+from app.graph.access import is_public
+from app.graph.context import Context, Resources
+from app.graph.cookies import Cookies
 from app.graph.errors import refusal_error, show_errors, show_validation_error
 from app.graph.limits import MAXIMUM_CHARACTERS, MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
 from app.graph.reads.executor import ReadExecutor, ReadPath, reads_of
 from app.graph.reads.prepared import NOT_BY_PLANS, CompiledReadFailed, PreparedQuery, Unlearnt
 from app.graph.reads.selections import NotDeclared
 from app.graph.schema import core_schema
+from app.identity.viewer import Caller
 
 # Of documents; parsed, a character takes some 150 bytes.
 CACHED_CHARACTERS = 500_000
@@ -66,7 +69,8 @@ class Request:
 class Operation:
     """A request whose document is parsed, within the limits, valid, and says which operation is meant.
 
-    `switches` are the variables that decide what is included or skipped; `resolvers_only` forbids compiled reads.
+    `switches` are the variables that decide what is included or skipped; `resolvers_only` forbids compiled reads. What
+    `is_public` is the same for everybody.
     """
 
     document: DocumentNode
@@ -75,6 +79,7 @@ class Operation:
     name: str | None
     switches: tuple[str, ...] = ()
     resolvers_only: bool = False
+    is_public: bool = False
     # By operation and switches; it belongs to the document, and is shared by all its requests.
     prepared: dict[tuple[object, ...], PreparedQuery | None] = field(default_factory=dict)
 
@@ -109,6 +114,7 @@ class CheckedDocument:
     document: DocumentNode | None
     errors: list[dict[str, Any]] = field(default_factory=list)
     switches: tuple[str, ...] = ()
+    is_public: bool = False
     prepared: dict[tuple[object, ...], PreparedQuery | None] = field(default_factory=dict)
 
 
@@ -141,7 +147,9 @@ def _check(query: str, introspection: bool) -> CheckedDocument:
     )
     if errors:
         return CheckedDocument(None, [show_validation_error(error) for error in errors])
-    return CheckedDocument(document, switches=switches_of(document))
+    return CheckedDocument(
+        document, switches=switches_of(document), is_public=is_public(core_schema, document)
+    )
 
 
 class _Switches(Visitor):
@@ -214,18 +222,21 @@ class Engine:
             request.operation_name,
             checked.switches,
             resolvers_only=resolvers_only or self._settings.reads == "resolvers",
+            is_public=checked.is_public,
             prepared=checked.prepared,
         )
 
-    async def run(self, operation: Operation, viewer: Viewer, *, resolvers_only: bool = False) -> Response:
+    async def run(
+        self, operation: Operation, caller: Caller, *, cookies: Cookies | None = None, resolvers_only: bool = False
+    ) -> Response:
         """Execute a query or a mutation within its deadline; with `resolvers_only` without compiled reads."""
         if resolvers_only:
             operation = replace(operation, resolvers_only=True)
-        return await self._execute(operation, viewer, root=None)
+        return await self._execute(operation, caller, cookies=cookies, root=None)
 
-    async def open_stream(self, operation: Operation, viewer: Viewer) -> AsyncGenerator[object, None]:
+    async def open_stream(self, operation: Operation, caller: Caller) -> AsyncGenerator[object, None]:
         """The events of a subscription; close it to end the subscription. Raises RequestRefused if it cannot begin."""
-        context = Context(self.resources, viewer)
+        context = Context(self.resources, caller)
         try:
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
                 source = await self._source(operation, context)
@@ -238,9 +249,9 @@ class Engine:
         events: AsyncGenerator[object, None] = source
         return events
 
-    async def answer_event(self, operation: Operation, viewer: Viewer, event: object) -> Response:
+    async def answer_event(self, operation: Operation, caller: Caller, event: object) -> Response:
         """The response to one event of a subscription."""
-        return await self._execute(operation, viewer, root=event)
+        return await self._execute(operation, caller, cookies=None, root=event)
 
     async def _source(self, operation: Operation, context: Context) -> Any:
         executor = _executor(operation, context, None, compiles=False)
@@ -249,8 +260,10 @@ class Engine:
         source = create_source_event_stream(executor)
         return await source if asyncio.iscoroutine(source) else source
 
-    async def _execute(self, operation: Operation, viewer: Viewer, *, root: object) -> Response:
-        context = Context(self.resources, viewer)
+    async def _execute(
+        self, operation: Operation, caller: Caller, *, cookies: Cookies | None, root: object
+    ) -> Response:
+        context = Context(self.resources, caller, cookies=cookies, is_public=operation.is_public)
         began = perf_counter()
         path = ReadPath.RESOLVERS
         try:

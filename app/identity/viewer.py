@@ -42,3 +42,11 @@ class Origin:
 
     address: str | None = None
     user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and from where."""
+
+    viewer: Viewer = ANYONE
+    origin: Origin = field(default_factory=Origin)

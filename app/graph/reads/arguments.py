@@ -26,6 +26,7 @@ from app.core.paging import (
     page_request,
 )
 from app.graph.reads.tables import Expression, expression_of
+from app.identity.viewer import Viewer
 
 NARROWS = "trove-narrows"
 INTEGER_LIMITS = {SmallInteger: 2**15 - 1, Integer: 2**31 - 1}
@@ -43,8 +44,9 @@ class OperationContext(Protocol):
         """Count what is asked for against what one operation may have."""
         ...
 
-    def require_ingest(self) -> None:
-        """Refuse viewers without the ingest token."""
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks."""
         ...
 
 

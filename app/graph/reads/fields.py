@@ -12,6 +12,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 from app.core.ids import PublicIdTag
+from app.graph.access import ACCESS, CHECKS_ITSELF, Access
 from app.graph.reads.arguments import (
     PAGE_ARGUMENTS,
     Argument,
@@ -148,9 +149,12 @@ class PagedEdge(Declaration):
     narrowings: Narrowings
     paging: Paging
     check: Callable[[Mapping[str, Any]], None] | None
+    access: Access | None = None
 
-    def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
-        """Check the arguments of one request."""
+    def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Bound:
+        """Check who asks, and the arguments of one request."""
+        if self.access is not None:
+            self.access.check(context.viewer, context.now)
         if self.check is not None:
             self.check(arguments)
         return self.paging.bind(arguments, self.narrowings.bind(arguments))
@@ -194,9 +198,12 @@ class Referring(Declaration):
     """A field whose arguments say what it refers to, before anything is read."""
 
     refer: Callable[..., Any]
+    access: Access | None = None
 
     def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Any:
-        """What is referred to: one, a list of some, or none."""
+        """What is referred to: one, a list of some, or none; nothing for those who may not ask."""
+        if self.access is not None:
+            self.access.check(context.viewer, context.now)
         return self.refer(context, **arguments)
 
 
@@ -208,7 +215,11 @@ def refer(type_: type, key: Any, *, by: Expression | None = None) -> Reference:
 def _field(
     description: str, declaration: Declaration, arguments: Sequence[StrawberryArgument] = (), name: str | None = None
 ) -> Any:
-    field = StrawberryField(graphql_name=name, description=description, metadata={DECLARATION: declaration})
+    metadata: dict[Any, Any] = {DECLARATION: declaration}
+    access = getattr(declaration, "access", None)
+    if access is not None:
+        metadata |= {ACCESS: access, CHECKS_ITSELF: True}
+    field = StrawberryField(graphql_name=name, description=description, metadata=metadata)
     field.arguments = list(arguments)
     return field
 
@@ -298,6 +309,7 @@ def connection(
     arguments: Sequence[Argument] = (),
     filter: Any = None,
     check: Callable[[Mapping[str, Any]], None] | None = None,
+    access: Access | None = None,
 ) -> Any:
     """A list that can grow, page by page: the rows whose `to` equals this row's `on`, or the whole table."""
     declared = PagedEdge(
@@ -306,6 +318,7 @@ def connection(
         Narrowings(arguments, None if filter is None else Filter.of(filter)),
         Paging(orders),
         check,
+        access,
     )
     shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
     if filter is not None:
@@ -343,7 +356,7 @@ def keyed_rows(
 
 
 def reference(
-    description: str, arguments: Sequence[StrawberryArgument], *, type: Any
+    description: str, arguments: Sequence[StrawberryArgument], *, type: Any, access: Access | None = None
 ) -> Callable[[Callable[..., Any]], Any]:
     """A field whose static method gets the operation's context and the arguments, and gives what it refers to.
 
@@ -352,7 +365,7 @@ def reference(
 
     def declare(method: Callable[..., Any]) -> Any:
         function = method.__func__ if isinstance(method, staticmethod) else method
-        field = _field(description, Referring(function), arguments)
+        field = _field(description, Referring(function, access), arguments)
         field.type_annotation = StrawberryAnnotation(type)
         return field
 

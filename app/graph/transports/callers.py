@@ -1,16 +1,17 @@
 """Who calls: the viewer behind an `Authorization`, the origin of a browser's page, and the id of a request."""
 
-import hmac
 import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 from uuid_utils import uuid7
 
 from app.core.errors import NotSignedIn
 from app.core.settings import Settings
-from app.graph.context import ANYONE, Viewer
+from app.identity.authentication import Authentication
+from app.identity.viewer import ANYONE, Origin, Viewer
 
 REQUEST_ID = "X-Request-Id"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -23,17 +24,23 @@ def request_id(given: str) -> str:
     return given if _SANE_REQUEST_ID.fullmatch(given) else str(uuid7())
 
 
-def viewer_of(authorizations: Sequence[str], settings: Settings) -> Viewer:
+async def viewer_of(authorizations: Sequence[str], authentication: Authentication, origin: Origin) -> Viewer:
     """Who sends these `Authorization` values: anyone without one; a wrong one is refused, never taken for none."""
     if not authorizations:
         return ANYONE
     scheme, _, token = authorizations[0].strip().partition(" ")
     if len(authorizations) > 1 or scheme.lower() != "bearer" or not token.strip():
-        raise NotSignedIn("Send one `Authorization: Bearer <ingest token>`, or none at all to read what is public.")
-    expected = settings.ingest_token.get_secret_value() if settings.ingest_token else ""
-    if not expected or not hmac.compare_digest(token.strip().encode(), expected.encode()):
-        raise NotSignedIn("This token is not the ingest token of this server; send the right one, or none at all.")
-    return Viewer(may_ingest=True)
+        raise NotSignedIn(
+            "Send one `Authorization: Bearer <token>`, of an access token or an API token, or none at all to read what "
+            "is public."
+        )
+    return await authentication.viewer_of(token.strip(), origin)
+
+
+def origin_of(scope: Scope, user_agent: str) -> Origin:
+    """Where a request came from: the address of the peer, as the server knows it."""
+    client = scope.get("client")
+    return Origin(client[0] if client else None, user_agent)
 
 
 def is_welcome(headers: Headers, settings: Settings) -> bool:

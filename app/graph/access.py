@@ -1,0 +1,221 @@
+"""Who may ask for a field or see a type: declared beside it, told in its description, checked before anything is read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    GraphQLUnionType,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
+    get_named_type,
+    visit,
+)
+
+from app.core.errors import Forbidden, NotSignedIn
+from app.identity.scopes import Scope
+from app.identity.viewer import Viewer
+
+Shown = TypeVar("Shown", bound=type)
+
+ACCESS = "trove-access"
+PRIVATE = "trove-private"
+# On the class of a type, where strawberry leaves it alone; on an interface's types, each by itself.
+PRIVACY = "__trove_privacy__"
+# Of a field whose declaration checks its access as it binds the arguments.
+CHECKS_ITSELF = "trove-checks-itself"
+DEFINITION = "strawberry-definition"
+# How long ago somebody may have proved who they are, for what a stolen session must not do.
+RECENTLY = timedelta(minutes=15)
+
+
+class AccessContext(Protocol):
+    """What a check of access asks of the operation."""
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The operation's one idea of now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a viewer needs for a field: a scope, a session rather than an API token, a recent proof of who they are."""
+
+    scope: Scope | None = None
+    needs_session: bool = False
+    needs_recent_proof: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """What the description says of it; empty where anybody may ask."""
+        if self.scope is None and not self.needs_session:
+            return ""
+        needs = "Needs a session" if self.needs_session else "Needs to be signed in"
+        if self.scope is not None:
+            needs = f"Needs a session with `{self.scope}`" if self.needs_session else f"Needs `{self.scope}`"
+        recent = f" begun or confirmed in the last {RECENTLY.seconds // 60} minutes" if self.needs_recent_proof else ""
+        return f"{needs}{recent}."
+
+    def check(self, viewer: Viewer, now: datetime) -> None:
+        """Refuse a viewer who lacks something, and say what."""
+        if self.scope is None and not self.needs_session:
+            return
+        if viewer.user_id is None:
+            raise NotSignedIn("Sign in first: send an access token or an API token as `Authorization: Bearer …`.")
+        if self.needs_session and not viewer.is_session:
+            raise Forbidden("This needs a session; an API token may not do it.")
+        if self.scope is not None and not viewer.may(self.scope):
+            raise Forbidden(f"This needs `{self.scope}`, which you, or the token you sent, do not have.")
+        if self.needs_recent_proof and (viewer.authenticated_at is None or now - viewer.authenticated_at > RECENTLY):
+            raise Forbidden(
+                f"This needs a sign-in within the last {RECENTLY.seconds // 60} minutes; "
+                "prove who you are again with `confirmIdentity`, or sign in again."
+            )
+
+
+ANYBODY = Access()
+# What changes how one gets in: for people, who have proved lately that it is they.
+OWN_CREDENTIALS = Access(Scope.ACCOUNT_WRITE, needs_session=True, needs_recent_proof=True)
+OWN_SESSIONS = Access(Scope.ACCOUNT_WRITE, needs_session=True)
+
+
+def needs(scope: Scope) -> Access:
+    """Needs a credential with this scope, of either sort."""
+    return Access(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """Who sees the objects of a private type; policies of the database see to it, and this sentence says it."""
+
+    seen_by: str
+
+
+OWNER_AND_STAFF = Privacy(f"its owner, and staff with `{Scope.ACCOUNTS_READ}`")
+
+
+def access_of(field: GraphQLField) -> Access | None:
+    """What the field was declared to need; None where nothing was declared."""
+    access: Access | None = field.extensions.get(ACCESS)
+    return access
+
+
+def private(seen_by: Privacy) -> Callable[[Shown], Shown]:
+    """Declare a type private: the database shows its rows to some, and to nobody else."""
+
+    def declare(shown: Shown) -> Shown:
+        setattr(shown, PRIVACY, seen_by)
+        return shown
+
+    return declare
+
+
+def privacy_of(graphql_type: object) -> Privacy | None:
+    """Who sees a private type; None of a public one."""
+    if not isinstance(graphql_type, GraphQLObjectType | GraphQLInterfaceType):
+        return None
+    privacy: Privacy | None = graphql_type.extensions.get(PRIVATE)
+    return privacy
+
+
+def guard(schema: GraphQLSchema) -> None:
+    """Have the schema check and tell what its fields need; refuses a root field that does not say who may ask for it.
+
+    Declared fields check it themselves, as they bind their arguments; here the others learn it.
+    """
+    for graphql_type in schema.type_map.values():
+        if not isinstance(graphql_type, GraphQLObjectType | GraphQLInterfaceType):
+            continue
+        _tell_privacy(graphql_type)
+        for field in graphql_type.fields.values():
+            _guard_field(field)
+    for root in (schema.query_type, schema.mutation_type, schema.subscription_type):
+        silent = [name for name, field in root.fields.items() if access_of(field) is None] if root else []
+        if root and silent:
+            raise TypeError(f"{root.name}.{silent[0]} does not say who may ask for it; declare its `access`.")
+
+
+def _tell_privacy(graphql_type: GraphQLObjectType | GraphQLInterfaceType) -> None:
+    definition = graphql_type.extensions.get(DEFINITION)
+    privacy: Privacy | None = getattr(getattr(definition, "origin", None), PRIVACY, None)
+    if privacy is not None and definition is not None:
+        graphql_type.extensions[PRIVATE] = privacy
+        graphql_type.description = _with(graphql_type.description, f"Private: seen by {privacy.seen_by}.")
+
+
+def _guard_field(field: GraphQLField) -> None:
+    metadata = getattr(field.extensions.get(DEFINITION), "metadata", {})
+    access: Access | None = metadata.get(ACCESS)
+    if access is None:
+        return
+    field.extensions[ACCESS] = access
+    field.description = _with(field.description, access.sentence)
+    if access == ANYBODY or CHECKS_ITSELF in metadata:
+        return
+    if field.subscribe is not None:
+        field.subscribe = _guarded(field.subscribe, access)
+    else:
+        field.resolve = _guarded(field.resolve, access)
+
+
+def _with(description: str | None, sentence: str) -> str | None:
+    return f"{description or ''} {sentence}".strip() if sentence else description
+
+
+def _guarded(resolve: Callable[..., Any] | None, access: Access) -> Callable[..., Any]:
+    if resolve is None:
+        raise TypeError("A field that needs something needs a resolver, too.")
+
+    def check_first(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+        context: AccessContext = info.context
+        access.check(context.viewer, context.now)
+        return resolve(source, info, **arguments)
+
+    return check_first
+
+
+def is_public(schema: GraphQLSchema, document: DocumentNode) -> bool:
+    """Whether a document asks only for what is the same for everybody."""
+    type_info = TypeInfo(schema)
+    fields = _PrivateFields(schema, type_info)
+    visit(document, TypeInfoVisitor(type_info, fields))
+    return not fields.found
+
+
+class _PrivateFields(Visitor):
+    """Looks for fields that need something, or may lead to a private type."""
+
+    def __init__(self, schema: GraphQLSchema, type_info: TypeInfo) -> None:
+        super().__init__()
+        self._schema = schema
+        self._type_info = type_info
+        self.found = False
+
+    def enter_field(self, _node: FieldNode, *_: object) -> None:
+        field = self._type_info.get_field_def()
+        if field is None:
+            return
+        access = access_of(field)
+        shown = get_named_type(field.type)
+        possible = (
+            self._schema.get_possible_types(shown)
+            if isinstance(shown, GraphQLInterfaceType | GraphQLUnionType)
+            else [shown]
+        )
+        if access not in (None, ANYBODY) or any(privacy_of(one) is not None for one in possible):
+            self.found = True
