@@ -15,6 +15,7 @@ from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
+from app.core.secrets import Secrets, key_ring_of
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.doors.ingest import routes as ingest_routes
@@ -28,7 +29,9 @@ from app.graph.live import PriceFeed
 from app.graph.transports.http import PATH, graphql_endpoint
 from app.graph.transports.http import routes as graphql_routes
 from app.graph.transports.websocket import routes as websocket_routes
+from app.identity.authentication import Authentication
 
+DEFAULT_ISSUER = "trove"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -71,14 +74,19 @@ def create_application(settings: Settings | None = None) -> Starlette:
         )
         database = Database(engine, jobs=JobQueue(redis), events=events)
         price_feed = PriceFeed(database, events)
+        secrets = Secrets(key_ring_of(settings))
+        authentication = Authentication(database, secrets, events, issuer=settings.public_url or DEFAULT_ISSUER)
         application.state.settings = settings
         application.state.redis = redis
         application.state.database = database
-        application.state.engine = Engine(Resources(database, settings, price_feed))
+        application.state.authentication = authentication
+        application.state.engine = Engine(Resources(database, settings, price_feed, authentication))
         await price_feed.start()
+        await authentication.start()
         try:
             yield
         finally:
+            await authentication.stop()
             await price_feed.stop()
             await database.close()
             await redis.aclose()

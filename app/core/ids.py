@@ -29,7 +29,7 @@ class PublicIdTag(StrEnum):
     SESSION = "se"
     IDENTITY = "id"
     PASSKEY = "pk"
-    API_TOKEN = "at"
+    API_TOKEN = "at"  # noqa: S105  # a tag
     ROLE_GRANT = "rg"
     AUDIT_ENTRY = "al"
     DATA_EXPORT = "de"

@@ -3,8 +3,9 @@
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
@@ -44,9 +45,10 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
-    ingest_token: SecretStr | None = Field(
+    public_url: str | None = Field(
         default=None,
-        description="Bearer token of the ingest doors; without it they are closed.",
+        description="The address by which browsers reach the API, as `https://api.example`: of links in mails, of "
+        "redirects, of cookies and passkeys. In development it is this server's own.",
     )
     allowed_origins: tuple[str, ...] = Field(
         default=(),
@@ -83,6 +85,24 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        is_loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.path not in {"", "/"} or parts.query:
+            raise ValueError("must be a scheme and a host alone, for example https://api.example")
+        if parts.scheme == "http" and not is_loopback:
+            raise ValueError("must begin with https://, since cookies and tokens go over it")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        """Whether browsers come by HTTPS, and so keep cookies for it alone."""
+        return self.public_url.startswith("https://") if self.public_url else not self.is_development
 
     @property
     def is_development(self) -> bool:

@@ -1,8 +1,8 @@
-"""Who may ask for a field or see a type: declared beside it, told in its description, checked before anything is read."""
+"""Who may ask for a field or see a type: declared beside it, told in its description, checked before it is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from graphql import (
@@ -21,7 +21,7 @@ from graphql import (
     visit,
 )
 
-from app.core.errors import Forbidden, NotSignedIn
+from app.identity.access import ANYBODY, Access
 from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 
@@ -34,8 +34,6 @@ PRIVACY = "__trove_privacy__"
 # Of a field whose declaration checks its access as it binds the arguments.
 CHECKS_ITSELF = "trove-checks-itself"
 DEFINITION = "strawberry-definition"
-# How long ago somebody may have proved who they are, for what a stolen session must not do.
-RECENTLY = timedelta(minutes=15)
 
 
 class AccessContext(Protocol):
@@ -50,53 +48,6 @@ class AccessContext(Protocol):
     def now(self) -> datetime:
         """The operation's one idea of now."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a viewer needs for a field: a scope, a session rather than an API token, a recent proof of who they are."""
-
-    scope: Scope | None = None
-    needs_session: bool = False
-    needs_recent_proof: bool = False
-
-    @property
-    def sentence(self) -> str:
-        """What the description says of it; empty where anybody may ask."""
-        if self.scope is None and not self.needs_session:
-            return ""
-        needs = "Needs a session" if self.needs_session else "Needs to be signed in"
-        if self.scope is not None:
-            needs = f"Needs a session with `{self.scope}`" if self.needs_session else f"Needs `{self.scope}`"
-        recent = f" begun or confirmed in the last {RECENTLY.seconds // 60} minutes" if self.needs_recent_proof else ""
-        return f"{needs}{recent}."
-
-    def check(self, viewer: Viewer, now: datetime) -> None:
-        """Refuse a viewer who lacks something, and say what."""
-        if self.scope is None and not self.needs_session:
-            return
-        if viewer.user_id is None:
-            raise NotSignedIn("Sign in first: send an access token or an API token as `Authorization: Bearer …`.")
-        if self.needs_session and not viewer.is_session:
-            raise Forbidden("This needs a session; an API token may not do it.")
-        if self.scope is not None and not viewer.may(self.scope):
-            raise Forbidden(f"This needs `{self.scope}`, which you, or the token you sent, do not have.")
-        if self.needs_recent_proof and (viewer.authenticated_at is None or now - viewer.authenticated_at > RECENTLY):
-            raise Forbidden(
-                f"This needs a sign-in within the last {RECENTLY.seconds // 60} minutes; "
-                "prove who you are again with `confirmIdentity`, or sign in again."
-            )
-
-
-ANYBODY = Access()
-# What changes how one gets in: for people, who have proved lately that it is they.
-OWN_CREDENTIALS = Access(Scope.ACCOUNT_WRITE, needs_session=True, needs_recent_proof=True)
-OWN_SESSIONS = Access(Scope.ACCOUNT_WRITE, needs_session=True)
-
-
-def needs(scope: Scope) -> Access:
-    """Needs a credential with this scope, of either sort."""
-    return Access(scope)
 
 
 @dataclass(frozen=True, slots=True)

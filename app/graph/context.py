@@ -8,7 +8,7 @@ from datetime import datetime
 import strawberry
 
 from app.core.clock import utc_now
-from app.core.database import Database, DatabaseRole, DatabaseViewer, Snapshot, Transaction
+from app.core.database import Database, DatabaseRole, Snapshot, Transaction
 from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
@@ -54,7 +54,7 @@ class Context:
         return self.caller.viewer
 
     def _begin(self) -> None:
-        viewer = None if self._is_public else database_viewer(self.viewer)
+        viewer = None if self._is_public else self.viewer.in_database
         self.snapshot: Snapshot = self.resources.database.snapshot(viewer=viewer)
         self.loaders = Loaders(self.snapshot)
 
@@ -73,7 +73,7 @@ class Context:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """The read-write transaction of one mutation field; what the payload reads afterwards is what it committed."""
-        async with self.resources.database.transaction(viewer=database_viewer(self.viewer)) as transaction:
+        async with self.resources.database.transaction(viewer=self.viewer.in_database) as transaction:
             yield transaction
         await self.begin_again()
 
@@ -99,11 +99,6 @@ class Context:
                 argument="last",
                 allowed=[f"{MAXIMUM_CANDLES_PER_OPERATION:,} candles an operation"],
             )
-
-
-def database_viewer(viewer: Viewer) -> DatabaseViewer | None:
-    """The viewer as the database knows them; none for anybody."""
-    return None if viewer.user_id is None else DatabaseViewer(viewer.user_id, viewer.permissions)
 
 
 Info = strawberry.Info[Context, None]

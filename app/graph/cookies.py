@@ -40,7 +40,7 @@ class Cookies:
         return f"__Host-{name}" if self.is_secure else name
 
     def _written(self, name: str, value: str, seconds: int) -> str:
-        # Lax: a link in a mail, or another site that sends somebody back to us, comes with the cookie; its forms do not.
+        # Lax: a link in a mail, or a site that sends somebody back to us, comes with the cookie; its forms do not.
         secure = "; Secure" if self.is_secure else ""
         return f"{self._full(name)}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
 

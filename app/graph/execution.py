@@ -147,9 +147,7 @@ def _check(query: str, introspection: bool) -> CheckedDocument:
     )
     if errors:
         return CheckedDocument(None, [show_validation_error(error) for error in errors])
-    return CheckedDocument(
-        document, switches=switches_of(document), is_public=is_public(core_schema, document)
-    )
+    return CheckedDocument(document, switches=switches_of(document), is_public=is_public(core_schema, document))
 
 
 class _Switches(Visitor):

@@ -6,7 +6,8 @@ from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
-from app.graph.access import ACCESS, Access
+from app.graph.access import ACCESS
+from app.identity.access import Access
 
 Resolver = TypeVar("Resolver", bound=Callable[..., Any])
 Values = TypeVar("Values", bound=Enum)

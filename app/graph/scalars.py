@@ -14,9 +14,12 @@ from app.core.money import MINOR_UNITS
 CurrencyCode = NewType("CurrencyCode", str)
 BigInt = NewType("BigInt", int)
 URL = NewType("URL", str)
+EmailAddress = NewType("EmailAddress", str)
+JSON = NewType("JSON", object)
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+LONGEST_EMAIL_ADDRESS = 320
 _BIG_INT = re.compile(r"-?\d{1,19}", re.ASCII)
 
 
@@ -90,6 +93,13 @@ def read_big_int(value: Any) -> int:
     return int(text)
 
 
+def read_email_address(value: Any) -> str:
+    """A text that may be an address; whether it is one, the command that gets it says."""
+    if not isinstance(value, str) or "@" not in value or len(value) > LONGEST_EMAIL_ADDRESS:
+        raise GraphQLError("An EmailAddress is such as somebody@example.org.")
+    return value
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
@@ -127,5 +137,18 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="An absolute address of the web (RFC 3986).",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3986",
         serialize=str,
+    ),
+    EmailAddress: strawberry.scalar(
+        name="EmailAddress",
+        description="An e-mail address (RFC 5321, 6531), such as `somebody@example.org`.",
+        serialize=str,
+        parse_value=read_email_address,
+    ),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value, where the shape is truly free or somebody else's.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
+        serialize=lambda value: value,
+        parse_value=lambda value: value,
     ),
 }

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from joserfc import jwt
 from joserfc.errors import JoseError
+from joserfc.jwa import EdDSAAlgorithm
 from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry
-from joserfc.jwa import EdDSAAlgorithm
 
 from app.core.ids import PublicIdTag, parse_public_id, public_id
 from app.identity.scopes import Scope
@@ -27,7 +27,7 @@ LONGEST_TOKEN = 4_096
 
 class _EdDSA(EdDSAAlgorithm):
     # The name of RFC 9864, Ed25519, is the one that verifiers in the field do not know yet.
-    security_warning = None
+    security_warning = None  # type: ignore[assignment]  # the registry asks whether it is empty
 
 
 class _OnlyEdDSA(JWSRegistry):
@@ -141,5 +141,3 @@ def public_key_set(keys: Mapping[str, OKPKey]) -> dict[str, Any]:
     """The keys as a JSON Web Key Set, without their private halves."""
     public = [key.as_dict(private=False) | {"use": "sig", "alg": ALGORITHM, "kid": kid} for kid, key in keys.items()]
     return {"keys": public}
-
-

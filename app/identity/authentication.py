@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -14,7 +14,7 @@ import structlog
 from joserfc.jwk import OKPKey
 
 from app.core.clock import utc_now
-from app.core.database import DATABASE_FAILURES, Database, DatabaseRole
+from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, is_database_away
 from app.core.errors import NotSignedIn, ServiceUnavailable
 from app.core.events import EventBus, Topic
 from app.core.secrets import Secrets
@@ -32,7 +32,7 @@ from app.identity.commands.signing_keys import KeyPeriod, ensure_signing_keys, s
 from app.identity.models import Network
 from app.identity.queries.revocations import RevocationRow, revocations_since
 from app.identity.tokens import is_token
-from app.identity.viewer import Origin, Viewer
+from app.identity.viewer import ANYONE, Caller, Origin, Viewer
 
 logger = structlog.get_logger(__name__)
 
@@ -52,6 +52,7 @@ INVALID = (
     "This token does not hold: it is not one of ours, or it has ended. "
     "Refresh it with `refreshSession`, sign in again, or send none to read what is public."
 )
+AWAY = "Tokens cannot be checked right now; try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,21 @@ class Authentication:
             self._follower.cancel()
             await asyncio.wait({self._follower}, timeout=CANCELLED_WITHIN_SECONDS)
 
+    async def caller_of(self, authorizations: Sequence[str], origin: Origin) -> Caller:
+        """Who sends these values of `Authorization`: anybody without one; a wrong one is refused, never taken for none.
+
+        Raises NotSignedIn, and ServiceUnavailable while tokens cannot be checked.
+        """
+        if not authorizations:
+            return Caller(ANYONE, origin)
+        scheme, _, token = authorizations[0].strip().partition(" ")
+        if len(authorizations) > 1 or scheme.lower() != "bearer" or not token.strip():
+            raise NotSignedIn(
+                "Send one `Authorization: Bearer <token>`, of an access token or an API token, or none at all to read "
+                "what is public."
+            )
+        return Caller(await self.viewer_of(token.strip(), origin), origin)
+
     async def viewer_of(self, token: str, origin: Origin) -> Viewer:
         """Who shows this token; raises NotSignedIn, with one sentence for all that can be wrong about it."""
         if not self._started.is_set():
@@ -103,7 +119,12 @@ class Authentication:
         now = utc_now()
         checked = self._checked.get(token)
         if checked is None or checked.good_until <= now or self.is_void(checked.viewer):
-            checked = await self._check(token, origin, now)
+            try:
+                checked = await self._check(token, origin, now)
+            except DATABASE_FAILURES as error:
+                if not is_database_away(error):
+                    raise
+                raise ServiceUnavailable(AWAY) from None
             self._checked[token] = checked
             if len(self._checked) > CHECKED_TOKENS:
                 self._checked.popitem(last=False)
@@ -168,7 +189,7 @@ class Authentication:
             async with asyncio.timeout(STARTED_WITHIN_SECONDS):
                 await self._started.wait()
         except TimeoutError:
-            raise ServiceUnavailable("Tokens cannot be checked right now; try again in a moment.") from None
+            raise ServiceUnavailable(AWAY) from None
 
     async def _check(self, token: str, origin: Origin, now: datetime) -> _Checked:
         if is_token(token, API_TOKEN):

@@ -250,7 +250,7 @@ class Session(Base):
     __tablename__ = "sessions"
     __table_args__ = (
         CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end_has_a_reason"),
-        Index("sessions_by_user", "user_id", text("last_seen_at DESC"), "id"),
+        Index("sessions_by_user", "user_id", "last_seen_at", "id"),
         Index("sessions_by_expiry", "expires_at"),
         {"schema": SCHEMA},
     )
@@ -302,7 +302,7 @@ class ApiToken(Base):
     __tablename__ = "api_tokens"
     __table_args__ = (
         UniqueConstraint("token_hash"),
-        Index("api_tokens_by_user", "user_id", text("created_at DESC"), "id"),
+        Index("api_tokens_by_user", "user_id", "created_at", "id"),
         {"schema": SCHEMA},
     )
 
@@ -358,8 +358,8 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_log"
     __table_args__ = (
-        Index("audit_log_by_subject", "subject_id", text("occurred_at DESC"), "id"),
-        Index("audit_log_by_actor", "actor_id", text("occurred_at DESC"), "id"),
+        Index("audit_log_by_subject", "subject_id", "occurred_at", "id"),
+        Index("audit_log_by_actor", "actor_id", "occurred_at", "id"),
         Index("audit_log_by_time", "occurred_at", "id"),
         {"schema": SCHEMA},
     )
@@ -402,7 +402,7 @@ class DataExport(Base):
     __tablename__ = "data_exports"
     __table_args__ = (
         CheckConstraint(one_of("status", ExportStatus), name="status_is_known"),
-        Index("data_exports_by_user", "user_id", text("requested_at DESC"), "id"),
+        Index("data_exports_by_user", "user_id", "requested_at", "id"),
         Index("data_exports_waiting", "requested_at", postgresql_where=text("status = 'waiting'")),
         {"schema": SCHEMA},
     )

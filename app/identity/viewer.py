@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from uuid import UUID
 
+from app.core.database import DatabaseViewer
 from app.identity.scopes import GRANTABLE, Scope
 
 
@@ -28,6 +31,11 @@ class Viewer:
         """What was granted beyond one's own, as the database is told."""
         return tuple(sorted(scope.value for scope in self.scopes & GRANTABLE))
 
+    @property
+    def in_database(self) -> DatabaseViewer | None:
+        """The viewer as row-level security knows them; none for anybody."""
+        return None if self.user_id is None else DatabaseViewer(self.user_id, self.permissions)
+
     def may(self, scope: Scope) -> bool:
         """Whether this credential allows it."""
         return scope in self.scopes
@@ -42,6 +50,21 @@ class Origin:
 
     address: str | None = None
     user_agent: str = ""
+
+    @classmethod
+    def of_peer(cls, peer: str | None, user_agent: str) -> "Origin":
+        """The origin of a request from this peer, by its address where it has one: a socket of files has none."""
+        return cls(None if peer is None else _address(peer), user_agent)
+
+
+@lru_cache(maxsize=10_000)
+def _address(text: str) -> str | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address).partition("%")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,17 @@ class _Contents:
 
 
 async def accept_batch(
-    transaction: Transaction, *, kind: BatchKind, payload: bytes, idempotency_key: str | None
+    transaction: Transaction,
+    *,
+    kind: BatchKind,
+    payload: bytes,
+    idempotency_key: str | None,
+    sender_id: UUID | None = None,
 ) -> AcceptedBatch:
     """Store a batch of NDJSON and ask for its processing; once this commits, nothing of it can get lost.
 
-    The same key with the same content gives the batch that was stored first. Raises `BatchTooLarge` (more than 50,000
+    Without `sender_id` it is the operator's own. The same key of the same sender with the same content gives the batch
+    that was stored first. Raises `BatchTooLarge` (more than 50,000
     rows or 16 MiB), `BatchIsNotText`, `BatchIsEmpty`, `IdempotencyKeyTaken` (same key, other content), and
     `BadUserInput` for a key that is empty or longer than 200 characters.
     """
@@ -98,18 +104,21 @@ async def accept_batch(
         insert(IngestBatch)
         .values(
             id=new_id(),
+            sender_id=sender_id,
             kind=kind.value,
             idempotency_key=idempotency_key,
             content_hash=contents.content_hash,
             payload=payload,
             row_count=contents.row_count,
         )
-        .on_conflict_do_nothing(index_elements=[IngestBatch.kind, IngestBatch.idempotency_key])
+        .on_conflict_do_nothing()
         .returning(IngestBatch.id)
     )
     batch_id = (await transaction.connection.execute(statement)).scalar_one_or_none()
     if batch_id is None:
-        return await _repeated(transaction, kind=kind, contents=contents, idempotency_key=idempotency_key)
+        return await _repeated(
+            transaction, kind=kind, contents=contents, idempotency_key=idempotency_key, sender_id=sender_id
+        )
     transaction.enqueue(PROCESS_BATCHES)
     return AcceptedBatch(batch_id, contents.row_count, is_repeat=False)
 
@@ -235,12 +244,19 @@ def _inspect(payload: bytes) -> _Contents:
 
 
 async def _repeated(
-    transaction: Transaction, *, kind: BatchKind, contents: _Contents, idempotency_key: str | None
+    transaction: Transaction,
+    *,
+    kind: BatchKind,
+    contents: _Contents,
+    idempotency_key: str | None,
+    sender_id: UUID | None,
 ) -> AcceptedBatch:
     stored = (
         await transaction.connection.execute(
             select(IngestBatch.id, IngestBatch.row_count, IngestBatch.content_hash, IngestBatch.status).where(
-                IngestBatch.kind == kind, IngestBatch.idempotency_key == idempotency_key
+                IngestBatch.kind == kind,
+                IngestBatch.idempotency_key == idempotency_key,
+                IngestBatch.sender_id.is_not_distinct_from(sender_id),
             )
         )
     ).one()

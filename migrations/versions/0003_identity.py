@@ -167,7 +167,7 @@ CREATE TABLE identity.sessions (
     end_reason text,
     CONSTRAINT sessions_end_has_a_reason CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 );
-CREATE INDEX sessions_by_user ON identity.sessions (user_id, last_seen_at DESC, id);
+CREATE INDEX sessions_by_user ON identity.sessions (user_id, last_seen_at, id);
 CREATE INDEX sessions_by_expiry ON identity.sessions (expires_at);
 
 CREATE TABLE identity.refresh_tokens (
@@ -205,7 +205,7 @@ CREATE TABLE identity.api_tokens (
     last_used_address inet,
     revoked_at timestamptz
 );
-CREATE INDEX api_tokens_by_user ON identity.api_tokens (user_id, created_at DESC, id);
+CREATE INDEX api_tokens_by_user ON identity.api_tokens (user_id, created_at, id);
 
 CREATE TABLE identity.role_grants (
     id uuid CONSTRAINT role_grants_key PRIMARY KEY,
@@ -242,8 +242,8 @@ CREATE TABLE identity.audit_log (
     before jsonb,
     after jsonb
 );
-CREATE INDEX audit_log_by_subject ON identity.audit_log (subject_id, occurred_at DESC, id);
-CREATE INDEX audit_log_by_actor ON identity.audit_log (actor_id, occurred_at DESC, id);
+CREATE INDEX audit_log_by_subject ON identity.audit_log (subject_id, occurred_at, id);
+CREATE INDEX audit_log_by_actor ON identity.audit_log (actor_id, occurred_at, id);
 CREATE INDEX audit_log_by_time ON identity.audit_log (occurred_at, id);
 
 CREATE TABLE identity.outgoing_mails (
@@ -275,7 +275,7 @@ CREATE TABLE identity.data_exports (
     expires_at timestamptz,
     last_error text
 );
-CREATE INDEX data_exports_by_user ON identity.data_exports (user_id, requested_at DESC, id);
+CREATE INDEX data_exports_by_user ON identity.data_exports (user_id, requested_at, id);
 CREATE INDEX data_exports_waiting ON identity.data_exports (requested_at) WHERE status = 'waiting';
 """
 
@@ -295,6 +295,18 @@ LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog,
                 AND (expires_at IS NULL OR expires_at > now())
                 AND permission = ANY (permissions)
         )
+$$;
+
+-- Whoever changes what somebody may do waits for the tokens that are being issued to them, and has later ones wait.
+CREATE FUNCTION identity.hold_person(person uuid) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('identity.person' || person::text, 0))
+$$;
+
+-- Whoever issues a token to somebody does it beside others who do, and not while that is being changed.
+CREATE FUNCTION identity.hold_scopes(person uuid) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('identity.person' || person::text, 0))
 $$;
 
 -- What anybody may know of a person. It belongs to the owner of the tables, so it shows rows that policies hide.

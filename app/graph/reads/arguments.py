@@ -154,6 +154,7 @@ class Filter:
 class Orders:
     """What a connection can be ordered by, the first unless asked otherwise; `tie` makes each order total.
 
+    Unless asked, it ascends, or with `newest_first` descends.
     Every column must be of the base table and never null. `input_type` is the input with `field` and `direction`.
     """
 
@@ -161,6 +162,7 @@ class Orders:
     columns: Mapping[Enum, Expression]
     tie: Expression
     input_type: Any = None
+    newest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ class Paging:
 
     def order(self, asked: Sequence[Mapping[str, Any]] | None) -> Order:
         """The order that is asked for."""
-        field_, is_descending = next(iter(self.orders.columns)), False
+        field_, is_descending = next(iter(self.orders.columns)), self.orders.newest_first
         if asked and len(asked) > 1:
             raise BadUserInput(
                 "`orderBy` takes one order; the id breaks ties.",

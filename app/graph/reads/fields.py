@@ -12,7 +12,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 from app.core.ids import PublicIdTag
-from app.graph.access import ACCESS, CHECKS_ITSELF, Access
+from app.graph.access import ACCESS, CHECKS_ITSELF
 from app.graph.reads.arguments import (
     PAGE_ARGUMENTS,
     Argument,
@@ -26,6 +26,7 @@ from app.graph.reads.arguments import (
     storable,
 )
 from app.graph.reads.tables import Expression, Join, Source, expression_of, table_of
+from app.identity.access import Access
 
 DECLARATION = "trove-declaration"
 Shown = TypeVar("Shown", bound=type)

@@ -13,6 +13,8 @@ from app.graph.transports.connections import Connections
 from app.graph.transports.hang_up import PresentUntilHangUp
 from app.graph.transports.media_types import MediaType
 from app.graph.transports.pace import Pace
+from app.identity.authentication import Authentication
+from app.identity.viewer import Viewer
 
 logger = structlog.get_logger(__name__)
 
@@ -24,14 +26,27 @@ COMPLETE = b"event: complete\ndata:\n\n"
 class EventStream:
     """One response that lasts; its reader sets the pace."""
 
-    def __init__(self, receive: Receive, send: Send, *, connections: Connections, pace: Pace) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        *,
+        connections: Connections,
+        authentication: Authentication,
+        pace: Pace,
+    ) -> None:
         self._receive = receive
         self._send = send
         self._connections = connections
+        self._authentication = authentication
         self._pace = pace
 
-    async def serve(self, answers: AsyncGenerator[Answer, None], headers: Mapping[str, str]) -> None:
-        """Send every answer and then `complete`; ends without it when the server goes away, so that clients return."""
+    async def serve(self, answers: AsyncGenerator[Answer, None], headers: Mapping[str, str], viewer: Viewer) -> None:
+        """Send every answer and then `complete`.
+
+        Ends without it when the server goes away, so that clients return, and when the viewer's token ends: then they
+        are told so.
+        """
         all_headers = Headers(
             {
                 **headers,
@@ -43,7 +58,7 @@ class EventStream:
         ending = b""
         try:
             async with PresentUntilHangUp(self._receive) as presence:
-                with self._connections.open(presence.end):
+                with self._connections.open(presence.end), self._authentication.watching(viewer, presence.end):
                     async with aclosing(answers), self._heartbeat():
                         async for answer in answers:
                             await self._write(b"event: next\ndata: " + answer.json + b"\n\n")

@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, CursorResult, func, insert, select, update
 
 from app.core.database import Transaction
 from app.core.ids import new_id
-from app.identity.commands.audit import AuditAction, record
-from app.identity.commands.sessions import clock_of, revoke, scopes_of
+from app.identity.actions import AuditAction
+from app.identity.commands.audit import record
+from app.identity.commands.sessions import clock_of, hold_scopes_of, revoke, scopes_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ApiToken, Network, User
 from app.identity.scopes import Scope
@@ -105,9 +106,7 @@ async def rotate_api_token(
     if old is None:
         raise _no_such_token()
     ends_at = now + overlap if old.expires_at is None else min(now + overlap, old.expires_at)
-    await transaction.connection.execute(
-        update(ApiToken).where(ApiToken.id == token_id).values(expires_at=ends_at)
-    )
+    await transaction.connection.execute(update(ApiToken).where(ApiToken.id == token_id).values(expires_at=ends_at))
     # Who checked it before learns of its new end.
     await revoke(transaction, token_id, now=now)
     return await _issue(
@@ -152,11 +151,12 @@ async def viewer_of_api_token(
             select(ApiToken, User.deleted_at)
             .join(User, User.id == ApiToken.user_id)
             .where(ApiToken.token_hash == hash_of_token(text))
-            .with_for_update(read=True, of=User)
         )
     ).one_or_none()
-    now = await clock_of(transaction)
-    if found is None or found.revoked_at is not None or found.deleted_at is not None:
+    if found is None:
+        return None
+    now = await hold_scopes_of(transaction, found.user_id)
+    if found.revoked_at is not None or found.deleted_at is not None:
         return None
     if found.expires_at is not None and found.expires_at <= now:
         return None
@@ -164,9 +164,7 @@ async def viewer_of_api_token(
         return None
     if found.last_used_at is None or found.last_used_at < now - LAST_USED_WITHIN:
         await transaction.connection.execute(
-            update(ApiToken)
-            .where(ApiToken.id == found.id)
-            .values(last_used_at=now, last_used_address=origin.address)
+            update(ApiToken).where(ApiToken.id == found.id).values(last_used_at=now, last_used_address=origin.address)
         )
     viewer = Viewer(
         user_id=found.user_id,

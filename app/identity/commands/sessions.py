@@ -11,7 +11,8 @@ from ua_parser import parse as parse_user_agent
 from app.core.database import Transaction, among
 from app.core.events import Event, Topic
 from app.core.ids import new_id
-from app.identity.commands.audit import LONGEST_USER_AGENT, AuditAction, record
+from app.identity.actions import AuditAction
+from app.identity.commands.audit import LONGEST_USER_AGENT, record
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import RefreshToken, Revocation, RoleGrant, Session, User
 from app.identity.scopes import GRANTABLE, OWN, Scope
@@ -60,7 +61,7 @@ async def begin_session(
     transaction: Transaction, *, user_id: UUID, method: SignInMethod, caller: Caller, device: str | None = None
 ) -> OpenSession:
     """Sign a person in, and write it down. Who they are has been proved by whoever calls this."""
-    now = await _hold_person(transaction, user_id)
+    now = await hold_scopes_of(transaction, user_id)
     session_id = new_id()
     refreshable_until = now + REFRESHABLE_FOR
     await transaction.connection.execute(
@@ -105,7 +106,7 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
     ).one_or_none()
     if found is None:
         return None
-    now = await _hold_person(transaction, found.user_id)
+    now = await hold_scopes_of(transaction, found.user_id)
     # Of two who come with the same token at once, the second one sees that it has been used.
     session = (
         await transaction.connection.execute(
@@ -144,9 +145,7 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
             user_agent=caller.origin.user_agent[:LONGEST_USER_AGENT],
         )
     )
-    return await _open(
-        transaction, found.session_id, found.user_id, authenticated_at=session.authenticated_at, now=now
-    )
+    return await _open(transaction, found.session_id, found.user_id, authenticated_at=session.authenticated_at, now=now)
 
 
 async def sign_out(transaction: Transaction, *, caller: Caller) -> None:
@@ -164,9 +163,7 @@ async def sign_out(transaction: Transaction, *, caller: Caller) -> None:
 async def end_session(transaction: Transaction, session_id: UUID, *, caller: Caller) -> None:
     """End one of the caller's own sessions; raises IdentityRefused for one that is not theirs, or ended already."""
     user_id = caller.viewer.user_id
-    ended = await _end(
-        transaction, [session_id], EndReason.ENDED_BY_OWNER, now=await clock_of(transaction), of=user_id
-    )
+    ended = await _end(transaction, [session_id], EndReason.ENDED_BY_OWNER, now=await clock_of(transaction), of=user_id)
     if not ended:
         raise IdentityRefused(
             IdentityErrorCode.NOT_FOUND, "You have no such open session; `viewer` lists those that are.", field=["id"]
@@ -225,9 +222,9 @@ async def clock_of(transaction: Transaction) -> datetime:
     return now
 
 
-async def _hold_person(transaction: Transaction, user_id: UUID) -> datetime:
+async def hold_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
     """Keep changes of roles away until the end of this transaction; gives the database's clock from then on."""
-    await transaction.connection.execute(select(User.id).where(User.id == user_id).with_for_update(read=True))
+    await transaction.connection.execute(select(func.identity.hold_scopes(user_id)))
     return await clock_of(transaction)
 
 
@@ -237,9 +234,7 @@ async def _open(
     token = new_token(REFRESH_TOKEN)
     expires_at = now + REFRESHABLE_FOR
     await transaction.connection.execute(
-        insert(RefreshToken).values(
-            token_hash=token.hash, session_id=session_id, created_at=now, expires_at=expires_at
-        )
+        insert(RefreshToken).values(token_hash=token.hash, session_id=session_id, created_at=now, expires_at=expires_at)
     )
     return OpenSession(
         id=session_id,
