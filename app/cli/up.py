@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from app.cli.serve import listen_on
 from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
 from app.core.settings import Settings
+from app.demo.people import ensure_demo_token
 from app.demo.world import load_world
 
 DEFAULT_PORT = 8000
@@ -69,17 +69,18 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     require_redis(addresses.redis_url)
     with console.status("Migrating the database"):
         migrate_database(settings)
+    token_file = services.directory / "demo-token"
     with console.status("Loading the demo world"):
         load_world(settings)
+        demo_token = ensure_demo_token(settings, token_file)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    token_file = services.directory / "ingest-token"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,
         "REDIS_URL": addresses.redis_url,
         "TROVE_ENVIRONMENT": "development",
         "TROVE_HOST": host,
         "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
-        "TROVE_INGEST_TOKEN": _ingest_token(settings, token_file),
+        "TROVE_DEMO_TOKEN": demo_token,
     }
     trove = [sys.executable, "-m", "app.cli.main"]
     children: list[Child] = []
@@ -88,7 +89,8 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     children.append(_start("worker", [*trove, "worker"], environment))
     with console.status("Waiting for the API"):
         _wait_until_ready(url, children)
-    children.append(_start("price feed", [sys.executable, "-m", "app.demo.feed", "--url", url], environment))
+    feed = [sys.executable, "-m", "app.demo.feed", "--url", url, "--token-file", str(token_file)]
+    children.append(_start("price feed", feed, environment))
     _welcome(url, token_file)
     _watch(children)
 
@@ -106,16 +108,6 @@ def _choose_port(host: str, port: int | None) -> int:
             continue
         return candidate
     raise ServiceUnavailable(f"No port from {DEFAULT_PORT} on is free: choose one with --port.")
-
-
-def _ingest_token(settings: Settings, file: Path) -> str:
-    """The token of the settings, or one made once for this machine."""
-    if settings.ingest_token is not None:
-        return settings.ingest_token.get_secret_value()
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(32), encoding="ascii")
-    return file.read_text(encoding="ascii").strip()
 
 
 def _end_with_parent() -> None:
@@ -177,12 +169,11 @@ def _watch(children: list[Child]) -> None:
 
 
 def _welcome(url: str, token_file: Path) -> None:
-    token = "TROVE_INGEST_TOKEN" if "TROVE_INGEST_TOKEN" in os.environ else token_file
     console.print(
         f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the three tabs:\n"
         "  a walk through the catalogue, a mutation that sends a price, and prices as they move.\n\n"
         f"  GraphQL        {url}/graphql\n"
-        f"  ingest prices  {url}/ingest/prices   (token: {token})\n"
+        f"  ingest prices  {url}/ingest/prices   (token: {token_file})\n"
         f"  health         {url}/readyz  {url}/metrics\n\n"
         "Ctrl-C stops all of it; the data stays for the next time.",
         highlight=False,

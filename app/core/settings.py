@@ -50,6 +50,10 @@ class Settings(BaseSettings):
         description="The address by which browsers reach the API, as `https://api.example`: of links in mails, of "
         "redirects, of cookies and passkeys. In development it is this server's own.",
     )
+    demo_token: SecretStr | None = Field(
+        default=None,
+        description="In development: an API token that GraphiQL's examples are sent with. `trove up` makes one.",
+    )
     allowed_origins: tuple[str, ...] = Field(
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',

@@ -12,7 +12,7 @@ from app.core.database import Database, DatabaseRole, Snapshot, Transaction
 from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
-from app.graph.cookies import Cookies
+from app.core.cookies import Cookies
 from app.graph.live import PriceFeed
 from app.identity.authentication import Authentication
 from app.identity.viewer import Caller, Viewer

@@ -103,7 +103,7 @@ subscription WatchPrices($slugs: [String!]!) {
 
 def example_documents(settings: Settings) -> list[Example]:
     """A query that walks, a mutation with the token it needs, and a live subscription."""
-    token = settings.ingest_token.get_secret_value() if settings.ingest_token else ""
+    token = settings.demo_token.get_secret_value() if settings.demo_token else ""
     return [
         Example(name="A walk", query=WALK, variables={}, headers={}),
         Example(

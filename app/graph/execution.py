@@ -33,7 +33,7 @@ from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Re
 from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS, READ_PATHS
 from app.graph.access import is_public
 from app.graph.context import Context, Resources
-from app.graph.cookies import Cookies
+from app.core.cookies import Cookies
 from app.graph.errors import refusal_error, show_errors, show_validation_error
 from app.graph.limits import MAXIMUM_CHARACTERS, MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
 from app.graph.reads.executor import ReadExecutor, ReadPath, reads_of

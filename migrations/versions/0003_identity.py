@@ -297,18 +297,6 @@ LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog,
         )
 $$;
 
--- Whoever changes what somebody may do waits for the tokens that are being issued to them, and has later ones wait.
-CREATE FUNCTION identity.hold_person(person uuid) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('identity.person' || person::text, 0))
-$$;
-
--- Whoever issues a token to somebody does it beside others who do, and not while that is being changed.
-CREATE FUNCTION identity.hold_scopes(person uuid) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_advisory_xact_lock_shared(hashtextextended('identity.person' || person::text, 0))
-$$;
-
 -- What anybody may know of a person. It belongs to the owner of the tables, so it shows rows that policies hide.
 CREATE VIEW identity.public_profiles WITH (security_barrier) AS
 SELECT id, username, display_name, avatar_url, created_at FROM identity.users WHERE deleted_at IS NULL;

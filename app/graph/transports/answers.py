@@ -13,7 +13,7 @@ from graphql import FieldNode, FragmentDefinitionNode, Node, VariableNode, Visit
 from starlette.applications import Starlette
 
 from app.core.telemetry import SUBSCRIPTIONS
-from app.graph.cookies import Cookies
+from app.core.cookies import Cookies
 from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Operation, RequestRefused, Response
 from app.identity.viewer import ANYONE, Caller, Viewer

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.errors import BadUserInput, ErrorCode, Forbidden, NotSignedIn, Refusal, ServiceUnavailable
-from app.graph.cookies import Cookies, read_cookies
+from app.core.cookies import Cookies, read_cookies
 from app.graph.errors import refusal_error, show_errors
 from app.graph.execution import Engine, Operation, Request, RequestRefused
 from app.graph.graphiql.page import redirect_browser

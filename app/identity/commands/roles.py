@@ -4,13 +4,13 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.sessions import clock_of, revoke
+from app.identity.commands.sessions import change_scopes_of, revoke
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import Role, RoleGrant
 from app.identity.scopes import GRANTABLE, PERMISSIONS_OF_ROLES, Scope
@@ -48,7 +48,7 @@ async def grant_role(
             f"{', '.join(own)} is everybody's own and need not be granted.",
             field=["permissions"],
         )
-    now = await _hold(transaction, user_id)
+    now = await change_scopes_of(transaction, user_id)
     grant_id = new_id()
     await transaction.connection.execute(
         insert(RoleGrant).values(
@@ -85,7 +85,7 @@ async def revoke_role(transaction: Transaction, grant_id: UUID, *, caller: Calle
     if found is None:
         raise IdentityRefused(IdentityErrorCode.NOT_FOUND, "There is no such grant that still holds.", field=["id"])
     user_id: UUID = found.user_id
-    now = await _hold(transaction, user_id)
+    now = await change_scopes_of(transaction, user_id)
     await transaction.connection.execute(
         update(RoleGrant).where(RoleGrant.id == grant_id).values(revoked_at=now, revoked_by=caller.viewer.user_id)
     )
@@ -98,9 +98,3 @@ async def revoke_role(transaction: Transaction, grant_id: UUID, *, caller: Calle
         before={"role": found.role, "permissions": found.permissions, "grant": str(grant_id)},
     )
     return user_id
-
-
-async def _hold(transaction: Transaction, user_id: UUID) -> datetime:
-    """Wait for tokens that are being issued to this person: what is issued later knows of the change."""
-    await transaction.connection.execute(select(func.identity.hold_person(user_id)))
-    return await clock_of(transaction)

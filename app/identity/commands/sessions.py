@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CursorResult, func, insert, select, update
+from sqlalchemy import ColumnElement, CursorResult, func, insert, select, update
 from ua_parser import parse as parse_user_agent
 
 from app.core.database import Transaction, among
@@ -223,9 +223,22 @@ async def clock_of(transaction: Transaction) -> datetime:
 
 
 async def hold_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
-    """Keep changes of roles away until the end of this transaction; gives the database's clock from then on."""
-    await transaction.connection.execute(select(func.identity.hold_scopes(user_id)))
+    """Keep changes of roles away until the end of this transaction; gives the database's clock from then on.
+
+    What is issued to a person is issued beside other such things, and never while what they may do is being changed.
+    """
+    await transaction.connection.execute(select(func.pg_advisory_xact_lock_shared(_lock_of(user_id))))
     return await clock_of(transaction)
+
+
+async def change_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
+    """Wait for what is being issued to a person, and have later ones wait for the end of this transaction."""
+    await transaction.connection.execute(select(func.pg_advisory_xact_lock(_lock_of(user_id))))
+    return await clock_of(transaction)
+
+
+def _lock_of(user_id: UUID) -> ColumnElement[int]:
+    return func.hashtextextended(f"identity.scopes:{user_id}", 0)
 
 
 async def _open(
