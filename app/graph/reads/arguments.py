@@ -95,7 +95,6 @@ class Argument:
     name: str
     annotation: Any
     narrowing: Narrowing
-    description: str | None = None
 
 
 def equals(name: str, annotation: Any, column: Expression) -> Argument:

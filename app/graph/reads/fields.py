@@ -285,7 +285,7 @@ def _edge(
         is_list,
         Narrowings(arguments),
     )
-    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
     return _field(description, declared, shown)
 
 
@@ -307,7 +307,7 @@ def connection(
         Paging(orders),
         check,
     )
-    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
     if filter is not None:
         shown.insert(0, graphql_argument("filter", filter | None))
     if orders.input_type is not None:
