@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import typer
-
+from app.cli.generated import write_generated
 from app.core.errors import BadUserInput
 from app.core.settings import settings_table
 from app.graph.picture import draw_graph
@@ -23,8 +22,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {"settings": settings_table, "graph": 
 
 def refresh(file: Path) -> None:
     """Write what the code says now between `<!-- generated: NAME -->` and `<!-- end: NAME -->`."""
-    file.write_text(_refreshed(file), encoding="utf-8")
-    typer.echo(f"Wrote {file}.")
+    write_generated(file, _refreshed(file))
 
 
 def check(file: Path) -> None:

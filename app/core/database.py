@@ -13,8 +13,8 @@ from uuid import UUID
 import structlog
 from asyncpg import Record
 from asyncpg.connection import Connection as AsyncpgConnection
-from asyncpg.exceptions import DataError, InternalClientError, PostgresError
 from asyncpg.exceptions import InterfaceError as AsyncpgInterfaceError
+from asyncpg.exceptions import InternalClientError, PostgresError
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -62,7 +62,7 @@ def is_database_away(error: BaseException | None) -> bool:
     """Whether PostgreSQL is away or out of connections, as opposed to a statement being wrong."""
     if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, OSError)):
         return True
-    if isinstance(error, (AsyncpgInterfaceError, InternalClientError)) and not isinstance(error, DataError):
+    if isinstance(error, (AsyncpgInterfaceError, InternalClientError)):
         return True
     if isinstance(error, DBAPIError) and error.orig is not None and is_database_away(error.orig.__cause__):
         return True

@@ -54,9 +54,7 @@ async def ensure_demo_token_in(database: Database, file: Path) -> str:
 
 async def _person(transaction: Transaction) -> UUID:
     found = await transaction.connection.scalar(select(User.id).where(func.lower(User.username) == USERNAME))
-    user_id = found or await create_person(
-        transaction, caller=OPERATOR, username=USERNAME, display_name=DISPLAY_NAME
-    )
+    user_id = found or await create_person(transaction, caller=OPERATOR, username=USERNAME, display_name=DISPLAY_NAME)
     if not await scopes_of(transaction, user_id) >= SCOPES:
         await grant_role(
             transaction,

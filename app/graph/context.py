@@ -8,11 +8,11 @@ from datetime import datetime
 import strawberry
 
 from app.core.clock import utc_now
+from app.core.cookies import Cookies
 from app.core.database import Database, DatabaseRole, Snapshot, Transaction
 from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
-from app.core.cookies import Cookies
 from app.graph.live import PriceFeed
 from app.identity.authentication import Authentication
 from app.identity.viewer import Caller, Viewer

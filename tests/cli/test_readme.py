@@ -64,6 +64,16 @@ def test_a_refreshed_file_passes_the_check_and_stays_as_it_is(file: Path) -> Non
     assert file.read_text(encoding="utf-8") == once
 
 
+def test_only_a_file_that_changed_is_written_and_said_to_be(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refresh(file)
+    assert capsys.readouterr().out == f"Wrote {file}.\n"
+    file.chmod(0o400)
+    written = file.stat().st_mtime_ns
+    refresh(file)
+    assert capsys.readouterr().out == f"{file} is up to date.\n"
+    assert file.stat().st_mtime_ns == written
+
+
 def test_the_check_names_the_blocks_that_are_out_of_date_and_changes_nothing(file: Path) -> None:
     with pytest.raises(BadUserInput, match=r"\(settings, graph\): run `trove docs`"):
         check(file)

@@ -29,9 +29,7 @@ class AuditOrder(Enum):
 AUDIT_ORDERS = Orders("audit", {AuditOrder.OCCURRED_AT: Entry.occurred_at}, tie=Entry.id, newest_first=True)
 
 
-@strawberry.type(
-    description="Something that was done to an account. Never changed, and never removed."
-)
+@strawberry.type(description="Something that was done to an account. Never changed, and never removed.")
 @private(Privacy(f"whose account it was about, who did it, and staff with `{Scope.AUDIT_READ}`"))
 @shows(Entry, PublicIdTag.AUDIT_ENTRY)
 class AuditEntry(Node):

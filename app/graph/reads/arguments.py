@@ -97,7 +97,6 @@ class Argument:
     name: str
     annotation: Any
     narrowing: Narrowing
-    description: str | None = None
 
 
 def equals(name: str, annotation: Any, column: Expression) -> Argument:

@@ -297,7 +297,7 @@ def _edge(
         is_list,
         Narrowings(arguments),
     )
-    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
     return _field(description, declared, shown)
 
 
@@ -321,7 +321,7 @@ def connection(
         check,
         access,
     )
-    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
     if filter is not None:
         shown.insert(0, graphql_argument("filter", filter | None))
     if orders.input_type is not None:

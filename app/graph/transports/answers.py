@@ -12,8 +12,8 @@ import orjson
 from graphql import FieldNode, FragmentDefinitionNode, Node, VariableNode, Visitor, visit
 from starlette.applications import Starlette
 
-from app.core.telemetry import SUBSCRIPTIONS
 from app.core.cookies import Cookies
+from app.core.telemetry import SUBSCRIPTIONS
 from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Operation, RequestRefused, Response
 from app.identity.viewer import ANYONE, Caller, Viewer

@@ -8,12 +8,11 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import Response as HTTPResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.errors import BadUserInput, ErrorCode, Forbidden, NotSignedIn, Refusal, ServiceUnavailable
 from app.core.cookies import Cookies, read_cookies
+from app.core.errors import BadUserInput, ErrorCode, Forbidden, NotSignedIn, Refusal, ServiceUnavailable
 from app.graph.errors import refusal_error, show_errors
 from app.graph.execution import Engine, Operation, Request, RequestRefused
 from app.graph.graphiql.page import redirect_browser
@@ -39,8 +38,7 @@ PREFLIGHTED_HEADERS = (
     "authorization",
 )
 SIMPLE_CONTENT_TYPES = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
-GUARDS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
-GUARDS_SENT = [(name.lower().encode(), value.encode()) for name, value in GUARDS.items()]
+GUARDS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"vary", b"Accept"))
 # The status of a response without data, where the media type lets the status tell; 400 for every other code.
 STATUSES = {
     ErrorCode.UNAUTHENTICATED: 401,
@@ -68,7 +66,7 @@ HEADERS = {
         EXECUTION,
     )
 }
-CONTENT_TYPES = {media_type: f"{media_type}; charset=utf-8" for media_type in MediaType}
+CONTENT_TYPES = {media_type: f"{media_type}; charset=utf-8".encode() for media_type in MediaType}
 
 
 class HTTPRefusal(Exception):
@@ -128,7 +126,7 @@ class Exchange:
         # Of mutations alone: only they may read or set one.
         self._cookies: Cookies | None = None
         self.request_id = request_id(self._header("x-request-id"))
-        self.headers = {**GUARDS, REQUEST_ID: self.request_id}
+        self._headers = [*GUARDS, (b"x-request-id", self.request_id.encode())]
 
     async def serve(self) -> None:
         """Answer the request; a client that hangs up gets nothing, and what ran for it is cancelled."""
@@ -136,7 +134,7 @@ class Exchange:
             await self._respond()
         except HTTPRefusal as refused:
             content = orjson.dumps({"errors": show_errors([refusal_error(refused.refusal)])})
-            await self._reply(self._json(MediaType.JSON, refused.status, content, refused.headers))
+            await self._send_json(MediaType.JSON, refused.status, content, refused.headers)
         except (ClientDisconnect, HungUp):
             return
 
@@ -144,7 +142,7 @@ class Exchange:
         self._check_method()
         if self._engine.resources.settings.is_development and (redirect := redirect_browser(self._request)):
             redirect.headers[REQUEST_ID] = self.request_id
-            await self._reply(redirect)
+            await redirect(self._request.scope, self._request.receive, self._send)
             return
         media_type = negotiate(self._header("accept"))
         if media_type is None:
@@ -303,24 +301,25 @@ class Exchange:
         status = 200
         if answer.refusal is not None and media_type is MediaType.GRAPHQL_RESPONSE:
             status = STATUSES.get(answer.refusal[0]["extensions"]["code"], 400)
-        await self._send({"type": "http.response.start", "status": status, "headers": self._told(media_type, answer)})
-        await self._send({"type": "http.response.body", "body": answer.json})
+        await self._send_json(media_type, status, answer.json)
 
-    def _told(self, media_type: MediaType, answer: Answer) -> list[tuple[bytes, bytes]]:
-        return [
-            *GUARDS_SENT,
-            (b"x-request-id", self.request_id.encode()),
-            (b"content-type", CONTENT_TYPES[media_type].encode()),
-            (b"content-length", str(len(answer.json)).encode()),
+    async def _send_json(
+        self, media_type: MediaType, status: int, content: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
+        sent = [
+            *self._headers,
+            (b"content-type", CONTENT_TYPES[media_type]),
+            (b"content-length", str(len(content)).encode()),
             *self._set_cookies(),
         ]
+        if headers:
+            sent += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+        await self._send({"type": "http.response.body", "body": content})
 
     def _set_cookies(self) -> list[tuple[bytes, bytes]]:
         written = self._cookies.to_set.values() if self._cookies is not None else ()
         return [(b"set-cookie", cookie.encode()) for cookie in written]
-
-    async def _reply(self, response: HTTPResponse) -> None:
-        await response(self._request.scope, self._request.receive, self._send)
 
     async def _stream(self, answers: AsyncGenerator[Answer, None], caller: Caller) -> None:
         stream = EventStream(
@@ -330,14 +329,7 @@ class Exchange:
             authentication=self._engine.resources.authentication,
             pace=self._pace,
         )
-        await stream.serve(answers, self.headers, caller.viewer)
-
-    def _json(
-        self, media_type: MediaType, status: int, content: bytes, headers: Mapping[str, str] | None = None
-    ) -> HTTPResponse:
-        return HTTPResponse(
-            content, status, {**self.headers, **(headers or {}), "Content-Type": CONTENT_TYPES[media_type]}
-        )
+        await stream.serve(answers, self._headers, caller.viewer)
 
 
 def _header_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, list[str]]:

@@ -105,9 +105,7 @@ async def add_way_in(transaction: Transaction, *, user_id: UUID, way_in: WayIn) 
 
 
 async def _taken(transaction: Transaction, username: str) -> IdentityRefused:
-    others = await transaction.connection.execute(
-        select(User.id).where(func.lower(User.username) == username.lower())
-    )
+    others = await transaction.connection.execute(select(User.id).where(func.lower(User.username) == username.lower()))
     if others.first() is not None:
         return IdentityRefused(
             IdentityErrorCode.USERNAME_TAKEN, "Somebody has this username; choose another one.", field=["username"]

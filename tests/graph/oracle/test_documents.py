@@ -8,7 +8,7 @@ from random import Random
 
 from graphql import FieldNode, TypeInfo, TypeInfoVisitor, Visitor, parse, print_ast, visit
 
-from app.graph.execution import CheckedDocuments
+from app.graph.documents import CheckedDocuments
 from app.graph.schema import core_schema
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.coverage import possible_types

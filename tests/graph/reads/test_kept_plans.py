@@ -7,7 +7,7 @@ import pytest
 from graphql import DocumentNode
 from prometheus_client import REGISTRY
 
-from app.graph import execution
+from app.graph import documents as documents_module
 from app.graph.execution import Engine
 from app.graph.reads import plans as plans_module
 from app.graph.reads.plans import Plans
@@ -35,7 +35,7 @@ async def engine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An engine with nothing in its memory, which keeps little, over three items."""
     await replace_world(stage.owner, world_of(3))
     stage.stop_clock(world_of(0).now)
-    monkeypatch.setattr(execution, "CACHED_CHARACTERS", 2_000)
+    monkeypatch.setattr(documents_module, "CACHED_CHARACTERS", 2_000)
     monkeypatch.setattr(plans_module, "MAXIMUM_PLANS", PLANS)
     monkeypatch.setattr(plans_module, "MAXIMUM_CHARACTERS", CHARACTERS)
     return Engine(stage.engine.resources)
@@ -138,7 +138,7 @@ async def test_a_document_that_comes_again_finds_its_plan(engine: Engine, plans:
 
 @pytest.mark.usefixtures("plans")
 async def test_a_document_in_use_outlives_a_flood_beside_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "CACHED_CHARACTERS", 20_000)
+    monkeypatch.setattr(documents_module, "CACHED_CHARACTERS", 20_000)
     monkeypatch.setattr(plans_module, "MAXIMUM_CHARACTERS", CHARACTERS * 100)
     await ask_all(engine, [Asked(REPEATED)])
     before = outcomes()

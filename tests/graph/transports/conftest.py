@@ -10,6 +10,8 @@ from uuid import UUID
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
 from app.core.database import Database
@@ -129,6 +131,28 @@ async def client(trove: Trove) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of the server."""
     async with httpx.AsyncClient(base_url=trove.url) as client:
         yield client
+
+
+@pytest.fixture
+async def locked(_owner: AsyncEngine, database: Database) -> AsyncIterator[None]:
+    """Nobody can read items for as long as the test goes on."""
+    async with _owner.begin() as connection:
+        await connection.execute(text("LOCK TABLE catalogue.items IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+async def until_waiting(database: Database, statements: int) -> None:
+    """Wait until so many statements wait for a lock in this database."""
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    async with asyncio.timeout(5):
+        while True:
+            async with database.transaction() as transaction:
+                if (await transaction.connection.execute(waiting)).scalar_one() == statements:
+                    return
+            await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)
