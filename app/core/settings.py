@@ -4,10 +4,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
+from app.core.mail_server import MailServer, parse_sender
 
 
 class Settings(BaseSettings):
@@ -65,6 +66,17 @@ class Settings(BaseSettings):
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
     )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server, as `smtp+starttls://user:password@host:587` or `smtps://user:password@host:465`; "
+        "`smtp://` encrypts only when the server offers it. Without it no mail is sent; in development it is laid into "
+        "`.trove/mail`.",
+    )
+    mail_from: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="Sender of mail, as `Trove <no-reply@example.com>`; needed with `TROVE_SMTP_URL`.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @field_validator("database_url", "api_database_url", "worker_database_url")
@@ -83,6 +95,22 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
         return url
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            MailServer.parse(url.get_secret_value())
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, sender: str | None, info: ValidationInfo) -> str | None:
+        if sender is not None:
+            parse_sender(sender)
+        elif info.data.get("smtp_url") is not None:
+            raise ValueError("must be set with TROVE_SMTP_URL, for example Trove <no-reply@example.com>")
+        return sender
 
     @property
     def is_development(self) -> bool:
