@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+<<<<<<< HEAD
 from pydantic import Field, ValidationError, field_validator
+=======
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+>>>>>>> outside
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
+from app.core.mail_server import MailServer, parse_sender
 
 
 class Settings(BaseSettings):
@@ -71,6 +76,17 @@ class Settings(BaseSettings):
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
     )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server, as `smtp+starttls://user:password@host:587` or `smtps://user:password@host:465`; "
+        "`smtp://` encrypts only when the server offers it. Without it no mail is sent; in development it is laid into "
+        "`.trove/mail`.",
+    )
+    mail_from: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="Sender of mail, as `Trove <no-reply@example.com>`; needed with `TROVE_SMTP_URL`.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @field_validator("database_url", "api_database_url", "worker_database_url")
@@ -90,6 +106,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
         return url
 
+<<<<<<< HEAD
     @field_validator("public_url")
     @classmethod
     def _is_origin(cls, url: str | None) -> str | None:
@@ -107,6 +124,23 @@ class Settings(BaseSettings):
     def has_secure_cookies(self) -> bool:
         """Whether browsers come by HTTPS, and so keep cookies for it alone."""
         return self.public_url.startswith("https://") if self.public_url else not self.is_development
+=======
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            MailServer.parse(url.get_secret_value())
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, sender: str | None, info: ValidationInfo) -> str | None:
+        if sender is not None:
+            parse_sender(sender)
+        elif info.data.get("smtp_url") is not None:
+            raise ValueError("must be set with TROVE_SMTP_URL, for example Trove <no-reply@example.com>")
+        return sender
+>>>>>>> outside
 
     @property
     def is_development(self) -> bool:
