@@ -8,12 +8,13 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
+from app.core.provider_settings import ProviderSettings, read_provider_settings
 
 
 class Settings(BaseSettings):
     """Everything that can be set from outside."""
 
-    model_config = SettingsConfigDict(env_prefix="TROVE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TROVE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     database_url: str | None = Field(
         default=None,
@@ -52,6 +53,10 @@ class Settings(BaseSettings):
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
     )
+    identity_providers: tuple[ProviderSettings, ...] = Field(
+        default=(),
+        description="Secret. Whom people may sign in with, as a JSON list: see `docs/identity-providers.md`.",
+    )
     database_pool_size: int = Field(
         default=20, ge=1, le=500, description="Connections to PostgreSQL per process, and so operations in flight."
     )
@@ -83,6 +88,11 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
         return url
+
+    @field_validator("identity_providers", mode="before")
+    @classmethod
+    def _read_providers(cls, entries: object) -> tuple[ProviderSettings, ...]:
+        return read_provider_settings(entries)
 
     @property
     def is_development(self) -> bool:

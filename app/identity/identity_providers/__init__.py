@@ -102,5 +102,5 @@ def read_parameters(query: str) -> Mapping[str, str]:
 
 def check_state(parameters: Mapping[str, str], state: str) -> None:
     """Refuse what does not come from the departure that had this state."""
-    if not state or not hmac.compare_digest(parameters.get("state", "").encode(), state.encode()):
+    if not state or not hmac.compare_digest(parameters.get("state", "").encode(errors="replace"), state.encode()):
         raise ProviderRefused("the state is not the one of the departure")
