@@ -5,21 +5,19 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-<<<<<<< HEAD
-from pydantic import Field, ValidationError, field_validator
-=======
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
->>>>>>> outside
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
 from app.core.mail_server import MailServer, parse_sender
+from app.core.provider_settings import ProviderSettings, read_provider_settings
+from app.core.secure_urls import is_secure_url
 
 
 class Settings(BaseSettings):
     """Everything that can be set from outside."""
 
-    model_config = SettingsConfigDict(env_prefix="TROVE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TROVE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     database_url: str | None = Field(
         default=None,
@@ -62,6 +60,10 @@ class Settings(BaseSettings):
     allowed_origins: tuple[str, ...] = Field(
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
+    )
+    identity_providers: tuple[ProviderSettings, ...] = Field(
+        default=(),
+        description="Secret. Whom people may sign in with, as a JSON list: see `docs/identity-providers.md`.",
     )
     database_pool_size: int = Field(
         default=20, ge=1, le=500, description="Connections to PostgreSQL per process, and so operations in flight."
@@ -106,25 +108,15 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
         return url
 
-<<<<<<< HEAD
     @field_validator("public_url")
     @classmethod
     def _is_origin(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url)
-        is_loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
-        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.path not in {"", "/"} or parts.query:
-            raise ValueError("must be a scheme and a host alone, for example https://api.example")
-        if parts.scheme == "http" and not is_loopback:
-            raise ValueError("must begin with https://, since cookies and tokens go over it")
-        return f"{parts.scheme}://{parts.netloc}"
+        if not is_secure_url(url) or urlsplit(url).path not in {"", "/"} or "?" in url:
+            raise ValueError("must be https:// and a host alone, for example https://api.example")
+        return url.rstrip("/")
 
-    @property
-    def has_secure_cookies(self) -> bool:
-        """Whether browsers come by HTTPS, and so keep cookies for it alone."""
-        return self.public_url.startswith("https://") if self.public_url else not self.is_development
-=======
     @field_validator("smtp_url")
     @classmethod
     def _is_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
@@ -140,7 +132,16 @@ class Settings(BaseSettings):
         elif info.data.get("smtp_url") is not None:
             raise ValueError("must be set with TROVE_SMTP_URL, for example Trove <no-reply@example.com>")
         return sender
->>>>>>> outside
+
+    @field_validator("identity_providers", mode="before")
+    @classmethod
+    def _read_providers(cls, entries: object) -> tuple[ProviderSettings, ...]:
+        return read_provider_settings(entries)
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        """Whether browsers come by HTTPS, and so keep cookies for it alone."""
+        return self.public_url.startswith("https://") if self.public_url else not self.is_development
 
     @property
     def is_development(self) -> bool:
