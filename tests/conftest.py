@@ -29,6 +29,7 @@ from app.core.database import Base, Database, DatabaseRole, create_engine
 from app.core.embedded import PrivateServices
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
+from app.core.secrets import KeyRing
 from app.core.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -124,6 +125,7 @@ def trove_settings(database_url: str, redis_url: str) -> Settings:
         REDIS_URL=redis_url,
         environment="development",
         ingest_token=SecretStr("test-ingest-token"),
+        secret_keys=SecretStr(KeyRing.fresh().text()),
         database_pool_size=5,
     )
 
@@ -199,11 +201,13 @@ def environment_of(settings: Settings) -> dict[str, str]:
     assert settings.database_url is not None
     assert settings.redis_url is not None
     assert settings.ingest_token is not None
+    assert settings.secret_keys is not None
     return os.environ | {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "TROVE_ENVIRONMENT": settings.environment,
         "TROVE_INGEST_TOKEN": settings.ingest_token.get_secret_value(),
+        "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
         "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
         "TROVE_LOG_LEVEL": "WARNING",
     }

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
@@ -48,6 +48,14 @@ class Settings(BaseSettings):
         default=None,
         description="Bearer token of the ingest doors; without it they are closed.",
     )
+    secret_keys: SecretStr | None = Field(
+        default=None,
+        description="The keys of what is kept encrypted, as the JSON that `trove keys create` prints.",
+    )
+    secret_keys_file: Path | None = Field(
+        default=None,
+        description="The same in a file, as `trove keys create --file` makes it; at most one of the two.",
+    )
     allowed_origins: tuple[str, ...] = Field(
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
@@ -83,6 +91,13 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
         return url
+
+    @field_validator("secret_keys_file")
+    @classmethod
+    def _is_the_only_ring(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file is not None and others.data.get("secret_keys") is not None:
+            raise ValueError("TROVE_SECRET_KEYS is set too; keep one of the two, so that it is clear which keys hold")
+        return file
 
     @property
     def is_development(self) -> bool:
