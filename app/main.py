@@ -15,7 +15,8 @@ from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
-from app.core.secrets import Secrets, key_ring_of
+from app.core.key_rings import key_ring_of
+from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.doors.ingest import routes as ingest_routes

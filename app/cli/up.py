@@ -18,8 +18,10 @@ from rich.console import Console
 from app.cli.database import migrate_database
 from app.cli.doctor import require_redis
 from app.cli.serve import listen_on
+from app.cli.services import with_local_keys
 from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
+from app.core.key_rings import key_ring_of
 from app.core.settings import Settings
 from app.demo.people import ensure_demo_token
 from app.demo.world import load_world
@@ -66,6 +68,9 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     if not services.owns and settings.database_url is None:
         raise ServiceUnavailable(f"Trove is already running over {services.directory}: stop it first, or use it.")
     settings = settings.model_copy(update={"database_url": addresses.database_url, "redis_url": addresses.redis_url})
+    settings = with_local_keys(settings, services.directory)
+    # One that cannot be used is refused here, and not by each program.
+    key_ring_of(settings)
     require_redis(addresses.redis_url)
     with console.status("Migrating the database"):
         migrate_database(settings)
@@ -82,6 +87,8 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
         "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
         "TROVE_DEMO_TOKEN": demo_token,
     }
+    if settings.secret_keys_file is not None:
+        environment["TROVE_SECRET_KEYS_FILE"] = str(settings.secret_keys_file)
     trove = [sys.executable, "-m", "app.cli.main"]
     children: list[Child] = []
     stack.callback(_stop, children)

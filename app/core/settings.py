@@ -57,6 +57,14 @@ class Settings(BaseSettings):
         default=None,
         description="In development: an API token that GraphiQL's examples are sent with. `trove up` makes one.",
     )
+    secret_keys: SecretStr | None = Field(
+        default=None,
+        description="The keys of what is kept encrypted, as the JSON that `trove keys create` prints.",
+    )
+    secret_keys_file: Path | None = Field(
+        default=None,
+        description="The same in a file, as `trove keys create --file` makes it; at most one of the two.",
+    )
     allowed_origins: tuple[str, ...] = Field(
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
@@ -137,6 +145,13 @@ class Settings(BaseSettings):
     @classmethod
     def _read_providers(cls, entries: object) -> tuple[ProviderSettings, ...]:
         return read_provider_settings(entries)
+
+    @field_validator("secret_keys_file")
+    @classmethod
+    def _is_the_only_ring(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file is not None and others.data.get("secret_keys") is not None:
+            raise ValueError("TROVE_SECRET_KEYS is set too; keep one of the two, so that it is clear which keys hold")
+        return file
 
     @property
     def has_secure_cookies(self) -> bool:

@@ -28,16 +28,18 @@ OPERATOR = Caller(origin=Origin(user_agent="trove up"))
 def ensure_demo_token(settings: Settings, file: Path) -> str:
     """The demo person's API token, kept in a file of this machine; the person and the token are made where missing."""
 
-    async def ensure() -> str:
+    async def ensure(kept: str) -> str:
         async with delivering_database(settings) as database:
-            return await ensure_demo_token_in(database, file)
+            return await demo_token_in(database, kept)
 
-    return asyncio.run(ensure())
+    token = asyncio.run(ensure(file.read_text(encoding="ascii").strip() if file.exists() else ""))
+    file.touch(mode=0o600)
+    file.write_text(token, encoding="ascii")
+    return token
 
 
-async def ensure_demo_token_in(database: Database, file: Path) -> str:
-    """The same, over a database that is there."""
-    kept = file.read_text(encoding="ascii").strip() if file.exists() else ""
+async def demo_token_in(database: Database, kept: str) -> str:
+    """The token that was kept, where it still holds, or a new one."""
     async with database.transaction() as transaction:
         if is_token(kept, API_TOKEN):
             held = await viewer_of_api_token(transaction, kept, origin=OPERATOR.origin)
@@ -47,8 +49,6 @@ async def ensure_demo_token_in(database: Database, file: Path) -> str:
         token = await create_api_token(
             transaction, caller=OPERATOR, user_id=user_id, name=TOKEN_NAME, scopes=sorted(SCOPES)
         )
-        file.touch(mode=0o600)
-        file.write_text(token.text, encoding="ascii")
     return token.text
 
 

@@ -15,9 +15,12 @@ from app.core.events import EventBus
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.demo.world import load_world_into
-from app.graph.context import ANYONE, Resources, Viewer
+from app.graph.context import Resources
 from app.graph.execution import Engine, Request, RequestRefused
 from app.graph.live import PriceFeed
+from app.identity.authentication import Authentication
+from app.identity.viewer import ANYONE, Caller, Viewer
+from tests.identity.builders import SECRETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,11 @@ class Graph:
         except RequestRefused as refused:
             return {"errors": refused.errors}
         if not operation.is_query:
-            return as_sent(await self.engine.run(operation, viewer))
+            return as_sent(await self.engine.run(operation, Caller(viewer)))
         now = utc_now()
         with patch("app.graph.context.utc_now", lambda: now):
-            response = as_sent(await self.engine.run(operation, viewer))
-            plain = as_sent(await self.engine.run(operation, viewer, resolvers_only=True))
+            response = as_sent(await self.engine.run(operation, Caller(viewer)))
+            plain = as_sent(await self.engine.run(operation, Caller(viewer), resolvers_only=True))
             assert without_chance(response) == without_chance(plain)
         return response
 
@@ -56,7 +59,7 @@ class Graph:
     async def statements(self, query: str, *, resolvers_only: bool = False, **variables: Any) -> int:
         """How many SQL statements an operation sends."""
         operation = self.engine.prepare(Request(query, variables))
-        response = await self.engine.run(operation, ANYONE, resolvers_only=resolvers_only)
+        response = await self.engine.run(operation, Caller(), resolvers_only=resolvers_only)
         assert "errors" not in response, response["errors"]
         return int(response["extensions"]["trove"]["statements"])
 
@@ -83,9 +86,11 @@ async def demo_world(database: Database, live_worker: object) -> None:
 
 
 @pytest.fixture
-async def graph(api_database: Database, trove_settings: Settings) -> AsyncIterator[Graph]:
-    """The graph over this worker's database."""
+async def graph(api_database: Database, trove_settings: Settings, partner: None) -> AsyncIterator[Graph]:
+    """The graph over this worker's database, with a partner."""
     assert trove_settings.redis_url is not None
     redis = connect_redis(trove_settings.redis_url)
-    yield Graph(Engine(Resources(api_database, trove_settings, PriceFeed(api_database, EventBus(redis)))))
+    events = EventBus(redis)
+    authentication = Authentication(api_database, SECRETS, events, issuer="trove")
+    yield Graph(Engine(Resources(api_database, trove_settings, PriceFeed(api_database, events), authentication)))
     await redis.aclose()

@@ -17,7 +17,8 @@ from app.identity.tokens import new_token
 from app.identity.viewer import Viewer
 
 # Of this run: what one process of it encrypted, the others read.
-SECRETS = Secrets(KeyRing.fresh())
+KEY_RING = KeyRing.fresh()
+SECRETS = Secrets(KEY_RING)
 PARTNER_ID = UUID("01a1fc00-0000-7000-8000-000000000001")
 PARTNER_TOKEN_ID = UUID("01a1fc00-0000-7000-8000-000000000002")
 # The one that everybody in this run knows.

@@ -15,6 +15,7 @@ from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
 from app.graph.live import PriceFeed
+from app.identity.authentication import Authentication
 from tests.conftest import administer, database_named, open_database
 from tests.graph.oracle.asking import usual_path
 from tests.graph.oracle.listed_cursors import cursors_of
@@ -22,6 +23,7 @@ from tests.graph.oracle.storing import replace_world
 from tests.graph.oracle.tally import Tally, summary_of
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import World
+from tests.identity.builders import SECRETS
 
 TALLY = "oracle-tally"
 
@@ -65,7 +67,9 @@ async def oracle_engine(oracle_settings: Settings, oracle_database: Database) ->
     """The engine under test, as a server has it."""
     assert oracle_settings.redis_url is not None
     redis = connect_redis(oracle_settings.redis_url)
-    yield Engine(Resources(oracle_database, oracle_settings, PriceFeed(oracle_database, EventBus(redis))))
+    events = EventBus(redis)
+    authentication = Authentication(oracle_database, SECRETS, events, issuer="trove")
+    yield Engine(Resources(oracle_database, oracle_settings, PriceFeed(oracle_database, events), authentication))
     await redis.aclose()
 
 

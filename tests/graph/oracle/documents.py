@@ -23,11 +23,12 @@ from graphql import (
     is_composite_type,
 )
 
-from app.graph.context import Viewer
 from app.graph.schema import core_schema
+from app.identity.viewer import ANYONE, Viewer
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.values import Literal, Value, written
 from tests.graph.oracle.vocabulary import Vocabulary
+from tests.identity.builders import PARTNER
 
 LARGEST_DOCUMENT_IN_FIELDS = 60
 LEVELS = (1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 11)
@@ -310,8 +311,8 @@ def random_document(random: Random, vocabulary: Vocabulary) -> Asked:
 
 
 def any_viewer(random: Random) -> Viewer:
-    """Anyone, or the holder of the ingest token."""
-    return Viewer(may_ingest=random.random() < 0.7)
+    """Anyone, or a partner."""
+    return PARTNER if random.random() < 0.7 else ANYONE
 
 
 def reachable_fields() -> set[str]:

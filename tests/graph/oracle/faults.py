@@ -7,10 +7,10 @@ from typing import Any, cast
 import orjson
 from graphql import ArgumentNode, GraphQLError, parse
 
-from app.graph.context import Viewer
 from app.graph.execution import Response
 from tests.graph.oracle.asking import Asked, Path
 from tests.graph.oracle.shrinking import nodes_of
+from tests.identity.builders import PARTNER
 
 Fault = Callable[[Path], Path]
 
@@ -133,7 +133,7 @@ def _blanked(query: str, argument: ArgumentNode) -> str:
 
 
 def _of_a_viewer_who_may_more(asked: Asked) -> Asked:
-    return replace(asked, viewer=Viewer(may_ingest=True))
+    return replace(asked, viewer=PARTNER)
 
 
 def _without_variables(asked: Asked) -> Asked:

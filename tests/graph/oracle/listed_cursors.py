@@ -1,12 +1,12 @@
 """The cursors that a world's lists give."""
 
 from app.core.ids import PublicIdTag
-from app.graph.context import Viewer
 from app.graph.execution import Response
 from tests.graph.oracle.asking import Asked, Path
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.vocabulary import list_of
 from tests.graph.oracle.worlds import World
+from tests.identity.builders import PARTNER
 
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
@@ -28,7 +28,7 @@ async def cursors_of(path: Path, world: World) -> dict[str, list[str]]:
     for key in world.public_ids(PublicIdTag.PRICE_SERIES):
         cursors["points"] += _cursors_below(await path(Asked(_POINTS, {"id": key})), "points")
     for key in world.public_ids(PublicIdTag.INGEST_BATCH):
-        asked = Asked(_REJECTS, {"id": key}, viewer=Viewer(may_ingest=True))
+        asked = Asked(_REJECTS, {"id": key}, viewer=PARTNER)
         cursors["rejects"] += _cursors_below(await path(asked), "rejects")
     return cursors
 

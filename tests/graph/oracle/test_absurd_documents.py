@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.catalogue.models import Item
-from app.graph.context import ANYONE, Viewer
+from app.identity.viewer import ANYONE, Viewer
 from tests.graph.oracle.absurd_documents import ANSWERED, DOCUMENTS, INGESTER, VALUES, Known
 from tests.graph.oracle.asking import Asked, resolvers_path, usual_path
 from tests.graph.oracle.comparison import as_sent, difference

@@ -11,16 +11,20 @@ from uuid import UUID
 from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemKind, ItemVariant, Skin
 from app.core.database import Base
 from app.core.ids import PublicIdTag, public_id
+from app.identity.models import RoleGrant, User
 from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
 from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source
 from app.prices.resolutions import Resolution, bucket_start
 from tests.graph.oracle.texts import any_text
+from tests.identity.builders import PARTNER_ID, PARTNER_ROW
 
 Row = dict[str, Any]
 
 CURRENCIES = ("USD", "EUR", "JPY", "BHD", "CLF", "BTC", "ETH")
 # Parents before children.
 TABLES: tuple[type[Base], ...] = (
+    User,
+    RoleGrant,
     Item,
     Skin,
     Coin,
@@ -102,6 +106,7 @@ def random_world(random: Random) -> World:
         _add_item(world, random)
     for _ in range(random.randint(0, 18) if world.rows[ItemVariant] else 0):
         _add_series(world, random)
+    world.add(User, **PARTNER_ROW)
     for _ in range(random.randint(0, 4)):
         _add_batch(world, random)
     return world
@@ -352,6 +357,7 @@ def _add_batch(world: World, random: Random) -> None:
     batch = world.add(
         IngestBatch,
         id=_key(random),
+        sender_id=PARTNER_ID,
         sequence=number,
         kind=random.choice(list(BatchKind)).value,
         idempotency_key=_maybe(random, f"{number}-{_text(random)}"[:100]),

@@ -15,6 +15,7 @@ from app.graph.live import PriceFeed
 from app.graph.reads.executor import READS, Reads
 from app.graph.reads.plans import Plans
 from app.graph.schema import core_schema
+from app.identity.authentication import Authentication
 from tests.conftest import open_database
 from tests.graph.oracle.conftest import Stage, own_database
 
@@ -22,6 +23,7 @@ from tests.graph.oracle.conftest import Stage, own_database
 from tests.graph.transports.conftest import aurum as aurum
 from tests.graph.transports.conftest import serve as serve
 from tests.graph.transports.conftest import trove as trove
+from tests.identity.builders import SECRETS
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,9 @@ async def reads_engine(reads_settings: Settings, reads_database: Database) -> As
     """The engine under test, as a server has it."""
     assert reads_settings.redis_url is not None
     redis = connect_redis(reads_settings.redis_url)
-    yield Engine(Resources(reads_database, reads_settings, PriceFeed(reads_database, EventBus(redis))))
+    events = EventBus(redis)
+    authentication = Authentication(reads_database, SECRETS, events, issuer="trove")
+    yield Engine(Resources(reads_database, reads_settings, PriceFeed(reads_database, events), authentication))
     await redis.aclose()
 
 

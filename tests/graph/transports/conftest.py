@@ -25,7 +25,9 @@ from app.graph.live import PriceFeed
 from app.graph.transports import http, websocket
 from app.graph.transports.connections import Connections, connections_of
 from app.graph.transports.pace import PACE, Pace
+from app.identity.authentication import Authentication
 from tests.catalogue.builders import coin, saved
+from tests.identity.builders import PARTNER_TOKEN, SECRETS
 
 # What is sent by the tests is small; the tests of stalled readers need buffers that fill.
 SMALL_BUFFER = 4096
@@ -62,9 +64,8 @@ class Trove:
 
     @property
     def authorization(self) -> str:
-        """The value that a holder of the ingest token sends."""
-        assert self.settings.ingest_token is not None
-        return f"Bearer {self.settings.ingest_token.get_secret_value()}"
+        """The value that the partner sends."""
+        return f"Bearer {PARTNER_TOKEN.text}"
 
     @property
     def watched(self) -> int:
@@ -76,7 +77,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Trove]]
 
 
 @pytest.fixture
-def serve(api_database: Database, trove_settings: Settings) -> Serve:
+def serve(api_database: Database, trove_settings: Settings, partner: None) -> Serve:
     """Starts servers; each argument shortens a patience or changes a setting."""
 
     @asynccontextmanager
@@ -84,10 +85,13 @@ def serve(api_database: Database, trove_settings: Settings) -> Serve:
         settings = trove_settings.model_copy(update=changes)
         assert settings.redis_url is not None
         redis = connect_redis(settings.redis_url)
-        price_feed = PriceFeed(api_database, EventBus(redis))
+        events = EventBus(redis)
+        price_feed = PriceFeed(api_database, events)
+        authentication = Authentication(api_database, SECRETS, events, issuer="trove")
         application = Starlette(routes=[*http.routes(settings.allowed_origins, pace), *websocket.routes(pace)])
-        application.state.engine = Engine(Resources(api_database, settings, price_feed))
+        application.state.engine = Engine(Resources(api_database, settings, price_feed, authentication))
         await price_feed.start()
+        await authentication.start()
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
             listener.bind(("127.0.0.1", 0))
