@@ -33,6 +33,19 @@ class Fault(StrEnum):
     COMPRESSES = "compresses without being asked"
 
 
+# What a reason says of each, whoever it is about.
+REASONS = {
+    Fault.HTML: "is not understood",
+    Fault.SERVER_ERROR: "answered 500",
+    Fault.NOT_FOUND: "answered 404|is not understood",
+    Fault.NOT_JSON_OF_OURS: "is not understood",
+    Fault.TOO_LONG: "is longer than 1048576 bytes",
+    Fault.REDIRECTS: "redirects, and is not followed",
+    Fault.TRICKLES: "took too long",
+    Fault.COMPRESSES: "is compressed, which was not asked for",
+}
+
+
 def _answer_of(fault: Fault) -> Response:
     answers: dict[Fault, Callable[[], Response]] = {
         Fault.HTML: lambda: HTMLResponse("<!doctype html><title>Hello</title>"),

@@ -1,5 +1,6 @@
 """GitHub against a fake of its sign-in and API on loopback."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,7 @@ from app.identity.identity_providers.calls import ProviderCalls
 from app.identity.identity_providers.github import Github
 from tests.identity.fake_github import EMAILS, TOKEN, USER, FakeGithub, running_github
 from tests.identity.journeys import CALLBACK_URL, Journey, failure_of
-from tests.identity.loopback_server import Fault
+from tests.identity.loopback_server import REASONS, Fault
 
 
 @pytest.fixture
@@ -155,6 +156,7 @@ async def test_a_github_that_misbehaves_is_away(
     fake.traffic.faults[path] = fault
     failure = await failure_of(journey.end(), ProviderAway, hidden=journey.secrets, caplog=caplog)
     assert not [secret for secret in fake.secrets if secret in failure.reason or secret in caplog.text]
+    assert re.search(REASONS[fault], failure.reason)
     assert fake.traffic.asked["/elsewhere"] == 0
 
 

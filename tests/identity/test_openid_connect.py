@@ -1,6 +1,7 @@
 """OpenID Connect against a provider on loopback: the good path, and each way in which an answer can be wrong."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from tests.identity.fake_openid_provider import (
     running_openid_provider,
 )
 from tests.identity.journeys import CALLBACK_URL, Journey, failure_of
-from tests.identity.loopback_server import Fault, free_listener, serving, url_of
+from tests.identity.loopback_server import REASONS, Fault, free_listener, serving, url_of
 
 FAULTS = [*Fault]
 
@@ -509,6 +510,7 @@ async def test_a_provider_that_misbehaves_is_away(
     journey.provider = OpenIdConnect(fake.settings, calls=ProviderCalls(total_seconds=0.4))
     failure = await failure_of(journey.end(), ProviderAway, hidden=journey.secrets, caplog=caplog)
     assert not [secret for secret in fake.secrets if secret in failure.reason or secret in caplog.text]
+    assert re.search(REASONS[fault], failure.reason)
     assert fake.traffic.asked["/elsewhere"] == 0
     fake.traffic.faults.clear()
     assert (await (await Journey.begin(provider_of(fake))).end()).subject == "248289761001"

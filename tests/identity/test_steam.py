@@ -1,5 +1,6 @@
 """Steam against a fake of its OpenID 2.0 on loopback: each field that could be forged, and who is asked about it."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +13,7 @@ from app.identity.identity_providers.calls import ProviderCalls
 from app.identity.identity_providers.steam import ENDPOINT, Steam
 from tests.identity.fake_steam import LOGIN, NAMESPACE, SIGNED, STEAM_ID, FakeSteam, running_steam
 from tests.identity.journeys import CALLBACK_URL, Journey, failure_of
-from tests.identity.loopback_server import Fault
+from tests.identity.loopback_server import REASONS, Fault
 
 ID = "https://steamcommunity.com/openid/id/"
 
@@ -283,7 +284,8 @@ async def test_a_steam_that_misbehaves_is_away(fake: FakeSteam, caplog: pytest.L
     steam = Steam(fake.settings, endpoint=fake.endpoint, calls=ProviderCalls(total_seconds=0.4))
     journey = await Journey.begin(steam)
     fake.traffic.faults[LOGIN] = fault
-    await failure_of(journey.end(), ProviderAway, hidden=journey.secrets, caplog=caplog)
+    failure = await failure_of(journey.end(), ProviderAway, hidden=journey.secrets, caplog=caplog)
+    assert re.search(REASONS[fault], failure.reason)
     assert fake.traffic.asked["/elsewhere"] == 0
 
 
