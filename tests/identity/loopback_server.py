@@ -46,6 +46,11 @@ REASONS = {
 }
 
 
+def patience_with(fault: Fault) -> float:
+    """Seconds to wait for a whole answer: short only where it never ends."""
+    return 0.4 if fault is Fault.TRICKLES else READY_SECONDS
+
+
 def _answer_of(fault: Fault) -> Response:
     answers: dict[Fault, Callable[[], Response]] = {
         Fault.HTML: lambda: HTMLResponse("<!doctype html><title>Hello</title>"),

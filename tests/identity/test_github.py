@@ -11,7 +11,7 @@ from app.identity.identity_providers.calls import ProviderCalls
 from app.identity.identity_providers.github import Github
 from tests.identity.fake_github import EMAILS, TOKEN, USER, FakeGithub, running_github
 from tests.identity.journeys import CALLBACK_URL, Journey, failure_of
-from tests.identity.loopback_server import REASONS, Fault
+from tests.identity.loopback_server import REASONS, Fault, patience_with
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ MISBEHAVIOUR = [
 async def test_a_github_that_misbehaves_is_away(
     fake: FakeGithub, caplog: pytest.LogCaptureFixture, path: str, fault: Fault
 ) -> None:
-    journey = await Journey.begin(Github(fake.settings, calls=ProviderCalls(total_seconds=0.4)))
+    journey = await Journey.begin(Github(fake.settings, calls=ProviderCalls(total_seconds=patience_with(fault))))
     fake.traffic.faults[path] = fault
     failure = await failure_of(journey.end(), ProviderAway, hidden=journey.secrets, caplog=caplog)
     assert not [secret for secret in fake.secrets if secret in failure.reason or secret in caplog.text]

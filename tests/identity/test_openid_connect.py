@@ -35,7 +35,7 @@ from tests.identity.fake_openid_provider import (
     running_openid_provider,
 )
 from tests.identity.journeys import CALLBACK_URL, Journey, failure_of
-from tests.identity.loopback_server import REASONS, Fault, free_listener, serving, url_of
+from tests.identity.loopback_server import REASONS, Fault, free_listener, patience_with, serving, url_of
 
 FAULTS = [*Fault]
 
@@ -63,7 +63,7 @@ def clock() -> Clock:
 
 def provider_of(fake: FakeOpenIdProvider, clock: Clock | None = None, **changes: object) -> OpenIdConnect:
     settings = fake.settings.model_copy(update=changes)
-    return OpenIdConnect(settings, calls=ProviderCalls(total_seconds=2.0), clock=clock or Clock())
+    return OpenIdConnect(settings, calls=ProviderCalls(), clock=clock or Clock())
 
 
 async def refusal(fake: FakeOpenIdProvider, journey: Journey, caplog: pytest.LogCaptureFixture) -> str:
@@ -506,8 +506,8 @@ async def test_a_provider_that_misbehaves_is_away(
     fake.claims = {"email": None}
     journey = await Journey.begin(provider_of(fake))
     fake.traffic.faults[path] = fault
-    # One that has read nothing yet; a trickle outlives the patience of the whole call, not that for each piece.
-    journey.provider = OpenIdConnect(fake.settings, calls=ProviderCalls(total_seconds=0.4))
+    # One that has read nothing yet. A trickle outlives the patience with a whole call, not that with each piece.
+    journey.provider = OpenIdConnect(fake.settings, calls=ProviderCalls(total_seconds=patience_with(fault)))
     failure = await failure_of(journey.end(), ProviderAway, hidden=journey.secrets, caplog=caplog)
     assert not [secret for secret in fake.secrets if secret in failure.reason or secret in caplog.text]
     assert re.search(REASONS[fault], failure.reason)

@@ -13,7 +13,7 @@ from app.identity.identity_providers.calls import ProviderCalls
 from app.identity.identity_providers.steam import ENDPOINT, Steam
 from tests.identity.fake_steam import LOGIN, NAMESPACE, SIGNED, STEAM_ID, FakeSteam, running_steam
 from tests.identity.journeys import CALLBACK_URL, Journey, failure_of
-from tests.identity.loopback_server import REASONS, Fault
+from tests.identity.loopback_server import REASONS, Fault, patience_with
 
 ID = "https://steamcommunity.com/openid/id/"
 
@@ -281,7 +281,7 @@ async def test_a_no_beside_a_yes_is_a_no(fake: FakeSteam, steam: Steam, caplog: 
 
 @pytest.mark.parametrize("fault", [*Fault])
 async def test_a_steam_that_misbehaves_is_away(fake: FakeSteam, caplog: pytest.LogCaptureFixture, fault: Fault) -> None:
-    steam = Steam(fake.settings, endpoint=fake.endpoint, calls=ProviderCalls(total_seconds=0.4))
+    steam = Steam(fake.settings, endpoint=fake.endpoint, calls=ProviderCalls(total_seconds=patience_with(fault)))
     journey = await Journey.begin(steam)
     fake.traffic.faults[LOGIN] = fault
     failure = await failure_of(journey.end(), ProviderAway, hidden=journey.secrets, caplog=caplog)
