@@ -187,8 +187,6 @@ class OpenIdConnect:
             return _decode(id_token, keys)
         except (InvalidKeyIdError, BadSignatureError):
             fresh = await self._keys.fresh()
-        if fresh is keys:
-            raise ProviderRefused(UNSIGNED)
         try:
             return _decode(id_token, fresh)
         except (InvalidKeyIdError, BadSignatureError):
