@@ -91,7 +91,9 @@ async def test_the_same_key_gives_the_same_batch_and_another_content_a_conflict(
 
 
 @pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xfc"]
+    "authorization",
+    [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xfc"],
+    ids=["none", "empty", "no token", "wrong", "basic", "one letter more", "not ASCII"],
 )
 async def test_a_wrong_token_is_refused(
     client: httpx.AsyncClient, database: Database, authorization: str | None
