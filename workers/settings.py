@@ -139,12 +139,20 @@ async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
 async def _abandon(worker: Worker, redis: ArqRedis) -> None:
     # Not worker.close(): it talks to Redis, which may be away. And first no more connections: who is cancelled in the
     # middle of a command would wait for its answer. The jobs are only nudges.
-    await redis.connection_pool.disconnect()
     tasks = {*worker.tasks.values(), *([] if worker.main_task is None else [worker.main_task])}
+    for task in tasks:
+        # We may be cancelled before they end, and what a task says that has lost its connection is of no interest.
+        task.add_done_callback(_look_at_end)
+    await redis.connection_pool.disconnect()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await redis.aclose()
+
+
+def _look_at_end(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _arq_worker(redis: ArqRedis, database: Database, runners: Mapping[str, Runner]) -> Worker:
