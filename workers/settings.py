@@ -1,8 +1,8 @@
-"""The worker process: arq for jobs while Redis is there, and a loop of its own that needs only the database."""
+"""The worker process: arq for jobs while Redis is there, and loops of its own that need only the database."""
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC
 from typing import Any
@@ -19,10 +19,16 @@ from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, create_
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
+from app.core.key_rings import key_ring_of
+from app.core.mail import postman_of
+from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
+from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
 from workers.ingestion import BatchRunner
+from workers.mail import MailRunner, NoPostman
 from workers.prices import make_partitions_ahead, prune_price_changes
+from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
 
@@ -36,7 +42,7 @@ Context = dict[Any, Any]
 
 
 def run_worker(settings: Settings | None = None) -> None:
-    """Run a worker until SIGTERM or SIGINT, then finish the batches that have begun; by default over the environment.
+    """Run a worker until SIGTERM or SIGINT, then finish what has begun; by default over the environment.
 
     Raises `ServiceUnavailable` when the settings lack the address of the database or of Redis.
     """
@@ -56,12 +62,12 @@ async def serve(settings: Settings) -> None:
         url, role=DatabaseRole.WORKER, pool_size=settings.database_pool_size, application_name="trove-worker"
     )
     database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
-    runner = BatchRunner(database)
+    runners = _runners(settings, database)
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
-        asyncio.create_task(runner.keep_looking()),
-        asyncio.create_task(_listen_for_jobs(settings.redis_url, database, runner, stopping)),
+        *(asyncio.create_task(runner.keep_looking()) for runner in runners.values()),
+        asyncio.create_task(_listen_for_jobs(settings.redis_url, database, runners, stopping)),
     }
     try:
         await _attempt(make_partitions_ahead, database)
@@ -72,7 +78,7 @@ async def serve(settings: Settings) -> None:
             task.result()
     finally:
         stopping.set()
-        await runner.stop()
+        await asyncio.gather(*(runner.stop() for runner in runners.values()))
         for task in tasks:
             task.cancel()
         # All work is done or undone by now: whoever still waits for Redis may be left behind.
@@ -82,12 +88,23 @@ async def serve(settings: Settings) -> None:
         logger.info("worker_stopped")
 
 
-async def _listen_for_jobs(redis_url: str, database: Database, runner: BatchRunner, stopping: asyncio.Event) -> None:
+def _runners(settings: Settings, database: Database) -> dict[str, Runner]:
+    """What does the work of each job that only nudges."""
+    secrets = Secrets(key_ring_of(settings))
+    return {
+        PROCESS_BATCHES.name: BatchRunner(database),
+        SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
+    }
+
+
+async def _listen_for_jobs(
+    redis_url: str, database: Database, runners: Mapping[str, Runner], stopping: asyncio.Event
+) -> None:
     """Run arq's worker until told to stop, and another one whenever it dies of Redis being away."""
     backoff = FIRST_BACKOFF_SECONDS
     while not stopping.is_set():
         redis = connect_redis(redis_url)
-        worker = _arq_worker(redis, database, runner)
+        worker = _arq_worker(redis, database, runners)
         try:
             await redis.ping()
             backoff = FIRST_BACKOFF_SECONDS
@@ -113,17 +130,25 @@ async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
 async def _abandon(worker: Worker, redis: ArqRedis) -> None:
     # Not worker.close(): it talks to Redis, which may be away. And first no more connections: who is cancelled in the
     # middle of a command would wait for its answer. The jobs are only nudges.
-    await redis.connection_pool.disconnect()
     tasks = {*worker.tasks.values(), *([] if worker.main_task is None else [worker.main_task])}
+    for task in tasks:
+        # We may be cancelled before they end, and what a task says that has lost its connection is of no interest.
+        task.add_done_callback(_look_at_end)
+    await redis.connection_pool.disconnect()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await redis.aclose()
 
 
-def _arq_worker(redis: ArqRedis, database: Database, runner: BatchRunner) -> Worker:
+def _look_at_end(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _arq_worker(redis: ArqRedis, database: Database, runners: Mapping[str, Runner]) -> Worker:
     return Worker(
-        functions=_functions(runner),
+        functions=[_nudge(name, runner) for name, runner in runners.items()],
         cron_jobs=_cron_jobs(database),
         redis_pool=redis,
         handle_signals=False,
@@ -135,11 +160,11 @@ def _arq_worker(redis: ArqRedis, database: Database, runner: BatchRunner) -> Wor
     )
 
 
-def _functions(runner: BatchRunner) -> list[Function]:
-    async def process_ingest_batches(ctx: Context, *args: Any, **kwargs: Any) -> None:
+def _nudge(name: str, runner: Runner) -> Function:
+    async def run(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await runner.run()
 
-    return [func(process_ingest_batches, name=PROCESS_BATCHES.name)]
+    return func(run, name=name)
 
 
 def _cron_jobs(database: Database) -> list[CronJob]:
