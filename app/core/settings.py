@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         default="compiled",
         description="`resolvers` reads everything by plain resolvers: to compare, or should compiled reads misbehave.",
     )
+    breached_passwords_url: str | None = Field(
+        default=None,
+        description="A list of stolen passwords that speaks the range protocol, such as "
+        "`https://api.pwnedpasswords.com/range`; by default none is asked.",
+    )
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
     )
@@ -82,6 +87,13 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
+        return url
+
+    @field_validator("breached_passwords_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
         return url
 
     @property
