@@ -431,9 +431,21 @@ BITS = st.tuples(st.integers(0), st.integers(0, 7))
 @settings(deadline=None)
 @given(response=ANY_JSON | ANY_RESPONSE)
 def test_any_json_is_refused(response: Any) -> None:
-    assert_refused_alike(lambda: credential_id_of({"id": "", **response} if isinstance(response, dict) else response))
     assert_refused_alike(lambda: verify(response, KNOWN, CHALLENGE))
     assert_refused_alike(lambda: verify_registration(PARTY, challenge=CHALLENGE, response=response))
+
+
+@settings(deadline=None)
+@given(
+    response=ANY_JSON | ANY_RESPONSE | st.binary(max_size=4).map(encode).map(lambda text: {"id": text, "rawId": text})
+)
+def test_an_id_is_read_as_it_is_written_or_refused(response: Any) -> None:
+    try:
+        credential_id = credential_id_of(response)
+    except PasskeyRefused:
+        return
+    assert credential_id
+    assert encode(credential_id) == response["id"]
 
 
 @settings(deadline=None)
