@@ -15,8 +15,6 @@ from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
-from app.core.key_rings import key_ring_of
-from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.doors.ingest import routes as ingest_routes
@@ -30,9 +28,8 @@ from app.graph.live import PriceFeed
 from app.graph.transports.http import PATH, graphql_endpoint
 from app.graph.transports.http import routes as graphql_routes
 from app.graph.transports.websocket import routes as websocket_routes
-from app.identity.authentication import Authentication
+from app.identity.services import identity_services
 
-DEFAULT_ISSUER = "trove"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -75,19 +72,18 @@ def create_application(settings: Settings | None = None) -> Starlette:
         )
         database = Database(engine, jobs=JobQueue(redis), events=events)
         price_feed = PriceFeed(database, events)
-        secrets = Secrets(key_ring_of(settings))
-        authentication = Authentication(database, secrets, events, issuer=settings.public_url or DEFAULT_ISSUER)
+        identity = identity_services(settings, database, events)
         application.state.settings = settings
         application.state.redis = redis
         application.state.database = database
-        application.state.authentication = authentication
-        application.state.engine = Engine(Resources(database, settings, price_feed, authentication))
+        application.state.identity = identity
+        application.state.engine = Engine(Resources(database, settings, price_feed, identity))
         await price_feed.start()
-        await authentication.start()
+        await identity.start()
         try:
             yield
         finally:
-            await authentication.stop()
+            await identity.stop()
             await price_feed.stop()
             await database.close()
             await redis.aclose()

@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         default="compiled",
         description="`resolvers` reads everything by plain resolvers: to compare, or should compiled reads misbehave.",
     )
+    breached_passwords_url: str | None = Field(
+        default=None,
+        description="A list of stolen passwords that speaks the range protocol, such as "
+        "`https://api.pwnedpasswords.com/range`; by default none is asked.",
+    )
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
     )
@@ -157,6 +162,13 @@ class Settings(BaseSettings):
     def has_secure_cookies(self) -> bool:
         """Whether browsers come by HTTPS, and so keep cookies for it alone."""
         return self.public_url.startswith("https://") if self.public_url else not self.is_development
+
+    @field_validator("breached_passwords_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        return url
 
     @property
     def is_development(self) -> bool:

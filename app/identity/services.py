@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import httpx
+
 from app.core.attempts import Attempts
 from app.core.database import Database
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.key_rings import key_ring_of
 from app.core.mail import postman_of
+from app.core.outbound import outside_client
 from app.core.secrets import Secrets
 from app.core.settings import Settings
 from app.identity.authentication import Authentication
+from app.identity.breached_passwords import BreachedPasswordRanges
 from app.identity.identity_providers import IdentityProvider
 from app.identity.identity_providers.configured import identity_providers_of
 from app.identity.passkeys import RelyingParty
@@ -32,6 +36,7 @@ class IdentityServices:
     passwords: Passwords
     attempts: Attempts
     providers: Mapping[str, IdentityProvider]
+    outside: httpx.AsyncClient
     public_url: str | None
     sends_mail: bool
 
@@ -45,12 +50,14 @@ class IdentityServices:
     @property
     def relying_party(self) -> RelyingParty:
         """What passkeys are registered for: the host of our address."""
-        return RelyingParty(id=urlsplit(self.address).hostname or "", name="Trove", origins=[self.address])
+        return RelyingParty(id=urlsplit(self.address).hostname or "", name="Trove", origins=(self.address,))
 
     def require_mail(self) -> None:
         """Refuse what cannot be done without sending mail."""
         if not self.sends_mail:
-            raise ServiceUnavailable("This server cannot send mail; its operator sets TROVE_SMTP_URL and TROVE_MAIL_FROM.")
+            raise ServiceUnavailable(
+                "This server cannot send mail; its operator sets TROVE_SMTP_URL and TROVE_MAIL_FROM."
+            )
 
     async def start(self) -> None:
         """Begin to follow what is revoked."""
@@ -61,6 +68,7 @@ class IdentityServices:
         await self.authentication.stop()
         self.passwords.close()
         await self.attempts.close()
+        await self.outside.aclose()
 
 
 def identity_services(settings: Settings, database: Database, events: EventBus) -> IdentityServices:
@@ -68,7 +76,9 @@ def identity_services(settings: Settings, database: Database, events: EventBus) 
     if settings.redis_url is None:
         raise ServiceUnavailable("Identity needs Redis to count tries: set REDIS_URL.")
     secrets = Secrets(key_ring_of(settings))
-    passwords = Passwords(breached=breached_passwords_of(settings))
+    outside = outside_client()
+    url = settings.breached_passwords_url
+    passwords = Passwords(breached=None if url is None else BreachedPasswordRanges(url, client=outside))
     attempts = Attempts(settings.redis_url, hash_key=secrets.derived_key(b"attempts"))
     return IdentityServices(
         authentication=Authentication(database, secrets, events, issuer=settings.public_url or DEFAULT_ISSUER),
@@ -77,6 +87,7 @@ def identity_services(settings: Settings, database: Database, events: EventBus) 
         passwords=passwords,
         attempts=attempts,
         providers=identity_providers_of(settings),
+        outside=outside,
         public_url=settings.public_url,
         sends_mail=postman_of(settings) is not None,
     )

@@ -18,9 +18,9 @@ from app.core.ids import PublicIdTag, parse_public_id
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings
 from app.doors.ingest import routes
-from app.identity.authentication import Authentication
+from app.identity.services import identity_services
 from app.ingestion.commands import MAXIMUM_BYTES, MAXIMUM_ROWS
-from tests.identity.builders import PARTNER_TOKEN, SECRETS
+from tests.identity.builders import PARTNER_TOKEN
 
 TOKEN = PARTNER_TOKEN.text
 AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
@@ -30,14 +30,14 @@ AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
 async def door(database: Database, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     assert settings.redis_url is not None
     redis = connect_redis(settings.redis_url)
-    authentication = Authentication(database, SECRETS, EventBus(redis), issuer="trove")
-    await authentication.start()
+    identity = identity_services(settings, database, EventBus(redis))
+    await identity.start()
     application = Starlette(routes=routes())
     application.state.database = database
-    application.state.authentication = authentication
+    application.state.identity = identity
     async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://trove") as client:
         yield client
-    await authentication.stop()
+    await identity.stop()
     await redis.aclose()
 
 

@@ -15,7 +15,7 @@ show_enum(
     IdentityErrorCode,
     "Why something about an account was refused.",
     {
-        IdentityErrorCode.INVALID_CREDENTIALS: "What was given does not let anybody in; which part is wrong is not told.",
+        IdentityErrorCode.INVALID_CREDENTIALS: "What was given lets nobody in; which part is wrong is not told.",
         IdentityErrorCode.INVALID_TOKEN: "The token or link does not hold, or no longer.",
         IdentityErrorCode.INVALID_CODE: "The code does not hold, or was used before.",
         IdentityErrorCode.INVALID_PASSKEY: "The passkey's answer does not hold.",
