@@ -4,11 +4,15 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import cbor2
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +50,7 @@ PARTY = RelyingParty("trove.example", "Trove", ("https://trove.example", "https:
 ORIGIN = "https://app.trove.example"
 HANDLE = bytes(range(16))
 CHALLENGE = bytes(range(32))
+BEGUN, ENDED = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 BACKED_UP = VERIFIED | Flags.BACKUP_ELIGIBLE | Flags.BACKED_UP
 
 
@@ -204,6 +209,7 @@ LIES_OF_BOTH = {
     "in a frame, told by a text": (Lies(client_data={"crossOrigin": "false"}), "page of another origin"),
     "in a frame, told by nothing": (Lies(client_data={"crossOrigin": None}), "page of another origin"),
     "in a frame of a named origin": (Lies(client_data={"topOrigin": "https://evil.example"}), "page of another origin"),
+    "a long text beside what is asked": (Lies(client_data={"more": "x" * 20_000}), "a field of"),
     "more bytes than it says": (Lies(more_data=b"more"), "malformed"),
     "extensions that are none": (Lies(flags=VERIFIED | Flags.EXTENSIONS), "malformed"),
 }
@@ -293,12 +299,27 @@ def test_no_lie_of_a_sign_in_is_taken(lie: str) -> None:
 
 def test_a_packed_attestation_by_its_own_key_is_taken() -> None:
     passkey, response, challenge = registration()
-    data = decode(response["response"]["clientDataJSON"])
     attestation = cbor2.loads(decode(response["response"]["attestationObject"]))
-    digest = hashlib.sha256(data).digest()
+    digest = digest_of_client_data(response)
     attestation |= {"fmt": "packed", "attStmt": {"alg": ES256, "sig": passkey.sign(attestation["authData"] + digest)}}
     response["response"]["attestationObject"] = encode(cbor2.dumps(attestation))
     assert verify_registration(PARTY, challenge=challenge, response=response).credential_id == passkey.credential_id
+
+
+def test_a_right_attestation_by_a_makers_certificate_is_refused_since_none_was_asked_for() -> None:
+    passkey, response, challenge = registration()
+    attestation = cbor2.loads(decode(response["response"]["attestationObject"]))
+    key = ec.generate_private_key(ec.SECP256R1())
+    maker = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "A maker")])
+    builder = x509.CertificateBuilder(maker, maker, key.public_key(), x509.random_serial_number(), BEGUN, ENDED)
+    certificate = builder.sign(key, SHA256())
+    point = cose_key(passkey.private_key)
+    told = b"\0" + attestation["authData"][:32] + digest_of_client_data(response) + passkey.credential_id
+    signature = key.sign(told + b"\4" + cast(bytes, point[-2]) + cast(bytes, point[-3]), ec.ECDSA(SHA256()))
+    attestation |= {"fmt": "fido-u2f", "attStmt": {"x5c": [certificate.public_bytes(Encoding.DER)], "sig": signature}}
+    response["response"]["attestationObject"] = encode(cbor2.dumps(attestation))
+    reason = assert_refused_alike(lambda: verify_registration(PARTY, challenge=challenge, response=response))
+    assert reason == "unexpected attestation fido-u2f"
 
 
 def test_a_response_of_another_credential_is_refused_even_if_it_is_ones_own() -> None:
@@ -308,6 +329,13 @@ def test_a_response_of_another_credential_is_refused_even_if_it_is_ones_own() ->
     renamed = {"id": encode(first.credential_id), "rawId": encode(first.credential_id)}
     assert_refused_alike(lambda: sign_in(second, first_known, change=lambda response: response | renamed))
     assert sign_in(second, second_known)
+
+
+def test_a_response_under_another_id_is_refused_though_the_signature_is_right() -> None:
+    passkey, known = registered()
+    renamed = {"id": encode(bytes(32)), "rawId": encode(bytes(32))}
+    reason = assert_refused_alike(lambda: sign_in(passkey, known, change=lambda response: response | renamed))
+    assert "another credential" in reason
 
 
 def test_a_response_that_names_another_user_is_refused() -> None:
@@ -524,6 +552,11 @@ def with_value(response: Json, place: tuple[str, ...], value: object) -> Json:
         inner = inner[name]
     inner[place[-1]] = value
     return changed
+
+
+def digest_of_client_data(response: Json) -> bytes:
+    """What an authenticator signs of the browser's words."""
+    return hashlib.sha256(decode(response["response"]["clientDataJSON"])).digest()
 
 
 def turned(data: bytes, bit: tuple[int, int]) -> bytes:
