@@ -156,7 +156,7 @@ async def _api_database(trove_settings: Settings) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def _owner(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_url, role=None, pool_size=1, application_name="tests-owner")
+    engine = create_engine(database_url, role=None, pool_size=3, application_name="tests-owner")
     yield engine
     await engine.dispose()
 
