@@ -19,8 +19,10 @@ from app.identity.authentication import Authentication
 from app.identity.breached_passwords import BreachedPasswordRanges
 from app.identity.identity_providers import IdentityProvider
 from app.identity.identity_providers.configured import identity_providers_of
+from app.identity.passkey_sign_in import PasskeySignIn
 from app.identity.passkeys import RelyingParty
 from app.identity.passwords import Passwords
+from app.identity.second_factor import SecondFactor
 from app.identity.sign_in import SignIn
 
 DEFAULT_ISSUER = "trove"
@@ -32,6 +34,8 @@ class IdentityServices:
 
     authentication: Authentication
     sign_in: SignIn
+    second_factor: SecondFactor
+    passkey_sign_in: PasskeySignIn
     secrets: Secrets
     passwords: Passwords
     attempts: Attempts
@@ -83,6 +87,8 @@ def identity_services(settings: Settings, database: Database, events: EventBus) 
     return IdentityServices(
         authentication=Authentication(database, secrets, events, issuer=settings.public_url or DEFAULT_ISSUER),
         sign_in=SignIn(database, secrets, passwords, attempts),
+        second_factor=SecondFactor(database, secrets, attempts),
+        passkey_sign_in=PasskeySignIn(database, secrets, attempts),
         secrets=secrets,
         passwords=passwords,
         attempts=attempts,
