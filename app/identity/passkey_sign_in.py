@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole
+from app.core.database import Database, DatabaseRole, Transaction
 from app.core.secrets import Secrets
 from app.identity.commands.challenges import count_wrong_answer, end_challenge, find_challenge
 from app.identity.commands.passkeys import BegunPasskey, accept_passkey, begin_sign_in, owner_of_passkey
@@ -11,7 +11,7 @@ from app.identity.commands.sessions import SignInMethod
 from app.identity.models import ChallengeKind
 from app.identity.names import EmailRefused, normalise_email
 from app.identity.passkeys import PasskeyRefused, RelyingParty
-from app.identity.sign_in import TRIES_OF_ADDRESS, SignInOutcome, admit, refuse_sign_in
+from app.identity.sign_in import TRIES_OF_ADDRESS, SignInOutcome, SignInRefused, admit, refuse_sign_in
 from app.identity.viewer import Caller
 
 BEGUN_BY_ADDRESS = AttemptLimit("passkey-sign-in-begun", tries=100, seconds=15 * 60)
@@ -52,22 +52,15 @@ class PasskeySignIn:
         await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
         async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
             begun = await find_challenge(transaction, self._secrets, ChallengeKind.PASSKEY_SIGN_IN, challenge)
+            if begun is None:
+                return await _refuse(transaction, caller, response, reason="no such challenge")
             try:
-                if begun is None:
-                    raise PasskeyRefused("no such challenge")
                 user_id = await accept_passkey(
                     transaction, party, begun=begun, response=response, require_user_verification=True
                 )
             except PasskeyRefused as refused:
-                if begun is not None:
-                    await count_wrong_answer(transaction, begun)
-                return await refuse_sign_in(
-                    transaction,
-                    caller=caller,
-                    subject_id=await owner_of_passkey(transaction, response),
-                    method=SignInMethod.PASSKEY,
-                    reason=refused.reason,
-                )
+                await count_wrong_answer(transaction, begun)
+                return await _refuse(transaction, caller, response, reason=refused.reason)
             await end_challenge(transaction, begun)
             return await admit(
                 transaction,
@@ -79,3 +72,15 @@ class PasskeySignIn:
                 device=device,
                 proves_two_factors=True,
             )
+
+
+async def _refuse(
+    transaction: Transaction, caller: Caller, response: Mapping[str, object], *, reason: str
+) -> SignInRefused:
+    return await refuse_sign_in(
+        transaction,
+        caller=caller,
+        subject_id=await owner_of_passkey(transaction, response),
+        method=SignInMethod.PASSKEY,
+        reason=reason,
+    )

@@ -1,7 +1,4 @@
-"""One-time codes by an app (TOTP): set up, confirmed by a first code, asked for, turned off.
-
-A wrong code is no error here but an answer: it is written into the audit log, which is to be committed.
-"""
+"""One-time codes by an app (TOTP): set up, confirmed by a first code, asked for, turned off."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +28,20 @@ class NewTotp:
     uri: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class CodeRefused:
+    """A code that does not hold; this stands in the audit log, which is to be committed."""
+
+    @property
+    def refusal(self) -> IdentityRefused:
+        """What the caller is told, whatever was wrong."""
+        return IdentityRefused(
+            IdentityErrorCode.INVALID_CODE,
+            "This code does not hold, or was used before; wait for the next one, and try again.",
+            field=["code"],
+        )
+
+
 async def enable_totp(transaction: Transaction, secrets: Secrets, *, user_id: UUID) -> NewTotp:
     """Make a seed, in place of one that waits; nothing asks for its codes before one of them has confirmed it.
 
@@ -56,8 +67,8 @@ async def enable_totp(transaction: Transaction, secrets: Secrets, *, user_id: UU
 
 async def confirm_totp(
     transaction: Transaction, secrets: Secrets, *, caller: Caller, user_id: UUID, code: str, now: datetime
-) -> list[str] | None:
-    """Ask for codes from now on; gives the recovery codes, to be shown once. None where the code is wrong.
+) -> list[str] | CodeRefused:
+    """Ask for codes from now on, if this first one is right; gives the recovery codes, to be shown once.
 
     Raises IdentityRefused where nothing was set up, or codes are asked for already.
     """
@@ -68,7 +79,7 @@ async def confirm_totp(
         raise _is_on()
     if not await _accept(transaction, secrets, totp, code, now=now):
         await refuse_second_factor(transaction, caller=caller, subject_id=user_id, reason="wrong code to confirm")
-        return None
+        return CodeRefused()
     await transaction.connection.execute(
         update(TotpSecret).where(TotpSecret.user_id == user_id).values(confirmed_at=func.now())
     )
@@ -78,28 +89,28 @@ async def confirm_totp(
 
 async def disable_totp(
     transaction: Transaction, secrets: Secrets, *, caller: Caller, user_id: UUID, code: str, now: datetime
-) -> bool:
-    """Ask for codes no longer; False where the code, a one-time or a recovery code, is wrong.
+) -> CodeRefused | None:
+    """Ask for codes no longer, if the code, a one-time or a recovery code, is right.
 
     Raises IdentityRefused where none are asked for.
     """
     if not await _prove(transaction, secrets, caller=caller, user_id=user_id, code=code, now=now):
-        return False
+        return CodeRefused()
     await delete_recovery_codes(transaction, user_id)
     await transaction.connection.execute(delete(TotpSecret).where(TotpSecret.user_id == user_id))
     await record(transaction, AuditAction.TOTP_DISABLED, caller=caller, subject_id=user_id)
-    return True
+    return None
 
 
 async def renew_recovery_codes(
     transaction: Transaction, secrets: Secrets, *, caller: Caller, user_id: UUID, code: str, now: datetime
-) -> list[str] | None:
-    """Ten recovery codes in place of those before; None where the code, a one-time or a recovery code, is wrong.
+) -> list[str] | CodeRefused:
+    """Ten recovery codes in place of those before, if the code, a one-time or a recovery code, is right.
 
     Raises IdentityRefused where no codes are asked for.
     """
     if not await _prove(transaction, secrets, caller=caller, user_id=user_id, code=code, now=now):
-        return None
+        return CodeRefused()
     return await replace_recovery_codes(transaction, caller=caller, user_id=user_id)
 
 
