@@ -13,11 +13,15 @@ from app.catalogue.models import Item, ItemKind
 from app.core.ids import PublicIdTag, public_id
 from app.core.paging import encode_cursor
 from app.graph.scalars import write_date_time
+from app.graph.schema import NODE_TYPES
+from app.identity.access import ANYBODY
+from app.identity.models import User
 from app.prices.models import PriceKind, Source
 from app.prices.resolutions import Resolution
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
-from tests.graph.oracle.worlds import CURRENCIES, World
+from tests.graph.oracle.worlds import CURRENCIES
 
 WRONG_CURSORS = (
     "",
@@ -32,6 +36,8 @@ WRONG_CURSORS = (
     encode_cursor("price-points", ["2026-03-10", 1]),
     encode_cursor("price-points", ["2026-03-10T00:00:00+00:00", 2**62]),
     encode_cursor("price-points", ["2026-03-10T00:00:00+00:00", 1.5]),
+    encode_cursor("sessions-by-last_seen_at-desc", ["2026-03-10T00:00:00+00:00", "garbage"]),
+    encode_cursor("audit", ["2026-03-10T00:00:00+00:00", str(UUID(int=1))]),
     encode_cursor("ingest-rejects", [-1]),
     encode_cursor("ingest-rejects", [0]),
     encode_cursor("ingest-rejects", [2**62]),
@@ -50,7 +56,11 @@ WRONG_IDS = (
     public_id(PublicIdTag.PRICE_SERIES, -(2**31)),
     public_id(PublicIdTag.PRICE_SERIES, 2**31 - 1),
     public_id(PublicIdTag.INGEST_BATCH, UUID(int=7)),
+    public_id(PublicIdTag.ACCOUNT, UUID(int=7)),
+    public_id(PublicIdTag.AUDIT_ENTRY, UUID(int=0)),
 )
+# An id as it should be, of nothing that there is.
+MISSING_ITEM = public_id(PublicIdTag.ITEM, UUID(int=0))
 PAGE_SIZES = (0, 1, 1, 2, 2, 3, 5, 25, 100)
 WRONG_PAGE_SIZES = (-1, 101, 2**31 - 1, -(2**31))
 CANDLE_COUNTS = (1, 2, 3, 10, 500)
@@ -152,12 +162,18 @@ class Vocabulary:
         return self.random.choice(CANDLE_COUNTS if self._mostly(0.95) else WRONG_CANDLE_COUNTS)
 
     def _any_id(self, field_name: str) -> Value:
-        return self.id_of(PublicIdTag.INGEST_BATCH) if field_name == "ingestBatch" else self.id_of(*PublicIdTag)
+        tag = _TAG_OF.get(field_name)
+        return self.id_of(tag) if tag else self.id_of(*PublicIdTag)
+
+    def _username(self, _: str) -> Value:
+        names = self.world.column(User, "username")
+        name: str = self.random.choice(names) if names and self._mostly(0.85) else any_text(self.random)
+        return self.random.choice((name, name, name.upper(), name.lower()))
 
     def _ids(self, _: str) -> Value:
-        tags = tuple(PublicIdTag) if self.random.random() < 0.3 else tuple(PublicIdTag)[:3]
+        tags = self.random.choice((tuple(PublicIdTag), _TAGS_OF_ANYBODY, _TAGS_OF_ANYBODY, _TAGS_OF_SOMEBODY))
         # Of nothing wrong for the most part: one refusal takes the whole answer with it.
-        sure = [key for tag in tags for key in self.world.public_ids(tag)] or [WRONG_IDS[-2]]
+        sure = [key for tag in tags for key in self.world.public_ids(tag)] or [MISSING_ITEM]
         ids = [self.random.choice(sure) for _ in range(self.random.choice((0, 1, 2, 4, 6)))]
         if self.random.random() < 0.1:
             ids.append(self.random.choice(WRONG_IDS))
@@ -226,6 +242,10 @@ def list_of(field_name: str, order: Value) -> str:
     return f"items {first.get('field', 'NAME')} {first.get('direction', 'ASC')}"
 
 
+# What everybody may ask for by its id, and what somebody has to be signed in for.
+_TAGS_OF_ANYBODY = tuple(tag for tag, (_, access) in NODE_TYPES.items() if access == ANYBODY)
+_TAGS_OF_SOMEBODY = tuple(tag for tag in NODE_TYPES if tag not in _TAGS_OF_ANYBODY)
+_TAG_OF = {"ingestBatch": PublicIdTag.INGEST_BATCH, "account": PublicIdTag.ACCOUNT}
 _METHOD_OF = {
     "id": "any_id",
     "orderBy": "order_by",
