@@ -192,7 +192,10 @@ class RecoveryCode(Base):
 
 
 class Passkey(Base):
-    """A WebAuthn credential: its id, its public key (COSE) and how often it has signed."""
+    """A WebAuthn credential: its id, its public key (COSE) and how often it has signed.
+
+    `verifies_user` says that it has verified its holder, by a finger or a code of its own, and so may stand alone.
+    """
 
     __tablename__ = "passkeys"
     __table_args__ = (UniqueConstraint("credential_id"), Index("passkeys_by_user", "user_id"), {"schema": SCHEMA})
@@ -205,6 +208,7 @@ class Passkey(Base):
     name: Mapped[str]
     transports: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("ARRAY[]::text[]"))
     is_backed_up: Mapped[bool]
+    verifies_user: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime | None]
 

@@ -122,6 +122,7 @@ CREATE TABLE identity.passkeys (
     name text NOT NULL,
     transports text[] NOT NULL DEFAULT ARRAY[]::text[],
     is_backed_up boolean NOT NULL,
+    verifies_user boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT now(),
     last_used_at timestamptz
 );

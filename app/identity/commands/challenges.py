@@ -98,6 +98,14 @@ async def find_challenge(
     return OpenChallenge(row.id, row.user_id, content)
 
 
+async def keep_in_challenge(
+    transaction: Transaction, secrets: Secrets, challenge: OpenChallenge, content: Mapping[str, Any]
+) -> None:
+    """Keep this for the end of the challenge, in place of what was kept before."""
+    sealed = secrets.encrypt(orjson.dumps(content), place_of(Challenge.content, challenge.id))
+    await transaction.connection.execute(update(Challenge).where(Challenge.id == challenge.id).values(content=sealed))
+
+
 async def end_challenge(transaction: Transaction, challenge: OpenChallenge) -> None:
     """The challenge is met: it holds no longer, and what was kept for it is gone."""
     await transaction.connection.execute(
