@@ -9,15 +9,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.core.cookies import REFRESH_TOKEN, Cookies, read_cookies
 from app.core.errors import ErrorCode, Refusal
-from app.core.origins import is_allowed_origin
-from app.core.secure_urls import is_secure_url
+from app.core.origins import allowed_return, is_allowed_origin
 from app.core.settings import Settings
 from app.identity.commands.sessions import REFRESHABLE_FOR, OpenSession
 from app.identity.errors import IdentityRefused
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
 from app.identity.viewer import Caller, Origin
 
-LONGEST_RETURN = 2_000
 GUARDS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -26,6 +24,7 @@ GUARDS = {
 }
 _STATUSES = {
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -49,15 +48,6 @@ def cookies_of(request: Request) -> Cookies:
     )
 
 
-def allowed_return(settings: Settings, return_to: str | None) -> str | None:
-    """The address to send a browser back to, where it is on one of our origins or of those allowed; else None."""
-    if return_to is None or len(return_to) > LONGEST_RETURN or not is_secure_url(return_to):
-        return None
-    url = urlsplit(return_to)
-    own_host = urlsplit(settings.public_url or "").netloc
-    return return_to if is_allowed_origin(f"{url.scheme}://{url.netloc}", settings, own_host=own_host) else None
-
-
 def finish(request: Request, outcome: SignInOutcome | Refusal, *, return_to: str | None, cookies: Cookies) -> Response:
     """The answer to a browser that has come to sign in: its cookie, and the way back with what came of it.
 
@@ -75,9 +65,13 @@ def finish(request: Request, outcome: SignInOutcome | Refusal, *, return_to: str
     return refused(refusal, back=back, cookies=cookies)
 
 
-def refused(refusal: Refusal, *, back: str | None, cookies: Cookies) -> Response:
-    """The answer to a browser whose wish is refused; `back` is where it may go, as `allowed_return` gave it."""
+def refused(refusal: Refusal, *, back: str | None, cookies: Cookies, error: str | None = None) -> Response:
+    """The answer to a browser whose wish is refused; `back` is where it may go, as `allowed_return` gave it.
+
+    `error` is for a refusal that has a word of its own.
+    """
     code = refusal.reason.value if isinstance(refusal, IdentityRefused) else refusal.code.value.lower()
+    code = error or code
     status = _STATUSES.get(refusal.code, HTTPStatus.BAD_REQUEST)
     response = _answer(back, {"error": code}, refusal.message, cookies, status=status)
     if back is None and refusal.retry_after_seconds is not None:

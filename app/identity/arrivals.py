@@ -15,13 +15,21 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from app.core.attempts import AttemptLimit, Attempts
 from app.core.clock import utc_now
+from app.core.cookies import BROWSER, Cookies
 from app.core.database import Database, DatabaseRole, Transaction
 from app.core.errors import ErrorCode, NotFound, Refusal, ServiceUnavailable
 from app.core.mail import Mail
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.challenges import CHALLENGE_TOKEN, begin_challenge, end_challenge, find_challenge
+from app.identity.commands.challenges import (
+    BROWSER_TOKEN,
+    CHALLENGE_TOKEN,
+    LIFETIMES,
+    begin_challenge,
+    end_challenge,
+    find_challenge,
+)
 from app.identity.commands.people import WayIn, add_way_in, create_person, free_username
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import SignInMethod
@@ -37,8 +45,8 @@ from app.identity.identity_providers import (
 from app.identity.models import ChallengeKind, Identity, RefreshToken, Session, UsedNonce, User
 from app.identity.names import EmailAddress, EmailRefused, normalise_email
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
-from app.identity.tokens import hash_of_token, new_token
-from app.identity.viewer import Caller
+from app.identity.tokens import hash_of_token, is_token, new_token
+from app.identity.viewer import Caller, Viewer
 
 logger = structlog.get_logger(__name__)
 
@@ -201,9 +209,7 @@ class Arrivals:
     async def _take_up(self, state: str, browser: str | None) -> _Attempt:
         """The attempt that began with this state in this browser; nobody can take it up again."""
         async with self._authenticating() as transaction:
-            challenge = await find_challenge(
-                transaction, self._secrets, ChallengeKind.PROVIDER, state, browser=browser
-            )
+            challenge = await find_challenge(transaction, self._secrets, ChallengeKind.PROVIDER, state, browser=browser)
             if challenge is not None:
                 await end_challenge(transaction, challenge)
         if challenge is None:
@@ -257,6 +263,7 @@ class Arrivals:
         if await _holder_of(transaction, refresh_token) not in {None, user_id}:
             reason = "somebody else is signed in in this browser by now"
             return await _refuse(transaction, proven.provider, reason, user_id=user_id, caller=caller)
+        caller = Caller(Viewer(user_id=user_id, credential_id=attempt.session_id, is_session=True), caller.origin)
         known = await _identity_of(transaction, proven)
         if known is None:
             await self._add(transaction, user_id, proven, caller=caller)
@@ -330,6 +337,14 @@ class Arrivals:
         email = found.scalar_one_or_none()
         if email is not None:
             await post_mail(transaction, self._secrets, _notice(email, self.provider(proven.provider).name))
+
+
+def browser_of(cookies: Cookies) -> str:
+    """The token of a browser, which its cookie holds from now on for as long as an attempt may take."""
+    held = cookies.get(BROWSER)
+    token = held if held is not None and is_token(held, BROWSER_TOKEN) else new_token(BROWSER_TOKEN).text
+    cookies.set(BROWSER, token, lasts=LIFETIMES[ChallengeKind.PROVIDER])
+    return token
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from app.core.mail import postman_of
 from app.core.outbound import outside_client
 from app.core.secrets import Secrets
 from app.core.settings import Settings
+from app.identity.arrivals import Arrivals
 from app.identity.authentication import Authentication
 from app.identity.breached_passwords import BreachedPasswordRanges
 from app.identity.identity_providers import IdentityProvider
@@ -32,6 +33,7 @@ class IdentityServices:
 
     authentication: Authentication
     sign_in: SignIn
+    arrivals: Arrivals
     secrets: Secrets
     passwords: Passwords
     attempts: Attempts
@@ -80,14 +82,19 @@ def identity_services(settings: Settings, database: Database, events: EventBus) 
     url = settings.breached_passwords_url
     passwords = Passwords(breached=None if url is None else BreachedPasswordRanges(url, client=outside))
     attempts = Attempts(settings.redis_url, hash_key=secrets.derived_key(b"attempts"))
+    providers = identity_providers_of(settings)
+    sends_mail = postman_of(settings) is not None
     return IdentityServices(
         authentication=Authentication(database, secrets, events, issuer=settings.public_url or DEFAULT_ISSUER),
         sign_in=SignIn(database, secrets, passwords, attempts),
+        arrivals=Arrivals(
+            database, secrets, attempts, providers, public_url=settings.public_url, sends_mail=sends_mail
+        ),
         secrets=secrets,
         passwords=passwords,
         attempts=attempts,
-        providers=identity_providers_of(settings),
+        providers=providers,
         outside=outside,
         public_url=settings.public_url,
-        sends_mail=postman_of(settings) is not None,
+        sends_mail=sends_mail,
     )
