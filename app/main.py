@@ -20,6 +20,7 @@ from app.core.telemetry import configure_logging
 from app.doors.identity_providers import routes as identity_provider_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
+from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
 from app.graph.examples import example_documents
 from app.graph.execution import Engine
@@ -58,6 +59,8 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *graphql_routes(settings.allowed_origins),
         *operations_routes(),
         *ingest_routes(),
+        *sign_in_routes(),
+        # After those whose addresses begin alike.
         *identity_provider_routes(),
         *websocket_routes(),
     ]

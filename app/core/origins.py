@@ -6,7 +6,6 @@ from app.core.secure_urls import is_secure_url
 from app.core.settings import Settings
 
 LONGEST_RETURN = 2_000
-
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -30,7 +29,7 @@ def is_allowed_origin(origin: str, settings: Settings, *, own_host: str) -> bool
 
 
 def allowed_return(settings: Settings, return_to: str | None) -> str | None:
-    """The address to send a browser back to, where it is on one of our origins or of those allowed; else None."""
+    """The address to send a browser back to, where it is on our own origin or on one of those allowed; else None."""
     if return_to is None or len(return_to) > LONGEST_RETURN or not is_secure_url(return_to):
         return None
     url = urlsplit(return_to)

@@ -16,6 +16,8 @@ from app.identity.errors import IdentityRefused
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
 from app.identity.viewer import Caller, Origin
 
+__all__ = ["allowed_return", "caller_of", "cookies_of", "done", "finish", "page", "refused", "with_cookies"]
+
 GUARDS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -90,7 +92,9 @@ def page(sentence: str, *, cookies: Cookies, status: HTTPStatus = HTTPStatus.OK,
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<meta name="robots" content="noindex"><title>Trove</title><p>{escape(sentence)}</p>{form}</html>'
     )
-    return with_cookies(HTMLResponse(content, status_code=status, headers=GUARDS), cookies)
+    # Without any referrer a browser would not say either that the form comes from a page of ours.
+    headers = GUARDS | {"Referrer-Policy": "same-origin"} if form else GUARDS
+    return with_cookies(HTMLResponse(content, status_code=status, headers=headers), cookies)
 
 
 def with_cookies(response: Response, cookies: Cookies) -> Response:

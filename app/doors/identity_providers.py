@@ -1,25 +1,19 @@
 """`GET /auth/{provider}` and its callback: a browser goes to an identity provider, and comes back from it."""
 
-from collections.abc import Awaitable, Callable
-
-import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.core.cookies import BROWSER, REFRESH_TOKEN, Cookies
-from app.core.database import DATABASE_FAILURES, is_database_away
-from app.core.errors import BadUserInput, Refusal, ServiceUnavailable
+from app.core.cookies import REFRESH_TOKEN, Cookies
+from app.core.errors import BadUserInput
 from app.core.origins import allowed_return
 from app.core.settings import Settings
-from app.doors.browsers import GUARDS, caller_of, cookies_of, done, finish, refused, with_cookies
-from app.identity.arrivals import Arrival, ArrivalCancelled, Arrivals, Linked, browser_of
+from app.doors.browsers import GUARDS, caller_of, done, finish, refused, with_cookies
+from app.doors.sign_in import door
+from app.identity.arrivals import Arrival, ArrivalCancelled, Arrivals, Linked
+from app.identity.commands.challenges import browser_of, know_browser
 from app.identity.errors import IdentityRefused
 from app.identity.identity_providers import ProviderAway
-
-logger = structlog.get_logger(__name__)
-
-Endpoint = Callable[[Request, Cookies], Awaitable[Response]]
 
 
 async def depart(request: Request, cookies: Cookies) -> Response:
@@ -31,7 +25,7 @@ async def depart(request: Request, cookies: Cookies) -> Response:
         raise BadUserInput("`returnTo` leads to an origin that is not allowed here; the operator allows it by name.")
     url = await _arrivals_of(request).depart(
         request.path_params["provider"],
-        browser=browser_of(cookies),
+        browser=know_browser(cookies),
         return_to=return_to,
         caller=caller_of(request),
     )
@@ -44,7 +38,7 @@ async def arrive(request: Request, cookies: Cookies) -> Response:
         request.path_params["provider"],
         # What stands there twice is for the reader of parameters to refuse.
         query=request.url.query,
-        browser=cookies.get(BROWSER),
+        browser=browser_of(cookies),
         refresh_token=cookies.get(REFRESH_TOKEN),
         caller=caller_of(request),
     )
@@ -71,30 +65,9 @@ def _arrivals_of(request: Request) -> Arrivals:
     return arrivals
 
 
-def _answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint with an answer to whatever it refuses. A question by HEAD begins nothing and ends nothing."""
-
-    async def answer(request: Request) -> Response:
-        cookies = cookies_of(request)
-        if request.method == "HEAD":
-            return Response(headers=GUARDS)
-        try:
-            return await endpoint(request, cookies)
-        except Refusal as refusal:
-            return refused(refusal, back=None, cookies=cookies)
-        except DATABASE_FAILURES as error:
-            if not is_database_away(error):
-                raise
-            logger.warning("sign_in_without_database", reason=type(error).__name__)
-            away = ServiceUnavailable("The database cannot be reached; begin again in a moment.")
-            return refused(away, back=None, cookies=cookies)
-
-    return answer
-
-
 def routes() -> list[BaseRoute]:
     """The way to each provider, and back."""
     return [
-        Route("/auth/{provider}", _answering(depart), methods=["GET"]),
-        Route("/auth/{provider}/callback", _answering(arrive), methods=["GET"]),
+        Route("/auth/{provider}", door(depart), methods=["GET"]),
+        Route("/auth/{provider}/callback", door(arrive), methods=["GET"]),
     ]

@@ -24,6 +24,7 @@ from app.graph.identity.accounts import (
     User,
 )
 from app.graph.identity.audit import AuditEntry
+from app.graph.identity.own_sessions import OwnSessionMutations
 from app.graph.identity.sign_in import SignInMutations
 from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
@@ -103,7 +104,7 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueri
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
-class Mutation(PriceMutations, SignInMutations, WaysInMutations):
+class Mutation(PriceMutations, SignInMutations, OwnSessionMutations, WaysInMutations):
     pass
 
 

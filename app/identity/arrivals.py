@@ -10,27 +10,18 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from app.core.attempts import AttemptLimit, Attempts
 from app.core.clock import utc_now
-from app.core.cookies import BROWSER, Cookies
 from app.core.database import Database, DatabaseRole, Transaction
 from app.core.errors import ErrorCode, NotFound, Refusal, ServiceUnavailable
-from app.core.mail import Mail
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.challenges import (
-    BROWSER_TOKEN,
-    CHALLENGE_TOKEN,
-    LIFETIMES,
-    begin_challenge,
-    end_challenge,
-    find_challenge,
-)
-from app.identity.commands.people import WayIn, add_way_in, create_person, free_username
+from app.identity.commands.challenges import CHALLENGE_TOKEN, begin_challenge, end_challenge, find_challenge
+from app.identity.commands.people import WayIn, add_way_in, create_person, free_username, holder_of
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import SignInMethod
 from app.identity.errors import IdentityErrorCode, IdentityRefused
@@ -42,10 +33,11 @@ from app.identity.identity_providers import (
     ProviderRefused,
     read_parameters,
 )
+from app.identity.mails import identity_linked_mail
 from app.identity.models import ChallengeKind, Identity, RefreshToken, Session, UsedNonce, User
 from app.identity.names import EmailAddress, EmailRefused, normalise_email
-from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
-from app.identity.tokens import hash_of_token, is_token, new_token
+from app.identity.sign_in import NOWHERE, SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
+from app.identity.tokens import hash_of_token, new_token
 from app.identity.viewer import Caller, Viewer
 
 logger = structlog.get_logger(__name__)
@@ -201,7 +193,7 @@ class Arrivals:
         return Arrival(outcome, attempt.return_to if attempt else None)
 
     async def _count_try(self, caller: Caller) -> None:
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or "nowhere")
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
@@ -260,7 +252,7 @@ class Arrivals:
         if user_id is None or not await _is_session_open(transaction, attempt):
             reason = "the session that asked for the link is over"
             return await _refuse(transaction, proven.provider, reason, user_id=user_id, caller=caller)
-        if await _holder_of(transaction, refresh_token) not in {None, user_id}:
+        if await _signed_in_by(transaction, refresh_token) not in {None, user_id}:
             reason = "somebody else is signed in in this browser by now"
             return await _refuse(transaction, proven.provider, reason, user_id=user_id, caller=caller)
         caller = Caller(Viewer(user_id=user_id, credential_id=attempt.session_id, is_session=True), caller.origin)
@@ -280,7 +272,7 @@ class Arrivals:
         if known is not None:
             return await self._admit(transaction, known.user_id, known.id, caller=caller)
         email = _verified_email_of(proven)
-        owner_id = await _owner_of(transaction, email)
+        owner_id = None if email is None else await holder_of(transaction, email)
         if owner_id is None:
             user_id = await self._create(transaction, proven, email, caller=caller)
             return await self._admit(transaction, user_id, None, caller=caller)
@@ -336,15 +328,9 @@ class Arrivals:
         )
         email = found.scalar_one_or_none()
         if email is not None:
-            await post_mail(transaction, self._secrets, _notice(email, self.provider(proven.provider).name))
-
-
-def browser_of(cookies: Cookies) -> str:
-    """The token of a browser, which its cookie holds from now on for as long as an attempt may take."""
-    held = cookies.get(BROWSER)
-    token = held if held is not None and is_token(held, BROWSER_TOKEN) else new_token(BROWSER_TOKEN).text
-    cookies.set(BROWSER, token, lasts=LIFETIMES[ChallengeKind.PROVIDER])
-    return token
+            await post_mail(
+                transaction, self._secrets, identity_linked_mail(email, self.provider(proven.provider).name)
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,20 +354,6 @@ async def _identity_of(transaction: Transaction, proven: ProvenIdentity) -> _Kno
     return None if row is None else _Known(row.id, row.user_id)
 
 
-async def _owner_of(transaction: Transaction, email: EmailAddress | None) -> UUID | None:
-    """Whose verified address this is."""
-    if email is None:
-        return None
-    found = await transaction.connection.execute(
-        select(User.id).where(
-            func.lower(User.email) == func.lower(email.shown),
-            User.email_verified_at.is_not(None),
-            User.deleted_at.is_(None),
-        )
-    )
-    return found.scalar_one_or_none()
-
-
 async def _is_session_open(transaction: Transaction, attempt: _Attempt) -> bool:
     found = await transaction.connection.execute(
         select(Session.id).where(
@@ -391,7 +363,7 @@ async def _is_session_open(transaction: Transaction, attempt: _Attempt) -> bool:
     return found.first() is not None
 
 
-async def _holder_of(transaction: Transaction, refresh_token: str | None) -> UUID | None:
+async def _signed_in_by(transaction: Transaction, refresh_token: str | None) -> UUID | None:
     """Who is signed in by this refresh token, or was."""
     if refresh_token is None:
         return None
@@ -446,16 +418,4 @@ def _way_in_of(proven: ProvenIdentity) -> WayIn:
         subject=proven.subject,
         email=proven.email,
         display_name=proven.display_name,
-    )
-
-
-def _notice(email: str, provider: str) -> Mail:
-    return Mail(
-        to=email,
-        subject=f"{provider} now leads to your account",
-        text=(
-            f"A sign-in with {provider} was linked to your Trove account: whoever signs in there as that person gets "
-            "in.\n\nIf this was not you, sign in, unlink it among your ways in, and end the sessions that you do not "
-            "know.\n"
-        ),
     )

@@ -172,7 +172,7 @@ async def test_the_cookie_of_an_attempt_is_for_this_host_and_no_script(
         response = await world.browser().go(f"{world.url}/auth/github")
     value, _, attributes = response.headers["Set-Cookie"].partition("; ")
     assert value.startswith(f"{name}=trove_browser_")
-    assert attributes == f"Path=/; Max-Age=900; HttpOnly; SameSite=Lax{secure}"
+    assert attributes == f"Path=/; Max-Age=86400; HttpOnly; SameSite=Lax{secure}"
     assert (response.status_code, response.headers["Cache-Control"], response.headers["Referrer-Policy"]) == (
         303,
         "no-store",

@@ -16,7 +16,7 @@ from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
 from app.graph.relay import key_of
 from app.graph.scalars import URL
 from app.identity.access import ANYBODY, OWN_CREDENTIALS
-from app.identity.arrivals import browser_of
+from app.identity.commands.challenges import know_browser
 from app.identity.commands.identities import unlink_identity
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 
@@ -112,7 +112,7 @@ class WaysInMutations:
             )
         url = await resources.identity.arrivals.depart(
             input.provider,
-            browser=browser_of(_cookies_of(context)),
+            browser=know_browser(_cookies_of(context)),
             return_to=return_to,
             caller=context.caller,
             links=True,
