@@ -23,7 +23,10 @@ from app.graph.identity.accounts import (
     Session,
     User,
 )
+from app.graph.identity.api_tokens import ApiTokenMutations
 from app.graph.identity.audit import AuditEntry
+from app.graph.identity.profile import ProfileMutations
+from app.graph.identity.roles import RoleMutations
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
 from app.graph.prices.ingest import PriceMutations
@@ -101,7 +104,7 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueri
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
-class Mutation(PriceMutations):
+class Mutation(PriceMutations, ProfileMutations, ApiTokenMutations, RoleMutations):
     pass
 
 
