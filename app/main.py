@@ -17,6 +17,7 @@ from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
+from app.doors.exports import routes as exports_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
 from app.graph.context import Resources
@@ -53,7 +54,13 @@ class Application(Starlette):
 def create_application(settings: Settings | None = None) -> Starlette:
     """The API over these settings; by default those of the environment."""
     settings = settings or current_settings()
-    routes = [*graphql_routes(settings.allowed_origins), *operations_routes(), *ingest_routes(), *websocket_routes()]
+    routes = [
+        *graphql_routes(settings.allowed_origins),
+        *operations_routes(),
+        *ingest_routes(),
+        *exports_routes(),
+        *websocket_routes(),
+    ]
     if settings.is_development:
         routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
         routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))

@@ -1,5 +1,5 @@
 """The worker: jobs by arq, each thin. A job opens a transaction and calls a room's commands.
 
 `settings` runs the process, `runner` finds work that waits, and `ingestion`, `mail` and `prices` hold the jobs of those
-rooms. May call: the rooms and core.
+rooms. `erasure` and `exports` go through all rooms that keep something of people. May call: the rooms and core.
 """

@@ -25,6 +25,7 @@ LIFETIMES: Mapping[ChallengeKind, timedelta] = {
     ChallengeKind.SECOND_FACTOR: timedelta(minutes=10),
     ChallengeKind.PASSKEY_REGISTRATION: timedelta(minutes=10),
     ChallengeKind.PASSKEY_SIGN_IN: timedelta(minutes=10),
+    ChallengeKind.EXPORT_DOWNLOAD: timedelta(minutes=15),
 }
 # Wrong answers to one challenge; then it is over.
 MAXIMUM_ATTEMPTS = 5
