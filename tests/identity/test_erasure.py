@@ -267,7 +267,7 @@ async def test_a_worker_process_erases_who_is_due(owner: AsyncConnection, live_w
     async def is_gone() -> bool:
         return await places_of(owner, person.marks) == set()
 
-    await eventually("the person is erased", is_gone)
+    await eventually("the person is erased", is_gone, within=60)
 
 
 @pytest.mark.parametrize("role", [DatabaseRole.API, DatabaseRole.AUTHENTICATOR, DatabaseRole.WORKER])
