@@ -25,6 +25,7 @@ from app.graph.identity.accounts import (
 )
 from app.graph.identity.api_tokens import ApiTokenMutations
 from app.graph.identity.audit import AuditEntry
+from app.graph.identity.data import DataMutations
 from app.graph.identity.factors import FactorMutations
 from app.graph.identity.own_sessions import OwnSessionMutations
 from app.graph.identity.profile import ProfileMutations
@@ -117,6 +118,7 @@ class Mutation(
     ProfileMutations,
     ApiTokenMutations,
     RoleMutations,
+    DataMutations,
 ):
     pass
 

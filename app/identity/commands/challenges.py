@@ -26,6 +26,7 @@ LIFETIMES: Mapping[ChallengeKind, timedelta] = {
     ChallengeKind.SECOND_FACTOR: timedelta(minutes=10),
     ChallengeKind.PASSKEY_REGISTRATION: timedelta(minutes=10),
     ChallengeKind.PASSKEY_SIGN_IN: timedelta(minutes=10),
+    ChallengeKind.EXPORT_DOWNLOAD: timedelta(minutes=15),
 }
 # As long as the longest of them.
 BROWSER_KNOWN_FOR = timedelta(hours=24)
