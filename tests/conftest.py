@@ -125,6 +125,7 @@ def trove_settings(database_url: str, redis_url: str) -> Settings:
         REDIS_URL=redis_url,
         environment="development",
         secret_keys=SecretStr(KEY_RING.text()),
+        demo_token=SecretStr(PARTNER_TOKEN.text),
         database_pool_size=5,
     )
 
@@ -204,6 +205,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     assert settings.database_url is not None
     assert settings.redis_url is not None
     assert settings.secret_keys is not None
+    demo_token = settings.demo_token.get_secret_value() if settings.demo_token else None
     return os.environ | {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
@@ -211,6 +213,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
         "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
         "TROVE_LOG_LEVEL": "WARNING",
+        **({} if demo_token is None else {"TROVE_DEMO_TOKEN": demo_token}),
     }
 
 
