@@ -20,9 +20,8 @@ from app.core.telemetry import configure_logging
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
 from app.graph.context import Resources
-from app.graph.examples import example_documents
+from app.graph.examples import graphiql_page
 from app.graph.execution import Engine
-from app.graph.graphiql.page import GraphiQL
 from app.graph.graphiql.page import routes as graphiql_routes
 from app.graph.live import PriceFeed
 from app.graph.transports.http import PATH, graphql_endpoint
@@ -55,7 +54,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
     settings = settings or current_settings()
     routes = [*graphql_routes(settings.allowed_origins), *operations_routes(), *ingest_routes(), *websocket_routes()]
     if settings.is_development:
-        routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
+        routes += graphiql_routes(graphiql_page(settings))
         routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))
 
     @asynccontextmanager
