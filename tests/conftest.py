@@ -5,6 +5,7 @@ clone, and rows are deleted between tests.
 """
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -212,6 +213,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "TROVE_ENVIRONMENT": settings.environment,
         "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
         "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
+        "TROVE_TRUSTED_PROXIES": json.dumps(settings.trusted_proxies),
         "TROVE_LOG_LEVEL": "WARNING",
         **({} if demo_token is None else {"TROVE_DEMO_TOKEN": demo_token}),
     }
