@@ -24,6 +24,8 @@ from app.graph.identity.accounts import (
     User,
 )
 from app.graph.identity.audit import AuditEntry
+from app.graph.identity.own_sessions import OwnSessionMutations
+from app.graph.identity.sign_in import SignInMutations
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
 from app.graph.prices.ingest import PriceMutations
@@ -101,7 +103,7 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueri
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
-class Mutation(PriceMutations):
+class Mutation(PriceMutations, SignInMutations, OwnSessionMutations):
     pass
 
 

@@ -67,14 +67,24 @@ class _Checked:
 class Authentication:
     """Checks tokens and signs access tokens; follows what is revoked, here or by another process.
 
-    `issuer` is the `iss` of access tokens.
+    `issuer` is the `iss` of access tokens, which last `access_tokens_last`, and never longer than LIFETIME: so long
+    are revocations remembered.
     """
 
-    def __init__(self, database: Database, secrets: Secrets, events: EventBus, *, issuer: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        secrets: Secrets,
+        events: EventBus,
+        *,
+        issuer: str,
+        access_tokens_last: timedelta = LIFETIME,
+    ) -> None:
         self._database = database
         self._secrets = secrets
         self._events = events
         self._issuer = issuer
+        self._access_tokens_last = access_tokens_last
         self._checked: OrderedDict[str, _Checked] = OrderedDict()
         self._keys: Mapping[str, OKPKey] = {}
         self._periods: Sequence[KeyPeriod] = ()
@@ -168,16 +178,19 @@ class Authentication:
 
     async def access_token(self, session: OpenSession) -> AccessToken:
         """A fresh access token of a session, for what its holder may do now."""
-        viewer = Viewer(
+        return sign_access_token(await self._signing_key(), self.viewer_with(session), issuer=self._issuer)
+
+    def viewer_with(self, session: OpenSession) -> Viewer:
+        """Who has this session, as its access token will say."""
+        return Viewer(
             user_id=session.user_id,
             credential_id=session.id,
             scopes=session.scopes,
             is_session=True,
             issued_at=session.issued_at,
-            expires_at=session.issued_at + LIFETIME,
+            expires_at=session.issued_at + self._access_tokens_last,
             authenticated_at=session.authenticated_at,
         )
-        return sign_access_token(await self._signing_key(), viewer, issuer=self._issuer)
 
     async def key_set(self) -> dict[str, Any]:
         """The public keys that verify our access tokens, as a JSON Web Key Set."""
