@@ -23,9 +23,8 @@ from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
 from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
-from app.graph.examples import example_documents
+from app.graph.examples import graphiql_page
 from app.graph.execution import Engine
-from app.graph.graphiql.page import GraphiQL
 from app.graph.graphiql.page import routes as graphiql_routes
 from app.graph.live import PriceFeed
 from app.graph.transports.http import PATH, graphql_endpoint
@@ -67,7 +66,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *websocket_routes(),
     ]
     if settings.is_development:
-        routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
+        routes += graphiql_routes(graphiql_page(settings))
         routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))
 
     @asynccontextmanager
