@@ -63,7 +63,7 @@ async def test_what_nobody_can_use_any_more_goes_and_the_rest_stays(database: Da
         database,
         Revocation,
         {"subject_id": new_id(), "revoked_at": ago(minutes=61)},
-        {"subject_id": new_id(), "revoked_at": ago(minutes=59)},
+        {"subject_id": new_id(), "revoked_at": ago(minutes=15)},
     )
     of_user = {"user_id": user_id, "method": "password", "device": "d"}
     ended, expired, lately, open_ = (new_id() for _ in range(4))

@@ -1,14 +1,15 @@
 """Access tokens: what can be wrong with one, each refused in the same words; and keys that change."""
 
 import base64
+import hmac
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from joserfc import jwt
-from joserfc.jwk import OctKey, OKPKey
-from joserfc.jws import JWSRegistry
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from joserfc.jwk import OKPKey
 from sqlalchemy import insert, select, update
 
 from app.core.database import Database
@@ -20,8 +21,6 @@ from tests.identity.builders import SECRETS
 from tests.identity.sign_in.browsers import ADA, ADAS_PASSWORD, VIEWER, Browser, Mails
 from tests.identity.sign_in.conftest import signed_up
 from tests.identity.sign_in.serving import Site
-
-EVERY_ALGORITHM = JWSRegistry(algorithms=["none", "HS256", "EdDSA", "Ed25519"])
 
 
 def parts_of(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -37,20 +36,34 @@ def decoded(part: str) -> bytes:
 
 def encoded(value: object) -> str:
     """A part of a token that says this."""
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+    return in_base64(json.dumps(value).encode())
 
 
-async def our_key(database: Database) -> OKPKey:
-    """The key that signs, with its private half."""
+def in_base64(content: bytes) -> str:
+    """Bytes as tokens write them."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+async def our_key(database: Database) -> Ed25519PrivateKey:
+    """The key that signs."""
     async with database.transaction() as transaction:
         row = (await transaction.connection.execute(select(SigningKey).order_by(SigningKey.signs_from).limit(1))).one()
-    place = place_of(SigningKey.private_key, row.id)
-    return OKPKey.import_key(SECRETS.decrypt(row.private_key, place), {"kid": row.id})
+    pem = SECRETS.decrypt(row.private_key, place_of(SigningKey.private_key, row.id))
+    key = load_pem_private_key(pem, password=None)
+    assert isinstance(key, Ed25519PrivateKey)
+    return key
 
 
-def signed(header: dict[str, Any], claims: dict[str, Any], key: OKPKey | OctKey) -> str:
+def signed(header: dict[str, Any], claims: dict[str, Any], key: Ed25519PrivateKey) -> str:
     """A token as somebody with this key would sign it."""
-    return jwt.encode(header, claims, key, registry=EVERY_ALGORITHM)
+    said = f"{encoded(header)}.{encoded(claims)}"
+    return f"{said}.{in_base64(key.sign(said.encode()))}"
+
+
+def signed_with_shared_key(header: dict[str, Any], claims: dict[str, Any], key: bytes) -> str:
+    """A token signed by HS256."""
+    said = f"{encoded(header | {'alg': 'HS256'})}.{encoded(claims)}"
+    return f"{said}.{in_base64(hmac.digest(key, said.encode(), 'sha256'))}"
 
 
 async def test_a_forged_token_is_refused_whatever_is_forged(browser: Browser, mails: Mails, database: Database) -> None:
@@ -59,9 +72,10 @@ async def test_a_forged_token_is_refused_whatever_is_forged(browser: Browser, ma
     assert good is not None
     header, claims = parts_of(good)
     key = await our_key(database)
-    another = OKPKey.generate_key("Ed25519", {"kid": str(key.kid)})
     now = datetime.now(UTC).timestamp()
-    public = OctKey.import_key(key.as_pem(private=False))
+    public_key = key.public_key()
+    raw = public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     # The same key and claims do hold: what is refused below is refused for what is changed.
     browser.token = signed(header, claims, key)
     assert (await browser.ask(VIEWER))["username"] == "ada"
@@ -69,12 +83,13 @@ async def test_a_forged_token_is_refused_whatever_is_forged(browser: Browser, ma
     forged = {
         "no algorithm": f"{encoded(header | {'alg': 'none'})}.{second}.",
         "no algorithm, in capitals": f"{encoded(header | {'alg': 'NONE'})}.{second}.{third}",
-        "the public key as a shared one": signed(header | {"alg": "HS256"}, claims, public),
+        "the public key as a shared one": signed_with_shared_key(header, claims, raw),
+        "the same as it is stored": signed_with_shared_key(header, claims, pem),
         "another name of the algorithm": signed(header | {"alg": "Ed25519"}, claims, key),
         "an unknown key": signed(header | {"kid": "unknown"}, claims, key),
         "no key": signed({name: value for name, value in header.items() if name != "kid"}, claims, key),
         "a key that is no text": f"{encoded(header | {'kid': 7})}.{second}.{third}",
-        "another key under our id": signed(header, claims, another),
+        "another key under our id": signed(header, claims, Ed25519PrivateKey.generate()),
         "another type": signed(header | {"typ": "JWT"}, claims, key),
         "another issuer": signed(header, claims | {"iss": "https://evil.example"}, key),
         "another audience": signed(header, claims | {"aud": "others"}, key),
@@ -98,11 +113,11 @@ async def test_a_forged_token_is_refused_whatever_is_forged(browser: Browser, ma
         browser.token = token
         response = await browser.post(VIEWER)
         answers[name] = (response.status_code, response.text)
-    assert {status for status, _ in answers.values()} == {401}, answers
+    assert [name for name, (status, _) in answers.items() if status != 401] == []
     assert len({text for _, text in answers.values()}) == 1, answers
 
 
-@pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "Basic YWRhOmFkYQ==", "Bearer a b", "token abc"])
+@pytest.mark.parametrize("authorization", ["Bearer", "Basic YWRhOmFkYQ==", "Bearer a b", "token abc"])
 async def test_what_is_no_bearer_token_is_refused_and_never_taken_for_nobody(
     browser: Browser, authorization: str
 ) -> None:
@@ -133,8 +148,8 @@ async def test_a_token_of_the_key_before_still_holds_and_the_key_set_lists_both(
     assert all(set(key) == {"kty", "crv", "x", "use", "alg", "kid"} for key in keys)
     # Whoever has the set can verify our tokens.
     (published,) = (key for key in keys if key["kid"] == old_id)
-    verified = jwt.decode(before, OKPKey.import_key(published), registry=EVERY_ALGORITHM)
-    assert verified.claims["aud"] == "trove"
+    said, _, signature = before.rpartition(".")
+    Ed25519PublicKey.from_public_bytes(decoded(published["x"])).verify(decoded(signature), said.encode())
 
 
 async def replace_signing_key(identity: IdentityServices, database: Database) -> None:
