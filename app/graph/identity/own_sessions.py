@@ -13,7 +13,7 @@ from app.graph.fields import attribute
 from app.graph.identity.accounts import Account
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
 from app.graph.identity.sessions import Delivery, ShownSignIn, SignInPayload, require_delivery, show_sign_in
-from app.graph.identity.sign_in import RETURN_TO, browser_by_cookie, checked_return, writing_service
+from app.graph.identity.sign_in import RETURN_TO, checked_return, remembered_browser, writing_service
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.identity.access import ANYBODY, OWN_CREDENTIALS, OWN_SESSIONS
@@ -215,7 +215,7 @@ class OwnSessionMutations:
             input.email,
             caller=context.caller,
             address=identity.address,
-            browser=browser_by_cookie(context),
+            browser=remembered_browser(context),
             return_to=checked_return(context, input.return_to),
         )
         return _changed(context)

@@ -114,7 +114,7 @@ class SignInMutations:
             account,
             caller=context.caller,
             address=identity.address,
-            browser=browser_by_cookie(context),
+            browser=remembered_browser(context),
             return_to=checked_return(context, input.return_to),
         )
         return Sent()
@@ -185,6 +185,13 @@ def writing_service(context: Context) -> IdentityServices:
 def browser_by_cookie(context: Context) -> str | None:
     """The token of the browser that asks; None of programs, over sockets and of pages that may not."""
     return None if context.cookies is None else browser_of(context.cookies)
+
+
+def remembered_browser(context: Context) -> str | None:
+    """The same, and the browser is known from now on: there its link need not ask whether it is meant."""
+    if context.cookies is None or not context.cookies.is_from_page_allowed:
+        return None
+    return know_browser(context.cookies)
 
 
 def checked_return(context: Context, return_to: str | None) -> str | None:

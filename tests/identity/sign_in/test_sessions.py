@@ -52,14 +52,14 @@ async def test_the_cookie_is_for_http_alone_and_for_this_host_alone(
     browser: Browser, mails: Mails, trove_settings: Settings
 ) -> None:
     await signed_up(browser, mails)
-    given = {"input": {"email": ADA, "password": ADAS_PASSWORD}}
+    given = {"email": ADA, "password": ADAS_PASSWORD}
     browser.token = None
-    header = (await browser.post(SIGN_IN, **given)).headers["set-cookie"]
+    header = (await browser.post(SIGN_IN, input=given)).headers["set-cookie"]
     name, _, rest = header.partition("=")
     assert name == "trove_refresh"
     assert rest.split("; ")[1:] == ["Path=/", "Max-Age=604800", "HttpOnly", "SameSite=Lax"]
     async with serving(trove_settings, public_url="https://trove.example") as secure:
-        response = await browser.post(SIGN_IN, url=secure.url, **given)
+        response = await browser.post(SIGN_IN, url=secure.url, input=given)
     name, _, rest = response.headers["set-cookie"].partition("=")
     assert name == "__Host-trove_refresh"
     assert rest.split("; ")[1:] == ["Path=/", "Max-Age=604800", "HttpOnly", "SameSite=Lax", "Secure"]
