@@ -19,6 +19,7 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
+from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
 from app.graph.examples import example_documents
 from app.graph.execution import Engine
@@ -53,7 +54,13 @@ class Application(Starlette):
 def create_application(settings: Settings | None = None) -> Starlette:
     """The API over these settings; by default those of the environment."""
     settings = settings or current_settings()
-    routes = [*graphql_routes(settings.allowed_origins), *operations_routes(), *ingest_routes(), *websocket_routes()]
+    routes = [
+        *graphql_routes(settings.allowed_origins),
+        *operations_routes(),
+        *ingest_routes(),
+        *sign_in_routes(),
+        *websocket_routes(),
+    ]
     if settings.is_development:
         routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
         routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))

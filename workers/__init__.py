@@ -1,5 +1,5 @@
 """The worker: jobs by arq, each thin. A job opens a transaction and calls a room's commands.
 
-`settings` runs the process, `runner` finds work that waits, and `ingestion`, `mail` and `prices` hold the jobs of those
-rooms. May call: the rooms and core.
+`settings` runs the process, `runner` finds work that waits, and the others hold the jobs of the rooms they are named
+after, `mail` those of identity's outbox. May call: the rooms and core.
 """

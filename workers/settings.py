@@ -4,8 +4,9 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, ParamSpec
 
 import structlog
 import uvloop
@@ -25,6 +26,7 @@ from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
 from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
+from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.ingestion import BatchRunner
 from workers.mail import MailRunner, NoPostman
 from workers.prices import make_partitions_ahead, prune_price_changes
@@ -39,6 +41,7 @@ JOB_TIMEOUT_SECONDS = 3600
 FAREWELL_SECONDS = 5.0
 
 Context = dict[Any, Any]
+Parameters = ParamSpec("Parameters")
 
 
 def run_worker(settings: Settings | None = None) -> None:
@@ -62,12 +65,13 @@ async def serve(settings: Settings) -> None:
         url, role=DatabaseRole.WORKER, pool_size=settings.database_pool_size, application_name="trove-worker"
     )
     database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
-    runners = _runners(settings, database)
+    secrets = Secrets(key_ring_of(settings))
+    runners = _runners(settings, database, secrets)
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
         *(asyncio.create_task(runner.keep_looking()) for runner in runners.values()),
-        asyncio.create_task(_listen_for_jobs(settings.redis_url, database, runners, stopping)),
+        asyncio.create_task(_listen_for_jobs(settings.redis_url, _Upkeep(database, secrets), runners, stopping)),
     }
     try:
         await _attempt(make_partitions_ahead, database)
@@ -88,9 +92,16 @@ async def serve(settings: Settings) -> None:
         logger.info("worker_stopped")
 
 
-def _runners(settings: Settings, database: Database) -> dict[str, Runner]:
+@dataclass(frozen=True, slots=True)
+class _Upkeep:
+    """What the jobs by the clock work with."""
+
+    database: Database
+    secrets: Secrets
+
+
+def _runners(settings: Settings, database: Database, secrets: Secrets) -> dict[str, Runner]:
     """What does the work of each job that only nudges."""
-    secrets = Secrets(key_ring_of(settings))
     return {
         PROCESS_BATCHES.name: BatchRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
@@ -98,13 +109,13 @@ def _runners(settings: Settings, database: Database) -> dict[str, Runner]:
 
 
 async def _listen_for_jobs(
-    redis_url: str, database: Database, runners: Mapping[str, Runner], stopping: asyncio.Event
+    redis_url: str, upkeep: _Upkeep, runners: Mapping[str, Runner], stopping: asyncio.Event
 ) -> None:
     """Run arq's worker until told to stop, and another one whenever it dies of Redis being away."""
     backoff = FIRST_BACKOFF_SECONDS
     while not stopping.is_set():
         redis = connect_redis(redis_url)
-        worker = _arq_worker(redis, database, runners)
+        worker = _arq_worker(redis, upkeep, runners)
         try:
             await redis.ping()
             backoff = FIRST_BACKOFF_SECONDS
@@ -146,10 +157,10 @@ def _look_at_end(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-def _arq_worker(redis: ArqRedis, database: Database, runners: Mapping[str, Runner]) -> Worker:
+def _arq_worker(redis: ArqRedis, upkeep: _Upkeep, runners: Mapping[str, Runner]) -> Worker:
     return Worker(
         functions=[_nudge(name, runner) for name, runner in runners.items()],
-        cron_jobs=_cron_jobs(database),
+        cron_jobs=_cron_jobs(upkeep),
         redis_pool=redis,
         handle_signals=False,
         poll_delay=SECONDS_BETWEEN_POLLS,
@@ -167,21 +178,31 @@ def _nudge(name: str, runner: Runner) -> Function:
     return func(run, name=name)
 
 
-def _cron_jobs(database: Database) -> list[CronJob]:
+def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
     async def make_partitions(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(make_partitions_ahead, database)
+        await _attempt(make_partitions_ahead, upkeep.database)
 
     async def prune(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(prune_price_changes, database)
+        await _attempt(prune_price_changes, upkeep.database)
+
+    async def make_keys(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(make_signing_keys_ahead, upkeep.database, upkeep.secrets)
+
+    async def prune_identity(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(prune_what_is_over, upkeep.database)
 
     return [
         cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
         cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
+        cron(make_keys, name="make_signing_keys_ahead", hour=None, minute=5, second=0),
+        cron(prune_identity, name="prune_what_is_over", hour=None, minute=40, second=0),
     ]
 
 
-async def _attempt(upkeep: Callable[[Database], Awaitable[None]], database: Database) -> None:
+async def _attempt(
+    upkeep: Callable[Parameters, Awaitable[None]], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> None:
     try:
-        await upkeep(database)
+        await upkeep(*args, **kwargs)
     except DATABASE_FAILURES as error:
         logger.warning("upkeep_postponed", job=getattr(upkeep, "__name__", "upkeep"), reason=str(error))

@@ -9,15 +9,15 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.core.cookies import REFRESH_TOKEN, Cookies, read_cookies
 from app.core.errors import ErrorCode, Refusal
-from app.core.origins import is_allowed_origin
-from app.core.secure_urls import is_secure_url
+from app.core.origins import allowed_return, is_allowed_origin
 from app.core.settings import Settings
 from app.identity.commands.sessions import REFRESHABLE_FOR, OpenSession
 from app.identity.errors import IdentityRefused
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
 from app.identity.viewer import Caller, Origin
 
-LONGEST_RETURN = 2_000
+__all__ = ["allowed_return", "caller_of", "cookies_of", "done", "finish", "page", "refused", "with_cookies"]
+
 GUARDS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -47,15 +47,6 @@ def cookies_of(request: Request) -> Cookies:
         is_secure=settings.has_secure_cookies,
         is_from_page_allowed=origin is None or is_allowed_origin(origin, settings, own_host=own_host),
     )
-
-
-def allowed_return(settings: Settings, return_to: str | None) -> str | None:
-    """The address to send a browser back to, where it is on one of our origins or of those allowed; else None."""
-    if return_to is None or len(return_to) > LONGEST_RETURN or not is_secure_url(return_to):
-        return None
-    url = urlsplit(return_to)
-    own_host = urlsplit(settings.public_url or "").netloc
-    return return_to if is_allowed_origin(f"{url.scheme}://{url.netloc}", settings, own_host=own_host) else None
 
 
 def finish(request: Request, outcome: SignInOutcome | Refusal, *, return_to: str | None, cookies: Cookies) -> Response:
@@ -96,7 +87,9 @@ def page(sentence: str, *, cookies: Cookies, status: HTTPStatus = HTTPStatus.OK,
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<meta name="robots" content="noindex"><title>Trove</title><p>{escape(sentence)}</p>{form}</html>'
     )
-    return with_cookies(HTMLResponse(content, status_code=status, headers=GUARDS), cookies)
+    # Without any referrer a browser would not say either that the form comes from a page of ours.
+    headers = GUARDS | {"Referrer-Policy": "same-origin"} if form else GUARDS
+    return with_cookies(HTMLResponse(content, status_code=status, headers=headers), cookies)
 
 
 def with_cookies(response: Response, cookies: Cookies) -> Response:

@@ -25,6 +25,7 @@ from app.graph.identity.accounts import (
 )
 from app.graph.identity.audit import AuditEntry
 from app.graph.identity.factors import FactorMutations
+from app.graph.identity.own_sessions import OwnSessionMutations
 from app.graph.identity.sign_in import SignInMutations
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
@@ -103,7 +104,7 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueri
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
-class Mutation(PriceMutations, SignInMutations, FactorMutations):
+class Mutation(PriceMutations, SignInMutations, OwnSessionMutations, FactorMutations):
     pass
 
 

@@ -19,11 +19,14 @@ from app.identity.authentication import Authentication
 from app.identity.breached_passwords import BreachedPasswordRanges
 from app.identity.identity_providers import IdentityProvider
 from app.identity.identity_providers.configured import identity_providers_of
+from app.identity.magic_links import MagicLinks
+from app.identity.own_credentials import OwnCredentials
 from app.identity.passkey_sign_in import PasskeySignIn
 from app.identity.passkeys import RelyingParty
 from app.identity.passwords import Passwords
 from app.identity.second_factor import SecondFactor
 from app.identity.sign_in import SignIn
+from app.identity.sign_up import SignUp
 
 DEFAULT_ISSUER = "trove"
 
@@ -34,6 +37,9 @@ class IdentityServices:
 
     authentication: Authentication
     sign_in: SignIn
+    sign_up: SignUp
+    magic_links: MagicLinks
+    own_credentials: OwnCredentials
     second_factor: SecondFactor
     passkey_sign_in: PasskeySignIn
     secrets: Secrets
@@ -84,9 +90,13 @@ def identity_services(settings: Settings, database: Database, events: EventBus) 
     url = settings.breached_passwords_url
     passwords = Passwords(breached=None if url is None else BreachedPasswordRanges(url, client=outside))
     attempts = Attempts(settings.redis_url, hash_key=secrets.derived_key(b"attempts"))
+    sign_in = SignIn(database, secrets, passwords, attempts)
     return IdentityServices(
         authentication=Authentication(database, secrets, events, issuer=settings.public_url or DEFAULT_ISSUER),
-        sign_in=SignIn(database, secrets, passwords, attempts),
+        sign_in=sign_in,
+        sign_up=SignUp(database, secrets, passwords, attempts, sign_in),
+        magic_links=MagicLinks(database, secrets, attempts, sign_in),
+        own_credentials=OwnCredentials(database, secrets, passwords, attempts, sign_in),
         second_factor=SecondFactor(database, secrets, attempts),
         passkey_sign_in=PasskeySignIn(database, secrets, attempts),
         secrets=secrets,

@@ -17,16 +17,22 @@ from app.core.secrets import Secrets, place_of
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import begin_challenge
+from app.identity.commands.people import MAGIC_LINK as MAGIC_LINK
+from app.identity.commands.people import PASSWORD as PASSWORD
 from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Credential, Identity, Passkey, TotpSecret, User
 from app.identity.names import EmailRefused, normalise_email
-from app.identity.passwords import PasswordRefused, Passwords
+from app.identity.passwords import Passwords
 from app.identity.viewer import Caller
 
-PASSWORD = "password"  # noqa: S105  # the provider's code
-MAGIC_LINK = "magic_link"
+# Who comes by a socket of files has no address.
+NOWHERE = "nowhere"
 TRIES_OF_ACCOUNT = AttemptLimit("sign-in-account", tries=10, seconds=15 * 60)
+LINK_REFUSED = (
+    "This link does not hold: it was used, it is too old, or it was asked for in another browser. "
+    "Open it where you asked for it, or ask for another one."
+)
 TRIES_OF_ADDRESS = AttemptLimit("sign-in-address", tries=100, seconds=15 * 60)
 
 
@@ -42,9 +48,13 @@ class SecondFactorNeeded:
 class SignInRefused:
     """Who tries is not let in; why stands in the audit log alone."""
 
+    by_link: bool = False
+
     @property
     def refusal(self) -> IdentityRefused:
         """What the caller is told, whatever was wrong."""
+        if self.by_link:
+            return IdentityRefused(IdentityErrorCode.INVALID_TOKEN, LINK_REFUSED)
         return IdentityRefused(
             IdentityErrorCode.INVALID_CREDENTIALS, "This does not let you in: check what you gave, and try again."
         )
@@ -59,6 +69,8 @@ class _Known:
 
     user_id: UUID
     identity_id: UUID
+    # As it is stored, and decrypted.
+    stored: bytes | None = field(repr=False)
     password_hash: str | None = field(repr=False)
 
 
@@ -77,14 +89,10 @@ class SignIn:
         await self.count_try(key, caller)
         async with self._authenticating() as transaction:
             known = await self._known(transaction, key)
-        try:
-            check = await self._passwords.verify(password, known.password_hash if known else None)
-            is_right, needs_new_hash = check.is_right, check.needs_new_hash
-        except PasswordRefused:
-            is_right, needs_new_hash = False, False
-        new_hash = await self._passwords.hash(password) if is_right and needs_new_hash else None
+        check = await self._passwords.verify(password, known.password_hash if known else None)
+        new_hash = await self._passwords.hash(password) if check.is_right and check.needs_new_hash else None
         async with self._authenticating() as transaction:
-            if known is None or not is_right:
+            if known is None or not check.is_right or not await _is_still(transaction, known):
                 return await refuse_sign_in(
                     transaction,
                     caller=caller,
@@ -108,8 +116,12 @@ class SignIn:
 
     async def count_try(self, account: str, caller: Caller) -> None:
         """Count a try on an account, by any name of it, and from an address; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or "nowhere")
+        await self.count_try_from(caller)
         await self._attempts.check_and_count(TRIES_OF_ACCOUNT, account)
+
+    async def count_try_from(self, caller: Caller) -> None:
+        """Count a try from a network address alone; raises TooManyAttempts."""
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
@@ -125,11 +137,10 @@ class SignIn:
         ).one_or_none()
         if row is None:
             return None
-        password_hash = None
-        if row.password_hash is not None:
-            place = place_of(Credential.password_hash, row.user_id)
-            password_hash = self._secrets.decrypt(row.password_hash, place).decode()
-        return _Known(row.user_id, row.id, password_hash)
+        opened = (
+            None if row.password_hash is None else open_password_hash(self._secrets, row.user_id, row.password_hash)
+        )
+        return _Known(row.user_id, row.id, row.password_hash, opened)
 
 
 async def admit(
@@ -180,6 +191,27 @@ async def refuse_sign_in(
         after={"method": method.value, "reason": reason},
     )
     return SignInRefused()
+
+
+async def refuse_link(transaction: Transaction, *, caller: Caller, kind: ChallengeKind) -> SignInRefused:
+    """Write down that a link was opened that does not hold; this is to be committed."""
+    await record(
+        transaction, AuditAction.MAGIC_LINK_REFUSED, caller=caller, subject_id=None, after={"kind": kind.value}
+    )
+    return SignInRefused(by_link=True)
+
+
+def open_password_hash(secrets: Secrets, user_id: UUID, stored: bytes) -> str:
+    """The hash of a password as `Passwords` reads it."""
+    return secrets.decrypt(stored, place_of(Credential.password_hash, user_id)).decode()
+
+
+async def _is_still(transaction: Transaction, known: _Known) -> bool:
+    """Whether the password is the one that was checked, from now until the end of the transaction."""
+    stored = await transaction.connection.execute(
+        select(Credential.password_hash).where(Credential.user_id == known.user_id).with_for_update(read=True)
+    )
+    return stored.scalar_one_or_none() == known.stored
 
 
 async def store_password_hash(transaction: Transaction, secrets: Secrets, user_id: UUID, password_hash: str) -> None:
