@@ -126,6 +126,7 @@ def trove_settings(database_url: str, redis_url: str) -> Settings:
         REDIS_URL=redis_url,
         environment="development",
         secret_keys=SecretStr(KEY_RING.text()),
+        demo_token=SecretStr(PARTNER_TOKEN.text),
         database_pool_size=5,
     )
 
@@ -210,6 +211,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "TROVE_ALLOWED_ORIGINS": json.dumps(settings.allowed_origins),
         "TROVE_SMTP_URL": None if settings.smtp_url is None else settings.smtp_url.get_secret_value(),
         "TROVE_MAIL_FROM": settings.mail_from,
+        "TROVE_DEMO_TOKEN": settings.demo_token.get_secret_value() if settings.demo_token else None,
     }
     named = {name: value for name, value in texts.items() if value is not None}
     return (
@@ -221,6 +223,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
             "TROVE_ENVIRONMENT": settings.environment,
             "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
             "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
+            "TROVE_TRUSTED_PROXIES": json.dumps(settings.trusted_proxies),
             "TROVE_LOG_LEVEL": "WARNING",
         }
     )

@@ -23,6 +23,7 @@ from graphql import (
     is_composite_type,
 )
 
+from app.graph.access import access_of
 from app.graph.schema import core_schema
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.values import Literal, Value, written
@@ -46,6 +47,8 @@ ROOT_WEIGHTS = {
     "auditLog": 2,
 }
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.
+# What the viewer may not ask for is asked for all the same, but less often.
+SHARE_OF_REFUSED = 0.15
 FIELD_WEIGHTS = {
     "floatMinimum": 3,
     "floatMaximum": 3,
@@ -126,7 +129,7 @@ class Draft:
         """The selection of an operation."""
         query = cast("GraphQLObjectType", core_schema.query_type)
         place = Place()
-        weights = [ROOT_WEIGHTS.get(name, 1) for name in query.fields]
+        weights = [self._weight_of_root(name, each) for name, each in query.fields.items()]
         names = self.random.choices(list(query.fields), weights, k=self.random.choice((1, 1, 2, 3)))
         selections = [self._field(query, name, place, levels) for name in names]
         if self.random.random() < 0.1:
@@ -137,6 +140,11 @@ class Draft:
             selections.append(self._fragment(query, place, levels))
         self.random.shuffle(selections)
         return "{ " + (" ".join(filter(None, selections)) or "__typename") + " }"
+
+    def _weight_of_root(self, name: str, field: GraphQLField) -> float:
+        access = access_of(field)
+        is_refused = access is not None and not self._vocabulary.may_ask(access)
+        return ROOT_WEIGHTS.get(name, 1) * (SHARE_OF_REFUSED if is_refused else 1)
 
     def selections(self, type_: GraphQLCompositeType, place: Place, levels: int) -> str:
         """The selection of what a field gives."""
@@ -317,6 +325,7 @@ def _possible(type_: GraphQLNamedType) -> set[str]:
 
 def random_document(random: Random, vocabulary: Vocabulary) -> Asked:
     """A document with its variables, the operation that is meant, and who asks."""
+    vocabulary = vocabulary.of(any_viewer(random, vocabulary.world))
     draft = Draft(random, vocabulary)
     name = random.choice(("", "", "Asked"))
     definitions = [draft.operation(name, random.choice(LEVELS)), *draft.fragment_definitions()]
@@ -327,7 +336,7 @@ def random_document(random: Random, vocabulary: Vocabulary) -> Asked:
         definitions.append("mutation Other { __typename }")
     random.shuffle(definitions)
     chosen = name if len(definitions) > 1 or random.random() < 0.5 else ""
-    return Asked("\n".join(definitions), draft.variables, chosen or None, any_viewer(random, vocabulary.world))
+    return Asked("\n".join(definitions), draft.variables, chosen or None, vocabulary.viewer)
 
 
 def reachable_fields() -> set[str]:

@@ -64,13 +64,14 @@ def drawn_documents(name: str, count: int) -> Sequence[str]:
 
 def with_arguments_that_mean_something(query: str, random: Random, vocabulary: Vocabulary) -> Asked:
     """The document with other arguments, many of them variables; as it stands where they would not go together."""
+    vocabulary = vocabulary.of(any_viewer(random, vocabulary.world))
     draft = Draft(random, vocabulary)
     type_info = TypeInfo(core_schema)
     document = visit(parse(query), TypeInfoVisitor(type_info, _OtherArguments(type_info, draft, random, vocabulary)))
     document = _with_declared_variables(document, draft)
     if validate(core_schema, document):
-        return Asked(query, viewer=any_viewer(random, vocabulary.world))
-    return Asked(print_ast(document), draft.variables, viewer=any_viewer(random, vocabulary.world))
+        return Asked(query, viewer=vocabulary.viewer)
+    return Asked(print_ast(document), draft.variables, viewer=vocabulary.viewer)
 
 
 class _OtherArguments(Visitor):

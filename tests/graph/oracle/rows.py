@@ -83,7 +83,11 @@ class World:
 
     def public_ids(self, tag: PublicIdTag) -> list[str]:
         """The ids by which the public knows what there is."""
-        return [public_id(tag, key) for key in self.column(_TABLE_OF[tag], "id")]
+        return [public_id(tag, key) for key in self.column(TABLE_OF[tag], "id")]
+
+    def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
+        """The ids of what is a person's, or names them."""
+        return [public_id(tag, row["id"]) for row in self.rows[TABLE_OF[tag]] if user_id in row.values()]
 
     @property
     def instants(self) -> list[datetime]:
@@ -92,7 +96,7 @@ class World:
         return [*stored, self.now, *EDGES_OF_TIME]
 
 
-_TABLE_OF: dict[PublicIdTag, type[Base]] = {
+TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.ITEM: Item,
     PublicIdTag.ITEM_VARIANT: ItemVariant,
     PublicIdTag.PRICE_SERIES: PriceSeries,

@@ -27,11 +27,15 @@ def any_viewer(random: Random, world: World) -> Viewer:
         return _with_api_token(random, user_id, granted)
     if chance < 0.9:
         return _with_session(random, _staff(random, world) or user_id, frozenset(GRANTABLE))
-    # A token that was right once: what it says has been taken back, or was never given.
+    # A token that was right once, or never: what it says has been taken back, or was not given.
+    lost = {row["user_id"]: row for row in world.rows[RoleGrant] if not holds(row)}
+    if lost and chance < 0.95:
+        user_id = random.choice(sorted(lost))
+        return _with_session(random, user_id, frozenset(map(Scope, lost[user_id]["permissions"])))
     return _with_session(random, user_id, frozenset(random.sample(sorted(GRANTABLE), 3)))
 
 
-def granted_scopes(world: World, user_id: UUID) -> frozenset[Scope]:
+def granted_scopes(world: World, user_id: UUID | None) -> frozenset[Scope]:
     """What somebody's grants let them do at this moment."""
     grants = [row for row in world.rows[RoleGrant] if row["user_id"] == user_id and holds(row)]
     return frozenset(Scope(permission) for row in grants for permission in row["permissions"])

@@ -16,7 +16,6 @@ from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.documents import Draft, Place
 from tests.graph.oracle.lists import LISTS, ListField
-from tests.graph.oracle.rows import World
 from tests.graph.oracle.values import Value, written
 from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
@@ -28,6 +27,7 @@ WALKED = "walked"
 def first_page(random: Random, vocabulary: Vocabulary) -> Asked:
     """The first page of some list."""
     listed = random.choice(LISTS)
+    vocabulary = vocabulary.of(_who_may_ask(random, vocabulary, listed))
     size, cursor = random.choice((("first", "after"), ("last", "before")))
     arguments = vocabulary.arguments(listed.name, listed.arguments)
     rest = [f"{name}: {written(value)}" for name, value in arguments.items() if name not in _PAGING]
@@ -39,11 +39,12 @@ def first_page(random: Random, vocabulary: Vocabulary) -> Asked:
         "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
     )
     declared = ", ".join(each.written(name) for name, each in draft.declared.items())
-    viewer = _who_may_ask(random, vocabulary.world, listed)
     placed = _placed(random, listed, body, vocabulary)
     query = f"query ($size: Int, $cursor: String, {declared}) {{ {placed} }}"
     variables: dict[str, Value] = {"size": random.choice((1, 1, 2, 3, 7)), "cursor": None}
-    return Asked("\n".join([query, *draft.fragment_definitions()]), variables | draft.variables, viewer=viewer)
+    return Asked(
+        "\n".join([query, *draft.fragment_definitions()]), variables | draft.variables, viewer=vocabulary.viewer
+    )
 
 
 def next_page(asked: Asked, response: Response) -> Asked | None:
@@ -61,12 +62,12 @@ def next_page(asked: Asked, response: Response) -> Asked | None:
 _PAGING = {"first", "after", "last", "before"}
 
 
-def _who_may_ask(random: Random, world: World, listed: ListField) -> Viewer:
+def _who_may_ask(random: Random, vocabulary: Vocabulary, listed: ListField) -> Viewer:
     """Mostly somebody who is not refused before anything is read; what they see is another question."""
     owner: Any = core_schema.type_map[listed.owner]
     access = access_of(owner.fields[listed.name]) or (VIEWER_READS if listed.owner == "Account" else ANYBODY)
-    drawn = [any_viewer(random, world) for _ in range(_DRAWS)]
-    return next((viewer for viewer in drawn if not access.scopes or viewer.scopes & set(access.scopes)), drawn[0])
+    drawn = [any_viewer(random, vocabulary.world) for _ in range(_DRAWS)]
+    return next((viewer for viewer in drawn if vocabulary.of(viewer).may_ask(access)), drawn[0])
 
 
 def _placed(random: Random, listed: ListField, body: str, vocabulary: Vocabulary) -> str:
