@@ -11,11 +11,10 @@ from app.identity.commands.sessions import SignInMethod
 from app.identity.models import ChallengeKind
 from app.identity.names import EmailRefused, normalise_email
 from app.identity.passkeys import PasskeyRefused, RelyingParty
-from app.identity.sign_in import TRIES_OF_ADDRESS, SignInOutcome, SignInRefused, admit, refuse_sign_in
+from app.identity.sign_in import NOWHERE, TRIES_OF_ADDRESS, SignInOutcome, SignInRefused, admit, refuse_sign_in
 from app.identity.viewer import Caller
 
 BEGUN_BY_ADDRESS = AttemptLimit("passkey-sign-in-begun", tries=100, seconds=15 * 60)
-NOWHERE = "nowhere"
 
 
 class PasskeySignIn:

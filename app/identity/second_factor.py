@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import exists, select
+
 from app.core.attempts import AttemptLimit, Attempts
 from app.core.database import Database, DatabaseRole, Transaction
 from app.core.secrets import Secrets
@@ -15,14 +17,13 @@ from app.identity.commands.recovery_codes import use_recovery_code
 from app.identity.commands.sessions import SignInMethod, begin_session
 from app.identity.commands.totp import accept_totp_code, refuse_second_factor
 from app.identity.errors import IdentityErrorCode, IdentityRefused
-from app.identity.models import ChallengeKind
+from app.identity.models import Challenge, ChallengeKind, Credential, User
 from app.identity.passkeys import PasskeyRefused, RelyingParty
-from app.identity.sign_in import TRIES_OF_ADDRESS, SignInOutcome, SignInRefused
+from app.identity.sign_in import NOWHERE, TRIES_OF_ADDRESS, SignInOutcome, SignInRefused
 from app.identity.viewer import Caller
 
 # Of codes of an account, wherever they are asked for. Passkeys cannot be guessed, so these do not keep them away.
 CODES_OF_ACCOUNT = AttemptLimit("second-factor-codes", tries=10, seconds=60 * 60)
-NOWHERE = "nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,15 @@ class SecondFactor:
         if begun is None or begun.user_id is None:
             await refuse_second_factor(transaction, caller=caller, subject_id=None, reason="no such challenge")
             return SignInRefused()
-        reason = await self._why_not(transaction, begun, begun.user_id, answer, caller=caller, now=now)
-        if reason is not None:
-            await count_wrong_answer(transaction, begun)
+        if not await _holds_still(transaction, begun):
+            await end_challenge(transaction, begun)
+            reason = "the first factor holds no longer"
             await refuse_second_factor(transaction, caller=caller, subject_id=begun.user_id, reason=reason)
+            return SignInRefused()
+        why_not = await self._why_not(transaction, begun, begun.user_id, answer, caller=caller, now=now)
+        if why_not is not None:
+            await count_wrong_answer(transaction, begun)
+            await refuse_second_factor(transaction, caller=caller, subject_id=begun.user_id, reason=why_not)
             return SignInRefused()
         await end_challenge(transaction, begun)
         return await begin_session(
@@ -159,3 +165,14 @@ class SecondFactor:
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
+
+
+async def _holds_still(transaction: Transaction, begun: OpenChallenge) -> bool:
+    """Whether the person is still there, and has not changed the password since it was the first factor."""
+    is_password_newer = exists().where(
+        Challenge.id == begun.id, Credential.user_id == begun.user_id, Credential.changed_at > Challenge.created_at
+    )
+    person = select(User.id).where(User.id == begun.user_id, User.deleted_at.is_(None))
+    if begun.content["method"] == SignInMethod.PASSWORD.value:
+        person = person.where(~is_password_newer)
+    return (await transaction.connection.execute(person)).first() is not None

@@ -97,4 +97,10 @@ async def test_of_two_ways_in_that_go_at_once_one_stays(database: Database, api_
             return False
         return True
 
-    assert sorted(await asyncio.gather(*map(remove, passkeys))) == [False, True]
+    async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        await require_another_way_in(transaction, user_id, besides=passkeys[0])
+        meanwhile = asyncio.create_task(remove(passkeys[1]))
+        # It waits for us; if it did not, it would be through by then.
+        await asyncio.wait({meanwhile}, timeout=0.5)
+        await transaction.connection.execute(delete(Passkey).where(Passkey.id == passkeys[0]))
+    assert await meanwhile is False

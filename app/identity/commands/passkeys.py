@@ -26,6 +26,7 @@ from app.identity.commands.challenges import (
     find_challenge,
     keep_in_challenge,
 )
+from app.identity.commands.people import MAGIC_LINK, PASSWORD
 from app.identity.commands.ways_in import require_another_way_in
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Identity, Passkey, User
@@ -43,7 +44,6 @@ from app.identity.passkeys import (
     verify_registration,
     verify_sign_in,
 )
-from app.identity.sign_in import MAGIC_LINK, PASSWORD
 from app.identity.viewer import Caller
 
 MAXIMUM_PASSKEYS = 20

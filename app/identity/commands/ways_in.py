@@ -5,9 +5,9 @@ from uuid import UUID
 from sqlalchemy import exists, or_, select
 
 from app.core.database import Transaction
+from app.identity.commands.people import PASSWORD
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import Credential, Identity, Passkey, User
-from app.identity.sign_in import PASSWORD
 
 
 async def require_another_way_in(transaction: Transaction, user_id: UUID, *, besides: UUID) -> None:

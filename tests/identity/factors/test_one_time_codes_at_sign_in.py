@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.identity.models import TotpSecret
+from app.identity.sign_in import store_password_hash
+from tests.identity.builders import SECRETS
 from tests.identity.public_server import Person, PublicServer
 
 NOT_IN = {
@@ -231,6 +233,19 @@ async def test_codes_that_are_turned_off_are_asked_for_no_longer_and_complete_no
         assert await server.refusal("completeSignIn", challenge=challenge, deliver="BODY", **answer) == NOT_IN
     await ada.sign_in()
     assert "totp_disabled" in await server.actions(ada.id)
+
+
+async def test_a_sign_in_that_a_password_began_cannot_be_completed_once_that_has_changed(
+    server: PublicServer, ada: Person, password_hash: str
+) -> None:
+    await ada.enable_totp()
+    before = await ada.first_factor()
+    async with server.database.transaction() as transaction:
+        await store_password_hash(transaction, SECRETS, ada.id, password_hash)
+    given = {"recoveryCode": ada.recovery_codes[0], "deliver": "BODY"}
+    assert await server.refusal("completeSignIn", challenge=before, **given) == NOT_IN
+    await server.done("completeSignIn", challenge=await ada.first_factor(), **given)
+    assert await server.reasons(ada.id) == ["the first factor holds no longer"]
 
 
 async def test_one_answer_is_given_and_no_other(server: PublicServer, ada: Person) -> None:

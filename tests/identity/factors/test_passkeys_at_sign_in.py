@@ -361,6 +361,13 @@ async def test_a_passkey_is_renamed_and_removed_by_its_owner_alone(
     assert {"passkey_renamed", "passkey_removed"} <= set(await server.actions(ada.id))
 
 
+async def test_one_address_begins_a_hundred_sign_ins_by_passkey_and_then_waits(server: PublicServer) -> None:
+    for _ in range(100):
+        await server.done("beginPasskeySignIn")
+    (error,) = (await server.response("beginPasskeySignIn"))["errors"]
+    assert error["extensions"]["code"] == "RATE_LIMITED"
+
+
 async def test_what_changes_how_one_gets_in_needs_a_session(server: PublicServer, partner: None) -> None:
     for mutation, given in (
         ("enableTotp", {}),
