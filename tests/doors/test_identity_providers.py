@@ -188,11 +188,12 @@ async def test_two_attempts_in_one_browser_do_not_disturb_each_other(world: Worl
     assert sorted(provider for provider, *_ in await identities(world)) == ["github", "steam"]
 
 
-async def test_two_who_arrive_as_the_same_stranger_at_once_get_one_account(world: World) -> None:
-    browsers = [world.browser() for _ in range(4)]
+@pytest.mark.parametrize("number", [2, 8])
+async def test_those_who_arrive_as_the_same_stranger_at_once_get_one_account(world: World, number: int) -> None:
+    browsers = [world.browser() for _ in range(number)]
     callbacks = [await browser.walk_to_callback("example") for browser in browsers]
     ends = await asyncio.gather(*(browser.walk(url) for browser, url in zip(browsers, callbacks, strict=True)))
-    assert ends == [IN] * 4
+    assert ends == [IN] * number
     (person,) = await world.rows(User)
     assert {await world.signed_in(browser) for browser in browsers} == {person["id"]}
 
@@ -206,6 +207,20 @@ async def test_the_application_has_these_doors(live_server: Server) -> None:
 
 
 # What is forged, late, or somebody else's.
+
+
+async def test_a_failure_of_ours_tells_nothing_in_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("planted")
+
+    browser = world.browser()
+    callback = await browser.walk_to_callback("example")
+    monkeypatch.setattr("app.identity.arrivals.admit", fail)
+    assert (await browser.go(callback)).status_code == 500
+    assert "planted" in caplog.text
+    assert await world.rows(User) == []
 
 
 async def refused(world: World, browser: Browser, callback: str, *, back: bool = True) -> str:
