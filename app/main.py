@@ -17,14 +17,14 @@ from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
+from app.doors.exports import routes as exports_routes
 from app.doors.identity_providers import routes as identity_provider_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
 from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
-from app.graph.examples import example_documents
+from app.graph.examples import graphiql_page
 from app.graph.execution import Engine
-from app.graph.graphiql.page import GraphiQL
 from app.graph.graphiql.page import routes as graphiql_routes
 from app.graph.live import PriceFeed
 from app.graph.transports.http import PATH, graphql_endpoint
@@ -62,10 +62,11 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *sign_in_routes(),
         # After those whose addresses begin alike.
         *identity_provider_routes(),
+        *exports_routes(),
         *websocket_routes(),
     ]
     if settings.is_development:
-        routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
+        routes += graphiql_routes(graphiql_page(settings))
         routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))
 
     @asynccontextmanager

@@ -177,10 +177,12 @@ def _watch(children: list[Child]) -> None:
 
 def _welcome(url: str, token_file: Path) -> None:
     console.print(
-        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the three tabs:\n"
-        "  a walk through the catalogue, a mutation that sends a price, and prices as they move.\n\n"
+        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the four tabs:\n"
+        "  a walk through the catalogue, who you are, a mutation that sends a price, and prices as they move;\n"
+        "  one click there signs you in as the demo collector.\n\n"
         f"  GraphQL        {url}/graphql\n"
-        f"  ingest prices  {url}/ingest/prices   (token: {token_file})\n"
+        f"  ingest prices  {url}/ingest/prices\n"
+        f"  your token     {token_file}   (send it as Authorization: Bearer …)\n"
         f"  health         {url}/readyz  {url}/metrics\n\n"
         "Ctrl-C stops all of it; the data stays for the next time.",
         highlight=False,

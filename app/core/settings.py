@@ -1,6 +1,7 @@
 """Settings: read from the environment, documented in the README by a table made from this class."""
 
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description='Addresses or networks of the proxies in front of the API, as a JSON list: `["10.0.0.0/8"]`. Of '
+        "these alone `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
     identity_providers: tuple[ProviderSettings, ...] = Field(
         default=(),
         description="Secret. Whom people may sign in with, as a JSON list: see `docs/identity-providers.md`.",
@@ -129,6 +135,18 @@ class Settings(BaseSettings):
         if not is_secure_url(url) or urlsplit(url).path not in {"", "/"} or "?" in url:
             raise ValueError("must be https:// and a host alone, for example https://api.example")
         return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    'must hold addresses or networks without host bits, for example ["127.0.0.1", "10.0.0.0/8"]'
+                ) from None
+        return proxies
 
     @field_validator("smtp_url")
     @classmethod

@@ -23,8 +23,13 @@ from app.graph.identity.accounts import (
     Session,
     User,
 )
+from app.graph.identity.api_tokens import ApiTokenMutations
 from app.graph.identity.audit import AuditEntry
+from app.graph.identity.data import DataMutations
+from app.graph.identity.factors import FactorMutations
 from app.graph.identity.own_sessions import OwnSessionMutations
+from app.graph.identity.profile import ProfileMutations
+from app.graph.identity.roles import RoleMutations
 from app.graph.identity.sign_in import SignInMutations
 from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
@@ -104,7 +109,17 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueri
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
-class Mutation(PriceMutations, SignInMutations, OwnSessionMutations, WaysInMutations):
+class Mutation(
+    PriceMutations,
+    SignInMutations,
+    OwnSessionMutations,
+    FactorMutations,
+    WaysInMutations,
+    ProfileMutations,
+    ApiTokenMutations,
+    RoleMutations,
+    DataMutations,
+):
     pass
 
 

@@ -22,8 +22,10 @@ from app.identity.identity_providers import IdentityProvider
 from app.identity.identity_providers.configured import identity_providers_of
 from app.identity.magic_links import MagicLinks
 from app.identity.own_credentials import OwnCredentials
+from app.identity.passkey_sign_in import PasskeySignIn
 from app.identity.passkeys import RelyingParty
 from app.identity.passwords import Passwords
+from app.identity.second_factor import SecondFactor
 from app.identity.sign_in import SignIn
 from app.identity.sign_up import SignUp
 
@@ -39,6 +41,8 @@ class IdentityServices:
     sign_up: SignUp
     magic_links: MagicLinks
     own_credentials: OwnCredentials
+    second_factor: SecondFactor
+    passkey_sign_in: PasskeySignIn
     arrivals: Arrivals
     secrets: Secrets
     passwords: Passwords
@@ -97,6 +101,8 @@ def identity_services(settings: Settings, database: Database, events: EventBus) 
         sign_up=SignUp(database, secrets, passwords, attempts, sign_in),
         magic_links=MagicLinks(database, secrets, attempts, sign_in),
         own_credentials=OwnCredentials(database, secrets, passwords, attempts, sign_in),
+        second_factor=SecondFactor(database, secrets, attempts),
+        passkey_sign_in=PasskeySignIn(database, secrets, attempts),
         arrivals=Arrivals(
             database, secrets, attempts, providers, public_url=settings.public_url, sends_mail=sends_mail
         ),

@@ -26,6 +26,7 @@ LIFETIMES: Mapping[ChallengeKind, timedelta] = {
     ChallengeKind.SECOND_FACTOR: timedelta(minutes=10),
     ChallengeKind.PASSKEY_REGISTRATION: timedelta(minutes=10),
     ChallengeKind.PASSKEY_SIGN_IN: timedelta(minutes=10),
+    ChallengeKind.EXPORT_DOWNLOAD: timedelta(minutes=15),
 }
 # As long as the longest of them.
 BROWSER_KNOWN_FOR = timedelta(hours=24)
@@ -100,6 +101,14 @@ async def find_challenge(
         return None
     content: Mapping[str, Any] = orjson.loads(secrets.decrypt(row.content, place_of(Challenge.content, row.id)))
     return OpenChallenge(row.id, row.user_id, content)
+
+
+async def keep_in_challenge(
+    transaction: Transaction, secrets: Secrets, challenge: OpenChallenge, content: Mapping[str, Any]
+) -> None:
+    """Keep this for the end of the challenge, in place of what was kept before."""
+    sealed = secrets.encrypt(orjson.dumps(content), place_of(Challenge.content, challenge.id))
+    await transaction.connection.execute(update(Challenge).where(Challenge.id == challenge.id).values(content=sealed))
 
 
 async def end_challenge(transaction: Transaction, challenge: OpenChallenge) -> None:
