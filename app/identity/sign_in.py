@@ -155,10 +155,7 @@ async def admit(
     proves_two_factors: bool = False,
 ) -> OpenSession | SecondFactorNeeded:
     """Begin the session of a person whose first factor holds, or ask for the second where they have one."""
-    if identity_id is not None:
-        await transaction.connection.execute(
-            update(Identity).where(Identity.id == identity_id).values(last_used_at=func.now())
-        )
+    outcome: OpenSession | SecondFactorNeeded
     if not proves_two_factors and await _has_second_factor(transaction, user_id):
         passkeys = await transaction.connection.execute(select(Passkey.id).where(Passkey.user_id == user_id).limit(1))
         challenge = await begin_challenge(
@@ -168,8 +165,15 @@ async def admit(
             user_id=user_id,
             content={"method": method.value, "device": device},
         )
-        return SecondFactorNeeded(challenge, has_passkey=passkeys.first() is not None)
-    return await begin_session(transaction, user_id=user_id, method=method, caller=caller, device=device)
+        outcome = SecondFactorNeeded(challenge, has_passkey=passkeys.first() is not None)
+    else:
+        outcome = await begin_session(transaction, user_id=user_id, method=method, caller=caller, device=device)
+    if identity_id is not None:
+        # After the row of the person, which whoever unlinks holds first, too: else each could wait for the other.
+        await transaction.connection.execute(
+            update(Identity).where(Identity.id == identity_id).values(last_used_at=func.now())
+        )
+    return outcome
 
 
 async def _has_second_factor(transaction: Transaction, user_id: UUID) -> bool:

@@ -1,6 +1,7 @@
 """Signing in with outside identity providers: real servers, real browsers with cookies, all the way there and back."""
 
 import asyncio
+import io
 from typing import Any
 from uuid import UUID
 
@@ -188,11 +189,12 @@ async def test_two_attempts_in_one_browser_do_not_disturb_each_other(world: Worl
     assert sorted(provider for provider, *_ in await identities(world)) == ["github", "steam"]
 
 
-async def test_two_who_arrive_as_the_same_stranger_at_once_get_one_account(world: World) -> None:
-    browsers = [world.browser() for _ in range(4)]
+@pytest.mark.parametrize("number", [2, 8])
+async def test_those_who_arrive_as_the_same_stranger_at_once_get_one_account(world: World, number: int) -> None:
+    browsers = [world.browser() for _ in range(number)]
     callbacks = [await browser.walk_to_callback("example") for browser in browsers]
     ends = await asyncio.gather(*(browser.walk(url) for browser, url in zip(browsers, callbacks, strict=True)))
-    assert ends == [IN] * 4
+    assert ends == [IN] * number
     (person,) = await world.rows(User)
     assert {await world.signed_in(browser) for browser in browsers} == {person["id"]}
 
@@ -206,6 +208,21 @@ async def test_the_application_has_these_doors(live_server: Server) -> None:
 
 
 # What is forged, late, or somebody else's.
+
+
+async def test_a_failure_of_ours_tells_nothing_in_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("planted")
+
+    browser = world.browser()
+    callback = await browser.walk_to_callback("example")
+    monkeypatch.setattr("app.identity.arrivals.admit", fail)
+    assert (await browser.go(callback)).status_code == 500
+    assert "planted" in log.getvalue()
+    assert len(world.secrets) > 3
+    assert await world.rows(User) == []
 
 
 async def refused(world: World, browser: Browser, callback: str, *, back: bool = True) -> str:
@@ -470,22 +487,18 @@ async def test_who_cancels_goes_back_and_may_begin_again(world: World) -> None:
     assert await world.refusals() == [f"{provider}: the person cancelled" for provider in PROVIDERS]
 
 
-async def test_a_provider_that_is_away_is_told_apart_from_a_refusal(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_provider_that_is_away_is_told_apart_from_a_refusal(world: World, log: io.StringIO) -> None:
     world.openid.traffic.faults[TOKEN] = Fault.SERVER_ERROR
     assert await world.browser().sign_in("example") == f"{BACK}?error=unavailable"
-    assert "the token endpoint answered 500" in caplog.text
+    assert "the token endpoint answered 500" in log.getvalue()
     assert await world.rows(User) == []
 
 
-async def test_a_provider_that_is_away_at_the_departure_is_said_on_a_page(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_provider_that_is_away_at_the_departure_is_said_on_a_page(world: World, log: io.StringIO) -> None:
     world.openid.traffic.faults["/.well-known/openid-configuration"] = Fault.HTML
     response = await world.browser().go(world.browser().departure("example"))
     assert (response.status_code, "cannot be used at the moment" in response.text) == (503, True)
-    assert "the discovery document is not understood" in caplog.text
+    assert "the discovery document is not understood" in log.getvalue()
     assert await world.rows(Challenge) == []
 
 
