@@ -212,9 +212,7 @@ async def test_the_feed_waits_for_an_api_that_is_away_and_ends_on_sigterm(tmp_pa
 
 
 @pytest.mark.parametrize("arguments", [["--token-file", "/nowhere/token"], []])
-def test_a_feed_without_a_token_does_not_start(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_feed_without_a_token_does_not_start(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--url", "http://127.0.0.1:9", *arguments])
     assert ended.value.code == 2
