@@ -58,9 +58,10 @@ async def create_api_token(
     _check(name, scopes, expires_at, now)
     missing = sorted(set(scopes) - await scopes_of(transaction, user_id))
     if missing:
+        who, by = ("You may", "yourself") if caller.viewer.user_id == user_id else ("They may", "themselves")
         raise IdentityRefused(
             IdentityErrorCode.NOT_GRANTED,
-            f"You may not do {', '.join(missing)} yourself; an administrator has to grant it first.",
+            f"{who} not do {', '.join(missing)} {by}; an administrator has to grant it first.",
             field=["scopes"],
         )
     await _refuse_too_many(transaction, user_id, now)
