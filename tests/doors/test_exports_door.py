@@ -1,7 +1,9 @@
 """`GET /exports/{id}`: an archive for whoever has its link, and for nobody else; and the whole way to it."""
 
+import asyncio
 import io
 import json
+import socket
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+import uvicorn
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
@@ -29,7 +32,7 @@ from app.identity.commands.exports import ExportDownload, create_download
 from app.identity.commands.sessions import SignInMethod, begin_session
 from app.identity.models import AuditEntry, Challenge, ChallengeKind, DataExport
 from app.identity.viewer import Caller, Viewer
-from tests.conftest import Server, running_api
+from app.main import create_application
 from tests.identity.builders import SECRETS, add_person
 from tests.outages_builders import eventually
 
@@ -233,22 +236,35 @@ async def access_token_of(database: Database, settings: Settings, user_id: UUID)
     return token.text
 
 
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[str]:
+    """The whole application at a port of this machine; gives its address there."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(create_application(settings), log_config=None, access_log=False, timeout_graceful_shutdown=3)
+        )
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with asyncio.timeout(60):
+                while not server.started:  # noqa: ASYNC110  # the server tells nobody
+                    await asyncio.sleep(0.02)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
 async def test_somebody_has_all_their_data_by_a_server_and_a_worker(
-    api_database: Database,
-    trove_settings: Settings,
-    ada: UUID,
-    live_worker: object,
-    monkeypatch: pytest.MonkeyPatch,
+    api_database: Database, trove_settings: Settings, ada: UUID, live_worker: object
 ) -> None:
-    monkeypatch.setenv("TROVE_PUBLIC_URL", "https://trove.example")
     settings = trove_settings.model_copy(update={"public_url": "https://trove.example"})
     token = await access_token_of(api_database, settings, ada)
-    with running_api(trove_settings) as server:
-        async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-            await _fetch_all(client, server, token)
+    async with serving(settings) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+        await _fetch_all(client, url, token)
 
 
-async def _fetch_all(client: httpx.AsyncClient, server: Server, token: str) -> None:
+async def _fetch_all(client: httpx.AsyncClient, server: str, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}"}
 
     async def ask(query: str, **variables: str) -> Any:
@@ -273,7 +289,7 @@ async def _fetch_all(client: httpx.AsyncClient, server: Server, token: str) -> N
     url = made["createExportDownload"]["url"]
     assert url.startswith("https://trove.example/exports/")
     # The link needs no session, and nothing but itself.
-    answer = await client.get(url.replace("https://trove.example", server.url))
+    answer = await client.get(url.replace("https://trove.example", server))
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert json.loads(archive.read("account.json"))[0]["username"] == "ada"
         assert [entry["action"] for entry in json.loads(archive.read("audit-log.json"))] == [
