@@ -35,7 +35,7 @@ from tests.identity.builders import KEY_RING, PARTNER_TOKEN, add_partner
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SERVICES = pytest.StashKey[PrivateServices]()
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
