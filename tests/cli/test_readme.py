@@ -133,7 +133,11 @@ def test_every_query_of_the_readme_can_be_asked() -> None:
     text = README.read_text(encoding="utf-8")
     bodies = [json.loads(body)["query"] for body in re.findall(r'^(\{"query": .*\})$', text, re.MULTILINE)]
     documents = re.findall(r"```graphql\n(.*?)```", text, re.DOTALL)
-    assert len(bodies) == 3
+    assert len(bodies) == 4
     assert len(documents) == 1
-    for document in [*bodies, *documents]:
+    scripts = re.findall(
+        r"(?:`|')((?:mutation|query)\b[^`']*)(?:`|')", "".join(re.findall(r"```js\n(.*?)```", text, re.DOTALL))
+    )
+    assert len(scripts) == 2
+    for document in [*bodies, *documents, *scripts]:
         assert validate(core_schema, parse(document)) == []
