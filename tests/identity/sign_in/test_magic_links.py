@@ -1,5 +1,6 @@
 """Links in mails that sign in: once, within their time, in the browser that asked."""
 
+import asyncio
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -109,6 +110,12 @@ async def test_a_used_an_expired_and_a_forged_link_do_not_hold(
     for token in (used, expired, "trove_challenge_nonsense", ""):
         assert codes(await browser.change(OPEN_LINK, token=token)) == ["INVALID_TOKEN"]
         assert (await browser.http.get(f"/auth/magic-link?token={token}")).status_code == 400
+
+
+async def test_of_two_who_open_a_link_at_once_one_is_let_in(browser: Browser, mails: Mails) -> None:
+    token = token_in(await requested(browser, mails))
+    payloads = await asyncio.gather(*(browser.change(OPEN_LINK, token=token) for _ in range(4)))
+    assert sorted(len(codes(payload)) for payload in payloads) == [0, 1, 1, 1]
 
 
 async def test_what_is_fetched_ahead_uses_no_link_up(browser: Browser, mails: Mails) -> None:

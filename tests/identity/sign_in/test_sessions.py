@@ -114,6 +114,16 @@ async def test_a_refresh_token_that_comes_twice_ends_its_session(
         assert (await until_refused(browser)).status_code == 401
 
 
+async def test_of_two_who_refresh_by_one_token_at_once_one_gets_a_session_that_has_ended(
+    browser: Browser, mails: Mails
+) -> None:
+    first = await signed_up(browser, mails)
+    browser.token = None
+    payloads = await asyncio.gather(*(browser.change(REFRESH, refreshToken=first) for _ in range(2)))
+    (given,) = (payload["session"] for payload in payloads if not codes(payload))
+    assert codes(await browser.change(REFRESH, refreshToken=given["refreshToken"])) == ["INVALID_TOKEN"]
+
+
 async def test_a_refused_cookie_is_taken_back(browser: Browser, mails: Mails) -> None:
     await signed_up(browser, mails, deliver="COOKIE")
     old = browser.cookie("trove_refresh")
