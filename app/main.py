@@ -17,6 +17,8 @@ from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
+from app.doors.exports import routes as exports_routes
+from app.doors.identity_providers import routes as identity_provider_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
 from app.doors.sign_in import routes as sign_in_routes
@@ -58,6 +60,9 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *operations_routes(),
         *ingest_routes(),
         *sign_in_routes(),
+        # After those whose addresses begin alike.
+        *identity_provider_routes(),
+        *exports_routes(),
         *websocket_routes(),
     ]
     if settings.is_development:

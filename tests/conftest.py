@@ -158,7 +158,7 @@ async def _api_database(trove_settings: Settings) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def _owner(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_url, role=None, pool_size=1, application_name="tests-owner")
+    engine = create_engine(database_url, role=None, pool_size=3, application_name="tests-owner")
     yield engine
     await engine.dispose()
 
@@ -206,17 +206,27 @@ def environment_of(settings: Settings) -> dict[str, str]:
     assert settings.database_url is not None
     assert settings.redis_url is not None
     assert settings.secret_keys is not None
-    demo_token = settings.demo_token.get_secret_value() if settings.demo_token else None
-    return os.environ | {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "TROVE_ENVIRONMENT": settings.environment,
-        "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
-        "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
-        "TROVE_TRUSTED_PROXIES": json.dumps(settings.trusted_proxies),
-        "TROVE_LOG_LEVEL": "WARNING",
-        **({} if demo_token is None else {"TROVE_DEMO_TOKEN": demo_token}),
+    texts = {
+        "TROVE_PUBLIC_URL": settings.public_url,
+        "TROVE_ALLOWED_ORIGINS": json.dumps(settings.allowed_origins),
+        "TROVE_SMTP_URL": None if settings.smtp_url is None else settings.smtp_url.get_secret_value(),
+        "TROVE_MAIL_FROM": settings.mail_from,
+        "TROVE_DEMO_TOKEN": settings.demo_token.get_secret_value() if settings.demo_token else None,
     }
+    named = {name: value for name, value in texts.items() if value is not None}
+    return (
+        os.environ
+        | named
+        | {
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "TROVE_ENVIRONMENT": settings.environment,
+            "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
+            "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
+            "TROVE_TRUSTED_PROXIES": json.dumps(settings.trusted_proxies),
+            "TROVE_LOG_LEVEL": "WARNING",
+        }
+    )
 
 
 @contextmanager

@@ -24,8 +24,12 @@ from app.core.key_rings import key_ring_of
 from app.core.mail import postman_of
 from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
+from app.identity.commands.deletion import ERASE_PEOPLE
+from app.identity.commands.exports import PREPARE_EXPORTS
 from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
+from workers.erasure import ErasureRunner
+from workers.exports import ExportRunner
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.ingestion import BatchRunner
 from workers.mail import MailRunner, NoPostman
@@ -105,6 +109,8 @@ def _runners(settings: Settings, database: Database, secrets: Secrets) -> dict[s
     return {
         PROCESS_BATCHES.name: BatchRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
+        PREPARE_EXPORTS.name: ExportRunner(database, secrets),
+        ERASE_PEOPLE.name: ErasureRunner(database),
     }
 
 

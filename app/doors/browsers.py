@@ -26,6 +26,7 @@ GUARDS = {
 }
 _STATUSES = {
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -66,9 +67,13 @@ def finish(request: Request, outcome: SignInOutcome | Refusal, *, return_to: str
     return refused(refusal, back=back, cookies=cookies)
 
 
-def refused(refusal: Refusal, *, back: str | None, cookies: Cookies) -> Response:
-    """The answer to a browser whose wish is refused; `back` is where it may go, as `allowed_return` gave it."""
+def refused(refusal: Refusal, *, back: str | None, cookies: Cookies, error: str | None = None) -> Response:
+    """The answer to a browser whose wish is refused; `back` is where it may go, as `allowed_return` gave it.
+
+    `error` is for a refusal that has a word of its own.
+    """
     code = refusal.reason.value if isinstance(refusal, IdentityRefused) else refusal.code.value.lower()
+    code = error or code
     status = _STATUSES.get(refusal.code, HTTPStatus.BAD_REQUEST)
     response = _answer(back, {"error": code}, refusal.message, cookies, status=status)
     if back is None and refusal.retry_after_seconds is not None:

@@ -31,14 +31,14 @@ Open = Callable[[Request, Cookies], Awaitable[Response]]
 def routes() -> list[BaseRoute]:
     """The doors that links lead to, and `/.well-known/jwks.json`."""
     return [
-        Route("/auth/magic-link", _door(_open_magic_link), methods=["GET"]),
-        Route("/auth/sign-up", _door(_open_sign_up), methods=["GET", "POST"]),
-        Route("/auth/email", _door(_open_email), methods=["GET", "POST"]),
+        Route("/auth/magic-link", door(_open_magic_link), methods=["GET"]),
+        Route("/auth/sign-up", door(_open_sign_up), methods=["GET", "POST"]),
+        Route("/auth/email", door(_open_email), methods=["GET", "POST"]),
         Route("/.well-known/jwks.json", _keys, methods=["GET"]),
     ]
 
 
-def _door(open_link: Open) -> Callable[[Request], Awaitable[Response]]:
+def door(open_link: Open) -> Callable[[Request], Awaitable[Response]]:
     """A door that only those go through who mean to: no HEAD, and nothing that is fetched ahead."""
 
     async def serve(request: Request) -> Response:

@@ -79,5 +79,15 @@ def password_changed_mail(to: str, address: str) -> Mail:
     )
 
 
+def identity_linked_mail(to: str, provider: str) -> Mail:
+    """The notice of a way in by an outside provider, of this name."""
+    return Mail(
+        to=to,
+        subject=f"{provider} now leads to your account",
+        text=f"A sign-in with {provider} was linked to your account: whoever signs in there as that person gets in.\n\n"
+        "If this was not you, sign in, unlink it among your ways in, and end the sessions that you do not know.\n",
+    )
+
+
 def _hours(kind: ChallengeKind) -> str:
     return f"{int(LIFETIMES[kind].total_seconds() // 3600)} hours"

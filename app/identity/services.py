@@ -15,14 +15,17 @@ from app.core.mail import postman_of
 from app.core.outbound import outside_client
 from app.core.secrets import Secrets
 from app.core.settings import Settings
+from app.identity.arrivals import Arrivals
 from app.identity.authentication import Authentication
 from app.identity.breached_passwords import BreachedPasswordRanges
 from app.identity.identity_providers import IdentityProvider
 from app.identity.identity_providers.configured import identity_providers_of
 from app.identity.magic_links import MagicLinks
 from app.identity.own_credentials import OwnCredentials
+from app.identity.passkey_sign_in import PasskeySignIn
 from app.identity.passkeys import RelyingParty
 from app.identity.passwords import Passwords
+from app.identity.second_factor import SecondFactor
 from app.identity.sign_in import SignIn
 from app.identity.sign_up import SignUp
 
@@ -38,6 +41,9 @@ class IdentityServices:
     sign_up: SignUp
     magic_links: MagicLinks
     own_credentials: OwnCredentials
+    second_factor: SecondFactor
+    passkey_sign_in: PasskeySignIn
+    arrivals: Arrivals
     secrets: Secrets
     passwords: Passwords
     attempts: Attempts
@@ -87,17 +93,24 @@ def identity_services(settings: Settings, database: Database, events: EventBus) 
     passwords = Passwords(breached=None if url is None else BreachedPasswordRanges(url, client=outside))
     attempts = Attempts(settings.redis_url, hash_key=secrets.derived_key(b"attempts"))
     sign_in = SignIn(database, secrets, passwords, attempts)
+    providers = identity_providers_of(settings)
+    sends_mail = postman_of(settings) is not None
     return IdentityServices(
         authentication=Authentication(database, secrets, events, issuer=settings.public_url or DEFAULT_ISSUER),
         sign_in=sign_in,
         sign_up=SignUp(database, secrets, passwords, attempts, sign_in),
         magic_links=MagicLinks(database, secrets, attempts, sign_in),
         own_credentials=OwnCredentials(database, secrets, passwords, attempts, sign_in),
+        second_factor=SecondFactor(database, secrets, attempts),
+        passkey_sign_in=PasskeySignIn(database, secrets, attempts),
+        arrivals=Arrivals(
+            database, secrets, attempts, providers, public_url=settings.public_url, sends_mail=sends_mail
+        ),
         secrets=secrets,
         passwords=passwords,
         attempts=attempts,
-        providers=identity_providers_of(settings),
+        providers=providers,
         outside=outside,
         public_url=settings.public_url,
-        sends_mail=postman_of(settings) is not None,
+        sends_mail=sends_mail,
     )

@@ -158,7 +158,7 @@ class ReadExecutor(Executor[Any]):
         is_known, plan = self._reads.plans.find(whole)
         if not is_known:
             try:
-                selection = understand(Understanding(self, self._reads.layouts, self.context_value))
+                selection = understand(Understanding(self, self._reads.layouts))
                 plan = Plan(selection, by)
             except (NotDeclared, Refusal, GraphQLError):
                 plan = None

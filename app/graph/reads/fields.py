@@ -133,9 +133,16 @@ class Edge(Declaration):
     is_list: bool
     narrowings: Narrowings
 
+    def check_access(self, context: OperationContext) -> None:
+        """Whoever sees the row may follow it."""
+
+    def bind_arguments(self, arguments: Mapping[str, Any]) -> Bound:
+        """Check the arguments, which come to the same for everybody."""
+        return Bound(*self.narrowings.bind(arguments)) if self.narrowings.all else UNNARROWED
+
     def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
         """Check the arguments of one request."""
-        return Bound(*self.narrowings.bind(arguments)) if self.narrowings.all else UNNARROWED
+        return self.bind_arguments(arguments)
 
 
 UNNARROWED = Bound(())
@@ -152,10 +159,18 @@ class PagedEdge(Declaration):
     check: Callable[[Mapping[str, Any]], None] | None
     access: Access | None = None
 
-    def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Bound:
-        """Check who asks, and the arguments of one request."""
+    def check_access(self, context: OperationContext) -> None:
+        """Refuse a viewer who may not ask."""
         if self.access is not None:
             self.access.check(context.viewer, context.now)
+
+    def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Bound:
+        """Check who asks, and the arguments of one request."""
+        self.check_access(context)
+        return self.bind_arguments(arguments)
+
+    def bind_arguments(self, arguments: Mapping[str, Any]) -> Bound:
+        """Check the arguments, which come to the same for everybody."""
         if self.check is not None:
             self.check(arguments)
         return self.paging.bind(arguments, self.narrowings.bind(arguments))

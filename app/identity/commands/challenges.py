@@ -14,7 +14,7 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets, place_of
 from app.identity.models import Challenge, ChallengeKind
-from app.identity.tokens import hash_of_token, is_token, new_token
+from app.identity.tokens import NewToken, hash_of_token, is_token, new_token
 
 CHALLENGE_TOKEN = "trove_challenge"  # noqa: S105  # what such tokens begin with
 BROWSER_TOKEN = "trove_browser"  # noqa: S105  # what such tokens begin with
@@ -26,6 +26,7 @@ LIFETIMES: Mapping[ChallengeKind, timedelta] = {
     ChallengeKind.SECOND_FACTOR: timedelta(minutes=10),
     ChallengeKind.PASSKEY_REGISTRATION: timedelta(minutes=10),
     ChallengeKind.PASSKEY_SIGN_IN: timedelta(minutes=10),
+    ChallengeKind.EXPORT_DOWNLOAD: timedelta(minutes=15),
 }
 # As long as the longest of them.
 BROWSER_KNOWN_FOR = timedelta(hours=24)
@@ -50,10 +51,14 @@ async def begin_challenge(
     content: Mapping[str, Any],
     user_id: UUID | None = None,
     browser: str | None = None,
+    token: NewToken | None = None,
 ) -> str:
-    """Begin something; gives the token that ends it. With `browser`, only who has that token too can end it."""
+    """Begin something; gives the token that ends it. With `browser`, only who has that token too can end it.
+
+    `token` is for who had to know it beforehand.
+    """
     challenge_id = new_id()
-    token = new_token(CHALLENGE_TOKEN)
+    token = token or new_token(CHALLENGE_TOKEN)
     await transaction.connection.execute(
         insert(Challenge).values(
             id=challenge_id,
@@ -96,6 +101,14 @@ async def find_challenge(
         return None
     content: Mapping[str, Any] = orjson.loads(secrets.decrypt(row.content, place_of(Challenge.content, row.id)))
     return OpenChallenge(row.id, row.user_id, content)
+
+
+async def keep_in_challenge(
+    transaction: Transaction, secrets: Secrets, challenge: OpenChallenge, content: Mapping[str, Any]
+) -> None:
+    """Keep this for the end of the challenge, in place of what was kept before."""
+    sealed = secrets.encrypt(orjson.dumps(content), place_of(Challenge.content, challenge.id))
+    await transaction.connection.execute(update(Challenge).where(Challenge.id == challenge.id).values(content=sealed))
 
 
 async def end_challenge(transaction: Transaction, challenge: OpenChallenge) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from app.catalogue.models import Item
 from app.core.ids import PublicIdTag
 from tests.graph.oracle.asking import Asked
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import AWKWARD, CONTROL_CHARACTERS, EDGES_OF_PLANES
 from tests.graph.oracle.values import written
 from tests.graph.oracle.vocabulary import Vocabulary, list_of
-from tests.graph.oracle.worlds import World
 from tests.identity.builders import PARTNER
 
 INGESTER = PARTNER

@@ -19,10 +19,10 @@ from app.identity.services import identity_services
 from tests.conftest import administer, database_named, open_database
 from tests.graph.oracle.asking import usual_path
 from tests.graph.oracle.listed_cursors import cursors_of
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.storing import replace_world
 from tests.graph.oracle.tally import Tally, summary_of
 from tests.graph.oracle.vocabulary import Vocabulary
-from tests.graph.oracle.worlds import World
 
 TALLY = "oracle-tally"
 

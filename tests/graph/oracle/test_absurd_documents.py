@@ -11,8 +11,9 @@ from tests.graph.oracle.absurd_documents import ANSWERED, DOCUMENTS, INGESTER, V
 from tests.graph.oracle.asking import Asked, resolvers_path, usual_path
 from tests.graph.oracle.comparison import as_sent, difference
 from tests.graph.oracle.conftest import Stage
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.vocabulary import Vocabulary
-from tests.graph.oracle.worlds import World, random_world
+from tests.graph.oracle.worlds import random_world
 
 WORLDS_TO_CHOOSE_FROM = 1_000
 

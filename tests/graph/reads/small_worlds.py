@@ -8,7 +8,8 @@ from app.catalogue.models import Coin, ExternalId, Item, ItemVariant
 from app.identity.models import User
 from app.ingestion.models import IngestBatch, IngestReject
 from app.prices.models import PricePoint, PriceSeries, Source
-from tests.graph.oracle.worlds import NOWS, World
+from tests.graph.oracle.rows import World
+from tests.graph.oracle.worlds import NOWS
 from tests.identity.builders import PARTNER_ID, PARTNER_ROW
 
 A_TICK = timedelta(minutes=1)

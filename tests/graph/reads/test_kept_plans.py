@@ -2,6 +2,8 @@
 
 import gc
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from graphql import DocumentNode
@@ -11,6 +13,8 @@ from app.graph import documents as documents_module
 from app.graph.execution import Engine
 from app.graph.reads import plans as plans_module
 from app.graph.reads.plans import Plans
+from app.identity.scopes import Scope
+from app.identity.viewer import Viewer
 from tests.graph.oracle.asking import Asked, usual_path
 from tests.graph.oracle.conftest import Stage
 from tests.graph.oracle.storing import replace_world
@@ -157,3 +161,30 @@ async def test_a_selection_without_sql_is_looked_at_once(stage: Stage, engine: E
     assert response["extensions"]["trove"]["path"] == "mixed"
     assert counted(before)["made"] == counted(before)["none"] == 0
     assert counted(before)["hit"] >= 3
+
+
+STAFF = Viewer(user_id=UUID(int=1), scopes=frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ}), is_session=True)
+NEEDING_SOMETHING = {
+    "without arguments": Asked("{ accounts { totalCount } auditLog { totalCount } }"),
+    "with constant arguments": Asked("{ accounts(first: 3) { nodes { id } } auditLog(last: 3) { nodes { id } } }"),
+    "with variables": Asked(
+        "query ($size: Int) { accounts(first: $size) { totalCount } auditLog(last: $size) { totalCount } }", {"size": 3}
+    ),
+}
+
+
+@pytest.mark.parametrize("how", NEEDING_SOMETHING)
+async def test_a_plan_that_was_made_for_staff_checks_everybody_anew(engine: Engine, how: str) -> None:
+    asked = NEEDING_SOMETHING[how]
+    await ask_all(engine, [replace(asked, viewer=STAFF)] * 2)
+    for _ in range(2):
+        refused = await usual_path(engine)(asked)
+        assert refused["data"] == {"accounts": None, "auditLog": None}
+        assert {error["extensions"]["code"] for error in refused["errors"]} == {"UNAUTHENTICATED"}
+
+
+@pytest.mark.parametrize("how", NEEDING_SOMETHING)
+async def test_who_is_refused_keeps_nobody_else_from_a_plan(engine: Engine, how: str) -> None:
+    asked = NEEDING_SOMETHING[how]
+    assert "errors" in await usual_path(engine)(asked)
+    await ask_all(engine, [replace(asked, viewer=STAFF)])
