@@ -72,7 +72,7 @@ async def _open_sign_up(request: Request, cookies: Cookies) -> Response:
     token = _token(request)
     if not await _is_meant(request, cookies, identity.sign_up.was_begun_in):
         return _ask(token, "Make your account at Trove, and sign in here?", "Make my account", cookies)
-    arrived = await identity.sign_up.confirm(token, caller=caller_of(request))
+    arrived = await identity.sign_up.confirm(token, browser=browser_of(cookies), caller=caller_of(request))
     return finish(request, arrived.outcome, return_to=arrived.return_to, cookies=cookies)
 
 

@@ -328,9 +328,8 @@ class Arrivals:
         )
         email = found.scalar_one_or_none()
         if email is not None:
-            await post_mail(
-                transaction, self._secrets, identity_linked_mail(email, self.provider(proven.provider).name)
-            )
+            mail = identity_linked_mail(email, self.provider(proven.provider).name)
+            await post_mail(transaction, self._secrets, mail, user_id=user_id)
 
 
 @dataclass(frozen=True, slots=True)

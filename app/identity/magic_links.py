@@ -52,7 +52,7 @@ class MagicLinks:
                 browser=browser,
             )
             link = f"{address}/auth/magic-link?token={token}"
-            await post_mail(transaction, self._secrets, magic_link_mail(to.shown, link))
+            await post_mail(transaction, self._secrets, magic_link_mail(to.shown, link), user_id=holder)
             await record(transaction, AuditAction.MAGIC_LINK_REQUESTED, caller=caller, subject_id=holder)
 
     async def open(self, token: str, *, browser: str | None, caller: Caller, device: str | None = None) -> Arrived:

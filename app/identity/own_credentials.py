@@ -109,7 +109,8 @@ class OwnCredentials:
                 caller=caller,
                 except_id=caller.viewer.credential_id,
             )
-            await post_mail(transaction, self._secrets, password_changed_mail(email.shown, address))
+            mail = password_changed_mail(email.shown, address)
+            await post_mail(transaction, self._secrets, mail, user_id=owner.user_id)
 
     async def request_email_change(
         self, email: str, *, caller: Caller, address: str, browser: str | None, return_to: str | None = None
@@ -138,7 +139,7 @@ class OwnCredentials:
             link = f"{address}/auth/email?token={token}"
             is_free = holder is None or holder == owner.user_id
             mail = email_change_mail(wanted.shown, link) if is_free else email_in_use_mail(wanted.shown, address)
-            await post_mail(transaction, self._secrets, mail)
+            await post_mail(transaction, self._secrets, mail, user_id=owner.user_id)
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
         """Whether it was this browser that asked for the link; nothing is used up."""
@@ -168,7 +169,8 @@ class OwnCredentials:
                 after={"email": email.shown},
             )
             if before is not None:
-                await post_mail(transaction, self._secrets, email_changed_mail(before, address))
+                mail = email_changed_mail(before, address)
+                await post_mail(transaction, self._secrets, mail, user_id=challenge.user_id)
         return EmailChanged(challenge.user_id, challenge.content["return_to"])
 
     async def _move(self, transaction: Transaction, user_id: UUID, email: EmailAddress) -> str | None:

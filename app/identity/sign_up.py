@@ -98,7 +98,7 @@ class SignUp:
             token = await begin_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, content=content)
             link = f"{address}/auth/sign-up?token={token}"
             mail = sign_up_mail(email.shown, link) if holder is None else account_exists_mail(email.shown, address)
-            await post_mail(transaction, self._secrets, mail)
+            await post_mail(transaction, self._secrets, mail, user_id=holder)
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
         """Whether it was this browser that asked for the link; nothing is used up."""
@@ -106,9 +106,13 @@ class SignUp:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, token)
         return challenge is not None and was_begun_in(challenge, browser)
 
-    async def confirm(self, token: str, *, caller: Caller, device: str | None = None) -> Arrived:
+    async def confirm(
+        self, token: str, *, browser: str | None, caller: Caller, device: str | None = None
+    ) -> Arrived:
         """Make the account behind a link, and sign its owner in.
 
+        The password is theirs only where the link is opened in the browser that chose it: anybody can sign up with
+        somebody else's address, and must not be let in by the password once its owner confirms.
         Raises IdentityRefused where the address got an account meanwhile, and TooManyAttempts. A username that was
         taken meanwhile gets digits at its end.
         """
@@ -132,15 +136,17 @@ class SignUp:
                 email_verified_at=await clock_of(transaction),
                 display_name=wanted["display_name"],
             )
-            identity_id = await add_way_in(transaction, user_id=user_id, way_in=way_in_by(PASSWORD, email))
-            await add_way_in(transaction, user_id=user_id, way_in=way_in_by(MAGIC_LINK, email))
-            await store_password_hash(transaction, self._secrets, user_id, wanted["password_hash"])
+            identity_id = await add_way_in(transaction, user_id=user_id, way_in=way_in_by(MAGIC_LINK, email))
+            knows_password = was_begun_in(challenge, browser)
+            if knows_password:
+                identity_id = await add_way_in(transaction, user_id=user_id, way_in=way_in_by(PASSWORD, email))
+                await store_password_hash(transaction, self._secrets, user_id, wanted["password_hash"])
             outcome = await admit(
                 transaction,
                 self._secrets,
                 user_id=user_id,
                 identity_id=identity_id,
-                method=SignInMethod.PASSWORD,
+                method=SignInMethod.PASSWORD if knows_password else SignInMethod.MAGIC_LINK,
                 caller=caller,
                 device=device,
             )

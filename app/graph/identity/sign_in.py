@@ -38,11 +38,19 @@ class SignUpInput:
     username: str = strawberry.field(description="The username, unique whatever the case.")
     display_name: str | None = strawberry.field(default=None, description="The name to show.")
     return_to: str | None = strawberry.field(default=None, description=RETURN_TO)
+    deliver: Delivery = strawberry.field(
+        default=Delivery.COOKIE,
+        description="How to hand over the token of the browser. Without it the link makes the account all the same, but "
+        "leaves the password out: whoever opens it cannot know whose it is.",
+    )
 
 
 @strawberry.input(description="The link that a new address got.")
 class ConfirmSignUpInput:
     token: str = strawberry.field(description="The `token` of the link.")
+    browser_token: str | None = strawberry.field(
+        default=None, description="What `signUp` gave; by default the cookie that it set."
+    )
     device: str | None = strawberry.field(default=None, description=DEVICE)
     deliver: Delivery = strawberry.field(default=Delivery.COOKIE, description=DELIVER)
 
@@ -76,6 +84,9 @@ class SignInWithMagicLinkInput:
 
 @strawberry.type(description="A mail is on its way, if it was not refused.")
 class SignUpPayload:
+    browser_token: str | None = attribute(
+        "What to give with the link, with `deliver: BODY`; null where a cookie holds it."
+    )
     user_errors: list[IdentityError] = attribute(USER_ERRORS)
 
 
@@ -110,14 +121,16 @@ class SignInMutations:
         account = NewAccount(
             email=input.email, password=input.password, username=input.username, display_name=input.display_name
         )
+        is_in_cookie = input.deliver is Delivery.COOKIE
+        browser = remembered_browser(context) if is_in_cookie else new_browser_token()
         await identity.sign_up.begin(
             account,
             caller=context.caller,
             address=identity.address,
-            browser=remembered_browser(context),
+            browser=browser,
             return_to=checked_return(context, input.return_to),
         )
-        return Sent()
+        return Sent(None if is_in_cookie else browser)
 
     @changes("Make the account behind a link, and sign in.", type=SignInPayload, access=ANYBODY)
     @staticmethod
@@ -125,7 +138,10 @@ class SignInMutations:
         context = info.context
         require_delivery(context, input.deliver)
         arrived = await context.resources.identity.sign_up.confirm(
-            input.token, caller=context.caller, device=input.device
+            input.token,
+            browser=input.browser_token or browser_by_cookie(context),
+            caller=context.caller,
+            device=input.device,
         )
         return await show_sign_in(context, arrived.outcome, deliver=input.deliver)
 

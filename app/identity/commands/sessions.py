@@ -61,8 +61,16 @@ class OpenSession:
 async def begin_session(
     transaction: Transaction, *, user_id: UUID, method: SignInMethod, caller: Caller, device: str | None = None
 ) -> OpenSession:
-    """Sign a person in, and write it down. Who they are has been proved by whoever calls this."""
+    """Sign a person in, and write it down. Who they are has been proved by whoever calls this.
+
+    Raises IdentityRefused where the account was erased meanwhile.
+    """
     now = await hold_scopes_of(transaction, user_id)
+    is_there = await transaction.connection.scalar(
+        select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
+    )
+    if is_there is None:
+        raise IdentityRefused(IdentityErrorCode.INVALID_CREDENTIALS, "This account is gone.")
     session_id = new_id()
     refreshable_until = now + REFRESHABLE_FOR
     await transaction.connection.execute(
