@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 
 from app.core.database import Database, DatabaseRole
 from app.core.events import EventBus
@@ -18,6 +19,7 @@ from app.identity.commands.sessions import (
     end_sessions_of,
     refresh_session,
 )
+from app.identity.models import Session
 from app.identity.viewer import Caller, Origin, Viewer
 from tests.identity.builders import SECRETS, add_person
 
@@ -82,6 +84,28 @@ async def test_a_session_that_is_refreshed_while_it_is_being_ended_ends_with_wha
     assert await ending == 1
     assert await is_void(api_database, trove_settings, fresh)
     assert await refreshed(api_database, fresh) is None
+
+
+async def test_what_was_given_while_the_end_waited_its_turn_ends_too(
+    api_database: Database, trove_settings: Settings, ada: UUID
+) -> None:
+    session = await begun(api_database, ada)
+
+    async def ended() -> int:
+        async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as other:
+            return await end_sessions_of(other, ada, EndReason.PASSWORD_CHANGED, caller=Caller())
+
+    async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        await transaction.connection.execute(select(Session.id).where(Session.id == session.id).with_for_update())
+        # PostgreSQL lets them go on in the order in which they came.
+        refreshing = asyncio.create_task(refreshed(api_database, session))
+        await asyncio.wait({refreshing}, timeout=0.3)
+        ending = asyncio.create_task(ended())
+        await asyncio.wait({ending}, timeout=0.3)
+    fresh = await refreshing
+    assert fresh is not None
+    assert await ending == 1
+    assert await is_void(api_database, trove_settings, fresh)
 
 
 async def test_a_session_that_waits_for_its_end_gets_nothing(api_database: Database, ada: UUID) -> None:
