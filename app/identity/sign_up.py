@@ -106,9 +106,7 @@ class SignUp:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, token)
         return challenge is not None and was_begun_in(challenge, browser)
 
-    async def confirm(
-        self, token: str, *, browser: str | None, caller: Caller, device: str | None = None
-    ) -> Arrived:
+    async def confirm(self, token: str, *, browser: str | None, caller: Caller, device: str | None = None) -> Arrived:
         """Make the account behind a link, and sign its owner in.
 
         The password is theirs only where the link is opened in the browser that chose it: anybody can sign up with

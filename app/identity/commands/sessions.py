@@ -66,9 +66,7 @@ async def begin_session(
     Raises IdentityRefused where the account was erased meanwhile.
     """
     now = await hold_scopes_of(transaction, user_id)
-    is_there = await transaction.connection.scalar(
-        select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
-    )
+    is_there = await transaction.connection.scalar(select(User.id).where(User.id == user_id, User.deleted_at.is_(None)))
     if is_there is None:
         raise IdentityRefused(IdentityErrorCode.INVALID_CREDENTIALS, "This account is gone.")
     session_id = new_id()
