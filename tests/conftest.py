@@ -5,6 +5,7 @@ clone, and rows are deleted between tests.
 """
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -34,7 +35,7 @@ from tests.identity.builders import KEY_RING, PARTNER_TOKEN, add_partner
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SERVICES = pytest.StashKey[PrivateServices]()
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -125,6 +126,7 @@ def trove_settings(database_url: str, redis_url: str) -> Settings:
         REDIS_URL=redis_url,
         environment="development",
         secret_keys=SecretStr(KEY_RING.text()),
+        demo_token=SecretStr(PARTNER_TOKEN.text),
         database_pool_size=5,
     )
 
@@ -156,7 +158,7 @@ async def _api_database(trove_settings: Settings) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def _owner(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_url, role=None, pool_size=1, application_name="tests-owner")
+    engine = create_engine(database_url, role=None, pool_size=3, application_name="tests-owner")
     yield engine
     await engine.dispose()
 
@@ -204,14 +206,27 @@ def environment_of(settings: Settings) -> dict[str, str]:
     assert settings.database_url is not None
     assert settings.redis_url is not None
     assert settings.secret_keys is not None
-    return os.environ | {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "TROVE_ENVIRONMENT": settings.environment,
-        "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
-        "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
-        "TROVE_LOG_LEVEL": "WARNING",
+    texts = {
+        "TROVE_PUBLIC_URL": settings.public_url,
+        "TROVE_ALLOWED_ORIGINS": json.dumps(settings.allowed_origins),
+        "TROVE_SMTP_URL": None if settings.smtp_url is None else settings.smtp_url.get_secret_value(),
+        "TROVE_MAIL_FROM": settings.mail_from,
+        "TROVE_DEMO_TOKEN": settings.demo_token.get_secret_value() if settings.demo_token else None,
     }
+    named = {name: value for name, value in texts.items() if value is not None}
+    return (
+        os.environ
+        | named
+        | {
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "TROVE_ENVIRONMENT": settings.environment,
+            "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
+            "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
+            "TROVE_TRUSTED_PROXIES": json.dumps(settings.trusted_proxies),
+            "TROVE_LOG_LEVEL": "WARNING",
+        }
+    )
 
 
 @contextmanager

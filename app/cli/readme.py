@@ -2,22 +2,28 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from app.cli.generated import write_generated
 from app.core.errors import BadUserInput
 from app.core.settings import settings_table
-from app.graph.picture import draw_graph
+from app.graph.picture import PICTURES, draw_graph
+from app.identity.scopes import scopes_table
 
 _BEGINNING = re.compile(r"<!-- generated: (\S+) -->")
 _BLOCK = re.compile(r"<!-- generated: (?P<name>\S+) -->\n(?P<content>.*?)<!-- end: (?P=name) -->", re.DOTALL)
 
 
-def _graph() -> str:
-    return f"```mermaid\n{draw_graph()}\n```"
+def _picture(name: str) -> str:
+    return f"```mermaid\n{draw_graph(rooms=PICTURES[name])}\n```"
 
 
-BLOCKS: Mapping[str, Callable[[], str]] = {"settings": settings_table, "graph": _graph}
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "scopes": scopes_table,
+    **{name: partial(_picture, name) for name in PICTURES},
+}
 
 
 def refresh(file: Path) -> None:

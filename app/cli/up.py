@@ -23,7 +23,7 @@ from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
 from app.core.key_rings import key_ring_of
 from app.core.settings import Settings
-from app.demo.people import ensure_demo_token
+from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
 from app.demo.world import load_world
 
 DEFAULT_PORT = 8000
@@ -74,10 +74,9 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     require_redis(addresses.redis_url)
     with console.status("Migrating the database"):
         migrate_database(settings)
-    token_file = services.directory / "demo-token"
     with console.status("Loading the demo world"):
         load_world(settings)
-        demo_token = ensure_demo_token(settings, token_file)
+        demo = ensure_demo_person(settings, services.directory)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,
@@ -85,7 +84,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
         "TROVE_ENVIRONMENT": "development",
         "TROVE_HOST": host,
         "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
-        "TROVE_DEMO_TOKEN": demo_token,
+        "TROVE_DEMO_TOKEN": demo.token,
     }
     if settings.secret_keys_file is not None:
         environment["TROVE_SECRET_KEYS_FILE"] = str(settings.secret_keys_file)
@@ -96,9 +95,10 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     children.append(_start("worker", [*trove, "worker"], environment))
     with console.status("Waiting for the API"):
         _wait_until_ready(url, children)
+    token_file = services.directory / TOKEN_FILE
     feed = [sys.executable, "-m", "app.demo.feed", "--url", url, "--token-file", str(token_file)]
     children.append(_start("price feed", feed, environment))
-    _welcome(url, token_file)
+    _welcome(url, services.directory)
     _watch(children)
 
 
@@ -175,12 +175,15 @@ def _watch(children: list[Child]) -> None:
         time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _welcome(url: str, token_file: Path) -> None:
+def _welcome(url: str, directory: Path) -> None:
     console.print(
-        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the three tabs:\n"
-        "  a walk through the catalogue, a mutation that sends a price, and prices as they move.\n\n"
+        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the four tabs:\n"
+        "  a walk through the catalogue, who you are, a mutation that sends a price, and prices as they move;\n"
+        "  one click there signs you in as the demo collector.\n\n"
         f"  GraphQL        {url}/graphql\n"
-        f"  ingest prices  {url}/ingest/prices   (token: {token_file})\n"
+        f"  ingest prices  {url}/ingest/prices\n"
+        f"  your token     {directory / TOKEN_FILE}   (send it as Authorization: Bearer …)\n"
+        f"  your password  {directory / PASSWORD_FILE}   (of {EMAIL})\n"
         f"  health         {url}/readyz  {url}/metrics\n\n"
         "Ctrl-C stops all of it; the data stays for the next time.",
         highlight=False,

@@ -1,13 +1,14 @@
 """Cookies of a browser: those it sent, and those that the answer sets."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http.cookies import CookieError, SimpleCookie
 
 REFRESH_TOKEN = "trove_refresh"  # noqa: S105  # the name of the cookie
 BROWSER = "trove_browser"
 LARGEST_COOKIES = 16 * 1024
+_VALUE = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 @dataclass(slots=True)
@@ -29,7 +30,9 @@ class Cookies:
         return self.given.get(self._full(name)) if self.is_from_page_allowed else None
 
     def set(self, name: str, value: str, *, lasts: timedelta) -> None:
-        """Set a cookie with the answer."""
+        """Set a cookie with the answer; the value is of letters, digits and what else needs no quotes."""
+        if not _VALUE.fullmatch(value):
+            raise ValueError("the value of a cookie would have to be quoted")
         self.to_set[name] = self._written(name, value, int(lasts.total_seconds()))
 
     def delete(self, name: str) -> None:
@@ -46,10 +49,16 @@ class Cookies:
 
 
 def read_cookies(header: str) -> Mapping[str, str]:
-    """The cookies of a `Cookie` header; none where it is too large or cannot be read."""
-    if not header or len(header) > LARGEST_COOKIES:
-        return {}
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
-    except CookieError:
-        return {}
+    """The cookies of a `Cookie` header, by name; none where it is too large.
+
+    What is no cookie is passed over: pages and other programs of the same host set cookies of any shape, and none of
+    them may hide ours. Of two by one name the first counts, as browsers send the one with the longest path first.
+    """
+    cookies: dict[str, str] = {}
+    if len(header) > LARGEST_COOKIES:
+        return cookies
+    for pair in header.split(";"):
+        name, separator, value = pair.partition("=")
+        if separator and name.strip():
+            cookies.setdefault(name.strip(), value.strip())
+    return cookies

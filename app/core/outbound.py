@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from enum import StrEnum
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, TypedDict
@@ -41,6 +42,12 @@ class OutsideServiceFailed(Exception):
         self.answer = answer
 
 
+@cache
+def _trusting() -> ssl.SSLContext:
+    # Reading the trusted certificates takes longer than a call.
+    return httpx.create_ssl_context()
+
+
 class BoundedTransport(httpx.AsyncBaseTransport):
     """Sends requests and reads their answers, whole, within bounds of time and size.
 
@@ -54,7 +61,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         total_seconds: float = TOTAL_SECONDS,
         largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
     ) -> None:
-        self._transport = httpx.AsyncHTTPTransport(verify=True if tls_context is None else tls_context)
+        self._transport = httpx.AsyncHTTPTransport(verify=_trusting() if tls_context is None else tls_context)
         self._total_seconds = total_seconds
         self._largest_answer_bytes = largest_answer_bytes
 

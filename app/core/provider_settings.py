@@ -16,8 +16,8 @@ from pydantic_core import ErrorDetails
 
 from app.core.secure_urls import is_secure_url
 
-# These are ways in of Trove's own.
-RESERVED_CODES = frozenset({"password", "magic-link", "magic_link"})
+# Ways in of Trove's own, and what stands in its addresses where the code of a provider does.
+RESERVED_CODES = frozenset({"password", "magic-link", "magic_link", "sign-up", "email"})
 SLUG = r"^[a-z0-9]+(?:[-_][a-z0-9]+)*\z"
 
 

@@ -17,7 +17,9 @@ from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import InstrumentedAttribute, MappedColumn, mapped_column
 
@@ -184,7 +186,12 @@ class Secrets:
 
     def __init__(self, ring: KeyRing) -> None:
         self._current = ring.current
+        self._current_key = ring.keys[ring.current]
         self._keys = {key_id: AESGCM(key) for key_id, key in ring.keys.items()}
+
+    def derived_key(self, purpose: bytes) -> bytes:
+        """32 bytes for a purpose of its own, the same in every process with this ring until its current key changes."""
+        return HKDF(hashes.SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(self._current_key)
 
     def encrypt(self, secret: bytes, place: SecretPlace) -> bytes:
         """The ciphertext of a secret that stands at this place."""

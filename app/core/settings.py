@@ -1,6 +1,7 @@
 """Settings: read from the environment, documented in the README by a table made from this class."""
 
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description='Addresses or networks of the proxies in front of the API, as a JSON list: `["10.0.0.0/8"]`. Of '
+        "these alone `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
     identity_providers: tuple[ProviderSettings, ...] = Field(
         default=(),
         description="Secret. Whom people may sign in with, as a JSON list: see `docs/identity-providers.md`.",
@@ -82,6 +88,11 @@ class Settings(BaseSettings):
     reads: Literal["compiled", "resolvers"] = Field(
         default="compiled",
         description="`resolvers` reads everything by plain resolvers: to compare, or should compiled reads misbehave.",
+    )
+    breached_passwords_url: str | None = Field(
+        default=None,
+        description="A list of stolen passwords that speaks the range protocol, such as "
+        "`https://api.pwnedpasswords.com/range`; by default none is asked.",
     )
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
@@ -125,6 +136,18 @@ class Settings(BaseSettings):
             raise ValueError("must be https:// and a host alone, for example https://api.example")
         return url.rstrip("/")
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    'must hold addresses or networks without host bits, for example ["127.0.0.1", "10.0.0.0/8"]'
+                ) from None
+        return proxies
+
     @field_validator("smtp_url")
     @classmethod
     def _is_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
@@ -157,6 +180,13 @@ class Settings(BaseSettings):
     def has_secure_cookies(self) -> bool:
         """Whether browsers come by HTTPS, and so keep cookies for it alone."""
         return self.public_url.startswith("https://") if self.public_url else not self.is_development
+
+    @field_validator("breached_passwords_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        return url
 
     @property
     def is_development(self) -> bool:

@@ -14,8 +14,8 @@ from app.core.database import DATABASE_FAILURES, Database, is_database_away
 from app.core.errors import BadUserInput, ErrorCode, Refusal, ServiceUnavailable
 from app.core.ids import PublicIdTag, public_id
 from app.identity.access import needs
-from app.identity.authentication import Authentication
 from app.identity.scopes import Scope
+from app.identity.services import IdentityServices
 from app.identity.viewer import Origin, Viewer
 from app.ingestion.commands import MAXIMUM_BYTES, AcceptedBatch, accept_batch
 from app.ingestion.errors import BatchTooLarge
@@ -86,10 +86,10 @@ async def _accept(request: Request) -> AcceptedBatch:
 
 
 async def _sender(request: Request) -> Viewer:
-    authentication: Authentication = request.app.state.authentication
+    identity: IdentityServices = request.app.state.identity
     peer = request.client.host if request.client else None
     origin = Origin.of_peer(peer, request.headers.get("user-agent", ""))
-    caller = await authentication.caller_of(request.headers.getlist("authorization"), origin)
+    caller = await identity.authentication.caller_of(request.headers.getlist("authorization"), origin)
     MAY_SEND.check(caller.viewer, utc_now())
     return caller.viewer
 

@@ -14,7 +14,7 @@ from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
 from app.graph.live import PriceFeed
-from app.identity.authentication import Authentication
+from app.identity.services import IdentityServices
 from app.identity.viewer import Caller, Viewer
 
 MAXIMUM_CANDLES_PER_OPERATION = 200_000
@@ -27,7 +27,7 @@ class Resources:
     database: Database
     settings: Settings
     price_feed: PriceFeed
-    authentication: Authentication
+    identity: IdentityServices
 
 
 class Context:

@@ -23,7 +23,15 @@ from app.graph.identity.accounts import (
     Session,
     User,
 )
+from app.graph.identity.api_tokens import ApiTokenMutations
 from app.graph.identity.audit import AuditEntry
+from app.graph.identity.data import DataMutations
+from app.graph.identity.factors import FactorMutations
+from app.graph.identity.own_sessions import OwnSessionMutations
+from app.graph.identity.profile import ProfileMutations
+from app.graph.identity.roles import RoleMutations
+from app.graph.identity.sign_in import SignInMutations
+from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
 from app.graph.prices.ingest import PriceMutations
@@ -72,7 +80,7 @@ def _refer_to_node(context: OperationContext, id: str, argument: str) -> Referen
 
 
 @strawberry.type(description="Where every question begins.")
-class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueries):
+class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries):
     @reference(
         "Anything with an id; null when it is gone.",
         [graphql_argument("id", strawberry.ID, default=UNSET)],
@@ -101,7 +109,17 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueri
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
-class Mutation(PriceMutations):
+class Mutation(
+    PriceMutations,
+    SignInMutations,
+    OwnSessionMutations,
+    FactorMutations,
+    WaysInMutations,
+    ProfileMutations,
+    ApiTokenMutations,
+    RoleMutations,
+    DataMutations,
+):
     pass
 
 

@@ -25,6 +25,7 @@ class AuditAction(StrEnum):
     RECOVERY_CODES_MADE = "recovery_codes_made"
     RECOVERY_CODE_USED = "recovery_code_used"
     PASSKEY_REGISTERED = "passkey_registered"
+    PASSKEY_RENAMED = "passkey_renamed"
     PASSKEY_REMOVED = "passkey_removed"
     IDENTITY_LINKED = "identity_linked"
     IDENTITY_UNLINKED = "identity_unlinked"
@@ -59,6 +60,7 @@ MEANINGS: Mapping[AuditAction, str] = {
     AuditAction.RECOVERY_CODES_MADE: "Recovery codes were made; older ones hold no longer.",
     AuditAction.RECOVERY_CODE_USED: "A recovery code was used.",
     AuditAction.PASSKEY_REGISTERED: "A passkey was registered.",
+    AuditAction.PASSKEY_RENAMED: "A passkey was given another name.",
     AuditAction.PASSKEY_REMOVED: "A passkey was removed.",
     AuditAction.IDENTITY_LINKED: "A way in was linked.",
     AuditAction.IDENTITY_UNLINKED: "A way in was unlinked.",

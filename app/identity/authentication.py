@@ -45,7 +45,13 @@ REVOCATIONS_MATTER_FOR = LIFETIME + REVOCATIONS_OVERLAP
 # How long an API token counts as checked; its revocation is heard of sooner.
 API_TOKENS_CHECKED_FOR = timedelta(seconds=60)
 KEYS_LOADED_AT_MOST_EVERY_SECONDS = 1.0
-STARTED_WITHIN_SECONDS = 5.0
+# So that a key is published well before it signs, also by a process that signs nothing itself.
+KEYS_PUBLISHED_WITHIN_SECONDS = 60.0
+LOOK_TAKES_AT_MOST_SECONDS = 10.0
+# Who has not looked for so long does not know what holds, and says so; it is waited for a little.
+LOOK_IS_GOOD_FOR_SECONDS = 30.0
+LOOKED_WITHIN_SECONDS = 5.0
+FOLLOWED_AGAIN_AFTER_SECONDS = 1.0
 CANCELLED_WITHIN_SECONDS = 0.2
 
 INVALID = (
@@ -64,17 +70,46 @@ class _Checked:
     networks: Sequence[Network] = ()
 
 
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """A connection that ends with what its viewer showed."""
+
+    viewer: Viewer
+    end: Callable[[], None]
+    is_over: bool = False
+
+    def finish(self) -> None:
+        """End it, once; what goes wrong with one connection keeps no other one open."""
+        if self.is_over:
+            return
+        self.is_over = True
+        try:
+            self.end()
+        except Exception:  # of whoever watches, who is not here to hear of it
+            logger.exception("connection_not_ended")
+
+
 class Authentication:
     """Checks tokens and signs access tokens; follows what is revoked, here or by another process.
 
-    `issuer` is the `iss` of access tokens.
+    `issuer` is the `iss` of access tokens, which last `access_tokens_last`, and never longer than LIFETIME: so long
+    are revocations remembered.
     """
 
-    def __init__(self, database: Database, secrets: Secrets, events: EventBus, *, issuer: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        secrets: Secrets,
+        events: EventBus,
+        *,
+        issuer: str,
+        access_tokens_last: timedelta = LIFETIME,
+    ) -> None:
         self._database = database
         self._secrets = secrets
         self._events = events
         self._issuer = issuer
+        self._access_tokens_last = access_tokens_last
         self._checked: OrderedDict[str, _Checked] = OrderedDict()
         self._keys: Mapping[str, OKPKey] = {}
         self._periods: Sequence[KeyPeriod] = ()
@@ -82,12 +117,13 @@ class Authentication:
         self._loading_keys = asyncio.Lock()
         self._revoked: dict[UUID, datetime] = {}
         self._looked_at: datetime | None = None
-        self._watchers: dict[UUID, dict[Callable[[], None], Viewer]] = {}
+        self._watches: dict[UUID, set[_Watch]] = {}
         self._follower: asyncio.Task[None] | None = None
-        self._started = asyncio.Event()
+        self._looked = asyncio.Event()
+        self._look_is_good_until = float("-inf")
 
     async def start(self) -> None:
-        """Begin to follow what is revoked; a database that is away is waited for."""
+        """Begin to follow what is revoked. A database that is away is waited for, and tokens are refused meanwhile."""
         self._follower = asyncio.create_task(self._follow(), name="revocations")
 
     async def stop(self) -> None:
@@ -114,11 +150,12 @@ class Authentication:
 
     async def viewer_of(self, token: str, origin: Origin) -> Viewer:
         """Who shows this token; raises NotSignedIn, with one sentence for all that can be wrong about it."""
-        if not self._started.is_set():
-            await self._wait_for_start()
+        if monotonic() > self._look_is_good_until:
+            await self._wait_for_look()
         now = utc_now()
         checked = self._checked.get(token)
         if checked is None or checked.good_until <= now or self.is_void(checked.viewer):
+            self._checked.pop(token, None)
             try:
                 checked = await self._check(token, origin, now)
             except DATABASE_FAILURES as error:
@@ -145,49 +182,58 @@ class Authentication:
     @contextmanager
     def watching(self, viewer: Viewer, end: Callable[[], None]) -> Iterator[None]:
         """Have `end` called once if what the viewer showed is revoked, or has ended, while the block goes on."""
+        watch = _Watch(viewer, end)
         subjects = [subject for subject in (viewer.credential_id, viewer.user_id) if subject is not None]
         for subject in subjects:
-            self._watchers.setdefault(subject, {})[end] = viewer
+            self._watches.setdefault(subject, set()).add(watch)
         timer = None
         if viewer.expires_at is not None:
             # The loop's clock may run ahead of the wall's by a little.
             seconds = max((viewer.expires_at - utc_now()).total_seconds(), 0.0)
-            timer = asyncio.get_running_loop().call_later(seconds, end)
+            timer = asyncio.get_running_loop().call_later(seconds, watch.finish)
         if self.is_void(viewer):
-            end()
+            watch.finish()
         try:
             yield
         finally:
+            watch.is_over = True
             if timer is not None:
                 timer.cancel()
             for subject in subjects:
-                watchers = self._watchers[subject]
-                watchers.pop(end, None)
-                if not watchers:
-                    del self._watchers[subject]
+                watches = self._watches[subject]
+                watches.discard(watch)
+                if not watches:
+                    del self._watches[subject]
 
     async def access_token(self, session: OpenSession) -> AccessToken:
         """A fresh access token of a session, for what its holder may do now."""
-        viewer = Viewer(
+        return sign_access_token(await self._signing_key(), self.viewer_with(session), issuer=self._issuer)
+
+    def viewer_with(self, session: OpenSession) -> Viewer:
+        """Who has this session, as its access token will say."""
+        return Viewer(
             user_id=session.user_id,
             credential_id=session.id,
             scopes=session.scopes,
             is_session=True,
             issued_at=session.issued_at,
-            expires_at=session.issued_at + LIFETIME,
+            expires_at=session.issued_at + self._access_tokens_last,
             authenticated_at=session.authenticated_at,
         )
-        return sign_access_token(await self._signing_key(), viewer, issuer=self._issuer)
 
     async def key_set(self) -> dict[str, Any]:
         """The public keys that verify our access tokens, as a JSON Web Key Set."""
         await self._signing_key()
+        if monotonic() - self._keys_loaded_at > KEYS_PUBLISHED_WITHIN_SECONDS:
+            await self._load_keys()
         return public_key_set(self._keys)
 
-    async def _wait_for_start(self) -> None:
+    async def _wait_for_look(self) -> None:
+        """Wait until the process knows what has been revoked: at its start, and after it could not look for long."""
+        self._looked.clear()
         try:
-            async with asyncio.timeout(STARTED_WITHIN_SECONDS):
-                await self._started.wait()
+            async with asyncio.timeout(LOOKED_WITHIN_SECONDS):
+                await self._looked.wait()
         except TimeoutError:
             raise ServiceUnavailable(AWAY) from None
 
@@ -251,31 +297,41 @@ class Authentication:
             self._keys_loaded_at = monotonic()
 
     async def _follow(self) -> None:
-        async for _ in self._events.listen(Topic.REVOKED, at_least_every=LOOK_AT_LEAST_EVERY_SECONDS):
+        while True:
             try:
-                await self._look()
-            except DATABASE_FAILURES as error:
-                logger.warning("revocations_wait_for_database", reason=type(error).__name__)
+                async for _ in self._events.listen(Topic.REVOKED, at_least_every=LOOK_AT_LEAST_EVERY_SECONDS):
+                    await self._look_or_warn()
             except Exception:  # nobody awaits this task: it must neither end nor fail unheard
-                logger.exception("revocations_failed")
+                logger.exception("revocations_not_followed")
+            await asyncio.sleep(FOLLOWED_AGAIN_AFTER_SECONDS)
 
-    async def _look(self) -> None:
+    async def _look_or_warn(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_TAKES_AT_MOST_SECONDS):
+                await self.look()
+        except DATABASE_FAILURES as error:
+            logger.warning("revocations_wait_for_database", reason=type(error).__name__)
+
+    async def look(self) -> None:
+        """Read what has been revoked since the last look, and end what rests on it."""
+        begun = monotonic()
         async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
             looked_at, rows = await revocations_since(
                 transaction.connection, since=self._looked_at, overlap=REVOCATIONS_OVERLAP, kept=REVOCATIONS_MATTER_FOR
             )
-        self._looked_at = looked_at
-        self._started.set()
         for row in rows:
             self._note(row)
         for subject in [subject for subject, at in self._revoked.items() if at < looked_at - REVOCATIONS_MATTER_FOR]:
             del self._revoked[subject]
+        self._looked_at = looked_at
+        self._look_is_good_until = begun + LOOK_IS_GOOD_FOR_SECONDS
+        self._looked.set()
 
     def _note(self, row: RevocationRow) -> None:
         known = self._revoked.get(row.subject_id)
         if known is not None and known >= row.revoked_at:
             return
         self._revoked[row.subject_id] = row.revoked_at
-        for end, viewer in list(self._watchers.get(row.subject_id, {}).items()):
-            if self.is_void(viewer):
-                end()
+        for watch in list(self._watches.get(row.subject_id, ())):
+            if self.is_void(watch.viewer):
+                watch.finish()

@@ -1,9 +1,10 @@
 """What identity refuses, each with the word that a client acts upon."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 
-from app.core.errors import Refusal
+from app.core.errors import BadUserInput, Refusal
 
 
 class IdentityErrorCode(StrEnum):
@@ -32,3 +33,12 @@ class IdentityRefused(Refusal):
         super().__init__(message)
         self.reason = reason
         self.field = list(field)
+
+
+@contextmanager
+def refusing_field(name: str, reason: IdentityErrorCode = IdentityErrorCode.INVALID_INPUT) -> Iterator[None]:
+    """Turn what is refused about one input into an IdentityRefused that names it."""
+    try:
+        yield
+    except BadUserInput as refusal:
+        raise IdentityRefused(reason, refusal.message, field=[name]) from None

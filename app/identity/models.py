@@ -63,6 +63,7 @@ class ChallengeKind(StrEnum):
     SECOND_FACTOR = "second_factor"
     PASSKEY_REGISTRATION = "passkey_registration"
     PASSKEY_SIGN_IN = "passkey_sign_in"
+    EXPORT_DOWNLOAD = "export_download"
 
 
 class MailStatus(StrEnum):
@@ -107,6 +108,7 @@ class User(Base):
             "erase_after",
             postgresql_where=text("erase_after IS NOT NULL AND deleted_at IS NULL"),
         ),
+        Index("users_erased", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
         {"schema": SCHEMA},
     )
 
@@ -192,7 +194,10 @@ class RecoveryCode(Base):
 
 
 class Passkey(Base):
-    """A WebAuthn credential: its id, its public key (COSE) and how often it has signed."""
+    """A WebAuthn credential: its id, its public key (COSE) and how often it has signed.
+
+    `verifies_user` says that it has verified its holder, by a finger or a code of its own, and so may stand alone.
+    """
 
     __tablename__ = "passkeys"
     __table_args__ = (UniqueConstraint("credential_id"), Index("passkeys_by_user", "user_id"), {"schema": SCHEMA})
@@ -205,6 +210,7 @@ class Passkey(Base):
     name: Mapped[str]
     transports: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("ARRAY[]::text[]"))
     is_backed_up: Mapped[bool]
+    verifies_user: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime | None]
 
@@ -377,16 +383,21 @@ class AuditEntry(Base):
 
 
 class OutgoingMail(Base):
-    """A mail that is to be sent; its content is kept until it has been, since it may hold a link."""
+    """A mail that is to be sent; its content is kept until it has been, since it may hold a link.
+
+    `user_id` is whose account it is about; none of a mail to somebody who has none yet.
+    """
 
     __tablename__ = "outgoing_mails"
     __table_args__ = (
         CheckConstraint(one_of("status", MailStatus), name="status_is_known"),
         Index("outgoing_mails_waiting", "next_attempt_at", postgresql_where=text("status = 'waiting'")),
+        Index("outgoing_mails_by_user", "user_id"),
         {"schema": SCHEMA},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey(OF_A_USER, ondelete="CASCADE"))
     content: Mapped[bytes | None] = encrypted()
     status: Mapped[str] = mapped_column(server_default=text("'waiting'"))
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
@@ -403,7 +414,9 @@ class DataExport(Base):
     __table_args__ = (
         CheckConstraint(one_of("status", ExportStatus), name="status_is_known"),
         Index("data_exports_by_user", "user_id", "requested_at", "id"),
-        Index("data_exports_waiting", "requested_at", postgresql_where=text("status = 'waiting'")),
+        Index("data_exports_waiting", "next_attempt_at", postgresql_where=text("status = 'waiting'")),
+        Index("data_exports_unique_waiting", "user_id", unique=True, postgresql_where=text("status = 'waiting'")),
+        Index("data_exports_by_expiry", "expires_at", postgresql_where=text("status = 'ready'")),
         {"schema": SCHEMA},
     )
 
@@ -413,6 +426,7 @@ class DataExport(Base):
     parts_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     parts_total: Mapped[int | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
     archive: Mapped[bytes | None] = encrypted()
     archive_bytes: Mapped[int | None]
     requested_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -37,3 +37,13 @@ PERMISSIONS_OF_ROLES: Mapping[Role, frozenset[Scope]] = {
     Role.MODERATOR: frozenset({Scope.ACCOUNTS_READ}),
     Role.ADMIN: GRANTABLE,
 }
+
+
+def scopes_table() -> str:
+    """The Markdown table of all scopes, and of the roles that carry them, that stands in the README."""
+    lines = ["| scope | what it allows | who has it |", "|---|---|---|"]
+    for scope in Scope:
+        roles = [f"`{role}`" for role, carried in PERMISSIONS_OF_ROLES.items() if scope in carried]
+        holders = "everybody, of their own" if scope in OWN else ", ".join(roles)
+        lines.append(f"| `{scope}` | {MEANINGS[scope]} | {holders} |")
+    return "\n".join(lines)

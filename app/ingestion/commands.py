@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, case, exists, not_, select, text, update
+from sqlalchemy import ARRAY, Integer, Select, Text, case, exists, func, literal, not_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from app.core.clock import utc_now
-from app.core.database import Transaction, among, asyncpg_connection
+from app.core.database import Transaction, among
 from app.core.errors import BadUserInput
 from app.core.ids import new_id
 from app.core.jobs import Job
 from app.ingestion.errors import BatchIsEmpty, BatchIsNotText, BatchTooLarge, IdempotencyKeyTaken
-from app.ingestion.models import SCHEMA, BatchKind, BatchStatus, IngestBatch, IngestReject
+from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
 
 MAXIMUM_ROWS = 50_000
 MAXIMUM_BYTES = 16 * 1024 * 1024
@@ -170,12 +170,21 @@ async def finish_batch(
 ) -> BatchCounts:
     """Store what became of a claimed batch's rows, and let go of its payload."""
     if rejects:
-        driver_connection = await asyncpg_connection(transaction.connection)
-        await driver_connection.copy_records_to_table(
-            IngestReject.__tablename__,
-            schema_name=SCHEMA,
-            columns=["batch_id", "row_number", "reason", "content"],
-            records=[(batch.id, reject.row_number, reject.reason, reject.content) for reject in rejects],
+        # Not by COPY, which PostgreSQL refuses where rows have policies.
+        rows = (
+            func.unnest(
+                literal([reject.row_number for reject in rejects], ARRAY(Integer)),
+                literal([reject.reason for reject in rejects], ARRAY(Text)),
+                literal([reject.content for reject in rejects], ARRAY(Text)),
+            )
+            .table_valued("row_number", "reason", "content")
+            .render_derived()
+        )
+        await transaction.connection.execute(
+            insert(IngestReject).from_select(
+                ["batch_id", "row_number", "reason", "content"],
+                select(literal(batch.id), rows.c.row_number, rows.c.reason, rows.c.content),
+            )
         )
     await transaction.connection.execute(
         update(IngestBatch)

@@ -70,6 +70,7 @@ CREATE TABLE identity.users (
 CREATE UNIQUE INDEX users_unique_username ON identity.users (lower(username));
 CREATE UNIQUE INDEX users_unique_verified_email ON identity.users (lower(email)) WHERE email_verified_at IS NOT NULL;
 CREATE INDEX users_to_erase ON identity.users (erase_after) WHERE erase_after IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX users_erased ON identity.users (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE identity.identities (
     id uuid CONSTRAINT identities_key PRIMARY KEY,
@@ -122,6 +123,7 @@ CREATE TABLE identity.passkeys (
     name text NOT NULL,
     transports text[] NOT NULL DEFAULT ARRAY[]::text[],
     is_backed_up boolean NOT NULL,
+    verifies_user boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT now(),
     last_used_at timestamptz
 );
@@ -130,7 +132,7 @@ CREATE INDEX passkeys_by_user ON identity.passkeys (user_id);
 CREATE TABLE identity.challenges (
     id uuid CONSTRAINT challenges_key PRIMARY KEY,
     kind text NOT NULL CONSTRAINT challenges_kind_is_known CHECK (kind IN ('sign_up', 'magic_link', 'change_email',
-        'provider', 'second_factor', 'passkey_registration', 'passkey_sign_in')),
+        'provider', 'second_factor', 'passkey_registration', 'passkey_sign_in', 'export_download')),
     token_hash bytea NOT NULL CONSTRAINT challenges_unique_token_hash UNIQUE,
     browser_hash bytea,
     user_id uuid CONSTRAINT challenges_user_id_reference REFERENCES identity.users (id) ON DELETE CASCADE,
@@ -248,6 +250,7 @@ CREATE INDEX audit_log_by_time ON identity.audit_log (occurred_at, id);
 
 CREATE TABLE identity.outgoing_mails (
     id uuid CONSTRAINT outgoing_mails_key PRIMARY KEY,
+    user_id uuid CONSTRAINT outgoing_mails_user_id_reference REFERENCES identity.users (id) ON DELETE CASCADE,
     content bytea,
     status text NOT NULL DEFAULT 'waiting'
         CONSTRAINT outgoing_mails_status_is_known CHECK (status IN ('waiting', 'sent', 'failed')),
@@ -258,6 +261,7 @@ CREATE TABLE identity.outgoing_mails (
     last_error text
 );
 CREATE INDEX outgoing_mails_waiting ON identity.outgoing_mails (next_attempt_at) WHERE status = 'waiting';
+CREATE INDEX outgoing_mails_by_user ON identity.outgoing_mails (user_id);
 
 CREATE TABLE identity.data_exports (
     id uuid CONSTRAINT data_exports_key PRIMARY KEY,
@@ -268,6 +272,7 @@ CREATE TABLE identity.data_exports (
     parts_done integer NOT NULL DEFAULT 0,
     parts_total integer,
     attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
     archive bytea,
     archive_bytes integer,
     requested_at timestamptz NOT NULL DEFAULT now(),
@@ -276,7 +281,9 @@ CREATE TABLE identity.data_exports (
     last_error text
 );
 CREATE INDEX data_exports_by_user ON identity.data_exports (user_id, requested_at, id);
-CREATE INDEX data_exports_waiting ON identity.data_exports (requested_at) WHERE status = 'waiting';
+CREATE INDEX data_exports_waiting ON identity.data_exports (next_attempt_at) WHERE status = 'waiting';
+CREATE UNIQUE INDEX data_exports_unique_waiting ON identity.data_exports (user_id) WHERE status = 'waiting';
+CREATE INDEX data_exports_by_expiry ON identity.data_exports (expires_at) WHERE status = 'ready';
 """
 
 # The settings are those of one transaction: who asks, and which permissions this credential of theirs carries.
@@ -301,11 +308,19 @@ $$;
 CREATE VIEW identity.public_profiles WITH (security_barrier) AS
 SELECT id, username, display_name, avatar_url, created_at FROM identity.users WHERE deleted_at IS NULL;
 
--- The log is only ever added to; erasing a person takes the person out of it and leaves what happened.
+-- The log is only ever added to; erasing a person takes the person out of it and leaves what happened. Of somebody who
+-- is not erased, or of nobody, nothing is taken.
 CREATE FUNCTION identity.anonymise_audit_log(erased uuid) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM identity.users WHERE id = erased AND deleted_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'the audit log keeps what was done to accounts that are not erased'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     UPDATE identity.audit_log SET address = NULL, user_agent = NULL, before = NULL, after = NULL
-    WHERE subject_id = erased OR actor_id = erased
+    WHERE (subject_id = erased OR actor_id = erased)
+        AND (address IS NOT NULL OR user_agent IS NOT NULL OR before IS NOT NULL OR after IS NOT NULL);
+END
 $$;
 """
 

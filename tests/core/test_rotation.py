@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import threading
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -22,13 +23,15 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import rotation
-from app.core.database import Base, Database
+from app.core.database import Base, Database, DatabaseRole, create_engine
 from app.core.ids import new_id
 from app.core.rotation import Outcome, check, count_secrets, encrypted_columns, keys_in_use, rotate
-from app.core.secrets import ENCRYPTED, KeyRing, Secrets, key_id_of, place_of
+from app.core.secrets import ENCRYPTED, KeyRing, SecretPlace, Secrets, key_id_of, place_of
+from app.core.settings import Settings
 from app.identity.models import Challenge, ChallengeKind, Credential, OutgoingMail, SigningKey, TotpSecret, User
 
 OLD_RING = KeyRing("old", {}).with_new_key("old")
@@ -167,9 +170,11 @@ async def test_what_cannot_be_read_is_told_left_alone_and_keeps_nothing_else_fro
 
 async def test_two_rotations_at_once_do_each_row_once(database: Database) -> None:
     contents = await saved_mails(database, 1_500)
-    outcomes = await asyncio.gather(*(rotate(database.engine, NEW, COLUMNS) for _ in range(2)))
+    begun = asyncio.Queue[int]()
+    first = asyncio.create_task(rotate(database.engine, NEW, COLUMNS, on_progress=begun.put_nowait))
+    assert 0 < await begun.get() < 1_500
+    outcomes = await asyncio.gather(first, rotate(database.engine, NEW, COLUMNS))
     assert sum(outcome.done for outcome in outcomes) == 1_500
-    assert all(outcome.done for outcome in outcomes), "only one of them has worked"
     assert [outcome.outstanding for outcome in outcomes] == [0, 0]
     assert await read_mails(database, Secrets(NEW_RING.without("old"))) == contents
 
@@ -201,7 +206,7 @@ async def test_a_row_that_is_held_for_good_is_told_as_outstanding(
     held = next(iter(await saved_mails(database, 3)))
     async with database.transaction() as transaction:
         await transaction.connection.execute(select(OutgoingMail.id).where(OutgoingMail.id == held).with_for_update())
-        outcome = await rotate(database.engine, NEW, COLUMNS)
+        outcome = await asyncio.wait_for(rotate(database.engine, NEW, COLUMNS), 30)
     assert (outcome.done, outcome.outstanding, outcome.unreadable) == (2, 1, 0)
     assert outcome.keys_in_use == {"new": 2, "old": 1}
 
@@ -249,6 +254,45 @@ async def test_no_write_is_lost_while_programs_with_the_old_and_the_new_ring_go_
     last = await rotate(database.engine, NEW, COLUMNS)
     assert last.outstanding == 0
     assert await read_mails(database, Secrets(NEW_RING.without("old"))) == contents
+
+
+class Intruded(Secrets):
+    """Has somebody else try to change the row between the moment it was read and the moment it is written."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(NEW_RING)
+        self.url = url
+        self.refusals: list[str] = []
+
+    def encrypt(self, secret: bytes, place: SecretPlace) -> bytes:
+        """Encrypt, after the intruder has had their turn."""
+        intruder = threading.Thread(target=lambda: asyncio.run(self.intrude(UUID(place.row))))
+        intruder.start()
+        intruder.join()
+        return super().encrypt(secret, place)
+
+    async def intrude(self, key: UUID) -> None:
+        """Write a mail anew, unless it is held."""
+        engine = create_engine(self.url, role=DatabaseRole.WORKER, pool_size=1, application_name="tests-intruder")
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+                await connection.execute(update(OutgoingMail).where(OutgoingMail.id == key).values(mail(key, b"new")))
+        except DBAPIError as error:
+            self.refusals.append(str(error.orig))
+        finally:
+            await engine.dispose()
+
+
+async def test_nobody_can_write_between_the_reading_and_the_writing_of_a_row(
+    database: Database, trove_settings: Settings
+) -> None:
+    contents = await saved_mails(database, 3)
+    intruded = Intruded(trove_settings.database_url or "")
+    outcome = await rotate(database.engine, intruded, COLUMNS)
+    assert ["lock timeout" in refusal for refusal in intruded.refusals] == [True] * 3
+    assert outcome.done == 3
+    assert await read_mails(database) == contents
 
 
 @pytest.fixture

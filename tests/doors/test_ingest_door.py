@@ -18,9 +18,9 @@ from app.core.ids import PublicIdTag, parse_public_id
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings
 from app.doors.ingest import routes
-from app.identity.authentication import Authentication
+from app.identity.services import identity_services
 from app.ingestion.commands import MAXIMUM_BYTES, MAXIMUM_ROWS
-from tests.identity.builders import PARTNER_TOKEN, SECRETS
+from tests.identity.builders import PARTNER_TOKEN
 
 TOKEN = PARTNER_TOKEN.text
 AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
@@ -30,14 +30,14 @@ AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
 async def door(database: Database, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     assert settings.redis_url is not None
     redis = connect_redis(settings.redis_url)
-    authentication = Authentication(database, SECRETS, EventBus(redis), issuer="trove")
-    await authentication.start()
+    identity = identity_services(settings, database, EventBus(redis))
+    await identity.start()
     application = Starlette(routes=routes())
     application.state.database = database
-    application.state.authentication = authentication
+    application.state.identity = identity
     async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://trove") as client:
         yield client
-    await authentication.stop()
+    await identity.stop()
     await redis.aclose()
 
 
@@ -91,7 +91,9 @@ async def test_the_same_key_gives_the_same_batch_and_another_content_a_conflict(
 
 
 @pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xfc"]
+    "authorization",
+    [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xfc"],
+    ids=["none", "empty", "no token", "wrong", "basic", "one letter more", "not ASCII"],
 )
 async def test_a_wrong_token_is_refused(
     client: httpx.AsyncClient, database: Database, authorization: str | None

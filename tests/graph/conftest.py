@@ -18,9 +18,8 @@ from app.demo.world import load_world_into
 from app.graph.context import Resources
 from app.graph.execution import Engine, Request, RequestRefused
 from app.graph.live import PriceFeed
-from app.identity.authentication import Authentication
+from app.identity.services import identity_services
 from app.identity.viewer import ANYONE, Caller, Viewer
-from tests.identity.builders import SECRETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ async def graph(api_database: Database, trove_settings: Settings, partner: None)
     assert trove_settings.redis_url is not None
     redis = connect_redis(trove_settings.redis_url)
     events = EventBus(redis)
-    authentication = Authentication(api_database, SECRETS, events, issuer="trove")
-    yield Graph(Engine(Resources(api_database, trove_settings, PriceFeed(api_database, events), authentication)))
+    identity = identity_services(trove_settings, api_database, events)
+    yield Graph(Engine(Resources(api_database, trove_settings, PriceFeed(api_database, events), identity)))
+    await identity.stop()
     await redis.aclose()

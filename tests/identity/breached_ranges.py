@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -101,6 +102,15 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """A server that has nothing to say of clients that hang up."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print what is no hang-up."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # a socket, by whatever name
+
+
 @contextmanager
 def range_server() -> Iterator[RangeServer]:
     """A server on loopback, until the block ends."""
@@ -108,7 +118,7 @@ def range_server() -> Iterator[RangeServer]:
     class OfThisServer(Handler):
         pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), OfThisServer) as server:
+    with Server(("127.0.0.1", 0), OfThisServer) as server:
         OfThisServer.state = RangeServer(f"http://127.0.0.1:{server.server_port}/range")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

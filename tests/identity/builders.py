@@ -1,20 +1,24 @@
 """People for tests: a partner who may send prices, and others as a test wants them."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.database import Database, DatabaseRole
 from app.core.ids import new_id
 from app.core.secrets import KeyRing, Secrets
+from app.identity.access_tokens import LIFETIME
+from app.identity.actions import AuditAction
 from app.identity.commands.api_tokens import API_TOKEN
-from app.identity.models import ApiToken, RoleGrant, User
+from app.identity.commands.sessions import SignInMethod, begin_session
+from app.identity.models import ApiToken, AuditEntry, RoleGrant, User
 from app.identity.scopes import OWN, Scope
 from app.identity.tokens import new_token
-from app.identity.viewer import Viewer
+from app.identity.viewer import Caller, Viewer
 
 # Of this run: what one process of it encrypted, the others read.
 KEY_RING = KeyRing.fresh()
@@ -66,3 +70,30 @@ async def add_partner(connection: AsyncConnection) -> None:
             scopes=[scope.value for scope in PARTNER_SCOPES],
         )
     )
+
+
+async def session_of(
+    database: Database, user_id: UUID, *, scopes: Collection[Scope] | None = None, proved_ago: timedelta = timedelta(0)
+) -> Viewer:
+    """The viewer of a session that a person has just begun, with all that they may do unless others are named."""
+    async with database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        session = await begin_session(transaction, user_id=user_id, method=SignInMethod.PASSWORD, caller=Caller())
+    return Viewer(
+        user_id=user_id,
+        credential_id=session.id,
+        scopes=session.scopes if scopes is None else frozenset(scopes),
+        is_session=True,
+        issued_at=session.issued_at,
+        expires_at=session.issued_at + LIFETIME,
+        authenticated_at=session.authenticated_at - proved_ago,
+    )
+
+
+async def audit_of(connection: AsyncConnection, subject_id: UUID, action: AuditAction) -> list[AuditEntry]:
+    """What the log says was done so to somebody, the oldest first."""
+    entries = await connection.execute(
+        select(*AuditEntry.__table__.columns)
+        .where(AuditEntry.subject_id == subject_id, AuditEntry.action == action.value)
+        .order_by(AuditEntry.occurred_at, AuditEntry.id)
+    )
+    return [AuditEntry(**row._mapping) for row in entries]

@@ -39,10 +39,10 @@ REASONS = {
     Fault.SERVER_ERROR: "answered 500",
     Fault.NOT_FOUND: "answered 404|is not understood",
     Fault.NOT_JSON_OF_OURS: "is not understood",
-    Fault.TOO_LONG: "is longer than 1048576 bytes",
+    Fault.TOO_LONG: "answered more than is read",
     Fault.REDIRECTS: "redirects, and is not followed",
-    Fault.TRICKLES: "took too long",
-    Fault.COMPRESSES: "is compressed, which was not asked for",
+    Fault.TRICKLES: "did not answer in time",
+    Fault.COMPRESSES: "answered something that is not HTTP as it was asked for",
 }
 
 

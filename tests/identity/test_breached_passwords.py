@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
+from app.core.settings import Settings
 from app.identity.breached_passwords import BreachedPasswordRanges, BreachedPasswordsUnavailable
 from tests.identity.breached_ranges import Mood, RangeServer, range_server
 
@@ -79,3 +81,12 @@ async def test_the_digits_of_the_hash_are_in_no_log(
     with caplog.at_level(logging.INFO):
         await BreachedPasswordRanges(server.url, client=client).count(STOLEN)
     assert server.paths[0].removeprefix("/range/") not in caplog.text
+
+
+def test_no_list_is_asked_unless_the_settings_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().breached_passwords_url is None
+    monkeypatch.setenv("TROVE_BREACHED_PASSWORDS_URL", "https://passwords.example/range")
+    assert Settings().breached_passwords_url == "https://passwords.example/range"
+    monkeypatch.setenv("TROVE_BREACHED_PASSWORDS_URL", "passwords.example")
+    with pytest.raises(ValidationError, match="must begin with https://"):
+        Settings()

@@ -73,6 +73,8 @@ def test_an_enterprise_server_has_addresses_of_its_own(monkeypatch: pytest.Monke
         ([GOOGLE | {"code": 7}], "entry 1: code is a text"),
         ([STEAM | {"code": "password"}], "entry 1: code password is a way in of Trove's own"),
         ([STEAM | {"code": "magic-link"}], "entry 1: code magic-link is a way in of Trove's own"),
+        ([STEAM | {"code": "sign-up"}], "entry 1: code sign-up is a way in of Trove's own"),
+        ([STEAM | {"code": "email"}], "entry 1: code email is a way in of Trove's own"),
         ([STEAM | {"code": "magic_link"}], "entry 1: code magic_link is a way in of Trove's own"),
         ([STEAM, GITHUB, STEAM], "two entries have the code steam"),
         ([STEAM | {"kind": "saml"}], "entry 1: kind is one of openid_connect, github, steam"),

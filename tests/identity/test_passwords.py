@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterator
@@ -242,14 +243,25 @@ async def test_a_password_of_ones_own_words_is_refused(passwords: Passwords) -> 
             await passwords.check_strength(password, own_words=own_words)
 
 
-async def test_the_words_of_one_person_say_nothing_of_another_who_asks_at_the_same_time(passwords: Passwords) -> None:
+async def test_the_words_of_one_person_say_nothing_of_another_who_asks_at_the_same_time() -> None:
     password = "wintermothquillfeather"
-    others = [passwords.check_strength(password, own_words=["ada"]) for _ in range(10)]
-    own = [passwords.check_strength(password, own_words=["Wintermoth Quillfeather"]) for _ in range(10)]
-    answers = await asyncio.gather(
-        *(each for pair in zip(others, own, strict=True) for each in pair), return_exceptions=True
-    )
-    assert [type(answer) for answer in answers] == [type(None), PasswordTooWeak] * 10
+    both = Passwords(waiting=100), Passwords(waiting=100)
+    words = ["Ada Lovelace"], ["Wintermoth Quillfeather"]
+    asked = [
+        passwords.check_strength(password, own_words=own_words)
+        for _ in range(50)
+        for passwords, own_words in zip(both, words, strict=True)
+    ]
+    interval = sys.getswitchinterval()
+    # Threads take turns so often that they would meet where they share anything.
+    sys.setswitchinterval(1e-5)
+    try:
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    finally:
+        sys.setswitchinterval(interval)
+        for passwords in both:
+            passwords.close()
+    assert [type(answer) for answer in answers] == [type(None), PasswordTooWeak] * 50
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,7 @@ from strawberry import UNSET
 from app.core.ids import PublicIdTag
 from app.graph.access import OWNER_AND_STAFF, private
 from app.graph.fields import show_enum
-from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry
+from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
 from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
 from app.graph.relay import Connection, Node, key_of
@@ -280,6 +280,7 @@ class Account(Node):
         on=models.User.id,
         to=models.AuditEntry.subject_id,
         orders=AUDIT_ORDERS,
+        filter=AuditFilter,
     )
 
 
@@ -329,5 +330,8 @@ class IdentityQueries:
         "All accounts, for staff, the oldest first.", orders=ACCOUNT_ORDERS, access=STAFF_READS
     )
     audit_log: Connection[AuditEntry] | None = connection(
-        "What was done to any account, the newest first.", orders=AUDIT_ORDERS, access=needs(Scope.AUDIT_READ)
+        "What was done to any account, the newest first.",
+        orders=AUDIT_ORDERS,
+        filter=AuditFilter,
+        access=needs(Scope.AUDIT_READ),
     )

@@ -8,7 +8,7 @@ import strawberry
 from app.core.ids import PublicIdTag
 from app.graph.access import Privacy, private
 from app.graph.fields import show_enum
-from app.graph.reads.arguments import Orders
+from app.graph.reads.arguments import Orders, narrow
 from app.graph.reads.fields import column, shows
 from app.graph.relay import Node
 from app.graph.scalars import JSON
@@ -27,6 +27,19 @@ class AuditOrder(Enum):
 
 
 AUDIT_ORDERS = Orders("audit", {AuditOrder.OCCURRED_AT: Entry.occurred_at}, tie=Entry.id, newest_first=True)
+
+
+@strawberry.input(description="What of the log to list; what is left out does not narrow it.")
+class AuditFilter:
+    action: AuditAction | None = narrow(
+        "Only where this was done.", Entry.action, lambda action: Entry.action == action
+    )
+    from_: datetime | None = narrow(
+        "Only what was done at this time or after.", Entry.occurred_at, lambda at: Entry.occurred_at >= at, name="from"
+    )
+    to: datetime | None = narrow(
+        "Only what was done before this time.", Entry.occurred_at, lambda at: Entry.occurred_at < at
+    )
 
 
 @strawberry.type(description="Something that was done to an account. Never changed, and never removed.")

@@ -118,15 +118,20 @@ def below(name: str, annotation: Any, column: Expression) -> Argument:
 
 
 def narrow(
-    description: str, column: Expression, condition: Condition, *, check: Callable[[Any, str], Any] | None = None
+    description: str,
+    column: Expression,
+    condition: Condition,
+    *,
+    name: str | None = None,
+    check: Callable[[Any, str], Any] | None = None,
 ) -> Any:
     """A field of a filter input: where it is given, the condition must hold of the bound value.
 
     `column` gives the type in which a single value is bound; a list is bound as an array of it. `check(value, path)`
-    gives the value to bind, or refuses it.
+    gives the value to bind, or refuses it. `name` is for a word of Python's own: `from_` is shown as `from`.
     """
     narrowing = Narrowing(condition, expression_of(column).type, check)
-    return strawberry.field(default=None, description=description, metadata={NARROWS: narrowing})
+    return strawberry.field(name=name, default=None, description=description, metadata={NARROWS: narrowing})
 
 
 def narrow_to_any(description: str, column: Expression, *, check: Callable[[Any, str], Any] | None = None) -> Any:

@@ -1,17 +1,15 @@
 """Who calls: the origin of a browser's page, and the id of a request."""
 
 import re
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from uuid_utils import uuid7
 
+from app.core.origins import is_allowed_origin
 from app.core.settings import Settings
 
 REQUEST_ID = "X-Request-Id"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def request_id(given: str) -> str:
@@ -27,14 +25,4 @@ def is_welcome(headers: Headers, settings: Settings) -> bool:
 def is_welcome_page(headers: Headers, settings: Settings) -> bool:
     """The same, for what is done by cookie: a page of any origin is not enough for that."""
     origin = headers.get("origin")
-    if origin is None or origin in settings.allowed_origins:
-        return True
-    try:
-        url = urlsplit(origin)
-        is_loopback = url.hostname in _LOOPBACK_NAMES
-    except ValueError:
-        return False
-    default_port = _DEFAULT_PORTS.get(url.scheme, "")
-    host = headers.get("host", "").lower()
-    is_own = bool(host) and url.netloc.lower().removesuffix(default_port) == host.removesuffix(default_port)
-    return is_own or (settings.is_development and is_loopback)
+    return origin is None or is_allowed_origin(origin, settings, own_host=headers.get("host", ""))

@@ -196,7 +196,9 @@ class Exchange:
         peer = self._request.scope.get("client")
         origin = Origin.of_peer(peer[0] if peer else None, self._header("user-agent"))
         try:
-            return await self._engine.resources.authentication.caller_of(self._given.get("authorization", ()), origin)
+            return await self._engine.resources.identity.authentication.caller_of(
+                self._given.get("authorization", ()), origin
+            )
         except NotSignedIn as refusal:
             raise HTTPRefusal(401, refusal, {"WWW-Authenticate": 'Bearer realm="trove"'}) from refusal
         except ServiceUnavailable as refusal:
@@ -326,7 +328,7 @@ class Exchange:
             self._request.receive,
             self._send,
             connections=connections_of(self._request.app),
-            authentication=self._engine.resources.authentication,
+            authentication=self._engine.resources.identity.authentication,
             pace=self._pace,
         )
         await stream.serve(answers, self._headers, caller.viewer)

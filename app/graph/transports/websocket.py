@@ -192,7 +192,7 @@ class Socket:
 
     async def _welcome(self, authorizations: Sequence[str]) -> None:
         """Acknowledge who asks, or close the socket; close it later, when the token ends or is revoked."""
-        authentication = self._engine.resources.authentication
+        authentication = self._engine.resources.identity.authentication
         try:
             caller = await authentication.caller_of(authorizations, self._origin)
         except NotSignedIn as refusal:

@@ -12,7 +12,7 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.sessions import clock_of, hold_scopes_of, revoke, scopes_of
+from app.identity.commands.sessions import change_scopes_of, hold_scopes_of, revoke, scopes_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ApiToken, Network, User
 from app.identity.scopes import Scope
@@ -23,7 +23,9 @@ API_TOKEN = "trove_api"  # noqa: S105  # what such tokens begin with
 MAXIMUM_TOKENS = 50
 MAXIMUM_ADDRESSES = 20
 LONGEST_NAME = 80
+IPV4_IN_IPV6 = IPv6Network("::ffff:0:0/96")
 LONGEST_OVERLAP = timedelta(days=30)
+LONGEST_LIFETIME = timedelta(days=3_653)
 # How exact `last used` is; each look into the database may move it.
 LAST_USED_WITHIN = timedelta(minutes=1)
 
@@ -49,35 +51,27 @@ async def create_api_token(
     """Make a token for a person; it can have no scope that they do not have themselves.
 
     Raises IdentityRefused for a name or addresses that are wrong, for scopes that were not granted, for an expiry that
-    has passed, and for more than 50 tokens.
+    has passed or is more than ten years away, and for more than 50 tokens.
     """
-    now = await clock_of(transaction)
+    now = await change_scopes_of(transaction, user_id)
     networks = _networks(allowed_addresses)
     _check(name, scopes, expires_at, now)
     missing = sorted(set(scopes) - await scopes_of(transaction, user_id))
     if missing:
+        who, by = ("You may", "yourself") if caller.viewer.user_id == user_id else ("They may", "themselves")
         raise IdentityRefused(
             IdentityErrorCode.NOT_GRANTED,
-            f"You may not do {', '.join(missing)} yourself; an administrator has to grant it first.",
+            f"{who} not do {', '.join(missing)} {by}; an administrator has to grant it first.",
             field=["scopes"],
         )
-    await transaction.connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
-    count = await transaction.connection.execute(
-        select(func.count())
-        .select_from(ApiToken)
-        .where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None), _is_not_over(now))
-    )
-    if count.scalar_one() >= MAXIMUM_TOKENS:
-        raise IdentityRefused(
-            IdentityErrorCode.TOO_MANY, f"You have {MAXIMUM_TOKENS} tokens; revoke one that is not used any more."
-        )
+    await _refuse_too_many(transaction, user_id, now)
     return await _issue(
         transaction,
         AuditAction.API_TOKEN_CREATED,
         caller=caller,
         user_id=user_id,
         name=name.strip(),
-        scopes=sorted(scopes),
+        scopes=sorted(set(scopes)),
         expires_at=expires_at,
         networks=networks,
     )
@@ -86,14 +80,19 @@ async def create_api_token(
 async def rotate_api_token(
     transaction: Transaction, token_id: UUID, *, caller: Caller, user_id: UUID, overlap: timedelta
 ) -> IssuedApiToken:
-    """Make a token like this one, which itself holds for `overlap` longer and then no more."""
+    """Make a token like this one, which itself holds for `overlap` longer and then no more.
+
+    Raises IdentityRefused where there is no such token, for an overlap of more than 30 days, and where both together
+    are more than 50 tokens.
+    """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise IdentityRefused(
             IdentityErrorCode.INVALID_INPUT,
             f"The old token may hold for 0 to {LONGEST_OVERLAP.days} days longer.",
             field=["overlap"],
         )
-    now = await clock_of(transaction)
+    # Whoever checks a token holds its owner's scopes: then what they see of it is what we leave of it.
+    now = await change_scopes_of(transaction, user_id)
     old = (
         await transaction.connection.execute(
             select(ApiToken.name, ApiToken.scopes, ApiToken.expires_at, ApiToken.created_at, ApiToken.allowed_addresses)
@@ -104,9 +103,10 @@ async def rotate_api_token(
         )
     ).one_or_none()
     if old is None:
-        raise _no_such_token()
+        raise no_such_token()
     ends_at = now + overlap if old.expires_at is None else min(now + overlap, old.expires_at)
     await transaction.connection.execute(update(ApiToken).where(ApiToken.id == token_id).values(expires_at=ends_at))
+    await _refuse_too_many(transaction, user_id, now)
     # Who checked it before learns of its new end.
     await revoke(transaction, token_id, now=now)
     return await _issue(
@@ -124,14 +124,14 @@ async def rotate_api_token(
 
 async def revoke_api_token(transaction: Transaction, token_id: UUID, *, caller: Caller, user_id: UUID) -> None:
     """End a token at once; raises IdentityRefused where the person has no such token that still holds."""
-    now = await clock_of(transaction)
+    now = await change_scopes_of(transaction, user_id)
     result: CursorResult[tuple[()]] = await transaction.connection.execute(
         update(ApiToken)
         .where(ApiToken.id == token_id, ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
         .values(revoked_at=now)
     )
     if not result.rowcount:
-        raise _no_such_token()
+        raise no_such_token()
     await revoke(transaction, token_id, now=now)
     await record(
         transaction,
@@ -146,16 +146,19 @@ async def viewer_of_api_token(
     transaction: Transaction, text: str, *, origin: Origin
 ) -> tuple[Viewer, Sequence[Network]] | None:
     """Whose token this is, what it allows now, and from where; None where it does not hold, or not from here."""
+    token_hash = hash_of_token(text)
+    user_id = await transaction.connection.scalar(select(ApiToken.user_id).where(ApiToken.token_hash == token_hash))
+    if user_id is None:
+        return None
+    # Only then is it read: a revocation that was under way is either seen here, or comes after this `now`.
+    now = await hold_scopes_of(transaction, user_id)
     found = (
         await transaction.connection.execute(
             select(ApiToken, User.deleted_at)
             .join(User, User.id == ApiToken.user_id)
-            .where(ApiToken.token_hash == hash_of_token(text))
+            .where(ApiToken.token_hash == token_hash)
         )
-    ).one_or_none()
-    if found is None:
-        return None
-    now = await hold_scopes_of(transaction, found.user_id)
+    ).one()
     if found.revoked_at is not None or found.deleted_at is not None:
         return None
     if found.expires_at is not None and found.expires_at <= now:
@@ -184,6 +187,19 @@ def is_allowed_from(origin: Origin, networks: Collection[Network]) -> bool:
         return False
     address = ip_address(origin.address)
     return any(address in network for network in networks)
+
+
+async def _refuse_too_many(transaction: Transaction, user_id: UUID, now: datetime) -> None:
+    """Refuse one token more than there may be; nobody else makes one for this person while we hold their scopes."""
+    count = await transaction.connection.execute(
+        select(func.count())
+        .select_from(ApiToken)
+        .where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None), _is_not_over(now))
+    )
+    if count.scalar_one() >= MAXIMUM_TOKENS:
+        raise IdentityRefused(
+            IdentityErrorCode.TOO_MANY, f"You have {MAXIMUM_TOKENS} tokens; revoke one that is not used any more."
+        )
 
 
 async def _issue(
@@ -238,9 +254,15 @@ def _check(name: str, scopes: Collection[Scope], expires_at: datetime | None, no
         raise IdentityRefused(
             IdentityErrorCode.INVALID_INPUT, "`expiresAt` has passed; choose a later time.", field=["expiresAt"]
         )
+    if expires_at is not None and expires_at > now + LONGEST_LIFETIME:
+        raise IdentityRefused(
+            IdentityErrorCode.INVALID_INPUT,
+            "`expiresAt` is more than ten years away; leave it out for a token that does not end.",
+            field=["expiresAt"],
+        )
 
 
-def _networks(texts: Sequence[str]) -> list[IPv4Network | IPv6Network]:
+def _networks(texts: Sequence[str]) -> list[Network]:
     if len(texts) > MAXIMUM_ADDRESSES:
         raise IdentityRefused(
             IdentityErrorCode.INVALID_INPUT,
@@ -248,7 +270,7 @@ def _networks(texts: Sequence[str]) -> list[IPv4Network | IPv6Network]:
             field=["allowedAddresses"],
         )
     try:
-        return [ip_network(text) for text in texts]
+        return [_network(text) for text in texts]
     except ValueError:
         raise IdentityRefused(
             IdentityErrorCode.INVALID_INPUT,
@@ -257,11 +279,25 @@ def _networks(texts: Sequence[str]) -> list[IPv4Network | IPv6Network]:
         ) from None
 
 
+def _network(text: str) -> Network:
+    network = ip_network(text)
+    if isinstance(network, IPv4Network):
+        return network
+    if "%" in text:
+        raise ValueError("an address of one link means something else on every machine")
+    if network.subnet_of(IPV4_IN_IPV6):
+        # Callers are known by their IPv4 addresses, however the socket writes those.
+        mapped = int(network.network_address) & 0xFFFF_FFFF
+        return IPv4Network((mapped, network.prefixlen - IPV4_IN_IPV6.prefixlen))
+    return network
+
+
 def _is_not_over(now: datetime) -> ColumnElement[bool]:
     return ApiToken.expires_at.is_(None) | (ApiToken.expires_at > now)
 
 
-def _no_such_token() -> IdentityRefused:
+def no_such_token() -> IdentityRefused:
+    """The refusal for a token that is none of the person's, or holds no longer."""
     return IdentityRefused(
         IdentityErrorCode.NOT_FOUND, "You have no such token that still holds; `viewer` lists yours.", field=["id"]
     )

@@ -14,10 +14,13 @@ from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import Identity, User
-from app.identity.names import parse_username, suggest_username, with_random_digits
+from app.identity.names import EmailAddress, parse_username, suggest_username, with_random_digits
 from app.identity.viewer import Caller
 
 NAMES_TO_TRY = 20
+# The providers of those who prove an address of theirs: by a password that goes with it, or by a link that was sent.
+PASSWORD = "password"  # noqa: S105  # the provider's code
+MAGIC_LINK = "magic_link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,25 @@ async def create_person(
         await add_way_in(transaction, user_id=user_id, way_in=way_in)
     await record(transaction, AuditAction.SIGNED_UP, caller=caller, subject_id=user_id, after={"username": username})
     return user_id
+
+
+async def holder_of(transaction: Transaction, address: EmailAddress) -> UUID | None:
+    """Whose address it is: known to be theirs, or a way in of theirs; None where it is nobody's."""
+    by_way_in = select(Identity.user_id).where(
+        Identity.provider.in_([PASSWORD, MAGIC_LINK]), Identity.issuer == "", Identity.subject == address.key
+    )
+    by_address = select(User.id).where(
+        func.lower(User.email).in_([address.key, address.shown.lower()]),
+        User.email_verified_at.is_not(None),
+        User.deleted_at.is_(None),
+    )
+    found = await transaction.connection.execute(by_way_in.union(by_address).limit(1))
+    return found.scalar_one_or_none()
+
+
+def way_in_by(provider: str, address: EmailAddress) -> WayIn:
+    """The way in of who has this address: PASSWORD or MAGIC_LINK."""
+    return WayIn(provider=provider, issuer="", subject=address.key, email=address.shown)
 
 
 async def free_username(transaction: Transaction, words: Iterable[str]) -> str:

@@ -1,11 +1,12 @@
 """Sessions: begun at a sign-in, kept alive by refresh tokens that are used once, ended by their owner or by misuse."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from ua_parser import parse as parse_user_agent
 
 from app.core.database import Transaction, among
@@ -60,8 +61,14 @@ class OpenSession:
 async def begin_session(
     transaction: Transaction, *, user_id: UUID, method: SignInMethod, caller: Caller, device: str | None = None
 ) -> OpenSession:
-    """Sign a person in, and write it down. Who they are has been proved by whoever calls this."""
+    """Sign a person in, and write it down. Who they are has been proved by whoever calls this.
+
+    Raises IdentityRefused where the account was erased meanwhile.
+    """
     now = await hold_scopes_of(transaction, user_id)
+    is_there = await transaction.connection.scalar(select(User.id).where(User.id == user_id, User.deleted_at.is_(None)))
+    if is_there is None:
+        raise IdentityRefused(IdentityErrorCode.INVALID_CREDENTIALS, "This account is gone.")
     session_id = new_id()
     refreshable_until = now + REFRESHABLE_FOR
     await transaction.connection.execute(
@@ -106,7 +113,7 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
     ).one_or_none()
     if found is None:
         return None
-    now = await hold_scopes_of(transaction, found.user_id)
+    await hold_scopes_of(transaction, found.user_id)
     # Of two who come with the same token at once, the second one sees that it has been used.
     session = (
         await transaction.connection.execute(
@@ -120,8 +127,9 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
     ).one()
     if session.ended_at is not None:
         return None
+    now = await clock_of(transaction)
     if token.used_at is not None:
-        await _end(transaction, [found.session_id], EndReason.REFRESH_TOKEN_REUSED, now=now)
+        await _end(transaction, [found.session_id], EndReason.REFRESH_TOKEN_REUSED)
         await record(
             transaction,
             AuditAction.REFRESH_TOKEN_REUSED,
@@ -153,18 +161,16 @@ async def sign_out(transaction: Transaction, *, caller: Caller) -> None:
     viewer = caller.viewer
     if viewer.user_id is None or viewer.credential_id is None:
         raise ValueError("somebody who is not signed in cannot sign out")
-    ended = await _end(
-        transaction, [viewer.credential_id], EndReason.SIGNED_OUT, now=await clock_of(transaction), of=viewer.user_id
-    )
-    if ended:
+    if await _end(transaction, [viewer.credential_id], EndReason.SIGNED_OUT, of=viewer.user_id):
         await record(transaction, AuditAction.SIGNED_OUT, caller=caller, subject_id=viewer.user_id)
 
 
 async def end_session(transaction: Transaction, session_id: UUID, *, caller: Caller) -> None:
     """End one of the caller's own sessions; raises IdentityRefused for one that is not theirs, or ended already."""
     user_id = caller.viewer.user_id
-    ended = await _end(transaction, [session_id], EndReason.ENDED_BY_OWNER, now=await clock_of(transaction), of=user_id)
-    if not ended:
+    if user_id is None:
+        raise ValueError("somebody who is not signed in has no sessions")
+    if not await _end(transaction, [session_id], EndReason.ENDED_BY_OWNER, of=user_id):
         raise IdentityRefused(
             IdentityErrorCode.NOT_FOUND, "You have no such open session; `viewer` lists those that are.", field=["id"]
         )
@@ -181,20 +187,19 @@ async def end_sessions_of(
     transaction: Transaction, user_id: UUID, reason: EndReason, *, caller: Caller, except_id: UUID | None = None
 ) -> int:
     """End every session of a person, but for one that may go on; gives how many there were."""
-    open_sessions = await transaction.connection.execute(
-        select(Session.id).where(Session.user_id == user_id, Session.ended_at.is_(None)).with_for_update()
+    open_sessions = await transaction.connection.scalars(
+        select(Session.id).where(Session.user_id == user_id, Session.ended_at.is_(None))
     )
-    to_end = [session_id for (session_id,) in open_sessions if session_id != except_id]
-    if to_end:
-        await _end(transaction, to_end, reason, now=await clock_of(transaction))
+    ended = await _end(transaction, [one for one in open_sessions if one != except_id], reason)
+    if ended:
         await record(
             transaction,
             AuditAction.SESSION_ENDED,
             caller=caller,
             subject_id=user_id,
-            after={"sessions": [str(session_id) for session_id in to_end], "reason": reason.value},
+            after={"sessions": [str(session_id) for session_id in ended], "reason": reason.value},
         )
-    return len(to_end)
+    return len(ended)
 
 
 async def revoke(transaction: Transaction, subject_id: UUID, *, now: datetime) -> None:
@@ -206,14 +211,20 @@ async def revoke(transaction: Transaction, subject_id: UUID, *, now: datetime) -
 async def scopes_of(transaction: Transaction, user_id: UUID) -> frozenset[Scope]:
     """What a person may do at this moment: what is their own, and what was granted."""
     granted = await transaction.connection.execute(
-        select(func.unnest(RoleGrant.permissions)).where(
-            RoleGrant.user_id == user_id,
-            RoleGrant.revoked_at.is_(None),
-            (RoleGrant.expires_at.is_(None)) | (RoleGrant.expires_at > func.now()),
-        )
+        select(func.unnest(RoleGrant.permissions)).where(RoleGrant.user_id == user_id, grant_holds())
     )
-    words = {word for (word,) in granted}
-    return OWN | {scope for scope in GRANTABLE if scope.value in words}
+    return OWN | known_scopes(granted.scalars())
+
+
+def grant_holds() -> ColumnElement[bool]:
+    """The condition that a grant of a role holds at this moment."""
+    return RoleGrant.revoked_at.is_(None) & (RoleGrant.expires_at.is_(None) | (RoleGrant.expires_at > func.now()))
+
+
+def known_scopes(words: Iterable[str]) -> frozenset[Scope]:
+    """What a grant's words let do; a word that this release does not know gives nothing."""
+    named = set(words)
+    return frozenset(scope for scope in GRANTABLE if scope.value in named)
 
 
 async def clock_of(transaction: Transaction) -> datetime:
@@ -261,18 +272,24 @@ async def _open(
 
 
 async def _end(
-    transaction: Transaction, session_ids: list[UUID], reason: EndReason, *, now: datetime, of: UUID | None = None
-) -> int:
-    statement = update(Session).where(among(Session.id, session_ids), Session.ended_at.is_(None))
+    transaction: Transaction, session_ids: Iterable[UUID], reason: EndReason, *, of: UUID | None = None
+) -> list[UUID]:
+    """End those of these sessions that are open; gives which they were."""
+    statement = select(Session.id).where(among(Session.id, session_ids), Session.ended_at.is_(None))
     if of is not None:
         statement = statement.where(Session.user_id == of)
-    result: CursorResult[tuple[()]] = await transaction.connection.execute(
-        statement.values(ended_at=now, end_reason=reason.value)
+    # In one order, so that two who end the same ones wait for each other and not both.
+    ended = list(await transaction.connection.scalars(statement.order_by(Session.id).with_for_update()))
+    if not ended:
+        return []
+    # Not before they are held: what was issued while we waited for that has to end with them.
+    now = await clock_of(transaction)
+    await transaction.connection.execute(
+        update(Session).where(among(Session.id, ended)).values(ended_at=now, end_reason=reason.value)
     )
-    if result.rowcount:
-        for session_id in session_ids:
-            await revoke(transaction, session_id, now=now)
-    return result.rowcount
+    for session_id in ended:
+        await revoke(transaction, session_id, now=now)
+    return ended
 
 
 def device_of(user_agent: str) -> str:

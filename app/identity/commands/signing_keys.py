@@ -9,7 +9,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy import delete, func, insert, select
 
 from app.core.database import Transaction
-from app.core.secrets import SecretPlace, Secrets
+from app.core.secrets import Secrets, place_of
 from app.identity.access_tokens import LIFETIME
 from app.identity.models import SigningKey
 
@@ -44,7 +44,9 @@ async def signing_keys(transaction: Transaction, secrets: Secrets) -> Sequence[K
     rows = await transaction.connection.execute(select(SigningKey).order_by(SigningKey.signs_from))
     return [
         KeyPeriod(
-            OKPKey.import_key(secrets.decrypt(row.private_key, place_of_key(row.id)), {"kid": row.id}),
+            OKPKey.import_key(
+                secrets.decrypt(row.private_key, place_of(SigningKey.private_key, row.id)), {"kid": row.id}
+            ),
             row.signs_from,
             row.signs_until,
         )
@@ -59,15 +61,10 @@ async def _make(transaction: Transaction, secrets: Secrets, *, signs_from: datet
     await transaction.connection.execute(
         insert(SigningKey).values(
             id=key_id,
-            private_key=secrets.encrypt(key.as_pem(private=True), place_of_key(key_id)),
+            private_key=secrets.encrypt(key.as_pem(private=True), place_of(SigningKey.private_key, key_id)),
             public_key=key.as_pem(private=False),
             signs_from=signs_from,
             signs_until=signs_until,
         )
     )
     return signs_until
-
-
-def place_of_key(key_id: str) -> SecretPlace:
-    """Where the private half of a signing key stands."""
-    return SecretPlace("identity.signing_keys", "private_key", key_id)

@@ -1,40 +1,19 @@
-"""Calls from this server to a provider's: bounded in time and size, never redirected, silent on what they carry."""
+"""Calls from this server to a provider's: what goes wrong with one is a ProviderAway with a reason for the log."""
 
-import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import version
 from typing import TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from app.core.outbound import LARGEST_ANSWER_BYTES, TOTAL_SECONDS, OutsideServiceFailed, client_options
 from app.identity.identity_providers import ProviderAway
 
-CONNECT_SECONDS = 5.0
-TOTAL_SECONDS = 10.0
-MAXIMUM_BYTES = 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
 
 Answered = TypeVar("Answered", bound=BaseModel)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    # Reading the trusted certificates takes longer than a call.
-    return httpx.create_ssl_context()
-
-
-def open_client() -> httpx.AsyncClient:
-    """A client for a few calls: certificates are checked, and redirects are not followed."""
-    return httpx.AsyncClient(
-        verify=_tls(),
-        timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
-        follow_redirects=False,
-        headers={"User-Agent": f"Trove/{version('trove')}"},
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +33,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCalls:
-    """How the providers' servers are called: with which client, for how long, and how much of an answer is read."""
+    """How the providers' servers are called: trusting whom, for how long, and how much of an answer is read."""
 
-    open_client: Callable[[], httpx.AsyncClient] = open_client
+    tls_context: ssl.SSLContext | None = None
     total_seconds: float = TOTAL_SECONDS
-    maximum_bytes: int = MAXIMUM_BYTES
+    largest_answer_bytes: int = LARGEST_ANSWER_BYTES
 
     async def get(self, url: str, *, what: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Read an address; raises ProviderAway unless there was a whole answer below 500 that is no redirect."""
@@ -71,37 +50,25 @@ class ProviderCalls:
 
     async def _ask(self, method: str, url: str, *, what: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         try:
-            # The client's own timeouts are for each piece; a server that trickles would never meet them.
-            async with asyncio.timeout(self.total_seconds), self.open_client() as client:
-                answer = await self._read(client, method, url, what=what, headers=headers, body=body)
-        except TimeoutError:
-            raise ProviderAway(f"{what} took too long") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise ProviderAway(f"{what} cannot be reached ({type(error).__name__})") from None
-        if answer.status == httpx.codes.TOO_MANY_REQUESTS or answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise ProviderAway(f"{what} answered {answer.status}")
-        if httpx.codes.is_redirect(answer.status):
+            async with self._client() as client:
+                response = await client.request(
+                    method, url, headers={"Accept": "application/json", **headers}, content=body
+                )
+        except OutsideServiceFailed as error:
+            raise ProviderAway(f"{what} {error.failure.value}") from None
+        except httpx.InvalidURL:
+            raise ProviderAway(f"{what} has no address that can be called") from None
+        status = response.status_code
+        if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise ProviderAway(f"{what} answered {status}")
+        if httpx.codes.is_redirect(status):
             raise ProviderAway(f"{what} redirects, and is not followed")
-        return answer
+        return Answer(status, response.content)
 
-    async def _read(
-        self,
-        client: httpx.AsyncClient,
-        method: str,
-        url: str,
-        *,
-        what: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-    ) -> Answer:
-        # Compressed, a small answer could become a large one before it is measured.
-        sent = {"Accept": "application/json", **headers, "Accept-Encoding": "identity"}
-        async with client.stream(method, url, headers=sent, content=body, follow_redirects=False) as response:
-            if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-                raise ProviderAway(f"{what} is compressed, which was not asked for")
-            content = bytearray()
-            async for piece in response.aiter_raw():
-                content += piece
-                if len(content) > self.maximum_bytes:
-                    raise ProviderAway(f"{what} is longer than {self.maximum_bytes} bytes")
-            return Answer(response.status_code, bytes(content))
+    def _client(self) -> httpx.AsyncClient:
+        options = client_options(
+            tls_context=self.tls_context,
+            total_seconds=self.total_seconds,
+            largest_answer_bytes=self.largest_answer_bytes,
+        )
+        return httpx.AsyncClient(**options)

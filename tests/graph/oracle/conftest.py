@@ -15,7 +15,7 @@ from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
 from app.graph.live import PriceFeed
-from app.identity.authentication import Authentication
+from app.identity.services import identity_services
 from tests.conftest import administer, database_named, open_database
 from tests.graph.oracle.asking import usual_path
 from tests.graph.oracle.listed_cursors import cursors_of
@@ -23,7 +23,6 @@ from tests.graph.oracle.rows import World
 from tests.graph.oracle.storing import replace_world
 from tests.graph.oracle.tally import Tally, summary_of
 from tests.graph.oracle.vocabulary import Vocabulary
-from tests.identity.builders import SECRETS
 
 TALLY = "oracle-tally"
 PATIENT_SECONDS = 120.0
@@ -70,8 +69,9 @@ async def oracle_engine(oracle_settings: Settings, oracle_database: Database) ->
     assert oracle_settings.redis_url is not None
     redis = connect_redis(oracle_settings.redis_url)
     events = EventBus(redis)
-    authentication = Authentication(oracle_database, SECRETS, events, issuer="trove")
-    yield Engine(Resources(oracle_database, oracle_settings, PriceFeed(oracle_database, events), authentication))
+    identity = identity_services(oracle_settings, oracle_database, events)
+    yield Engine(Resources(oracle_database, oracle_settings, PriceFeed(oracle_database, events), identity))
+    await identity.stop()
     await redis.aclose()
 
 

@@ -15,7 +15,7 @@ from app.graph.live import PriceFeed
 from app.graph.reads.executor import READS, Reads
 from app.graph.reads.plans import Plans
 from app.graph.schema import core_schema
-from app.identity.authentication import Authentication
+from app.identity.services import identity_services
 from tests.conftest import open_database
 from tests.graph.oracle.conftest import Stage, own_database
 
@@ -23,7 +23,6 @@ from tests.graph.oracle.conftest import Stage, own_database
 from tests.graph.transports.conftest import aurum as aurum
 from tests.graph.transports.conftest import serve as serve
 from tests.graph.transports.conftest import trove as trove
-from tests.identity.builders import SECRETS
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +54,9 @@ async def reads_engine(reads_settings: Settings, reads_database: Database) -> As
     assert reads_settings.redis_url is not None
     redis = connect_redis(reads_settings.redis_url)
     events = EventBus(redis)
-    authentication = Authentication(reads_database, SECRETS, events, issuer="trove")
-    yield Engine(Resources(reads_database, reads_settings, PriceFeed(reads_database, events), authentication))
+    identity = identity_services(reads_settings, reads_database, events)
+    yield Engine(Resources(reads_database, reads_settings, PriceFeed(reads_database, events), identity))
+    await identity.stop()
     await redis.aclose()
 
 

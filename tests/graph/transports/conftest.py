@@ -25,9 +25,9 @@ from app.graph.live import PriceFeed
 from app.graph.transports import http, websocket
 from app.graph.transports.connections import Connections, connections_of
 from app.graph.transports.pace import PACE, Pace
-from app.identity.authentication import Authentication
+from app.identity.services import identity_services
 from tests.catalogue.builders import coin, saved
-from tests.identity.builders import PARTNER_TOKEN, SECRETS
+from tests.identity.builders import PARTNER_TOKEN
 
 # What is sent by the tests is small; the tests of stalled readers need buffers that fill.
 SMALL_BUFFER = 4096
@@ -87,11 +87,11 @@ def serve(api_database: Database, trove_settings: Settings, partner: None) -> Se
         redis = connect_redis(settings.redis_url)
         events = EventBus(redis)
         price_feed = PriceFeed(api_database, events)
-        authentication = Authentication(api_database, SECRETS, events, issuer="trove")
+        identity = identity_services(settings, api_database, events)
         application = Starlette(routes=[*http.routes(settings.allowed_origins, pace), *websocket.routes(pace)])
-        application.state.engine = Engine(Resources(api_database, settings, price_feed, authentication))
+        application.state.engine = Engine(Resources(api_database, settings, price_feed, identity))
         await price_feed.start()
-        await authentication.start()
+        await identity.start()
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
             listener.bind(("127.0.0.1", 0))
@@ -117,6 +117,7 @@ def serve(api_database: Database, trove_settings: Settings, partner: None) -> Se
                 server.should_exit = True
                 await trove.connections.close()
                 await serving
+                await identity.stop()
                 await price_feed.stop()
                 await redis.aclose()
 
