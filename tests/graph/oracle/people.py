@@ -78,8 +78,9 @@ def add_person(world: World, random: Random) -> None:
         _add_api_token(world, random, user_id, any_key(random))
     for _ in range(random.choice((0, 0, 1, 1, 2))):
         _add_grant(world, random, user_id, _permissions(random))
-    for _ in range(random.choice((0, 1, 2, 4))):
-        _add_export(world, random, user_id)
+    for number in range(random.choice((0, 1, 2, 4))):
+        # One may wait at a time.
+        _add_export(world, random, user_id, is_waiting=number == 0 and random.random() < 0.5)
     _add_entries(world, random, user_id)
 
 
@@ -241,12 +242,13 @@ def holds(grant: Row) -> bool:
     return grant["revoked_at"] is None and grant["expires_at"] != LONG_AGO
 
 
-def _add_export(world: World, random: Random, user_id: UUID) -> None:
+def _add_export(world: World, random: Random, user_id: UUID, *, is_waiting: bool) -> None:
+    finished = [status for status in ExportStatus if status is not ExportStatus.WAITING]
     world.add(
         DataExport,
         id=any_key(random),
         user_id=user_id,
-        status=random.choice(list(ExportStatus)).value,
+        status=(ExportStatus.WAITING if is_waiting else random.choice(finished)).value,
         parts_done=random.choice((0, 1, 7, 2**31 - 1)),
         parts_total=maybe(random, random.choice((1, 7, 2**31 - 1))),
         attempts=random.randint(0, 3),

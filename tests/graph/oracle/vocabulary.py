@@ -16,7 +16,8 @@ from app.core.paging import encode_cursor
 from app.graph.scalars import write_date_time
 from app.graph.schema import NODE_TYPES
 from app.identity.access import Access
-from app.identity.models import User
+from app.identity.actions import AuditAction
+from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.prices.models import PriceKind, Source
 from app.prices.resolutions import Resolution
@@ -204,7 +205,23 @@ class Vocabulary:
             ids.append(self.random.choice(WRONG_IDS))
         return ids[0] if len(ids) == 1 and self._mostly(0.5) else ids
 
-    def _filter(self, _: str) -> Value:
+    def _filter(self, field_name: str) -> Value:
+        wanted = self._filter_of_log() if field_name == "auditLog" else self._filter_of_items()
+        if wanted and self.random.random() < 0.1:
+            wanted[self.random.choice(list(wanted))] = None
+        return wanted
+
+    def _filter_of_log(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        if self.random.random() < 0.3:
+            done = self.world.column(AuditEntry, "action") if self._mostly(0.8) else []
+            wanted["action"] = EnumValue(AuditAction(self.random.choice(done or list(AuditAction))).name)
+        for name in ("from", "to"):
+            if self.random.random() < 0.3:
+                wanted[name] = self.instant()
+        return wanted
+
+    def _filter_of_items(self) -> dict[str, Value]:
         wanted: dict[str, Value] = {}
         if self.random.random() < 0.4:
             wanted["kind"] = EnumValue(self.random.choice([kind.name for kind in ItemKind]))
@@ -213,8 +230,6 @@ class Vocabulary:
         if self.random.random() < 0.3:
             slugs = [self.slug() for _ in range(self.random.choice((0, 1, 2, 5)))]
             wanted["slugs"] = slugs[0] if len(slugs) == 1 else slugs
-        if wanted and self.random.random() < 0.1:
-            wanted[self.random.choice(list(wanted))] = None
         return wanted
 
     def _part_of_a_name(self) -> str:
