@@ -1,6 +1,7 @@
 """Mail servers on loopback: one that speaks SMTP by aiosmtpd, and ones that do not do what they should."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.core.mail_server import MailServer
+
+# It tells at INFO what it is sent, and would stand in the log of whoever tests beside it.
+logging.getLogger("mail.log").setLevel(logging.WARNING)
 
 USER, PASSWORD = b"trove", b"p@ss/w:rd"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

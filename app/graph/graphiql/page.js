@@ -204,7 +204,12 @@ class Desk {
         },
         schemaDescription: true,
         shouldPersistHeaders: true,
-        storage,
+        // It keeps tabs a moment after they changed: one that has been replaced meanwhile must not keep its own.
+        storage: Object.assign(Object.create(storage), {
+          setItem: (key, value) => {
+            if (mount === this.mounts) storage.setItem(key, value);
+          },
+        }),
       }),
     );
     this.follow(this.state);
