@@ -40,8 +40,8 @@ class SignUpInput:
     return_to: str | None = strawberry.field(default=None, description=RETURN_TO)
     deliver: Delivery = strawberry.field(
         default=Delivery.COOKIE,
-        description="How to hand over the token of the browser. Without it the link makes the account all the same, but "
-        "leaves the password out: whoever opens it cannot know whose it is.",
+        description="How to hand over the token of the browser. Without it the link makes the account all the same, "
+        "but leaves the password out: whoever opens it cannot know whose it is.",
     )
 
 
