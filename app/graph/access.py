@@ -1,6 +1,6 @@
 """Who may ask for a field or see a type: declared beside it, told in its description, checked before it is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -10,6 +10,7 @@ from graphql import (
     FieldNode,
     GraphQLField,
     GraphQLInterfaceType,
+    GraphQLNamedType,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
@@ -34,6 +35,9 @@ PRIVACY = "__trove_privacy__"
 # Of a field whose declaration checks its access as it binds the arguments.
 CHECKS_ITSELF = "trove-checks-itself"
 DEFINITION = "strawberry-definition"
+# Schemas whose rows are the same for everybody, and single tables, views and selects by hand that are so, too.
+PUBLIC_SCHEMAS = frozenset({"catalogue", "prices"})
+PUBLIC_TABLES = frozenset({"identity.public_profiles", "candle"})
 
 
 class AccessContext(Protocol):
@@ -84,10 +88,11 @@ def privacy_of(graphql_type: object) -> Privacy | None:
     return privacy
 
 
-def guard(schema: GraphQLSchema) -> None:
-    """Have the schema check and tell what its fields need; refuses a root field that does not say who may ask for it.
+def guard(schema: GraphQLSchema, tables: Mapping[str, Collection[str]]) -> None:
+    """Have the schema check and tell what its fields need; refuses what does not say who may ask for it or see it.
 
-    Declared fields check it themselves, as they bind their arguments; here the others learn it.
+    Declared fields check it themselves, as they bind their arguments; here the others learn it. `tables` are those
+    that each declared type shows: a type over a table that is not everybody's has to be private.
     """
     for graphql_type in schema.type_map.values():
         if not isinstance(graphql_type, GraphQLObjectType | GraphQLInterfaceType):
@@ -99,6 +104,21 @@ def guard(schema: GraphQLSchema) -> None:
         silent = [name for name, field in root.fields.items() if access_of(field) is None] if root else []
         if root and silent:
             raise TypeError(f"{root.name}.{silent[0]} does not say who may ask for it; declare its `access`.")
+    for name, shown in tables.items():
+        _require_privacy(schema.type_map[name], shown)
+
+
+def _require_privacy(graphql_type: GraphQLNamedType, tables: Collection[str]) -> None:
+    not_everybodys = sorted(table for table in tables if not _is_public(table))
+    if not_everybodys and privacy_of(graphql_type) is None:
+        raise TypeError(
+            f"{graphql_type.name} shows rows of {', '.join(not_everybodys)}, which are not everybody's: declare it "
+            "`@private(…)` with who sees them, or name the table in PUBLIC_TABLES if they are."
+        )
+
+
+def _is_public(table: str) -> bool:
+    return table in PUBLIC_TABLES or table.partition(".")[0] in PUBLIC_SCHEMAS
 
 
 def _tell_privacy(graphql_type: GraphQLObjectType | GraphQLInterfaceType) -> None:

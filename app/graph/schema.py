@@ -38,7 +38,7 @@ from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.updates import PriceSubscriptions
 from app.graph.reads.arguments import OperationContext, graphql_argument
-from app.graph.reads.executor import ReadExecutor
+from app.graph.reads.executor import ReadExecutor, tables_shown
 from app.graph.reads.fields import Reference, refer, reference
 from app.graph.relay import Node
 from app.graph.scalars import SCALARS
@@ -139,7 +139,7 @@ schema = strawberry.Schema(
 
 core_schema: GraphQLSchema = schema._schema
 ReadExecutor.prepare(core_schema)
-guard(core_schema)
+guard(core_schema, tables_shown(core_schema))
 
 
 def print_graph() -> str:

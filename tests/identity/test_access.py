@@ -97,7 +97,7 @@ def test_a_root_field_that_does_not_say_it_stops_the_start() -> None:
             return 1
 
     with pytest.raises(TypeError, match=r"Query\.silent does not say who may ask"):
-        guard(strawberry.Schema(query=Query)._schema)
+        guard(strawberry.Schema(query=Query)._schema, {})
 
 
 @pytest.mark.parametrize(

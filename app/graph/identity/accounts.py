@@ -86,6 +86,7 @@ class User(Node):
 
 
 @strawberry.type(description="How a person wants things shown and told.")
+@private(OWNER_AND_STAFF)
 @shows(models.User)
 class Preferences:
     currency: CurrencyCode = column(models.User.currency, "The currency to show values in.")
@@ -97,6 +98,7 @@ class Preferences:
 
 
 @strawberry.type(description="What a person lets others see.")
+@private(OWNER_AND_STAFF)
 @shows(models.User)
 class PrivacySettings:
     is_inventory_public: bool = column(models.User.is_inventory_public, "Whether everybody may see what they own.")
@@ -105,6 +107,7 @@ class PrivacySettings:
 
 
 @strawberry.type(description="An account that will be erased, unless its owner says otherwise until then.")
+@private(OWNER_AND_STAFF)
 @shows(models.User)
 class AccountDeletion:
     requested_at: datetime = column(models.User.deletion_requested_at, "When its owner asked for it.", present=True)
