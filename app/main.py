@@ -17,17 +17,20 @@ from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
+from app.doors.exports import routes as exports_routes
+from app.doors.identity_providers import routes as identity_provider_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
+from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
-from app.graph.examples import example_documents
+from app.graph.examples import graphiql_page
 from app.graph.execution import Engine
-from app.graph.graphiql.page import GraphiQL
 from app.graph.graphiql.page import routes as graphiql_routes
 from app.graph.live import PriceFeed
 from app.graph.transports.http import PATH, graphql_endpoint
 from app.graph.transports.http import routes as graphql_routes
 from app.graph.transports.websocket import routes as websocket_routes
+from app.identity.services import identity_services
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -52,9 +55,18 @@ class Application(Starlette):
 def create_application(settings: Settings | None = None) -> Starlette:
     """The API over these settings; by default those of the environment."""
     settings = settings or current_settings()
-    routes = [*graphql_routes(settings.allowed_origins), *operations_routes(), *ingest_routes(), *websocket_routes()]
+    routes = [
+        *graphql_routes(settings.allowed_origins),
+        *operations_routes(),
+        *ingest_routes(),
+        *sign_in_routes(),
+        # After those whose addresses begin alike.
+        *identity_provider_routes(),
+        *exports_routes(),
+        *websocket_routes(),
+    ]
     if settings.is_development:
-        routes += graphiql_routes(GraphiQL(examples=example_documents(settings)))
+        routes += graphiql_routes(graphiql_page(settings))
         routes.append(Route("/", lambda _: RedirectResponse("/graphiql"), methods=["GET"]))
 
     @asynccontextmanager
@@ -71,14 +83,18 @@ def create_application(settings: Settings | None = None) -> Starlette:
         )
         database = Database(engine, jobs=JobQueue(redis), events=events)
         price_feed = PriceFeed(database, events)
+        identity = identity_services(settings, database, events)
         application.state.settings = settings
         application.state.redis = redis
         application.state.database = database
-        application.state.engine = Engine(Resources(database, settings, price_feed))
+        application.state.identity = identity
+        application.state.engine = Engine(Resources(database, settings, price_feed, identity))
         await price_feed.start()
+        await identity.start()
         try:
             yield
         finally:
+            await identity.stop()
             await price_feed.stop()
             await database.close()
             await redis.aclose()

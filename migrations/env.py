@@ -8,12 +8,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import SchemaItem
 
 import app.catalogue.models
+import app.identity.models
 import app.ingestion.models
 import app.prices.models
 from app.core.database import Base, DatabaseRole
 from app.core.settings import current_settings
 
-OUR_SCHEMAS = {app.catalogue.models.SCHEMA, app.ingestion.models.SCHEMA, app.prices.models.SCHEMA}
+OUR_SCHEMAS = {
+    app.identity.models.SCHEMA,
+    app.ingestion.models.SCHEMA,
+    app.catalogue.models.SCHEMA,
+    app.prices.models.SCHEMA,
+}
 # Waiting behind a long reader would queue every request behind the migration; better to fail and be run again.
 LOCK_TIMEOUT = "5s"
 

@@ -5,6 +5,7 @@ clone, and rows are deleted between tests.
 """
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -30,10 +31,11 @@ from app.core.embedded import PrivateServices
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings
+from tests.identity.builders import KEY_RING, PARTNER_TOKEN, add_partner
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SERVICES = pytest.StashKey[PrivateServices]()
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -123,7 +125,8 @@ def trove_settings(database_url: str, redis_url: str) -> Settings:
         DATABASE_URL=database_url,
         REDIS_URL=redis_url,
         environment="development",
-        ingest_token=SecretStr("test-ingest-token"),
+        secret_keys=SecretStr(KEY_RING.text()),
+        demo_token=SecretStr(PARTNER_TOKEN.text),
         database_pool_size=5,
     )
 
@@ -155,7 +158,7 @@ async def _api_database(trove_settings: Settings) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def _owner(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_url, role=None, pool_size=1, application_name="tests-owner")
+    engine = create_engine(database_url, role=None, pool_size=3, application_name="tests-owner")
     yield engine
     await engine.dispose()
 
@@ -185,8 +188,12 @@ class Server:
     """A running Trove API."""
 
     url: str
-    ingest_token: str
     process: "subprocess.Popen[bytes]"
+
+    @property
+    def partner_token(self) -> str:
+        """The API token of the partner, where a test has one."""
+        return PARTNER_TOKEN.text
 
     @property
     def websocket_url(self) -> str:
@@ -198,15 +205,28 @@ def environment_of(settings: Settings) -> dict[str, str]:
     """The environment that gives a process these settings."""
     assert settings.database_url is not None
     assert settings.redis_url is not None
-    assert settings.ingest_token is not None
-    return os.environ | {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "TROVE_ENVIRONMENT": settings.environment,
-        "TROVE_INGEST_TOKEN": settings.ingest_token.get_secret_value(),
-        "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
-        "TROVE_LOG_LEVEL": "WARNING",
+    assert settings.secret_keys is not None
+    texts = {
+        "TROVE_PUBLIC_URL": settings.public_url,
+        "TROVE_ALLOWED_ORIGINS": json.dumps(settings.allowed_origins),
+        "TROVE_SMTP_URL": None if settings.smtp_url is None else settings.smtp_url.get_secret_value(),
+        "TROVE_MAIL_FROM": settings.mail_from,
+        "TROVE_DEMO_TOKEN": settings.demo_token.get_secret_value() if settings.demo_token else None,
     }
+    named = {name: value for name, value in texts.items() if value is not None}
+    return (
+        os.environ
+        | named
+        | {
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "TROVE_ENVIRONMENT": settings.environment,
+            "TROVE_SECRET_KEYS": settings.secret_keys.get_secret_value(),
+            "TROVE_DATABASE_POOL_SIZE": str(settings.database_pool_size),
+            "TROVE_TRUSTED_PROXIES": json.dumps(settings.trusted_proxies),
+            "TROVE_LOG_LEVEL": "WARNING",
+        }
+    )
 
 
 @contextmanager
@@ -227,7 +247,6 @@ def running(arguments: list[str], settings: Settings) -> "Iterator[subprocess.Po
 @contextmanager
 def running_api(settings: Settings) -> Iterator[Server]:
     """An API process of its own on a free port, ready to answer."""
-    assert settings.ingest_token is not None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -242,7 +261,7 @@ def running_api(settings: Settings) -> Iterator[Server]:
                     break
             except httpx.TransportError:
                 time.sleep(0.05)
-        yield Server(url, settings.ingest_token.get_secret_value(), process)
+        yield Server(url, process)
 
 
 @pytest.fixture(scope="session")
@@ -252,8 +271,15 @@ def _live_server(trove_settings: Settings) -> Iterator[Server]:
 
 
 @pytest.fixture
-def live_server(_live_server: Server, _emptied: None) -> Server:
-    """A real API over this worker's database; the tables are emptied after the test."""
+async def partner(_owner: AsyncEngine, _emptied: None) -> None:
+    """Somebody who may send prices, with an API token."""
+    async with _owner.begin() as connection:
+        await add_partner(connection)
+
+
+@pytest.fixture
+def live_server(_live_server: Server, partner: None) -> Server:
+    """A real API over this worker's database, with a partner; the tables are emptied after the test."""
     return _live_server
 
 

@@ -31,6 +31,7 @@ from app.core.embedded import PrivateServices
 from app.core.settings import Settings
 from tests.catalogue.builders import coin, saved
 from tests.conftest import Server, open_database, running
+from tests.identity.builders import KEY_RING, add_partner
 from tests.prices.builders import Line, point
 
 ITEM = "aurum"
@@ -127,24 +128,25 @@ async def open_site() -> AsyncIterator[Site]:
             DATABASE_URL=addresses.database_url,
             REDIS_URL=addresses.redis_url,
             environment="development",
-            ingest_token=SecretStr("test-ingest-token"),
+            secret_keys=SecretStr(KEY_RING.text()),
             database_pool_size=5,
         )
         await asyncio.to_thread(migrate_database, settings)
         async with open_database(settings, DatabaseRole.WORKER) as database:
             await saved(database, coin(ITEM))
+            async with database.transaction() as transaction:
+                await add_partner(transaction.connection)
         yield Site(place / ".trove", settings)
 
 
 @contextmanager
 def serving_api(settings: Settings) -> Iterator[Server]:
     """An API process that answers, whether it is ready or not."""
-    assert settings.ingest_token is not None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with running(["api", "--port", str(port)], settings) as process:
-        server = Server(f"http://127.0.0.1:{port}", settings.ingest_token.get_secret_value(), process)
+        server = Server(f"http://127.0.0.1:{port}", process)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             assert process.poll() is None, "the API has ended instead of serving"
@@ -167,7 +169,7 @@ async def eventually(what: str, is_so: Callable[[], Awaitable[object]], *, withi
 @asynccontextmanager
 async def client_of(server: Server) -> AsyncIterator[httpx.AsyncClient]:
     """A partner's client; an answer that does not come within seconds fails the test."""
-    headers = {"Authorization": f"Bearer {server.ingest_token}"}
+    headers = {"Authorization": f"Bearer {server.partner_token}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=ANSWER_SECONDS) as client:
         yield client
 

@@ -53,7 +53,7 @@ async def send(server: Server, prices: list[str]) -> None:
         }
         for number, price in enumerate(prices)
     ]
-    headers = {"Authorization": f"Bearer {server.ingest_token}"}
+    headers = {"Authorization": f"Bearer {server.partner_token}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers) as client, asyncio.timeout(SECONDS_TO_ARRIVE):
         answer = await client.post("/ingest/prices", content="\n".join(json.dumps(line) for line in lines))
         assert answer.status_code == 202, answer.text

@@ -317,5 +317,5 @@ async def test_a_worker_told_to_stop_in_a_batch_that_postgres_loses_leaves_it_un
 
 async def a_batch_waits(site: Site) -> None:
     """One batch is accepted, and nobody processes it yet."""
-    async with open_database(site.settings, DatabaseRole.API) as database:
+    async with open_database(site.settings, DatabaseRole.WORKER) as database:
         await accepted(database, lines_of(0))

@@ -1,4 +1,6 @@
 """The worker: jobs by arq, each thin. A job opens a transaction and calls a room's commands.
 
-`settings` runs the process, `ingestion` and `prices` hold the jobs of those rooms. May call: the rooms and core.
+`settings` runs the process, `runner` finds work that waits, and the others hold the jobs of the rooms they are named
+after, `mail` those of identity's outbox. `erasure` and `exports` go through all rooms that keep something of people.
+May call: the rooms and core.
 """

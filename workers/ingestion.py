@@ -1,4 +1,4 @@
-"""Processes accepted batches: at a nudge from the queue, and by looking for itself."""
+"""Processes accepted batches."""
 
 import asyncio
 from uuid import UUID
@@ -6,62 +6,33 @@ from uuid import UUID
 import structlog
 from asyncpg.exceptions import InterfaceError
 
-from app.core.database import DATABASE_FAILURES, Database, is_database_away
+from app.core.database import Database, is_database_away
 from app.core.telemetry import INGEST_BATCHES_WAITING, INGEST_LAG_SECONDS, INGEST_ROWS
 from app.ingestion.commands import record_failure
 from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.models import BatchStatus
 from app.ingestion.queries import waiting_batches
 from app.prices.commands.process import ProcessedBatch, process_next_batch
+from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
-
-SECONDS_BETWEEN_LOOKS = 2.0
 
 # SQLSTATE classes that blame the circumstances and not the batch, beside those of an absent database: the server
 # rolled back for the good of others (a deadlock), or its system failed.
 _CIRCUMSTANCES = ("40", "58")
 
 
-class BatchRunner:
-    """Processes all waiting batches when told to; being told while it runs makes it look once more at the end."""
+class BatchRunner(Runner):
+    """Processes all waiting batches."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__()
         self._database = database
-        self._running: asyncio.Task[None] | None = None
-        self._look_again = False
-        self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """Process what waits now. Being cancelled leaves a batch that has begun to its end."""
-        self._look_again = True
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
-        await asyncio.shield(self._running)
-
-    async def keep_looking(self) -> None:
-        """Process what waits, again and again: a nudge that Redis lost, or never got, costs seconds and no more."""
-        while not self._stopping.is_set():
-            await self.run()
-            try:
-                await asyncio.wait_for(self._stopping.wait(), SECONDS_BETWEEN_LOOKS)
-            except TimeoutError:
-                continue
-
-    async def stop(self) -> None:
-        """Begin no further batch, and wait for those that have begun."""
-        self._stopping.set()
-        if self._running is not None:
-            await self._running
-
-    async def _run(self) -> None:
-        while self._look_again and not self._stopping.is_set():
-            self._look_again = False
-            try:
-                await process_waiting_batches(self._database, stopping=self._stopping)
-                await measure_waiting(self._database)
-            except DATABASE_FAILURES as error:
-                logger.warning("database_unavailable", reason=str(error))
+    async def work(self, stopping: asyncio.Event) -> None:
+        """Process what waits now."""
+        await process_waiting_batches(self._database, stopping=stopping)
+        await measure_waiting(self._database)
 
 
 async def process_waiting_batches(database: Database, *, stopping: asyncio.Event | None = None) -> int:

@@ -1,11 +1,12 @@
-"""The worker process: arq for jobs while Redis is there, and a loop of its own that needs only the database."""
+"""The worker process: arq for jobs while Redis is there, and loops of its own that need only the database."""
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, ParamSpec
 
 import structlog
 import uvloop
@@ -19,10 +20,21 @@ from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, create_
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
+from app.core.key_rings import key_ring_of
+from app.core.mail import postman_of
+from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
+from app.identity.commands.deletion import ERASE_PEOPLE
+from app.identity.commands.exports import PREPARE_EXPORTS
+from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
+from workers.erasure import ErasureRunner
+from workers.exports import ExportRunner
+from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.ingestion import BatchRunner
+from workers.mail import MailRunner, NoPostman
 from workers.prices import make_partitions_ahead, prune_price_changes
+from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
 
@@ -33,10 +45,11 @@ JOB_TIMEOUT_SECONDS = 3600
 FAREWELL_SECONDS = 5.0
 
 Context = dict[Any, Any]
+Parameters = ParamSpec("Parameters")
 
 
 def run_worker(settings: Settings | None = None) -> None:
-    """Run a worker until SIGTERM or SIGINT, then finish the batches that have begun; by default over the environment.
+    """Run a worker until SIGTERM or SIGINT, then finish what has begun; by default over the environment.
 
     Raises `ServiceUnavailable` when the settings lack the address of the database or of Redis.
     """
@@ -56,12 +69,13 @@ async def serve(settings: Settings) -> None:
         url, role=DatabaseRole.WORKER, pool_size=settings.database_pool_size, application_name="trove-worker"
     )
     database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
-    runner = BatchRunner(database)
+    secrets = Secrets(key_ring_of(settings))
+    runners = _runners(settings, database, secrets)
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
-        asyncio.create_task(runner.keep_looking()),
-        asyncio.create_task(_listen_for_jobs(settings.redis_url, database, runner, stopping)),
+        *(asyncio.create_task(runner.keep_looking()) for runner in runners.values()),
+        asyncio.create_task(_listen_for_jobs(settings.redis_url, _Upkeep(database, secrets), runners, stopping)),
     }
     try:
         await _attempt(make_partitions_ahead, database)
@@ -72,7 +86,7 @@ async def serve(settings: Settings) -> None:
             task.result()
     finally:
         stopping.set()
-        await runner.stop()
+        await asyncio.gather(*(runner.stop() for runner in runners.values()))
         for task in tasks:
             task.cancel()
         # All work is done or undone by now: whoever still waits for Redis may be left behind.
@@ -82,12 +96,32 @@ async def serve(settings: Settings) -> None:
         logger.info("worker_stopped")
 
 
-async def _listen_for_jobs(redis_url: str, database: Database, runner: BatchRunner, stopping: asyncio.Event) -> None:
+@dataclass(frozen=True, slots=True)
+class _Upkeep:
+    """What the jobs by the clock work with."""
+
+    database: Database
+    secrets: Secrets
+
+
+def _runners(settings: Settings, database: Database, secrets: Secrets) -> dict[str, Runner]:
+    """What does the work of each job that only nudges."""
+    return {
+        PROCESS_BATCHES.name: BatchRunner(database),
+        SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
+        PREPARE_EXPORTS.name: ExportRunner(database, secrets),
+        ERASE_PEOPLE.name: ErasureRunner(database),
+    }
+
+
+async def _listen_for_jobs(
+    redis_url: str, upkeep: _Upkeep, runners: Mapping[str, Runner], stopping: asyncio.Event
+) -> None:
     """Run arq's worker until told to stop, and another one whenever it dies of Redis being away."""
     backoff = FIRST_BACKOFF_SECONDS
     while not stopping.is_set():
         redis = connect_redis(redis_url)
-        worker = _arq_worker(redis, database, runner)
+        worker = _arq_worker(redis, upkeep, runners)
         try:
             await redis.ping()
             backoff = FIRST_BACKOFF_SECONDS
@@ -113,18 +147,26 @@ async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
 async def _abandon(worker: Worker, redis: ArqRedis) -> None:
     # Not worker.close(): it talks to Redis, which may be away. And first no more connections: who is cancelled in the
     # middle of a command would wait for its answer. The jobs are only nudges.
-    await redis.connection_pool.disconnect()
     tasks = {*worker.tasks.values(), *([] if worker.main_task is None else [worker.main_task])}
+    for task in tasks:
+        # We may be cancelled before they end, and what a task says that has lost its connection is of no interest.
+        task.add_done_callback(_look_at_end)
+    await redis.connection_pool.disconnect()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await redis.aclose()
 
 
-def _arq_worker(redis: ArqRedis, database: Database, runner: BatchRunner) -> Worker:
+def _look_at_end(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _arq_worker(redis: ArqRedis, upkeep: _Upkeep, runners: Mapping[str, Runner]) -> Worker:
     return Worker(
-        functions=_functions(runner),
-        cron_jobs=_cron_jobs(database),
+        functions=[_nudge(name, runner) for name, runner in runners.items()],
+        cron_jobs=_cron_jobs(upkeep),
         redis_pool=redis,
         handle_signals=False,
         poll_delay=SECONDS_BETWEEN_POLLS,
@@ -135,28 +177,38 @@ def _arq_worker(redis: ArqRedis, database: Database, runner: BatchRunner) -> Wor
     )
 
 
-def _functions(runner: BatchRunner) -> list[Function]:
-    async def process_ingest_batches(ctx: Context, *args: Any, **kwargs: Any) -> None:
+def _nudge(name: str, runner: Runner) -> Function:
+    async def run(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await runner.run()
 
-    return [func(process_ingest_batches, name=PROCESS_BATCHES.name)]
+    return func(run, name=name)
 
 
-def _cron_jobs(database: Database) -> list[CronJob]:
+def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
     async def make_partitions(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(make_partitions_ahead, database)
+        await _attempt(make_partitions_ahead, upkeep.database)
 
     async def prune(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(prune_price_changes, database)
+        await _attempt(prune_price_changes, upkeep.database)
+
+    async def make_keys(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(make_signing_keys_ahead, upkeep.database, upkeep.secrets)
+
+    async def prune_identity(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(prune_what_is_over, upkeep.database)
 
     return [
         cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
         cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
+        cron(make_keys, name="make_signing_keys_ahead", hour=None, minute=5, second=0),
+        cron(prune_identity, name="prune_what_is_over", hour=None, minute=40, second=0),
     ]
 
 
-async def _attempt(upkeep: Callable[[Database], Awaitable[None]], database: Database) -> None:
+async def _attempt(
+    upkeep: Callable[Parameters, Awaitable[None]], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> None:
     try:
-        await upkeep(database)
+        await upkeep(*args, **kwargs)
     except DATABASE_FAILURES as error:
         logger.warning("upkeep_postponed", job=getattr(upkeep, "__name__", "upkeep"), reason=str(error))

@@ -11,6 +11,7 @@ from app.cli.database import require_current_database
 from app.core.embedded import find_postgres, find_redis
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.jobs import connect_redis
+from app.core.key_rings import key_ring_of
 from app.core.settings import Settings
 
 console = Console()
@@ -57,11 +58,18 @@ def _redis_server(settings: Settings) -> str:
     return "REDIS_URL answers"
 
 
+def _keys(settings: Settings) -> str:
+    ring = key_ring_of(settings)
+    return f"the ring of keys can be read ({', '.join(ring.keys)}; current: {ring.current})"
+
+
 def examine(settings: Settings) -> int:
     """Print one line for each check; the exit code is the number of those that failed."""
     checks: list[Callable[[], str]] = [_python]
     checks.append((lambda: _database(settings)) if settings.database_url else _postgres)
     checks.append((lambda: _redis_server(settings)) if settings.redis_url else _redis)
+    if settings.database_url or settings.secret_keys or settings.secret_keys_file:
+        checks.append(lambda: _keys(settings))
     failed = 0
     for check in checks:
         try:

@@ -2,29 +2,33 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-import typer
-
+from app.cli.generated import write_generated
 from app.core.errors import BadUserInput
 from app.core.settings import settings_table
-from app.graph.picture import draw_graph
+from app.graph.picture import PICTURES, draw_graph
+from app.identity.scopes import scopes_table
 
 _BEGINNING = re.compile(r"<!-- generated: (\S+) -->")
 _BLOCK = re.compile(r"<!-- generated: (?P<name>\S+) -->\n(?P<content>.*?)<!-- end: (?P=name) -->", re.DOTALL)
 
 
-def _graph() -> str:
-    return f"```mermaid\n{draw_graph()}\n```"
+def _picture(name: str) -> str:
+    return f"```mermaid\n{draw_graph(rooms=PICTURES[name])}\n```"
 
 
-BLOCKS: Mapping[str, Callable[[], str]] = {"settings": settings_table, "graph": _graph}
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "scopes": scopes_table,
+    **{name: partial(_picture, name) for name in PICTURES},
+}
 
 
 def refresh(file: Path) -> None:
     """Write what the code says now between `<!-- generated: NAME -->` and `<!-- end: NAME -->`."""
-    file.write_text(_refreshed(file), encoding="utf-8")
-    typer.echo(f"Wrote {file}.")
+    write_generated(file, _refreshed(file))
 
 
 def check(file: Path) -> None:

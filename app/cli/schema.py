@@ -5,14 +5,14 @@ from pathlib import Path
 import typer
 from graphql import build_schema, find_breaking_changes
 
+from app.cli.generated import write_generated
 from app.core.errors import BadUserInput
 from app.graph.schema import print_graph
 
 
 def print_schema(file: Path) -> None:
     """Write the graph as it stands in the code."""
-    file.write_text(print_graph(), encoding="utf-8")
-    typer.echo(f"Wrote {file}.")
+    write_generated(file, print_graph())
 
 
 def check_schema(file: Path) -> None:

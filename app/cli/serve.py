@@ -6,6 +6,8 @@ import gc
 import signal
 import socket
 import warnings
+from collections.abc import Sequence
+from ipaddress import IPv6Network, ip_network
 from types import FrameType
 
 import uvicorn
@@ -24,6 +26,8 @@ SHUTDOWN_SECONDS = 5
 FAREWELL_SECONDS = 1
 # Of the garbage collector: rows and responses come and go by thousands, and nearly none of them is part of a circle.
 COLLECTOR_THRESHOLDS = (50_000, 20, 100)
+# Where IPv4 addresses stand among those of IPv6: a server that listens on both sees its IPv4 peers so.
+MAPPED_BITS = 96
 
 
 def listen_on(host: str, port: int) -> socket.socket:
@@ -40,6 +44,17 @@ def listen_on(host: str, port: int) -> socket.socket:
             f"Port {port} on {host} {reason}: choose another with --port or TROVE_PORT."
         ) from error
     return listener
+
+
+def peers_of(proxies: Sequence[str]) -> list[str]:
+    """The networks that these addresses and networks come from, as a listening socket of either family sees them."""
+    networks = [ip_network(proxy) for proxy in proxies]
+    mapped = [
+        f"::ffff:{network.network_address}/{MAPPED_BITS + network.prefixlen}"
+        for network in networks
+        if not isinstance(network, IPv6Network)
+    ]
+    return [*map(str, networks), *mapped]
 
 
 def serve_api(settings: Settings, *, host: str, port: int) -> None:
@@ -60,6 +75,9 @@ def serve_api(settings: Settings, *, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Given, and not left to uvicorn, which would believe whoever comes from this machine.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=peers_of(settings.trusted_proxies),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     # What was made at the start stays for good: the collector need not look at it again with every few requests.

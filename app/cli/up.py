@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -19,9 +18,12 @@ from rich.console import Console
 from app.cli.database import migrate_database
 from app.cli.doctor import require_redis
 from app.cli.serve import listen_on
+from app.cli.services import with_local_keys
 from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
+from app.core.key_rings import key_ring_of
 from app.core.settings import Settings
+from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
 from app.demo.world import load_world
 
 DEFAULT_PORT = 8000
@@ -66,21 +68,26 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     if not services.owns and settings.database_url is None:
         raise ServiceUnavailable(f"Trove is already running over {services.directory}: stop it first, or use it.")
     settings = settings.model_copy(update={"database_url": addresses.database_url, "redis_url": addresses.redis_url})
+    settings = with_local_keys(settings, services.directory)
+    # One that cannot be used is refused here, and not by each program.
+    key_ring_of(settings)
     require_redis(addresses.redis_url)
     with console.status("Migrating the database"):
         migrate_database(settings)
     with console.status("Loading the demo world"):
         load_world(settings)
+        demo = ensure_demo_person(settings, services.directory)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    token_file = services.directory / "ingest-token"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,
         "REDIS_URL": addresses.redis_url,
         "TROVE_ENVIRONMENT": "development",
         "TROVE_HOST": host,
         "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
-        "TROVE_INGEST_TOKEN": _ingest_token(settings, token_file),
+        "TROVE_DEMO_TOKEN": demo.token,
     }
+    if settings.secret_keys_file is not None:
+        environment["TROVE_SECRET_KEYS_FILE"] = str(settings.secret_keys_file)
     trove = [sys.executable, "-m", "app.cli.main"]
     children: list[Child] = []
     stack.callback(_stop, children)
@@ -88,8 +95,10 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     children.append(_start("worker", [*trove, "worker"], environment))
     with console.status("Waiting for the API"):
         _wait_until_ready(url, children)
-    children.append(_start("price feed", [sys.executable, "-m", "app.demo.feed", "--url", url], environment))
-    _welcome(url, token_file)
+    token_file = services.directory / TOKEN_FILE
+    feed = [sys.executable, "-m", "app.demo.feed", "--url", url, "--token-file", str(token_file)]
+    children.append(_start("price feed", feed, environment))
+    _welcome(url, services.directory)
     _watch(children)
 
 
@@ -106,16 +115,6 @@ def _choose_port(host: str, port: int | None) -> int:
             continue
         return candidate
     raise ServiceUnavailable(f"No port from {DEFAULT_PORT} on is free: choose one with --port.")
-
-
-def _ingest_token(settings: Settings, file: Path) -> str:
-    """The token of the settings, or one made once for this machine."""
-    if settings.ingest_token is not None:
-        return settings.ingest_token.get_secret_value()
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(32), encoding="ascii")
-    return file.read_text(encoding="ascii").strip()
 
 
 def _end_with_parent() -> None:
@@ -176,13 +175,15 @@ def _watch(children: list[Child]) -> None:
         time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _welcome(url: str, token_file: Path) -> None:
-    token = "TROVE_INGEST_TOKEN" if "TROVE_INGEST_TOKEN" in os.environ else token_file
+def _welcome(url: str, directory: Path) -> None:
     console.print(
-        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the three tabs:\n"
-        "  a walk through the catalogue, a mutation that sends a price, and prices as they move.\n\n"
+        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the four tabs:\n"
+        "  a walk through the catalogue, who you are, a mutation that sends a price, and prices as they move;\n"
+        "  one click there signs you in as the demo collector.\n\n"
         f"  GraphQL        {url}/graphql\n"
-        f"  ingest prices  {url}/ingest/prices   (token: {token})\n"
+        f"  ingest prices  {url}/ingest/prices\n"
+        f"  your token     {directory / TOKEN_FILE}   (send it as Authorization: Bearer …)\n"
+        f"  your password  {directory / PASSWORD_FILE}   (of {EMAIL})\n"
         f"  health         {url}/readyz  {url}/metrics\n\n"
         "Ctrl-C stops all of it; the data stays for the next time.",
         highlight=False,

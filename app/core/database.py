@@ -13,8 +13,8 @@ from uuid import UUID
 import structlog
 from asyncpg import Record
 from asyncpg.connection import Connection as AsyncpgConnection
-from asyncpg.exceptions import DataError, InternalClientError, PostgresError
 from asyncpg.exceptions import InterfaceError as AsyncpgInterfaceError
+from asyncpg.exceptions import InternalClientError, PostgresError
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -62,7 +62,7 @@ def is_database_away(error: BaseException | None) -> bool:
     """Whether PostgreSQL is away or out of connections, as opposed to a statement being wrong."""
     if isinstance(error, (InterfaceError, OperationalError, PoolTimeoutError, OSError)):
         return True
-    if isinstance(error, (AsyncpgInterfaceError, InternalClientError)) and not isinstance(error, DataError):
+    if isinstance(error, (AsyncpgInterfaceError, InternalClientError)):
         return True
     if isinstance(error, DBAPIError) and error.orig is not None and is_database_away(error.orig.__cause__):
         return True
@@ -97,6 +97,7 @@ class DatabaseRole(StrEnum):
     """What a connection may do; the grants of each role are in the migrations."""
 
     API = "trove_api"
+    AUTHENTICATOR = "trove_authenticator"
     WORKER = "trove_worker"
     MIGRATOR = "trove_migrator"
 
@@ -167,6 +168,28 @@ def among(column: ColumnElement[Any] | InstrumentedAttribute[Any], keys: Iterabl
     return column == any_(literal(list(keys), ARRAY(column.type)))
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseViewer:
+    """Whom a transaction is for, as row-level security knows it: a user, and what was granted to them.
+
+    Permissions are words of our own, never of a request.
+    """
+
+    id: UUID
+    permissions: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings that policies look at."""
+        return {"app.viewer_id": str(UUID(int=self.id.int)), "app.viewer_permissions": " ".join(self.permissions)}
+
+    @property
+    def statement(self) -> str:
+        """Makes the running transaction this viewer's."""
+        calls = (f"set_config('{name}', '{value}', true)" for name, value in self.settings.items())
+        return f"SELECT {', '.join(calls)}"
+
+
 class Transaction:
     """One read-write transaction: commands use its `connection`, and ask it for jobs and events after the commit."""
 
@@ -192,9 +215,9 @@ class Snapshot:
     was sent.
     """
 
-    def __init__(self, database: "Database", *, viewer_id: UUID | None = None) -> None:
+    def __init__(self, database: "Database", *, viewer: DatabaseViewer | None = None) -> None:
         self._database = database
-        self._viewer_id = viewer_id
+        self._viewer = viewer
         self._connection: AsyncConnection | None = None
         self._driver: AsyncpgConnection[Any] | None = None
         self._in_transaction = False
@@ -230,7 +253,7 @@ class Snapshot:
         """Run a statement; one known to be the operation's only one is its own snapshot, without a transaction."""
         arguments = statement.arguments(values)
         self.statements += 1
-        if is_only_one and self._viewer_id is None and self._connection is None:
+        if is_only_one and self._viewer is None and self._connection is None:
             return await self._fetch_alone(statement, arguments)
         async with self._reading_alone():
             _, driver = await self._open(in_transaction=True)
@@ -297,9 +320,9 @@ class Snapshot:
         if self._in_transaction:
             return
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        if self._viewer_id is not None:
-            # One round trip for both; a UUID is written by us, so it can hold nothing but hexadecimal digits.
-            begin += f"; SELECT set_config('app.viewer_id', '{UUID(int=self._viewer_id.int)}', true)"
+        if self._viewer is not None:
+            # One round trip for both.
+            begin += f"; {self._viewer.statement}"
         # From here on there may be a transaction, whatever becomes of the statement.
         self._in_transaction = True
         await driver.execute(begin)
@@ -357,9 +380,9 @@ class Database:
         self._jobs = jobs
         self._events = events
 
-    def snapshot(self, *, viewer_id: UUID | None = None) -> Snapshot:
+    def snapshot(self, *, viewer: DatabaseViewer | None = None) -> Snapshot:
         """A read snapshot for one operation; close it at the operation's end."""
-        return Snapshot(self, viewer_id=viewer_id)
+        return Snapshot(self, viewer=viewer)
 
     async def lend(self) -> "tuple[AsyncConnection, AsyncpgConnection[Any]]":
         """A connection for a snapshot, and the driver's connection beneath."""
@@ -405,15 +428,20 @@ class Database:
         return int(pool.checkedin()) + len(self._kept)  # type: ignore[attr-defined]  # of the queue pool we use
 
     @asynccontextmanager
-    async def transaction(self, *, viewer_id: UUID | None = None) -> AsyncIterator[Transaction]:
-        """Commit at the end of the block, roll back on any exception; jobs and events leave after the commit."""
+    async def transaction(
+        self, *, viewer: DatabaseViewer | None = None, role: DatabaseRole | None = None
+    ) -> AsyncIterator[Transaction]:
+        """Commit at the end of the block, roll back on any exception; jobs and events leave after the commit.
+
+        With `role` the transaction acts as that role, of which this database's own must be a member.
+        """
         async with self._living_connection() as connection:
             try:
                 async with connection.begin():
-                    if viewer_id is not None:
-                        await connection.execute(
-                            text("SELECT set_config('app.viewer_id', :viewer_id, true)"), {"viewer_id": str(viewer_id)}
-                        )
+                    if role is not None:
+                        await connection.execute(text(f"SET LOCAL ROLE {role.value}"))
+                    if viewer is not None:
+                        await connection.execute(text(viewer.statement))
                     transaction = Transaction(connection)
                     yield transaction
             except Exception as error:

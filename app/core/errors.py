@@ -23,9 +23,13 @@ class ErrorCode(StrEnum):
 
 
 class Refusal(Exception):
-    """Something the caller asked for and Trove refuses; the message is safe to show and says what to do."""
+    """Something the caller asked for and Trove refuses; the message is safe to show and says what to do.
+
+    `retry_after_seconds` is set where waiting so long is what to do.
+    """
 
     code = ErrorCode.BAD_USER_INPUT
+    retry_after_seconds: int | None = None
 
     def __init__(self, message: str, *, argument: str | None = None, allowed: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -44,6 +48,12 @@ class NotSignedIn(Refusal):
     code = ErrorCode.UNAUTHENTICATED
 
 
+class Forbidden(Refusal):
+    """The caller is known and may not do this; the message says what it would take."""
+
+    code = ErrorCode.FORBIDDEN
+
+
 class NotFound(Refusal):
     """There is no such thing, or it is not the caller's to see."""
 
@@ -54,6 +64,16 @@ class Conflict(Refusal):
     """The request contradicts what is already stored."""
 
     code = ErrorCode.CONFLICT
+
+
+class TooManyAttempts(Refusal):
+    """There were more tries than are allowed in a time; after `retry_after_seconds` the next one is."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class QueryTooComplex(Refusal):

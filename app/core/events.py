@@ -18,6 +18,7 @@ class Topic(StrEnum):
     """What a hint is about."""
 
     PRICES_CHANGED = "trove:prices-changed"
+    REVOKED = "trove:revoked"
 
 
 @dataclass(frozen=True, slots=True)

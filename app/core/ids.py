@@ -24,6 +24,15 @@ class PublicIdTag(StrEnum):
     ITEM_VARIANT = "iv"
     PRICE_SERIES = "ps"
     INGEST_BATCH = "ib"
+    USER = "us"
+    ACCOUNT = "ac"
+    SESSION = "se"
+    IDENTITY = "id"
+    PASSKEY = "pk"
+    API_TOKEN = "at"  # noqa: S105  # a tag
+    ROLE_GRANT = "rg"
+    AUDIT_ENTRY = "al"
+    DATA_EXPORT = "de"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

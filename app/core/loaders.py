@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
 
@@ -38,6 +38,12 @@ class ByKey(DataLoader[Key, Value], Generic[Key, Value]):
 TURNS = 3
 
 
+def _hear(answer: "asyncio.Future[Any]") -> None:
+    """Take note of a failure: when the operation has ended meanwhile, nobody waits for the answer any more."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 class _Gathering:
     """Keys that are asked for together."""
 
@@ -55,20 +61,14 @@ class Loaders:
         self._loaders: dict[Hashable, ByKey[Any, Any]] = {}
         self._gathering: dict[Hashable, _Gathering] = {}
 
-    async def one(self, query: KeyedQuery[Key, Value], key: Key, **arguments: Hashable) -> Value | None:
-        """What a room's query maps the key to, or None."""
-        value: Value | None = await self._of_query(query, arguments, None).load(key)
-        return value
-
     async def several(self, query: KeyedQuery[Key, Value], keys: Sequence[Key]) -> list[Value | None]:
         """What a room's query maps each key to, in the keys' order, None where there is nothing."""
-        values: list[Value | None] = await self._of_query(query, {}, None).load_many(list(keys))
-        return values
 
-    async def many(self, query: KeyedQuery[Key, Sequence[Value]], key: Key, **arguments: Hashable) -> Sequence[Value]:
-        """The rows that a room's query maps the key to, none when it has none."""
-        rows = await self._of_query(query, arguments, ()).load(key)
-        return cast("Sequence[Value]", rows)
+        async def ask(asked: list[Key]) -> Mapping[Key, Value | None]:
+            found: Mapping[Key, Value | None] = await self._snapshot.read(query, asked)
+            return found
+
+        return await self.by_key(query, ask, None, query.__name__).load_many(list(keys))
 
     def by_key(self, question: Hashable, ask: Ask[Key, Value], missing: Value, name: str) -> ByKey[Key, Value]:
         """The loader of a question; `ask` is what it asks when it is new, `name` its name in the metrics."""
@@ -87,6 +87,7 @@ class Loaders:
         if gathering is None:
             gathering = self._gathering[question] = _Gathering()
             gathering.answer = asyncio.ensure_future(self._answer(question, gathering, ask))
+            gathering.answer.add_done_callback(_hear)
         gathering.keys.update(dict.fromkeys(keys))
         answer: Mapping[Key, Value] = await asyncio.shield(gathering.answer)
         return answer
@@ -96,10 +97,3 @@ class Loaders:
             await asyncio.sleep(0)
         del self._gathering[question]
         return await ask(list(gathering.keys))
-
-    def _of_query(self, query: Callable[..., Any], arguments: Mapping[str, Hashable], missing: Any) -> ByKey[Any, Any]:
-        async def ask(keys: list[Any]) -> Mapping[Any, Any]:
-            values: Mapping[Any, Any] = await self._snapshot.read(query, keys, **arguments)
-            return values
-
-        return self.by_key((query, tuple(sorted(arguments.items()))), ask, missing, query.__name__)

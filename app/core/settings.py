@@ -1,19 +1,24 @@
 """Settings: read from the environment, documented in the README by a table made from this class."""
 
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
+from app.core.mail_server import MailServer, parse_sender
+from app.core.provider_settings import ProviderSettings, read_provider_settings
+from app.core.secure_urls import is_secure_url
 
 
 class Settings(BaseSettings):
     """Everything that can be set from outside."""
 
-    model_config = SettingsConfigDict(env_prefix="TROVE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TROVE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     database_url: str | None = Field(
         default=None,
@@ -44,13 +49,35 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
-    ingest_token: SecretStr | None = Field(
+    public_url: str | None = Field(
         default=None,
-        description="Bearer token of the ingest doors; without it they are closed.",
+        description="The address by which browsers reach the API, as `https://api.example`: of links in mails, of "
+        "redirects, of cookies and passkeys. In development it is this server's own.",
+    )
+    demo_token: SecretStr | None = Field(
+        default=None,
+        description="In development: an API token that GraphiQL's examples are sent with. `trove up` makes one.",
+    )
+    secret_keys: SecretStr | None = Field(
+        default=None,
+        description="The keys of what is kept encrypted, as the JSON that `trove keys create` prints.",
+    )
+    secret_keys_file: Path | None = Field(
+        default=None,
+        description="The same in a file, as `trove keys create --file` makes it; at most one of the two.",
     )
     allowed_origins: tuple[str, ...] = Field(
         default=(),
         description='Origins of browsers that may call the API and open sockets, as a JSON list: `["https://app.example"]`.',
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description='Addresses or networks of the proxies in front of the API, as a JSON list: `["10.0.0.0/8"]`. Of '
+        "these alone `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
+    identity_providers: tuple[ProviderSettings, ...] = Field(
+        default=(),
+        description="Secret. Whom people may sign in with, as a JSON list: see `docs/identity-providers.md`.",
     )
     database_pool_size: int = Field(
         default=20, ge=1, le=500, description="Connections to PostgreSQL per process, and so operations in flight."
@@ -62,8 +89,24 @@ class Settings(BaseSettings):
         default="compiled",
         description="`resolvers` reads everything by plain resolvers: to compare, or should compiled reads misbehave.",
     )
+    breached_passwords_url: str | None = Field(
+        default=None,
+        description="A list of stolen passwords that speaks the range protocol, such as "
+        "`https://api.pwnedpasswords.com/range`; by default none is asked.",
+    )
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server, as `smtp+starttls://user:password@host:587` or `smtps://user:password@host:465`; "
+        "`smtp://` encrypts only when the server offers it. Without it no mail is sent; in development it is laid into "
+        "`.trove/mail`.",
+    )
+    mail_from: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="Sender of mail, as `Trove <no-reply@example.com>`; needed with `TROVE_SMTP_URL`.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
@@ -82,6 +125,67 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://, for example redis://localhost:6379/0")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not is_secure_url(url) or urlsplit(url).path not in {"", "/"} or "?" in url:
+            raise ValueError("must be https:// and a host alone, for example https://api.example")
+        return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    'must hold addresses or networks without host bits, for example ["127.0.0.1", "10.0.0.0/8"]'
+                ) from None
+        return proxies
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            MailServer.parse(url.get_secret_value())
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, sender: str | None, info: ValidationInfo) -> str | None:
+        if sender is not None:
+            parse_sender(sender)
+        elif info.data.get("smtp_url") is not None:
+            raise ValueError("must be set with TROVE_SMTP_URL, for example Trove <no-reply@example.com>")
+        return sender
+
+    @field_validator("identity_providers", mode="before")
+    @classmethod
+    def _read_providers(cls, entries: object) -> tuple[ProviderSettings, ...]:
+        return read_provider_settings(entries)
+
+    @field_validator("secret_keys_file")
+    @classmethod
+    def _is_the_only_ring(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file is not None and others.data.get("secret_keys") is not None:
+            raise ValueError("TROVE_SECRET_KEYS is set too; keep one of the two, so that it is clear which keys hold")
+        return file
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        """Whether browsers come by HTTPS, and so keep cookies for it alone."""
+        return self.public_url.startswith("https://") if self.public_url else not self.is_development
+
+    @field_validator("breached_passwords_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
         return url
 
     @property

@@ -11,7 +11,7 @@ OPERATIONS = Counter(
 )
 OPERATION_SECONDS = Histogram(
     "trove_graphql_operation_seconds",
-    "Time from a parsed request to its result, in seconds.",
+    "Time from a parsed request to its result, or until it was cancelled, in seconds.",
     ["type"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -31,7 +31,7 @@ READ_PLANS = Counter(
 )
 READ_PLANS_KEPT = Gauge("trove_read_plans_kept", "Plans of compiled reads that are kept; bounded.")
 READ_PATHS = Counter(
-    "trove_graphql_read_paths_total", "Queries by how they were answered: compiled, mixed or resolvers.", ["path"]
+    "trove_graphql_read_paths_total", "Answered queries by how they were read: compiled, mixed or resolvers.", ["path"]
 )
 POOL_CONNECTIONS = Gauge("trove_database_pool_connections", "Connections of this process's pool.", ["state"])
 SOCKETS = Gauge("trove_websocket_connections", "Open WebSocket connections.")

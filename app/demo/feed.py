@@ -1,6 +1,6 @@
 """A simulated price feed: every second a few new prices for the demo world, sent like any partner's over HTTP.
 
-`python -m app.demo.feed --url http://127.0.0.1:8000 --token-file PATH`, or the token in `TROVE_INGEST_TOKEN`.
+`python -m app.demo.feed --url http://127.0.0.1:8000 --token-file PATH`, or the token in `TROVE_API_TOKEN`.
 """
 
 import argparse
@@ -165,17 +165,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: 0 when stopped, 1 when the API does not accept the token, 2 without a token."""
     parser = argparse.ArgumentParser(prog="python -m app.demo.feed", description="Send simulated prices to Trove.")
     parser.add_argument("--url", required=True, help="where the API is, as http://127.0.0.1:8000")
-    parser.add_argument("--token-file", type=Path, help="the file with the ingest token; else TROVE_INGEST_TOKEN")
+    parser.add_argument("--token-file", type=Path, help="the file with the API token; else TROVE_API_TOKEN")
     given = parser.parse_args(arguments)
     configure_logging(level="INFO", readable=sys.stderr.isatty())
     # One line a second for each request would bury everything else.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        token = given.token_file.read_text().strip() if given.token_file else os.environ.get("TROVE_INGEST_TOKEN", "")
+        token = given.token_file.read_text().strip() if given.token_file else os.environ.get("TROVE_API_TOKEN", "")
     except OSError as error:
         parser.error(f"the token file {given.token_file} cannot be read: {error.strerror}")
     if not token:
-        parser.error("give the ingest token with --token-file or in TROVE_INGEST_TOKEN")
+        parser.error("give an API token with `prices:write`, by --token-file or in TROVE_API_TOKEN")
     return 0 if asyncio.run(feed_until_stopped(given.url, token)) else 1
 
 

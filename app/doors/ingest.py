@@ -1,7 +1,6 @@
 """`POST /ingest/prices`: a batch of price points as NDJSON, stored before it is acknowledged with 202."""
 
 import asyncio
-import hmac
 import zlib
 from http import HTTPStatus
 
@@ -10,22 +9,28 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from app.core.clock import utc_now
 from app.core.database import DATABASE_FAILURES, Database, is_database_away
-from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal, ServiceUnavailable
+from app.core.errors import BadUserInput, ErrorCode, Refusal, ServiceUnavailable
 from app.core.ids import PublicIdTag, public_id
-from app.core.settings import Settings
+from app.identity.access import needs
+from app.identity.scopes import Scope
+from app.identity.services import IdentityServices
+from app.identity.viewer import Origin, Viewer
 from app.ingestion.commands import MAXIMUM_BYTES, AcceptedBatch, accept_batch
 from app.ingestion.errors import BatchTooLarge
 from app.ingestion.models import BatchKind
 
 logger = structlog.get_logger(__name__)
 
+MAY_SEND = needs(Scope.PRICES_WRITE)
 RETRY_AFTER_SECONDS = 5
 # Storing takes milliseconds; a database that takes this long is as good as away.
 STORED_WITHIN_SECONDS = 10.0
 _GZIP = 16 + zlib.MAX_WBITS
 _STATUS_BY_CODE = {
     ErrorCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
     ErrorCode.CONFLICT: HTTPStatus.CONFLICT,
     ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -38,7 +43,7 @@ _HEADERS_BY_STATUS = {
 
 
 async def ingest_prices(request: Request) -> Response:
-    """Accept a batch. 202 with its id; 400, 401, 409, 413 and 503 with a code and a sentence that says what to do."""
+    """Accept a batch: 202 with its id; 400, 401, 403, 409, 413, 503 with a code and a sentence that says what to do."""
     try:
         batch = await _accept(request)
     except Refusal as refusal:
@@ -64,26 +69,29 @@ async def ingest_prices(request: Request) -> Response:
 
 
 async def _accept(request: Request) -> AcceptedBatch:
-    settings: Settings = request.app.state.settings
     database: Database = request.app.state.database
-    _check_token(request, settings)
+    viewer = await _sender(request)
     payload = await _read_body(request)
-    async with asyncio.timeout(STORED_WITHIN_SECONDS), database.transaction() as transaction:
+    async with (
+        asyncio.timeout(STORED_WITHIN_SECONDS),
+        database.transaction(viewer=viewer.in_database) as transaction,
+    ):
         return await accept_batch(
             transaction,
             kind=BatchKind.PRICE_POINTS,
             payload=payload,
             idempotency_key=request.headers.get("idempotency-key"),
+            sender_id=viewer.user_id,
         )
 
 
-def _check_token(request: Request, settings: Settings) -> None:
-    if settings.ingest_token is None:
-        raise ServiceUnavailable("This door is closed: set TROVE_INGEST_TOKEN on the server to open it.")
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    expected = settings.ingest_token.get_secret_value()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
-        raise NotSignedIn("Send the ingest token: `Authorization: Bearer …`.")
+async def _sender(request: Request) -> Viewer:
+    identity: IdentityServices = request.app.state.identity
+    peer = request.client.host if request.client else None
+    origin = Origin.of_peer(peer, request.headers.get("user-agent", ""))
+    caller = await identity.authentication.caller_of(request.headers.getlist("authorization"), origin)
+    MAY_SEND.check(caller.viewer, utc_now())
+    return caller.viewer
 
 
 async def _read_body(request: Request) -> bytes:

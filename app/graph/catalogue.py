@@ -19,6 +19,7 @@ from app.graph.reads.fields import Reference, column, connection, edge, edges, r
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import URL
+from app.identity.access import ANYBODY
 from app.prices.models import PriceSeries as Series
 from app.prices.queries.quotes import BEST_FIRST
 
@@ -236,13 +237,14 @@ ITEM_ORDERS = Orders(
 @strawberry.type
 class CatalogueQueries:
     items: Connection[Item] | None = connection(
-        "Items, by name unless ordered otherwise.", orders=ITEM_ORDERS, filter=ItemFilter
+        "Items, by name unless ordered otherwise.", orders=ITEM_ORDERS, filter=ItemFilter, access=ANYBODY
     )
 
     @reference(
         "One item, by its `id` or its `slug`; null when there is none.",
         [graphql_argument("id", strawberry.ID | None), graphql_argument("slug", str | None)],
         type=Item | None,
+        access=ANYBODY,
     )
     @staticmethod
     def item(_: OperationContext, id: str | None = None, slug: str | None = None) -> Reference | None:

@@ -8,21 +8,15 @@ from datetime import datetime
 import strawberry
 
 from app.core.clock import utc_now
-from app.core.database import Database, Snapshot, Transaction
-from app.core.errors import NotSignedIn, QueryTooComplex
+from app.core.cookies import Cookies
+from app.core.database import Database, DatabaseRole, Snapshot, Transaction
+from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
 from app.graph.live import PriceFeed
+from app.identity.services import IdentityServices
+from app.identity.viewer import Caller, Viewer
 
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who is asking: anyone, or a holder of the ingest token."""
-
-    may_ingest: bool = False
-
-
-ANYONE = Viewer()
 MAXIMUM_CANDLES_PER_OPERATION = 200_000
 
 
@@ -33,21 +27,35 @@ class Resources:
     database: Database
     settings: Settings
     price_feed: PriceFeed
+    identity: IdentityServices
 
 
 class Context:
-    """One operation: one snapshot, fresh loaders, one idea of now."""
+    """One operation: one caller, one snapshot, fresh loaders, one idea of now.
 
-    def __init__(self, resources: Resources, viewer: Viewer) -> None:
+    What `is_public` is the same for everybody, so it is read as anybody. `cookies` are there where a browser may ask.
+    """
+
+    def __init__(
+        self, resources: Resources, caller: Caller, *, cookies: Cookies | None = None, is_public: bool = False
+    ) -> None:
         self.resources = resources
-        self.viewer = viewer
+        self.caller = caller
+        self.cookies = cookies
         self.now: datetime = utc_now()
         self.statements = 0
+        self._is_public = is_public
         self._candles = 0
         self._begin()
 
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks."""
+        return self.caller.viewer
+
     def _begin(self) -> None:
-        self.snapshot: Snapshot = self.resources.database.snapshot()
+        viewer = None if self._is_public else self.viewer.in_database
+        self.snapshot: Snapshot = self.resources.database.snapshot(viewer=viewer)
         self.loaders = Loaders(self.snapshot)
 
     async def close(self) -> None:
@@ -65,8 +73,20 @@ class Context:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """The read-write transaction of one mutation field; what the payload reads afterwards is what it committed."""
-        async with self.resources.database.transaction() as transaction:
+        async with self.resources.database.transaction(viewer=self.viewer.in_database) as transaction:
             yield transaction
+        await self.begin_again()
+
+    @asynccontextmanager
+    async def authentication(self) -> AsyncIterator[Transaction]:
+        """The same, as the one role that may see what proves who somebody is."""
+        async with self.resources.database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+            yield transaction
+        await self.begin_again()
+
+    async def become(self, viewer: Viewer) -> None:
+        """Go on as somebody who has just signed in, or as nobody once they signed out."""
+        self.caller = Caller(viewer, self.caller.origin)
         await self.begin_again()
 
     def spend_candles(self, asked: int) -> None:
@@ -78,14 +98,6 @@ class Context:
                 "ask for fewer series at a time, or for a smaller `last`.",
                 argument="last",
                 allowed=[f"{MAXIMUM_CANDLES_PER_OPERATION:,} candles an operation"],
-            )
-
-    def require_ingest(self) -> None:
-        """Refuse viewers who did not give the ingest token."""
-        if not self.viewer.may_ingest:
-            raise NotSignedIn(
-                "This needs the ingest token: send it as the header `Authorization: Bearer …` "
-                "(or in the payload of `connection_init` on a socket)."
             )
 
 

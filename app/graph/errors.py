@@ -26,6 +26,8 @@ def _refused(error: GraphQLError, refusal: Refusal) -> dict[str, Any]:
         shown["extensions"]["argument"] = refusal.argument
     if refusal.allowed:
         shown["extensions"]["allowed"] = refusal.allowed
+    if refusal.retry_after_seconds is not None:
+        shown["extensions"]["retryAfter"] = refusal.retry_after_seconds
     return shown
 
 

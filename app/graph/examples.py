@@ -1,7 +1,7 @@
 """The documents in GraphiQL's tabs: something to run at once, over the demo world."""
 
 from app.core.settings import Settings
-from app.graph.graphiql.page import Example
+from app.graph.graphiql.page import DemoSignIn, Example, GraphiQL
 
 WATCHED = (
     "demo-harbourcoin",
@@ -101,16 +101,63 @@ subscription WatchPrices($slugs: [String!]!) {
 """
 
 
-def example_documents(settings: Settings) -> list[Example]:
-    """A query that walks, a mutation with the token it needs, and a live subscription."""
-    token = settings.ingest_token.get_secret_value() if settings.ingest_token else ""
+WHO = """\
+# Who am I? Everything that is mine
+# hangs below `viewer`; the token in the
+# headers below says who asks.
+query WhoAmI {
+  viewer {
+    username
+    displayName
+    email
+    preferences {
+      currency
+      timezone
+      locale
+    }
+    sessions(first: 3) {
+      totalCount
+      nodes {
+        device
+        address
+        lastSeenAt
+      }
+    }
+    apiTokens(first: 3) {
+      nodes {
+        name
+        prefix
+        scopes
+        lastUsedAt
+      }
+    }
+    auditLog(first: 5) {
+      nodes {
+        occurredAt
+        action
+      }
+    }
+  }
+}
+"""
+
+
+def graphiql_page(settings: Settings) -> GraphiQL:
+    """Four tabs, two of them with the demo's token, and a click that gives it to all."""
+    token = settings.demo_token.get_secret_value() if settings.demo_token else ""
+    authorization = f"Bearer {token}" if token else ""
+    return GraphiQL(
+        examples=example_documents(authorization),
+        demo=DemoSignIn(label="Sign in as the demo collector", authorization=authorization) if authorization else None,
+    )
+
+
+def example_documents(authorization: str = "") -> list[Example]:
+    """A query that walks, one about oneself, a mutation, and a live subscription; those in need of it sign in."""
+    headers = {"Authorization": authorization} if authorization else {}
     return [
-        Example(name="A walk", query=WALK, variables={}, headers={}),
-        Example(
-            name="Send a price",
-            query=SEND,
-            variables={},
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-        ),
-        Example(name="Watch prices", query=WATCH, variables={"slugs": list(WATCHED)}, headers={}),
+        Example(name="A walk", query=WALK),
+        Example(name="Who am I", query=WHO, headers=headers),
+        Example(name="Send a price", query=SEND, headers=headers),
+        Example(name="Watch prices", query=WATCH, variables={"slugs": list(WATCHED)}),
     ]

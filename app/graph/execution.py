@@ -1,52 +1,35 @@
 """Execution: from a request to a response, the same for every transport."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from time import perf_counter
 from typing import Any, cast
 
 from graphql import (
-    DirectiveNode,
     DocumentNode,
     ExecutionResult,
     GraphQLError,
     OperationDefinitionNode,
     OperationType,
-    VariableNode,
-    Visitor,
     get_operation_ast,
-    parse,
-    specified_rules,
-    validate,
-    visit,
 )
 from graphql.execution import create_source_event_stream
 from graphql.execution.values import VariableValues, get_variable_values
-from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRule
-from graphql.validation.specified_rules import recommended_rules
-from prometheus_client import Counter, Histogram
 
-from app.core.errors import BadUserInput, OperationTimedOut, QueryTooComplex, Refusal
-from app.core.telemetry import OPERATION_SECONDS, OPERATION_STATEMENTS, OPERATIONS, READ_PATHS
-from app.graph.context import Context, Resources, Viewer
-from app.graph.errors import refusal_error, show_errors, show_validation_error
-from app.graph.limits import MAXIMUM_CHARACTERS, MAXIMUM_DEPTH, MAXIMUM_TOKENS, check_limits
+from app.core.cookies import Cookies
+from app.core.errors import BadUserInput, OperationTimedOut
+from app.graph.context import Context, Resources
+from app.graph.documents import CheckedDocuments
+from app.graph.errors import refusal_error, show_errors
+from app.graph.metrics import Outcome, count_operation, count_refused_document
 from app.graph.reads.executor import ReadExecutor, ReadPath, reads_of
 from app.graph.reads.prepared import NOT_BY_PLANS, CompiledReadFailed, PreparedQuery, Unlearnt
 from app.graph.reads.selections import NotDeclared
 from app.graph.schema import core_schema
+from app.identity.viewer import Caller
 
-# Of documents; parsed, a character takes some 150 bytes.
-CACHED_CHARACTERS = 500_000
-MAXIMUM_VALIDATION_ERRORS = 10
 MAXIMUM_PREPARED = 16
-UNKNOWN_OPERATION = "(other)"
-# How graphql-core ends the message of a document with too many tokens, or nested beyond the interpreter's stack.
-PARSING_ABORTED = "Parsing aborted."
-
 NO_VARIABLES = VariableValues({}, {})
 
 Response = dict[str, Any]
@@ -59,14 +42,14 @@ class Request:
     query: str
     variables: dict[str, Any] | None = None
     operation_name: str | None = None
-    extensions: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A request whose document is parsed, within the limits, valid, and says which operation is meant.
 
-    `switches` are the variables that decide what is included or skipped; `resolvers_only` forbids compiled reads.
+    `switches` are the variables that decide what is included or skipped; `resolvers_only` forbids compiled reads. What
+    `is_public` is the same for everybody.
     """
 
     document: DocumentNode
@@ -75,6 +58,7 @@ class Operation:
     name: str | None
     switches: tuple[str, ...] = ()
     resolvers_only: bool = False
+    is_public: bool = False
     # By operation and switches; it belongs to the document, and is shared by all its requests.
     prepared: dict[tuple[object, ...], PreparedQuery | None] = field(default_factory=dict)
 
@@ -102,93 +86,6 @@ class RequestRefused(Exception):
         self.errors = errors
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedDocument:
-    """A parsed document, or why it is refused."""
-
-    document: DocumentNode | None
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    switches: tuple[str, ...] = ()
-    prepared: dict[tuple[object, ...], PreparedQuery | None] = field(default_factory=dict)
-
-
-def _check(query: str, introspection: bool) -> CheckedDocument:
-    if len(query) > MAXIMUM_CHARACTERS:
-        refusal = QueryTooComplex(
-            f"The document has {len(query):,} characters, and {MAXIMUM_CHARACTERS:,} are allowed: "
-            "send values as variables.",
-            allowed=[f"1..{MAXIMUM_CHARACTERS:,} characters"],
-        )
-        return CheckedDocument(None, show_errors([refusal_error(refusal)]))
-    try:
-        document = parse(query, max_tokens=MAXIMUM_TOKENS)
-        check_limits(document)
-    except GraphQLError as error:
-        if error.message.endswith(PARSING_ABORTED):
-            refusal = QueryTooComplex(
-                f"The document is too large: {MAXIMUM_TOKENS} tokens and {MAXIMUM_DEPTH} levels are allowed.",
-                allowed=[f"1..{MAXIMUM_TOKENS} tokens", f"1..{MAXIMUM_DEPTH} levels"],
-            )
-            return CheckedDocument(None, show_errors([refusal_error(refusal)]))
-        return CheckedDocument(None, show_errors([error]))
-    except Refusal as refusal:
-        return CheckedDocument(None, show_errors([refusal_error(refusal)]))
-    rules: list[type[ASTValidationRule]] = [*specified_rules, *recommended_rules]
-    if not introspection:
-        rules.append(NoSchemaIntrospectionCustomRule)
-    errors = validate(
-        core_schema, document, rules, max_errors=MAXIMUM_VALIDATION_ERRORS, hide_suggestions=not introspection
-    )
-    if errors:
-        return CheckedDocument(None, [show_validation_error(error) for error in errors])
-    return CheckedDocument(document, switches=switches_of(document))
-
-
-class _Switches(Visitor):
-    """Collects the variables that decide what is included or skipped."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
-        if node.name.value in {"include", "skip"}:
-            values = [argument.value for argument in node.arguments or ()]
-            self.names |= {value.name.value for value in values if isinstance(value, VariableNode)}
-
-
-def switches_of(document: DocumentNode) -> tuple[str, ...]:
-    """The variables of a document that decide what is included or skipped."""
-    switches = _Switches()
-    visit(document, switches)
-    return tuple(sorted(switches.names))
-
-
-class CheckedDocuments:
-    """What checking came to for the documents seen lately; bounded by their length, for a parsed one is far larger."""
-
-    def __init__(self) -> None:
-        self._checked: OrderedDict[tuple[str, bool], CheckedDocument] = OrderedDict()
-        self._characters = 0
-
-    def check(self, query: str, introspection: bool) -> CheckedDocument:
-        """The checked document, from memory when it is there."""
-        key = (query, introspection)
-        checked = self._checked.get(key)
-        if checked is not None:
-            self._checked.move_to_end(key)
-            return checked
-        checked = _check(query, introspection)
-        if len(query) > MAXIMUM_CHARACTERS:
-            return checked
-        self._checked[key] = checked
-        self._characters += len(query)
-        while self._characters > CACHED_CHARACTERS:
-            (forgotten, _), _ = self._checked.popitem(last=False)
-            self._characters -= len(forgotten)
-        return checked
-
-
 class Engine:
     """Runs operations over the resources of this process."""
 
@@ -202,7 +99,7 @@ class Engine:
         """Parse, measure and validate; raises RequestRefused with every reason found."""
         checked = self._documents.check(request.query, self._settings.is_development)
         if checked.errors or checked.document is None:
-            OPERATIONS.labels(UNKNOWN_OPERATION, "unknown", "refused").inc()
+            count_refused_document()
             raise RequestRefused(checked.errors)
         definition = get_operation_ast(checked.document, request.operation_name)
         if definition is None:
@@ -214,18 +111,21 @@ class Engine:
             request.operation_name,
             checked.switches,
             resolvers_only=resolvers_only or self._settings.reads == "resolvers",
+            is_public=checked.is_public,
             prepared=checked.prepared,
         )
 
-    async def run(self, operation: Operation, viewer: Viewer, *, resolvers_only: bool = False) -> Response:
+    async def run(
+        self, operation: Operation, caller: Caller, *, cookies: Cookies | None = None, resolvers_only: bool = False
+    ) -> Response:
         """Execute a query or a mutation within its deadline; with `resolvers_only` without compiled reads."""
         if resolvers_only:
             operation = replace(operation, resolvers_only=True)
-        return await self._execute(operation, viewer, root=None)
+        return await self._execute(operation, caller, cookies=cookies, root=None)
 
-    async def open_stream(self, operation: Operation, viewer: Viewer) -> AsyncGenerator[object, None]:
+    async def open_stream(self, operation: Operation, caller: Caller) -> AsyncGenerator[object, None]:
         """The events of a subscription; close it to end the subscription. Raises RequestRefused if it cannot begin."""
-        context = Context(self.resources, viewer)
+        context = Context(self.resources, caller)
         try:
             async with asyncio.timeout(self._settings.operation_timeout_seconds):
                 source = await self._source(operation, context)
@@ -238,9 +138,9 @@ class Engine:
         events: AsyncGenerator[object, None] = source
         return events
 
-    async def answer_event(self, operation: Operation, viewer: Viewer, event: object) -> Response:
+    async def answer_event(self, operation: Operation, caller: Caller, event: object) -> Response:
         """The response to one event of a subscription."""
-        return await self._execute(operation, viewer, root=event)
+        return await self._execute(operation, caller, cookies=None, root=event)
 
     async def _source(self, operation: Operation, context: Context) -> Any:
         executor = _executor(operation, context, None, compiles=False)
@@ -249,25 +149,44 @@ class Engine:
         source = create_source_event_stream(executor)
         return await source if asyncio.iscoroutine(source) else source
 
-    async def _execute(self, operation: Operation, viewer: Viewer, *, root: object) -> Response:
-        context = Context(self.resources, viewer)
+    async def _execute(
+        self, operation: Operation, caller: Caller, *, cookies: Cookies | None, root: object
+    ) -> Response:
+        context = Context(self.resources, caller, cookies=cookies, is_public=operation.is_public)
         began = perf_counter()
-        path = ReadPath.RESOLVERS
+        outcome, path = Outcome.ERROR, None
         try:
-            async with asyncio.timeout(self._settings.operation_timeout_seconds):
-                result, path = await _result(operation, context, root)
-        except TimeoutError:
-            result = ExecutionResult(None, errors=[refusal_error(self._timed_out())])
+            result, path = await self._within_deadline(operation, context, root)
+            outcome = Outcome.ERROR if result.errors else Outcome.OK
+        except asyncio.CancelledError:
+            outcome = Outcome.CANCELLED
+            raise
         finally:
-            await self._close(context)
-        self._record(operation, context, result, path, perf_counter() - began)
+            count_operation(
+                operation.definition,
+                outcome,
+                path=path if operation.is_query else None,
+                statements=context.statements,
+                seconds=perf_counter() - began,
+            )
         response: Response = {} if _is_refused(result) else {"data": result.data}
         if result.errors:
             # They arise in the order in which statements come back; the reader gets them in the order of the answer.
             response["errors"] = show_errors(sorted(result.errors, key=_place))
         if self._settings.is_development:
-            response["extensions"] = {"trove": {"path": path.value, "statements": context.statements}}
+            response["extensions"] = {"trove": {"path": path and path.value, "statements": context.statements}}
         return response
+
+    async def _within_deadline(
+        self, operation: Operation, context: Context, root: object
+    ) -> tuple[ExecutionResult, ReadPath | None]:
+        try:
+            async with asyncio.timeout(self._settings.operation_timeout_seconds):
+                return await _result(operation, context, root)
+        except TimeoutError:
+            return ExecutionResult(None, errors=[refusal_error(self._timed_out())]), None
+        finally:
+            await self._close(context)
 
     async def _close(self, context: Context) -> None:
         """Give the connection back, also when the operation is being cancelled meanwhile."""
@@ -285,46 +204,17 @@ class Engine:
             "ask for less at a time."
         )
 
-    def _record(
-        self, operation: Operation, context: Context, result: ExecutionResult, path: ReadPath, seconds: float
-    ) -> None:
-        kind = operation.definition.operation.value
-        name = operation.definition.name.value if operation.definition.name else UNKNOWN_OPERATION
-        metrics = _metrics(_known_name(name), kind, "error" if result.errors else "ok", path)
-        metrics.operations.inc()
-        metrics.seconds.observe(seconds)
-        metrics.statements.observe(context.statements)
-        if operation.is_query:
-            metrics.paths.inc()
-
 
 def _place(error: GraphQLError) -> list[tuple[int, str]]:
     """Where an error stands in the response, to sort by."""
     return [(part, "") if isinstance(part, int) else (-1, part) for part in error.path or ()]
 
 
-@dataclass(frozen=True, slots=True)
-class _Metrics:
-    """What is counted of one sort of operation."""
+async def _result(operation: Operation, context: Context, root: object) -> tuple[ExecutionResult, ReadPath | None]:
+    """Execute by compiled reads as far as they reach; what they cannot say is said by resolvers.
 
-    operations: Counter
-    seconds: Histogram
-    statements: Histogram
-    paths: Counter
-
-
-@cache
-def _metrics(name: str, kind: str, outcome: str, path: ReadPath) -> _Metrics:
-    return _Metrics(
-        OPERATIONS.labels(name, kind, outcome),
-        OPERATION_SECONDS.labels(kind),
-        OPERATION_STATEMENTS.labels(kind),
-        READ_PATHS.labels(path),
-    )
-
-
-async def _result(operation: Operation, context: Context, root: object) -> tuple[ExecutionResult, ReadPath]:
-    """Execute by compiled reads as far as they reach; what they cannot say is said by resolvers."""
+    The path is None where the values of variables are refused, so that nothing is read.
+    """
     if operation.is_query and not operation.resolvers_only:
         try:
             data = await _compiled(operation, context)
@@ -338,7 +228,7 @@ async def _result(operation: Operation, context: Context, root: object) -> tuple
     compiles = not operation.resolvers_only and not operation.is_mutation
     executor = _executor(operation, context, root, compiles=compiles)
     if isinstance(executor, list):
-        return ExecutionResult(None, errors=executor), ReadPath.RESOLVERS
+        return ExecutionResult(None, errors=executor), None
     result = await _executed(executor)
     if executor.failed:
         await context.begin_again()
@@ -424,17 +314,6 @@ def _executor(
 def _is_refused(result: ExecutionResult) -> bool:
     """Whether nothing was executed; the response then has no `data`, which is not the same as null."""
     return result.data is None and all(error.path is None for error in result.errors or ())
-
-
-MAXIMUM_OPERATION_NAMES = 500
-_operation_names: set[str] = set()
-
-
-def _known_name(name: str) -> str:
-    """The operation's name as a label; clients choose names, so only so many become labels of their own."""
-    if name not in _operation_names and len(_operation_names) < MAXIMUM_OPERATION_NAMES:
-        _operation_names.add(name)
-    return name if name in _operation_names else UNKNOWN_OPERATION
 
 
 def _which_operation(name: str | None) -> BadUserInput:

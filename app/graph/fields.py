@@ -6,6 +6,9 @@ from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
+from app.graph.access import ACCESS
+from app.identity.access import Access
+
 Resolver = TypeVar("Resolver", bound=Callable[..., Any])
 Values = TypeVar("Values", bound=Enum)
 
@@ -15,27 +18,42 @@ def attribute(description: str, *, name: str | None = None) -> Any:
     return strawberry.field(name=name, description=description)
 
 
-def resolved(description: str, *, type: Any = None, name: str | None = None) -> Callable[[Resolver], Resolver]:
+def resolved(
+    description: str, *, type: Any = None, name: str | None = None, access: Access | None = None
+) -> Callable[[Resolver], Resolver]:
     """A field with a resolver: a static method which gets the row as `root: Parent[Row]`.
 
-    `type` is the GraphQL type where the resolver returns a row: the graph has types, the rooms have rows.
+    `type` is the GraphQL type where the resolver returns a row: the graph has types, the rooms have rows. `access` says
+    who may ask; every root field has to say it.
     """
 
     def declare(resolver: Resolver) -> Resolver:
-        field = strawberry.field(resolver=cast("Any", resolver), graphql_type=type, name=name, description=description)
+        field = strawberry.field(
+            resolver=cast("Any", resolver),
+            graphql_type=type,
+            name=name,
+            description=description,
+            metadata=_metadata(access),
+        )
         return cast("Resolver", field)
 
     return declare
 
 
-def streamed(description: str, *, type: Any) -> Callable[[Resolver], Resolver]:
+def streamed(description: str, *, type: Any, access: Access) -> Callable[[Resolver], Resolver]:
     """A subscription field: a static method that gives an asynchronous iterator of rows, each shown as `type`."""
 
     def declare(resolver: Resolver) -> Resolver:
-        field = strawberry.subscription(resolver=cast("Any", resolver), graphql_type=type, description=description)
+        field = strawberry.subscription(
+            resolver=cast("Any", resolver), graphql_type=type, description=description, metadata=_metadata(access)
+        )
         return cast("Resolver", field)
 
     return declare
+
+
+def _metadata(access: Access | None) -> dict[Any, Any]:
+    return {} if access is None else {ACCESS: access}
 
 
 def type_in(module: str, name: str) -> Any:

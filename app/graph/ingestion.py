@@ -7,10 +7,13 @@ import strawberry
 from strawberry import UNSET
 
 from app.core.ids import PublicIdTag
+from app.graph.access import Privacy, private
 from app.graph.fields import show_enum
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
 from app.graph.reads.fields import Reference, column, connection, refer, reference, shows
 from app.graph.relay import Connection, Node, key_of
+from app.identity.access import needs
+from app.identity.scopes import Scope
 from app.ingestion import models
 from app.ingestion.models import BatchStatus
 
@@ -25,6 +28,9 @@ show_enum(
     name="IngestBatchStatus",
 )
 
+OF_SENDER = Privacy(f"who sent the batch, and staff with `{Scope.INGESTION_READ}`")
+BATCHES_READ = needs(Scope.PRICES_WRITE, Scope.INGESTION_READ)
+
 
 class RejectOrder(Enum):
     """What the refused rows are ordered by."""
@@ -38,6 +44,7 @@ REJECT_ORDERS = Orders(
 
 
 @strawberry.type(description="A row of a batch that was not taken in.")
+@private(OF_SENDER)
 @shows(models.IngestReject)
 class IngestReject:
     row_number: int = column(
@@ -48,6 +55,7 @@ class IngestReject:
 
 
 @strawberry.type(description="A batch of observations, stored before it is acknowledged and processed by a worker.")
+@private(OF_SENDER)
 @shows(models.IngestBatch, PublicIdTag.INGEST_BATCH)
 class IngestBatch(Node):
     row_count: int = column(models.IngestBatch.row_count, "Rows that were sent.")
@@ -75,12 +83,12 @@ class IngestBatch(Node):
 @strawberry.type
 class IngestionQueries:
     @reference(
-        "A batch that was sent in; null when there is none. Needs the ingest token.",
+        "A batch that was sent in; null when there is none, or it is somebody else's.",
         [graphql_argument("id", strawberry.ID, default=UNSET)],
         type=IngestBatch | None,
+        access=BATCHES_READ,
     )
     @staticmethod
     def ingest_batch(context: OperationContext, id: str) -> Reference | None:
-        context.require_ingest()
         key = key_of(id, PublicIdTag.INGEST_BATCH, argument="id")
         return None if key is None else refer(IngestBatch, key)

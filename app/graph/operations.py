@@ -8,6 +8,7 @@ import strawberry
 from app.core.paging import MAXIMUM_PAGE_SIZE
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved
+from app.identity.access import ANYBODY
 
 
 @strawberry.type(description="The server and the limits it keeps.")
@@ -20,7 +21,7 @@ class ServerInfo:
 
 @strawberry.type
 class OperationsQueries:
-    @resolved("The server and its limits.")
+    @resolved("The server and its limits.", access=ANYBODY)
     @staticmethod
     def server_info(info: Info) -> ServerInfo:
         return ServerInfo(

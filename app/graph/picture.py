@@ -1,11 +1,11 @@
-"""A picture of the graph for people who read the README: the types and the fields that lead from one to another.
+"""Pictures of the graph for people who read the README: the types and the fields that lead from one to another.
 
 What only carries a list or a result (connections, edges, payloads) is not drawn: the arrow goes to what it carries. `*`
-stands for many.
+stands for many. The whole is too much for one picture, so each shows some rooms, and where they lead to others.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from graphql import (
     GraphQLField,
@@ -27,23 +27,54 @@ MANY = "*"
 # Everything with an id is a node: drawn, it would be an arrow from every box and tell nothing.
 EVERYTHING = "Node"
 ERRORS_OF_PAYLOADS = "userErrors"
+DEFINITION = "strawberry-definition"
+FOLDER_OF_ROOMS = "app.graph."
+# The rooms that each picture shows; every type of the graph is in one of them.
+PICTURES: Mapping[str, Collection[str]] = {
+    "graph": ("catalogue", "prices", "ingestion", "operations"),
+    "accounts": ("identity",),
+}
 
 
-def draw_graph(schema: GraphQLSchema = core_schema) -> str:
-    """The types that can be reached from the roots, as a Mermaid flowchart; the same schema, the same text."""
-    boxes = list(_reachable(schema))
-    lines = ["flowchart LR", *(_draw_box(box) for box in boxes)]
-    for box in boxes:
-        lines += [f"  {member.name} -. is .-> {box.name}" for member in _members(schema, box)]
-    for box in boxes:
-        lines += _draw_arrows(box)
+def draw_graph(schema: GraphQLSchema = core_schema, *, rooms: Collection[str] | None = None) -> str:
+    """The types that can be reached from the roots, as a Mermaid flowchart; the same schema, the same text.
+
+    With `rooms`, only the types of these, and those of others to which they lead, without what these lead to.
+    """
+    reachable = list(_reachable(schema))
+    own = {box.name for box in reachable if rooms is None or _room_of(schema, box) in rooms}
+    roots = {root.name for root in _roots(schema)}
+    arrows = {box.name: _arrows(box) for box in reachable if box.name in own | roots}
+    for root in roots:
+        arrows[root] = {target: names for target, names in arrows[root].items() if target in own}
+    led_to = {target for targets in arrows.values() for target in targets}
+    drawn = [box for box in reachable if box.name in own | led_to or arrows.get(box.name)]
+    lines = ["flowchart LR", *(_draw_box(box) for box in drawn)]
+    for box in drawn:
+        members = _members(schema, box) if box.name in own else ()
+        lines += [f"  {member.name} -. is .-> {box.name}" for member in members]
+    for box in drawn:
+        targets = arrows.get(box.name, {})
+        lines += [f'  {box.name} -->|"{", ".join(names)}"| {target}' for target, names in targets.items()]
     return "\n".join(lines)
 
 
+def _room_of(schema: GraphQLSchema, box: Box) -> str | None:
+    """The room whose module of the graph declares a type; of a union that of what it holds."""
+    definition = box.extensions.get(DEFINITION)
+    origin: type | None = getattr(definition, "origin", None)
+    if origin is not None:
+        return origin.__module__.removeprefix(FOLDER_OF_ROOMS).partition(".")[0]
+    return next((_room_of(schema, member) for member in _members(schema, box)), None)
+
+
+def _roots(schema: GraphQLSchema) -> list[GraphQLObjectType]:
+    return [root for root in (schema.query_type, schema.mutation_type, schema.subscription_type) if root]
+
+
 def _reachable(schema: GraphQLSchema) -> Iterator[Box]:
-    roots = [root for root in (schema.query_type, schema.mutation_type, schema.subscription_type) if root]
-    waiting: deque[Box] = deque(roots)
-    seen = {root.name for root in roots}
+    waiting: deque[Box] = deque(_roots(schema))
+    seen = {root.name for root in _roots(schema)}
     while waiting:
         box = waiting.popleft()
         yield box
@@ -70,14 +101,13 @@ def _draw_box(box: Box) -> str:
     return f"  {box.name}([{box.name}])" if isinstance(box, GraphQLObjectType) else f"  {box.name}{{{{{box.name}}}}}"
 
 
-def _draw_arrows(box: Box) -> Iterator[str]:
-    """One arrow to each type, with the names of all fields that lead there."""
+def _arrows(box: Box) -> dict[str, list[str]]:
+    """The types that the fields of one lead to, with the names of all fields that lead there."""
     names: dict[str, list[str]] = {}
     for name, field in _own_fields(box).items():
         for target, many in _targets(field):
             names.setdefault(target.name, []).append(f"{name}{MANY}" if many else name)
-    for target_name, listed in names.items():
-        yield f'  {box.name} -->|"{", ".join(listed)}"| {target_name}'
+    return names
 
 
 def _targets(field: GraphQLField) -> Iterator[tuple[Box, bool]]:

@@ -14,9 +14,14 @@ from app.core.money import MINOR_UNITS
 CurrencyCode = NewType("CurrencyCode", str)
 BigInt = NewType("BigInt", int)
 URL = NewType("URL", str)
+EmailAddress = NewType("EmailAddress", str)
+JSON = NewType("JSON", object)
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+# At least one amount, and after a T at least one of time.
+_DURATION = re.compile(r"P(?!$)(?:(\d{1,9})D)?(?:T(?!$)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII)
+LONGEST_EMAIL_ADDRESS = 320
 _BIG_INT = re.compile(r"-?\d{1,19}", re.ASCII)
 
 
@@ -63,9 +68,16 @@ def write_duration(duration: timedelta) -> str:
     return f"P{date}{'T' + time if time else ''}" if date or time else "PT0S"
 
 
-def refuse_duration(value: Any) -> timedelta:
-    """Durations are only given out so far."""
-    raise GraphQLError("No argument takes a Duration.")
+def read_duration(value: Any) -> timedelta:
+    """ISO 8601 in days, hours, minutes and whole seconds, any of them; years and months have no fixed length."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise GraphQLError('A Duration is such as "P1DT2H30M": ISO 8601, in days, hours, minutes and whole seconds.')
+    days, hours, minutes, seconds = (int(amount or 0) for amount in found.groups())
+    try:
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError as error:
+        raise GraphQLError("A Duration is no longer than a million years.") from error
 
 
 def read_currency_code(value: Any) -> str:
@@ -90,6 +102,20 @@ def read_big_int(value: Any) -> int:
     return int(text)
 
 
+def read_email_address(value: Any) -> str:
+    """A text that may be an address; whether it is one, the command that gets it says."""
+    if not isinstance(value, str) or "@" not in value or len(value) > LONGEST_EMAIL_ADDRESS:
+        raise GraphQLError("An EmailAddress is such as somebody@example.org.")
+    return value
+
+
+def read_url(value: Any) -> str:
+    """A text that may be an address; which ones are taken, the command that gets it says."""
+    if not isinstance(value, str):
+        raise GraphQLError("A URL is a string such as https://example.org/picture.png.")
+    return value
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
@@ -102,7 +128,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="Duration",
         description="A length of time in ISO 8601, in days, hours, minutes and whole seconds, such as `P1DT2H`.",
         serialize=write_duration,
-        parse_value=refuse_duration,
+        parse_value=read_duration,
     ),
     Decimal: strawberry.scalar(
         name="Decimal",
@@ -127,5 +153,19 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="An absolute address of the web (RFC 3986).",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3986",
         serialize=str,
+        parse_value=read_url,
+    ),
+    EmailAddress: strawberry.scalar(
+        name="EmailAddress",
+        description="An e-mail address (RFC 5321, 6531), such as `somebody@example.org`.",
+        serialize=str,
+        parse_value=read_email_address,
+    ),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value, where the shape is truly free or somebody else's.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
+        serialize=lambda value: value,
+        parse_value=lambda value: value,
     ),
 }

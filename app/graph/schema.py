@@ -9,25 +9,59 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, parse_public_id
+from app.graph.access import guard
 from app.graph.catalogue import Card, CatalogueQueries, Coin, Figure, Item, ItemVariant, Skin
-from app.graph.ingestion import IngestBatch, IngestionQueries
+from app.graph.identity.accounts import (
+    ACCOUNT_READS,
+    Account,
+    ApiToken,
+    DataExport,
+    Identity,
+    IdentityQueries,
+    Passkey,
+    RoleGrant,
+    Session,
+    User,
+)
+from app.graph.identity.api_tokens import ApiTokenMutations
+from app.graph.identity.audit import AuditEntry
+from app.graph.identity.data import DataMutations
+from app.graph.identity.factors import FactorMutations
+from app.graph.identity.own_sessions import OwnSessionMutations
+from app.graph.identity.profile import ProfileMutations
+from app.graph.identity.roles import RoleMutations
+from app.graph.identity.sign_in import SignInMutations
+from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
+from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.updates import PriceSubscriptions
 from app.graph.reads.arguments import OperationContext, graphql_argument
-from app.graph.reads.executor import ReadExecutor
+from app.graph.reads.executor import ReadExecutor, tables_shown
 from app.graph.reads.fields import Reference, refer, reference
 from app.graph.relay import Node
 from app.graph.scalars import SCALARS
+from app.identity.access import ANYBODY, Access, needs
+from app.identity.scopes import Scope
 
 MAXIMUM_NODES = 100
 
-NODE_TYPES: dict[PublicIdTag, Any] = {
-    PublicIdTag.ITEM: Item,
-    PublicIdTag.ITEM_VARIANT: ItemVariant,
-    PublicIdTag.PRICE_SERIES: PriceSeries,
-    PublicIdTag.INGEST_BATCH: IngestBatch,
+# What can be fetched again by its id, and what it takes.
+NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
+    PublicIdTag.ITEM: (Item, ANYBODY),
+    PublicIdTag.ITEM_VARIANT: (ItemVariant, ANYBODY),
+    PublicIdTag.PRICE_SERIES: (PriceSeries, ANYBODY),
+    PublicIdTag.INGEST_BATCH: (IngestBatch, BATCHES_READ),
+    PublicIdTag.USER: (User, ANYBODY),
+    PublicIdTag.ACCOUNT: (Account, ACCOUNT_READS),
+    PublicIdTag.SESSION: (Session, ACCOUNT_READS),
+    PublicIdTag.IDENTITY: (Identity, ACCOUNT_READS),
+    PublicIdTag.PASSKEY: (Passkey, ACCOUNT_READS),
+    PublicIdTag.API_TOKEN: (ApiToken, ACCOUNT_READS),
+    PublicIdTag.ROLE_GRANT: (RoleGrant, ACCOUNT_READS),
+    PublicIdTag.AUDIT_ENTRY: (AuditEntry, needs(Scope.ACCOUNT_READ, Scope.AUDIT_READ)),
+    PublicIdTag.DATA_EXPORT: (DataExport, ACCOUNT_READS),
 }
 
 
@@ -40,17 +74,18 @@ def _refer_to_node(context: OperationContext, id: str, argument: str) -> Referen
             allowed=["an `id` that the API gave"],
         )
     tag, key = parsed
-    if tag is PublicIdTag.INGEST_BATCH:
-        context.require_ingest()
-    return refer(NODE_TYPES[tag], key)
+    node_type, access = NODE_TYPES[tag]
+    access.check(context.viewer, context.now)
+    return refer(node_type, key)
 
 
 @strawberry.type(description="Where every question begins.")
-class Query(CatalogueQueries, OperationsQueries, IngestionQueries):
+class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries):
     @reference(
         "Anything with an id; null when it is gone.",
         [graphql_argument("id", strawberry.ID, default=UNSET)],
         type=Node | None,
+        access=ANYBODY,
     )
     @staticmethod
     def node(context: OperationContext, id: str) -> Reference:
@@ -60,6 +95,7 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries):
         "Things by their ids (100 at most), in the order asked for; null for what is gone.",
         [graphql_argument("ids", list[strawberry.ID], default=UNSET)],
         type=list[Node | None],
+        access=ANYBODY,
     )
     @staticmethod
     def nodes(context: OperationContext, ids: list[str]) -> list[Reference]:
@@ -73,7 +109,17 @@ class Query(CatalogueQueries, OperationsQueries, IngestionQueries):
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
-class Mutation(PriceMutations):
+class Mutation(
+    PriceMutations,
+    SignInMutations,
+    OwnSessionMutations,
+    FactorMutations,
+    WaysInMutations,
+    ProfileMutations,
+    ApiTokenMutations,
+    RoleMutations,
+    DataMutations,
+):
     pass
 
 
@@ -86,13 +132,14 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[Skin, Coin, Card, Figure, ItemVariant, PriceSeries, IngestBatch],
+    types=[Skin, Coin, Card, Figure, *(node_type for node_type, _ in NODE_TYPES.values() if node_type is not Item)],
     config=StrawberryConfig(scalar_map=SCALARS, relay_max_results=MAXIMUM_NODES),
     execution_context_class=ReadExecutor,
 )
 
 core_schema: GraphQLSchema = schema._schema
 ReadExecutor.prepare(core_schema)
+guard(core_schema, tables_shown(core_schema))
 
 
 def print_graph() -> str:

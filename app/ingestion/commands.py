@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, case, exists, not_, select, text, update
+from sqlalchemy import ARRAY, Integer, Select, Text, case, exists, func, literal, not_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from app.core.clock import utc_now
-from app.core.database import Transaction, among, asyncpg_connection
+from app.core.database import Transaction, among
 from app.core.errors import BadUserInput
 from app.core.ids import new_id
 from app.core.jobs import Job
 from app.ingestion.errors import BatchIsEmpty, BatchIsNotText, BatchTooLarge, IdempotencyKeyTaken
-from app.ingestion.models import SCHEMA, BatchKind, BatchStatus, IngestBatch, IngestReject
+from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
 
 MAXIMUM_ROWS = 50_000
 MAXIMUM_BYTES = 16 * 1024 * 1024
@@ -84,11 +84,17 @@ class _Contents:
 
 
 async def accept_batch(
-    transaction: Transaction, *, kind: BatchKind, payload: bytes, idempotency_key: str | None
+    transaction: Transaction,
+    *,
+    kind: BatchKind,
+    payload: bytes,
+    idempotency_key: str | None,
+    sender_id: UUID | None = None,
 ) -> AcceptedBatch:
     """Store a batch of NDJSON and ask for its processing; once this commits, nothing of it can get lost.
 
-    The same key with the same content gives the batch that was stored first. Raises `BatchTooLarge` (more than 50,000
+    Without `sender_id` it is the operator's own. The same key of the same sender with the same content gives the batch
+    that was stored first. Raises `BatchTooLarge` (more than 50,000
     rows or 16 MiB), `BatchIsNotText`, `BatchIsEmpty`, `IdempotencyKeyTaken` (same key, other content), and
     `BadUserInput` for a key that is empty or longer than 200 characters.
     """
@@ -98,18 +104,21 @@ async def accept_batch(
         insert(IngestBatch)
         .values(
             id=new_id(),
+            sender_id=sender_id,
             kind=kind.value,
             idempotency_key=idempotency_key,
             content_hash=contents.content_hash,
             payload=payload,
             row_count=contents.row_count,
         )
-        .on_conflict_do_nothing(index_elements=[IngestBatch.kind, IngestBatch.idempotency_key])
+        .on_conflict_do_nothing()
         .returning(IngestBatch.id)
     )
     batch_id = (await transaction.connection.execute(statement)).scalar_one_or_none()
     if batch_id is None:
-        return await _repeated(transaction, kind=kind, contents=contents, idempotency_key=idempotency_key)
+        return await _repeated(
+            transaction, kind=kind, contents=contents, idempotency_key=idempotency_key, sender_id=sender_id
+        )
     transaction.enqueue(PROCESS_BATCHES)
     return AcceptedBatch(batch_id, contents.row_count, is_repeat=False)
 
@@ -161,12 +170,21 @@ async def finish_batch(
 ) -> BatchCounts:
     """Store what became of a claimed batch's rows, and let go of its payload."""
     if rejects:
-        driver_connection = await asyncpg_connection(transaction.connection)
-        await driver_connection.copy_records_to_table(
-            IngestReject.__tablename__,
-            schema_name=SCHEMA,
-            columns=["batch_id", "row_number", "reason", "content"],
-            records=[(batch.id, reject.row_number, reject.reason, reject.content) for reject in rejects],
+        # Not by COPY, which PostgreSQL refuses where rows have policies.
+        rows = (
+            func.unnest(
+                literal([reject.row_number for reject in rejects], ARRAY(Integer)),
+                literal([reject.reason for reject in rejects], ARRAY(Text)),
+                literal([reject.content for reject in rejects], ARRAY(Text)),
+            )
+            .table_valued("row_number", "reason", "content")
+            .render_derived()
+        )
+        await transaction.connection.execute(
+            insert(IngestReject).from_select(
+                ["batch_id", "row_number", "reason", "content"],
+                select(literal(batch.id), rows.c.row_number, rows.c.reason, rows.c.content),
+            )
         )
     await transaction.connection.execute(
         update(IngestBatch)
@@ -235,12 +253,19 @@ def _inspect(payload: bytes) -> _Contents:
 
 
 async def _repeated(
-    transaction: Transaction, *, kind: BatchKind, contents: _Contents, idempotency_key: str | None
+    transaction: Transaction,
+    *,
+    kind: BatchKind,
+    contents: _Contents,
+    idempotency_key: str | None,
+    sender_id: UUID | None,
 ) -> AcceptedBatch:
     stored = (
         await transaction.connection.execute(
             select(IngestBatch.id, IngestBatch.row_count, IngestBatch.content_hash, IngestBatch.status).where(
-                IngestBatch.kind == kind, IngestBatch.idempotency_key == idempotency_key
+                IngestBatch.kind == kind,
+                IngestBatch.idempotency_key == idempotency_key,
+                IngestBatch.sender_id.is_not_distinct_from(sender_id),
             )
         )
     ).one()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base
 from app.core.ids import new_id
+from app.identity.models import User
 
 SCHEMA = "ingestion"
 
@@ -29,11 +30,19 @@ class BatchStatus(StrEnum):
 
 
 class IngestBatch(Base):
-    """One accepted batch. `sequence` is the order of acceptance; `payload` is NDJSON, kept until it is processed."""
+    """One accepted batch: `sender_id` is who sent it (none for files imported by the operator), `sequence` the order of
+    acceptance, `payload` NDJSON, kept until it is processed."""
 
     __tablename__ = "ingest_batches"
     __table_args__ = (
-        UniqueConstraint("kind", "idempotency_key"),
+        UniqueConstraint("sender_id", "kind", "idempotency_key"),
+        Index(
+            "ingest_batches_unique_key_without_sender",
+            "kind",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("sender_id IS NULL"),
+        ),
         UniqueConstraint("sequence"),
         CheckConstraint("kind IN ('price_points', 'candles')", name="kind_is_known"),
         CheckConstraint("status IN ('received', 'processed', 'failed')", name="status_is_known"),
@@ -44,6 +53,7 @@ class IngestBatch(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     kind: Mapped[str]
+    sender_id: Mapped[UUID | None] = mapped_column(ForeignKey(User.id, ondelete="SET NULL"))
     idempotency_key: Mapped[str | None]
     content_hash: Mapped[bytes]
     payload: Mapped[bytes | None]

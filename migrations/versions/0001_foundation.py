@@ -3,6 +3,8 @@
 from alembic import op
 from sqlalchemy import text
 
+from migrations.statements import run
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -288,26 +290,6 @@ GRANT DELETE ON prices.price_changes TO trove_worker;
 REVOKE ALL ON FUNCTION ingestion.try_again(uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ingestion.try_again(uuid) TO trove_api, trove_worker;
 """
-
-
-def run(script: str) -> None:
-    """Run a script of several statements; the driver takes them one at a time."""
-    for statement in split_statements(script):
-        op.execute(text(statement.replace(":", r"\:")))
-
-
-def split_statements(script: str) -> list[str]:
-    """The statements of a script: a semicolon at a line's end closes one, except inside of $$ quotes."""
-    statements: list[str] = []
-    current: list[str] = []
-    quoted = False
-    for line in script.splitlines():
-        current.append(line)
-        quoted ^= line.count("$$") % 2 == 1
-        if line.rstrip().endswith(";") and not quoted:
-            statements.append("\n".join(current))
-            current = []
-    return [statement for statement in [*statements, "\n".join(current)] if statement.strip()]
 
 
 def upgrade() -> None:

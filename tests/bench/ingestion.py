@@ -18,12 +18,13 @@ from asyncpg.connection import Connection
 from rich.console import Console
 
 from app.core.clock import utc_now
+from app.core.database import create_engine
 from app.core.ids import parse_public_id
 from tests.bench.data import Databases, item_slug
 from tests.bench.peers import trove_environment
 from tests.bench.processes import Server, cpu_seconds, peak_memory_mebibytes, running, serving
+from tests.identity.builders import PARTNER_TOKEN, add_partner
 
-TOKEN = "bench-ingest-token"
 DAYS_BACK = 40
 MONTHS_OF_PARTITIONS = 3
 SECONDS_BETWEEN_LOOKS = 0.01
@@ -102,7 +103,8 @@ async def measure_ingestion(
     databases: Databases, redis_url: str, *, shapes: Sequence[Shape], batches: int, console: Console
 ) -> list[IngestFigures]:
     """All shapes, one after another, with one API process and one worker process."""
-    environment = trove_environment(databases, redis_url, TROVE_INGEST_TOKEN=TOKEN)
+    environment = trove_environment(databases, redis_url)
+    await _add_partner(databases)
     connection = await asyncpg.connect(databases.plain_url, server_settings={"jit": "off", "timezone": "UTC"})
     try:
         with (
@@ -117,6 +119,14 @@ async def measure_ingestion(
             return figures
     finally:
         await connection.close()
+
+
+async def _add_partner(databases: Databases) -> None:
+    """Somebody who may send prices, with an API token; the database is made anew for each run."""
+    engine = create_engine(databases.trove_url, role=None, pool_size=1, application_name="trove-bench")
+    async with engine.begin() as connection:
+        await add_partner(connection)
+    await engine.dispose()
 
 
 async def _measure(
@@ -179,7 +189,9 @@ class _Door:
         self.source = source
         self._connection = connection
         self._http = httpx.AsyncClient(
-            base_url=api.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=LONGEST_BATCH_SECONDS
+            base_url=api.url,
+            headers={"Authorization": f"Bearer {PARTNER_TOKEN.text}"},
+            timeout=LONGEST_BATCH_SECONDS,
         )
 
     async def process(self, rows: Sequence[Row]) -> tuple[float, float]:

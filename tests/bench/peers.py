@@ -8,6 +8,7 @@ from enum import StrEnum
 from tests.bench import postgraphile
 from tests.bench.data import Databases
 from tests.bench.processes import Server, serving, serving_command
+from tests.identity.builders import KEY_RING
 
 POOL_SIZE = 20
 
@@ -70,5 +71,6 @@ def trove_environment(databases: Databases, redis_url: str, **more: str) -> dict
         "TROVE_ENVIRONMENT": "production",
         "TROVE_DATABASE_POOL_SIZE": str(POOL_SIZE),
         "TROVE_LOG_LEVEL": "WARNING",
+        "TROVE_SECRET_KEYS": KEY_RING.text(),
         **more,
     }

@@ -10,8 +10,9 @@ from graphql import parse, validate
 from app.cli.readme import check, refresh
 from app.core.errors import BadUserInput
 from app.core.settings import settings_table
-from app.graph.picture import draw_graph
+from app.graph.picture import PICTURES, draw_graph
 from app.graph.schema import core_schema
+from app.identity.scopes import Scope, scopes_table
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 STALE = """# Title
@@ -47,13 +48,22 @@ def test_the_blocks_of_the_readme_are_what_the_code_says() -> None:
 
 def test_refreshing_writes_the_blocks_and_nothing_else(file: Path) -> None:
     refresh(file)
+    picture = f"```mermaid\n{draw_graph(rooms=PICTURES['graph'])}\n```"
     assert file.read_text(encoding="utf-8") == (
         "# Title\n\nBefore.\n\n"
         f"<!-- generated: settings -->\n\n{settings_table()}\n\n<!-- end: settings -->\n\n"
         "Between.\n\n"
-        f"<!-- generated: graph -->\n\n```mermaid\n{draw_graph()}\n```\n\n<!-- end: graph -->\n\n"
+        f"<!-- generated: graph -->\n\n{picture}\n\n<!-- end: graph -->\n\n"
         "After.\n"
     )
+
+
+def test_each_scope_has_a_line_that_says_who_has_it() -> None:
+    lines = scopes_table().splitlines()[2:]
+    assert [line.split("`")[1] for line in lines] == [scope.value for scope in Scope]
+    assert lines[0].endswith("| everybody, of their own |")
+    assert any("`prices:write`" in line and line.endswith("| `admin` |") for line in lines)
+    assert any("`audit:read`" in line and line.endswith("| `support`, `admin` |") for line in lines)
 
 
 def test_a_refreshed_file_passes_the_check_and_stays_as_it_is(file: Path) -> None:
@@ -62,6 +72,16 @@ def test_a_refreshed_file_passes_the_check_and_stays_as_it_is(file: Path) -> Non
     check(file)
     refresh(file)
     assert file.read_text(encoding="utf-8") == once
+
+
+def test_only_a_file_that_changed_is_written_and_said_to_be(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refresh(file)
+    assert capsys.readouterr().out == f"Wrote {file}.\n"
+    file.chmod(0o400)
+    written = file.stat().st_mtime_ns
+    refresh(file)
+    assert capsys.readouterr().out == f"{file} is up to date.\n"
+    assert file.stat().st_mtime_ns == written
 
 
 def test_the_check_names_the_blocks_that_are_out_of_date_and_changes_nothing(file: Path) -> None:
@@ -85,7 +105,10 @@ def test_a_file_without_blocks_passes(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("<!-- generated: weather -->\n<!-- end: weather -->\n", "`weather`, and there are only graph, settings"),
+        (
+            "<!-- generated: weather -->\n<!-- end: weather -->\n",
+            "`weather`, and there are only accounts, graph, scopes, settings",
+        ),
         ("<!-- generated: graph -->\n", "has no end"),
         ("<!-- generated: graph -->\n<!-- end: settings -->\n", "has no end"),
         (
@@ -110,7 +133,11 @@ def test_every_query_of_the_readme_can_be_asked() -> None:
     text = README.read_text(encoding="utf-8")
     bodies = [json.loads(body)["query"] for body in re.findall(r'^(\{"query": .*\})$', text, re.MULTILINE)]
     documents = re.findall(r"```graphql\n(.*?)```", text, re.DOTALL)
-    assert len(bodies) == 3
+    assert len(bodies) == 4
     assert len(documents) == 1
-    for document in [*bodies, *documents]:
+    scripts = re.findall(
+        r"(?:`|')((?:mutation|query)\b[^`']*)(?:`|')", "".join(re.findall(r"```js\n(.*?)```", text, re.DOTALL))
+    )
+    assert len(scripts) == 2
+    for document in [*bodies, *documents, *scripts]:
         assert validate(core_schema, parse(document)) == []

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from app.core.key_rings import read_key_ring
 
 UP_SECONDS = 90.0
 COUNT = (
@@ -74,6 +77,19 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
+def environments_with(variable: str) -> set[str]:
+    """Which of the API and the workers were given the variable."""
+    given = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode().split("\0")
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                given |= {"api", "worker"} & set(words)
+        except OSError:
+            continue
+    return given
+
+
 def wait_until_none_is_left(directory: Path) -> None:
     """Fail when processes of it remain."""
     deadline = time.monotonic() + 20
@@ -88,7 +104,7 @@ def up(directory: Path) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]
     process = start(directory)
     try:
         address = address_of(process)
-        token = (directory / "ingest-token").read_text()
+        token = (directory / "demo-token").read_text()
         with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}) as client:
             yield process, client
     finally:
@@ -113,15 +129,28 @@ def test_it_serves_live_data_stops_at_ctrl_c_and_goes_on_where_it_ended(director
         while not ask(client, COUNT)["item"]["series"]:  # type: ignore[index]  # shape of COUNT
             assert time.monotonic() < deadline, "the price was not processed"
             time.sleep(0.1)
+        ring = read_key_ring(directory / "secret-keys.json")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 0
     wait_until_none_is_left(directory)
 
     with up(directory) as (process, client):
+        assert read_key_ring(directory / "secret-keys.json") == ring
         answer = ask(client, COUNT)
         assert answer == {"items": {"totalCount": 40}, "item": {"series": [{"points": {"totalCount": 1}}]}}
         process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    wait_until_none_is_left(directory)
+
+
+def test_keys_for_secrets_are_made_and_the_api_and_the_worker_are_told_where(directory: Path) -> None:
+    file = directory / "secret-keys.json"
+    with up(directory) as (process, _):
+        assert len(read_key_ring(file).keys) == 1
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert environments_with(f"TROVE_SECRET_KEYS_FILE={file}") >= {"api", "worker"}
+        process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     wait_until_none_is_left(directory)
 

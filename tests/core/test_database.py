@@ -2,13 +2,14 @@
 
 import asyncio
 
+import asyncpg
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Integer, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.models import Item
-from app.core.database import Database, Transaction
+from app.core.database import Database, Transaction, asyncpg_connection, is_database_away
 from app.core.events import Event, Topic
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
@@ -54,6 +55,27 @@ async def test_a_snapshot_cannot_write_and_cannot_be_read_after_its_end(api_data
     await snapshot.close()
     with pytest.raises(RuntimeError, match="has ended"):
         await snapshot.read(count_items)
+
+
+async def test_a_value_that_cannot_be_sent_is_no_sign_that_the_database_is_away(api_database: Database) -> None:
+    async with api_database.engine.connect() as connection:
+        driver = await asyncpg_connection(connection)
+        with pytest.raises(asyncpg.DataError, match="invalid input for query argument") as by_driver:
+            await driver.fetch("SELECT $1::integer", "one")
+        with pytest.raises(DBAPIError, match="invalid input for query argument") as by_engine:
+            await connection.execute(select(literal("one", Integer)))
+    assert not is_database_away(by_driver.value)
+    assert not is_database_away(by_engine.value)
+
+
+async def test_a_connection_that_is_closed_says_that_the_database_is_away(api_database: Database) -> None:
+    async with api_database.engine.connect() as connection:
+        driver = await asyncpg_connection(connection)
+        await driver.close()
+        with pytest.raises(asyncpg.InterfaceError) as closed:
+            await driver.fetch("SELECT 1")
+        await connection.invalidate()
+    assert is_database_away(closed.value)
 
 
 async def announce_and_fail(transaction: Transaction) -> None:

@@ -1,7 +1,6 @@
 """The demo world is the same for everyone on a day, goes in once, and its feed outlives the API."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections import Counter
@@ -200,7 +199,6 @@ async def test_the_feed_waits_for_an_api_that_is_away_and_ends_on_sigterm(tmp_pa
         sys.executable,
         *("-m", "app.demo.feed", "--url", f"http://127.0.0.1:{port}", "--token-file", str(token)),
         stderr=asyncio.subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if name != "TROVE_INGEST_TOKEN"},
     )
     assert process.stderr is not None
     async with asyncio.timeout(30):
@@ -214,10 +212,7 @@ async def test_the_feed_waits_for_an_api_that_is_away_and_ends_on_sigterm(tmp_pa
 
 
 @pytest.mark.parametrize("arguments", [["--token-file", "/nowhere/token"], []])
-def test_a_feed_without_a_token_does_not_start(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("TROVE_INGEST_TOKEN", raising=False)
+def test_a_feed_without_a_token_does_not_start(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--url", "http://127.0.0.1:9", *arguments])
     assert ended.value.code == 2

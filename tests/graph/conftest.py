@@ -15,9 +15,11 @@ from app.core.events import EventBus
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.demo.world import load_world_into
-from app.graph.context import ANYONE, Resources, Viewer
+from app.graph.context import Resources
 from app.graph.execution import Engine, Request, RequestRefused
 from app.graph.live import PriceFeed
+from app.identity.services import identity_services
+from app.identity.viewer import ANYONE, Caller, Viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,11 @@ class Graph:
         except RequestRefused as refused:
             return {"errors": refused.errors}
         if not operation.is_query:
-            return as_sent(await self.engine.run(operation, viewer))
+            return as_sent(await self.engine.run(operation, Caller(viewer)))
         now = utc_now()
         with patch("app.graph.context.utc_now", lambda: now):
-            response = as_sent(await self.engine.run(operation, viewer))
-            plain = as_sent(await self.engine.run(operation, viewer, resolvers_only=True))
+            response = as_sent(await self.engine.run(operation, Caller(viewer)))
+            plain = as_sent(await self.engine.run(operation, Caller(viewer), resolvers_only=True))
             assert without_chance(response) == without_chance(plain)
         return response
 
@@ -56,7 +58,7 @@ class Graph:
     async def statements(self, query: str, *, resolvers_only: bool = False, **variables: Any) -> int:
         """How many SQL statements an operation sends."""
         operation = self.engine.prepare(Request(query, variables))
-        response = await self.engine.run(operation, ANYONE, resolvers_only=resolvers_only)
+        response = await self.engine.run(operation, Caller(), resolvers_only=resolvers_only)
         assert "errors" not in response, response["errors"]
         return int(response["extensions"]["trove"]["statements"])
 
@@ -83,9 +85,12 @@ async def demo_world(database: Database, live_worker: object) -> None:
 
 
 @pytest.fixture
-async def graph(api_database: Database, trove_settings: Settings) -> AsyncIterator[Graph]:
-    """The graph over this worker's database."""
+async def graph(api_database: Database, trove_settings: Settings, partner: None) -> AsyncIterator[Graph]:
+    """The graph over this worker's database, with a partner."""
     assert trove_settings.redis_url is not None
     redis = connect_redis(trove_settings.redis_url)
-    yield Graph(Engine(Resources(api_database, trove_settings, PriceFeed(api_database, EventBus(redis)))))
+    events = EventBus(redis)
+    identity = identity_services(trove_settings, api_database, events)
+    yield Graph(Engine(Resources(api_database, trove_settings, PriceFeed(api_database, events), identity)))
+    await identity.stop()
     await redis.aclose()

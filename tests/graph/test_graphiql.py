@@ -1,4 +1,4 @@
-"""GraphiQL: what the page is made of, what its policy lets in, and that its three tabs work in a real browser."""
+"""GraphiQL: what the page is made of, what its policy lets in, and that it works in a real browser."""
 
 import base64
 import gzip
@@ -15,11 +15,25 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from graphql import parse, validate
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Route, WebSocket, expect, sync_playwright
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from app.graph.graphiql.page import Example, GraphiQL, assets_version, content_security_policy, redirect_browser, routes
+from app.core.settings import Settings
+from app.graph.examples import graphiql_page
+from app.graph.graphiql.page import (
+    DemoSignIn,
+    Example,
+    GraphiQL,
+    assets_version,
+    content_security_policy,
+    redirect_browser,
+    routes,
+)
+from app.graph.schema import core_schema
+from tests.identity.builders import PARTNER_TOKEN
 
 BUNDLE = Path(__file__).parents[2] / "app" / "graph" / "graphiql" / "bundle"
 ASSETS = f"/graphiql/assets/{assets_version()}"
@@ -61,7 +75,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
                 variables={"slug": "</script>"},
                 headers={"Authorization": "Bearer <&>"},
             )
-        ]
+        ],
+        demo=DemoSignIn(label="Sign in as </script>", authorization="Bearer <&>"),
     )
     transport = httpx.ASGITransport(app=Starlette(routes=routes(page)))
     async with httpx.AsyncClient(transport=transport, base_url="http://trove.test") as client:
@@ -75,6 +90,7 @@ async def test_the_page_holds_its_settings_as_data(client: httpx.AsyncClient) ->
     assert script_type == "application/json"
     settings = json.loads(document)
     assert settings["endpoint"] == settings["subscriptionEndpoint"] == "/graphql"
+    assert settings["demo"] == {"label": "Sign in as </script>", "authorization": "Bearer <&>"}
     assert settings["examples"] == [
         {
             "name": "A walk",
@@ -198,6 +214,28 @@ def test_an_example_that_could_not_work_is_refused(change: dict[str, Any], sente
         Example(**({"name": "A walk", "query": "query Walk { __typename }"} | change))
 
 
+def test_a_token_of_the_demo_that_could_not_be_sent_is_refused() -> None:
+    with pytest.raises(ValueError, match="Authorization of the demo must be printable ASCII"):
+        DemoSignIn(label="Sign in", authorization='Bearer "abc"')
+
+
+def test_the_examples_fit_the_graph_and_those_that_need_a_token_have_it() -> None:
+    page = graphiql_page(Settings(environment="development", demo_token=SecretStr("trove_pat_demo")))
+
+    assert {example.name for example in page.examples if example.headers} == {"Who am I", "Send a price"}
+    for example in page.examples:
+        assert validate(core_schema, parse(example.query)) == []
+        assert set(example.headers.values()) <= {"Bearer trove_pat_demo"}
+    assert "trove_pat_demo" not in repr(page)
+
+
+def test_without_a_token_of_the_demo_nobody_is_signed_in_by_a_click() -> None:
+    page = graphiql_page(Settings(environment="development"))
+
+    assert page.demo is None
+    assert not any(example.headers for example in page.examples)
+
+
 @pytest.mark.parametrize(
     ("method", "accept", "query_string", "leads_to_page"),
     [
@@ -240,6 +278,8 @@ PATIENCE_SECONDS = 15.0
 QUERY_EDITOR = ".graphiql-query-editor"
 HEADER_EDITOR = ".graphiql-editor-tool .graphiql-editor >> nth=1"
 RESPONSE = ".result-window"
+TABS = ["A walk", "Who am I", "Send a price", "Watch prices"]
+NOBODY = "This tab asks as nobody in particular."
 
 Found = TypeVar("Found")
 
@@ -348,13 +388,16 @@ def run_to_result(page: Page) -> dict[str, Any]:
 
 
 @needs_chromium
-def test_the_three_tabs_work_under_the_policy(browser: Browser) -> None:
+def test_the_tabs_work_under_the_policy(browser: Browser) -> None:
     page = browser.open_page()
-    assert page.locator(".graphiql-tab-button").all_inner_texts() == ["A walk", "Send a price", "Watch prices"]
+    assert page.locator(".graphiql-tab-button").all_inner_texts() == TABS
     expect(page.get_by_label("Headers", exact=True).first).to_be_visible()
 
     choose_tab(page, "A walk")
     run_to_result(page)
+
+    choose_tab(page, "Who am I")
+    assert run_to_result(page)["data"]["viewer"]["username"] == "partner"
 
     choose_tab(page, "Send a price")
     assert json.loads(text_of(page, HEADER_EDITOR))["Authorization"].startswith("Bearer ")
@@ -404,10 +447,91 @@ def test_tabs_outlive_a_reload_and_tokens_stay_out_of_local_storage(browser: Bro
     headers = text_of(page, HEADER_EDITOR)
     token = json.loads(headers)["Authorization"]
     kept = "JSON.parse(localStorage['trove:graphiql:tabState'] ?? '{}').activeTabIndex"
-    wait_for(lambda: page.evaluate(kept) == 1, page, "the tabs to be kept")
+    wait_for(lambda: page.evaluate(kept) == TABS.index("Send a price"), page, "the tabs to be kept")
 
-    assert token not in page.evaluate("JSON.stringify({...localStorage})")
+    assert token.removeprefix("Bearer ") not in page.evaluate("JSON.stringify({...localStorage})")
     page.reload()
-    expect(page.locator(".graphiql-tab-button")).to_have_text(["A walk", "Send a price", "Watch prices"])
+    expect(page.locator(".graphiql-tab-button")).to_have_text(TABS)
     assert text_of(page, HEADER_EDITOR) == headers
     assert browser.troubles == []
+
+
+def headers_in(page: Page) -> dict[str, str]:
+    """What stands in the header editor of the open tab."""
+    headers: dict[str, str] = json.loads(text_of(page, HEADER_EDITOR) or "{}")
+    return headers
+
+
+def write_headers(page: Page, headers: dict[str, str]) -> None:
+    """Put others into the header editor of the open tab, as somebody who types."""
+    editor = page.locator(HEADER_EDITOR).locator(".CodeMirror")
+    editor.evaluate("(element, text) => element.CodeMirror.setValue(text)", json.dumps(headers))
+
+
+@needs_chromium
+def test_one_click_signs_in_every_tab_and_another_signs_out(browser: Browser) -> None:
+    authorization = f"Bearer {PARTNER_TOKEN.text}"
+    page = browser.open_page()
+    who = page.locator("#who-asks")
+    sign_in = page.get_by_role("button", name="Sign in as the demo collector")
+    sign_out = page.get_by_role("button", name="Sign out")
+    expect(who).to_have_text(NOBODY)
+    expect(sign_out).to_be_hidden()
+
+    sign_in.click()
+    expect(who).to_have_text("Signed in as partner.")
+    expect(sign_in).to_be_hidden()
+    expect(page.locator(".graphiql-tab-button")).to_have_text(TABS)
+    for name in TABS:
+        choose_tab(page, name)
+        assert headers_in(page) == {"Authorization": authorization}
+    page.get_by_label("New tab").click()
+    expect(page.locator(".graphiql-tab-button")).to_have_count(len(TABS) + 1)
+    wait_for(lambda: headers_in(page) == {"Authorization": authorization}, page, "the headers of a new tab")
+    assert PARTNER_TOKEN.text not in page.evaluate("JSON.stringify({...localStorage})")
+
+    choose_tab(page, "Watch prices")
+    sign_out.click()
+    expect(who).to_have_text(NOBODY)
+    for name in TABS:
+        choose_tab(page, name)
+        assert headers_in(page) == {}
+    expect(page.locator(".graphiql-tab-button")).to_have_count(len(TABS) + 1)
+    assert browser.troubles == []
+
+
+@needs_chromium
+def test_a_signed_in_page_stays_so_after_a_reload_and_its_sockets_begin_with_the_token(browser: Browser) -> None:
+    page = browser.open_page()
+    choose_tab(page, "Watch prices")
+    page.get_by_role("button", name="Sign in as the demo collector").click()
+    expect(page.locator("#who-asks")).to_have_text("Signed in as partner.")
+    page.reload()
+    expect(page.locator("#who-asks")).to_have_text("Signed in as partner.")
+
+    choose_tab(page, "Watch prices")
+    sent: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
+    run(page)
+    wait_for(lambda: sent, page, "the first message of a socket")
+    assert json.loads(sent[0]) == {
+        "type": "connection_init",
+        "payload": {"Authorization": f"Bearer {PARTNER_TOKEN.text}"},
+    }
+    page.get_by_label("Stop query").click()
+    assert browser.troubles == []
+
+
+@needs_chromium
+def test_the_page_tells_of_a_token_that_does_not_hold_and_leaves_other_headers_alone(browser: Browser) -> None:
+    page = browser.open_page()
+    write_headers(page, {"Trove-Execution": "resolvers", "authorization": "Bearer nonsense"})
+    expect(page.locator("#who-asks")).to_contain_text("This token does not hold")
+
+    page.get_by_role("button", name="Sign in as the demo collector").click()
+    expect(page.locator("#who-asks")).to_have_text("Signed in as partner.")
+    assert headers_in(page) == {"Authorization": f"Bearer {PARTNER_TOKEN.text}", "Trove-Execution": "resolvers"}
+    page.get_by_role("button", name="Sign out").click()
+    wait_for(lambda: headers_in(page) == {"Trove-Execution": "resolvers"}, page, "the headers without a token")
+    # The browser itself notes that the API answered 401.
+    assert all("401" in trouble for trouble in browser.troubles), browser.troubles

@@ -2,9 +2,10 @@
 
 import re
 
+import pytest
 from graphql import build_schema
 
-from app.graph.picture import draw_graph
+from app.graph.picture import PICTURES, draw_graph
 from app.graph.schema import core_schema
 
 MOST_BOXES = 24
@@ -55,7 +56,7 @@ def test_the_picture_of_a_small_graph() -> None:
 
 
 def test_the_picture_shows_how_to_walk_from_an_item_to_its_prices() -> None:
-    picture = draw_graph()
+    picture = draw_graph(rooms=PICTURES["graph"])
     for arrow in (
         'Query -->|"items*, item"| Item',
         'Item -->|"variants*, defaultVariant"| ItemVariant',
@@ -64,14 +65,37 @@ def test_the_picture_shows_how_to_walk_from_an_item_to_its_prices() -> None:
         "Skin -. is .-> Item",
     ):
         assert f"  {arrow}" in picture.splitlines()
+    assert "Account" not in boxes(picture)
 
 
-def test_the_picture_is_the_same_each_time() -> None:
+def test_the_picture_of_accounts_shows_what_hangs_below_the_viewer() -> None:
+    picture = draw_graph(rooms=PICTURES["accounts"])
+    assert 'Account -->|"sessions*"| Session' in picture
+    assert 'Account -->|"apiTokens*"| ApiToken' in picture
+    assert "Item" not in boxes(picture)
+    assert "Subscription" not in boxes(picture), "a root that leads to none of its rooms"
+
+
+def test_a_type_of_another_room_is_drawn_where_one_leads_to_it_without_what_follows() -> None:
+    picture = draw_graph(rooms=["prices"])
+    assert 'PriceSeries -->|"variant"| ItemVariant' in picture
+    assert "ItemVariant -->" not in picture
+    assert "ExternalId" not in boxes(picture)
+
+
+def test_the_pictures_are_the_same_each_time() -> None:
     assert draw_graph() == draw_graph()
+    assert draw_graph(rooms=["identity"]) == draw_graph(rooms=["identity"])
 
 
-def test_the_picture_draws_each_type_once_and_few_enough_to_be_read() -> None:
-    drawn = boxes(draw_graph())
+def test_together_the_pictures_show_every_type() -> None:
+    shown = {name for rooms in PICTURES.values() for name in boxes(draw_graph(rooms=rooms))}
+    assert shown == set(boxes(draw_graph()))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_each_picture_draws_each_type_once_and_few_enough_to_be_read(name: str) -> None:
+    drawn = boxes(draw_graph(rooms=PICTURES[name]))
     assert len(drawn) == len(set(drawn))
     assert set(drawn) <= core_schema.type_map.keys()
-    assert len(drawn) <= MOST_BOXES, "too many boxes to be read: leave out what only carries something"
+    assert len(drawn) <= MOST_BOXES, "too many boxes to be read: give a room a picture of its own"

@@ -8,14 +8,13 @@ import pytest
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.paging import encode_cursor
-from app.graph.context import Viewer
 from app.ingestion.models import BatchKind
 from app.prices.commands.process import process_next_batch
 from tests.catalogue.builders import coin, saved
 from tests.graph.conftest import Graph
+from tests.identity.builders import PARTNER
 from tests.prices.builders import MONDAY, candle, ingested, point
 
-PARTNER = Viewer(may_ingest=True)
 HOUR = timedelta(hours=1)
 
 

@@ -13,6 +13,7 @@ from app.graph.scalars import (
     read_currency_code,
     read_date_time,
     read_decimal,
+    read_duration,
     write_date_time,
     write_decimal,
     write_duration,
@@ -64,3 +65,35 @@ def test_what_does_not_fit_64_bits_is_refused(value: object) -> None:
 def test_an_unknown_currency_is_refused(value: object) -> None:
     with pytest.raises(GraphQLError, match="ISO 4217"):
         read_currency_code(value)
+
+
+@given(some.timedeltas(min_value=timedelta(0)))
+def test_a_duration_reads_back_to_the_second(length: timedelta) -> None:
+    assert read_duration(write_duration(length)) == timedelta(days=length.days, seconds=length.seconds)
+
+
+@pytest.mark.parametrize(
+    ("written", "length"),
+    [
+        ("PT90M", timedelta(minutes=90)),
+        ("P0D", timedelta(0)),
+        ("PT0S", timedelta(0)),
+        ("P1DT1S", timedelta(days=1, seconds=1)),
+    ],
+)
+def test_a_duration_may_be_written_in_any_of_its_units(written: str, length: timedelta) -> None:
+    assert read_duration(written) == length
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "P", "PT", "P1DT", "P1Y", "P1M", "P1W", "-P1D", "P-1D", "PT1.5S", "PT1S1M", "p1d", "P٣D", "P1D ", 60, None],
+)
+def test_what_is_no_duration_is_refused(value: object) -> None:
+    with pytest.raises(GraphQLError, match="ISO 8601"):
+        read_duration(value)
+
+
+def test_a_duration_that_nobody_lives_to_see_is_refused() -> None:
+    with pytest.raises(GraphQLError, match="million years"):
+        read_duration("P999999999DT999999999H")

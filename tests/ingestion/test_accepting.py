@@ -18,26 +18,33 @@ from app.ingestion.commands import (
 )
 from app.ingestion.errors import BatchIsEmpty, BatchIsNotText, BatchTooLarge, IdempotencyKeyTaken
 from app.ingestion.models import BatchKind, BatchStatus, IngestBatch
+from tests.identity.builders import PARTNER, PARTNER_ID
+
+pytestmark = pytest.mark.usefixtures("partner")
 
 
 async def accept(
     database: Database, payload: bytes, key: str | None = None, kind: BatchKind = BatchKind.PRICE_POINTS
 ) -> AcceptedBatch:
-    async with database.transaction() as transaction:
-        return await accept_batch(transaction, kind=kind, payload=payload, idempotency_key=key)
+    async with database.transaction(viewer=PARTNER.in_database) as transaction:
+        return await accept_batch(transaction, kind=kind, payload=payload, idempotency_key=key, sender_id=PARTNER_ID)
 
 
 async def stored_batches(database: Database) -> int:
-    async with database.transaction() as transaction:
+    async with database.transaction(viewer=PARTNER.in_database) as transaction:
         return int(await transaction.connection.scalar(text("SELECT count(*) FROM ingestion.ingest_batches")) or 0)
 
 
 async def test_a_batch_is_stored_as_the_api_and_asks_for_its_processing(
     api_database: Database, database: Database
 ) -> None:
-    async with api_database.transaction() as transaction:
+    async with api_database.transaction(viewer=PARTNER.in_database) as transaction:
         batch = await accept_batch(
-            transaction, kind=BatchKind.PRICE_POINTS, payload=b'{"a":1}\r\n \r\n\n{"b":2}', idempotency_key=None
+            transaction,
+            kind=BatchKind.PRICE_POINTS,
+            payload=b'{"a":1}\r\n \r\n\n{"b":2}',
+            idempotency_key=None,
+            sender_id=PARTNER_ID,
         )
         assert [job.name for job in transaction.jobs] == ["process_ingest_batches"]
     assert (batch.row_count, batch.is_repeat) == (2, False)

@@ -45,17 +45,13 @@ class Example:
     name: str
     query: str
     variables: Mapping[str, object] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for header, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(header):
                 raise ValueError(f"“{header}” in the example “{self.name}” is not a header name.")
-            # page.js finds these values again inside JSON text, so they may hold nothing that JSON escapes.
-            if not _HEADER_VALUE.fullmatch(value) or '"' in value or "\\" in value:
-                raise ValueError(
-                    f'The value of {header} in the example “{self.name}” must be printable ASCII without " and \\.'
-                )
+            _check_value(value, of=f"{header} in the example “{self.name}”")
         if not self.operation_name:
             raise ValueError(f"The operation in the example “{self.name}” needs a name: GraphiQL titles its tab by it.")
 
@@ -70,13 +66,34 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSignIn:
+    """One click that puts a token into the headers of every tab.
+
+    `label` stands on the button; `authorization` is the whole value of the header, as `Bearer <token>`.
+    """
+
+    label: str
+    authorization: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_value(self.authorization, of="Authorization of the demo")
+
+
+def _check_value(value: str, *, of: str) -> None:
+    # page.js finds these values again inside JSON text, so they may hold nothing that JSON escapes.
+    if not _HEADER_VALUE.fullmatch(value) or '"' in value or "\\" in value:
+        raise ValueError(f'The value of {of} must be printable ASCII without " and \\.')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GraphiQL:
-    """What the page is told: where the graph answers, and the tabs it opens with.
+    """What the page is told: where the graph answers, the tabs it opens with, and whom one click signs in.
 
     Both endpoints are paths or URLs on the page's own host; the policy of the page forbids any other.
     """
 
     examples: Sequence[Example] = ()
+    demo: DemoSignIn | None = None
     endpoint: str = "/graphql"
     subscription_endpoint: str = "/graphql"
 
@@ -84,7 +101,7 @@ class GraphiQL:
 def routes(page: GraphiQL) -> list[Route]:
     """The page at `/graphiql` and its files below `/graphiql/assets/<version>/`.
 
-    The page may hold tokens in its examples: mount it in development only, and never below a CORS middleware that
+    The page may hold tokens: mount it in development only, and never below a CORS middleware that
     lets another origin read it.
     """
 
@@ -186,6 +203,7 @@ def _render(page: GraphiQL, style_nonce: str) -> str:
         "endpoint": page.endpoint,
         "subscriptionEndpoint": page.subscription_endpoint,
         "styleNonce": style_nonce,
+        "demo": {"label": page.demo.label, "authorization": page.demo.authorization} if page.demo else None,
         "examples": [
             {
                 "name": example.name,

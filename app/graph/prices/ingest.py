@@ -15,6 +15,8 @@ from app.graph.fields import attribute, resolved
 from app.graph.ingestion import IngestBatch
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import CurrencyCode, write_decimal
+from app.identity.access import needs
+from app.identity.scopes import Scope
 from app.ingestion.commands import accept_batch
 from app.ingestion.models import BatchKind
 from app.prices.models import PriceKind
@@ -104,13 +106,12 @@ def _line(point: PricePointInput) -> dict[str, object]:
 @strawberry.type
 class PriceMutations:
     @resolved(
-        "Store a small batch of prices (1 to 250). It is acknowledged once stored; follow it with `ingestBatch(id)`. "
-        "Needs the ingest token.",
+        "Store a small batch of prices (1 to 250). It is acknowledged once stored; follow it with `ingestBatch(id)`.",
         type=IngestPricesPayload,
+        access=needs(Scope.PRICES_WRITE),
     )
     @staticmethod
     async def ingest_prices(info: Info, input: IngestPricesInput) -> "Ingested":
-        info.context.require_ingest()
         if not 1 <= len(input.points) <= MAXIMUM_POINTS_PER_MUTATION:
             return Ingested.refused(
                 ["input", "points"],
@@ -133,6 +134,7 @@ class PriceMutations:
                     kind=BatchKind.PRICE_POINTS,
                     payload=b"\n".join(lines),
                     idempotency_key=input.idempotency_key,
+                    sender_id=info.context.viewer.user_id,
                 )
         except Conflict as conflict:
             return Ingested.refused(

@@ -20,6 +20,7 @@ from app.graph.reads.fields import Reference, column, edge, embedded, refer, sho
 from app.graph.reads.tables import join
 from app.graph.reads.wire import cursor_text
 from app.graph.relay import key_of
+from app.identity.access import ANYBODY
 from app.prices.models import PriceChange
 from app.prices.models import PriceSeries as Series
 from app.prices.queries.changes import RECORDED_SECOND
@@ -105,6 +106,7 @@ class PriceSubscriptions:
         "`cursor` of this stream, first what came after it: no gap and nothing twice. A reader that is slower than the "
         "prices is sent only the latest of each series.",
         type=PriceUpdate,
+        access=ANYBODY,
     )
     @staticmethod
     async def price_updates(

@@ -26,6 +26,7 @@ from app.core.paging import (
     page_request,
 )
 from app.graph.reads.tables import Expression, expression_of
+from app.identity.viewer import Viewer
 
 NARROWS = "trove-narrows"
 INTEGER_LIMITS = {SmallInteger: 2**15 - 1, Integer: 2**31 - 1}
@@ -43,8 +44,9 @@ class OperationContext(Protocol):
         """Count what is asked for against what one operation may have."""
         ...
 
-    def require_ingest(self) -> None:
-        """Refuse viewers without the ingest token."""
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks."""
         ...
 
 
@@ -95,7 +97,6 @@ class Argument:
     name: str
     annotation: Any
     narrowing: Narrowing
-    description: str | None = None
 
 
 def equals(name: str, annotation: Any, column: Expression) -> Argument:
@@ -117,15 +118,20 @@ def below(name: str, annotation: Any, column: Expression) -> Argument:
 
 
 def narrow(
-    description: str, column: Expression, condition: Condition, *, check: Callable[[Any, str], Any] | None = None
+    description: str,
+    column: Expression,
+    condition: Condition,
+    *,
+    name: str | None = None,
+    check: Callable[[Any, str], Any] | None = None,
 ) -> Any:
     """A field of a filter input: where it is given, the condition must hold of the bound value.
 
     `column` gives the type in which a single value is bound; a list is bound as an array of it. `check(value, path)`
-    gives the value to bind, or refuses it.
+    gives the value to bind, or refuses it. `name` is for a word of Python's own: `from_` is shown as `from`.
     """
     narrowing = Narrowing(condition, expression_of(column).type, check)
-    return strawberry.field(default=None, description=description, metadata={NARROWS: narrowing})
+    return strawberry.field(name=name, default=None, description=description, metadata={NARROWS: narrowing})
 
 
 def narrow_to_any(description: str, column: Expression, *, check: Callable[[Any, str], Any] | None = None) -> Any:
@@ -152,6 +158,7 @@ class Filter:
 class Orders:
     """What a connection can be ordered by, the first unless asked otherwise; `tie` makes each order total.
 
+    Unless asked, it ascends, or with `newest_first` descends.
     Every column must be of the base table and never null. `input_type` is the input with `field` and `direction`.
     """
 
@@ -159,6 +166,7 @@ class Orders:
     columns: Mapping[Enum, Expression]
     tie: Expression
     input_type: Any = None
+    newest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +232,7 @@ class Paging:
 
     def order(self, asked: Sequence[Mapping[str, Any]] | None) -> Order:
         """The order that is asked for."""
-        field_, is_descending = next(iter(self.orders.columns)), False
+        field_, is_descending = next(iter(self.orders.columns)), self.orders.newest_first
         if asked and len(asked) > 1:
             raise BadUserInput(
                 "`orderBy` takes one order; the id breaks ties.",

@@ -1,6 +1,6 @@
 """The executor: graphql-core's, which writes leaves in one go, reads ahead, and takes finished JSON for edges."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -41,6 +41,12 @@ def reads_of(schema: GraphQLSchema) -> "Reads":
     """What was understood of the schema's declarations."""
     reads: Reads = schema.extensions[READS]
     return reads
+
+
+def tables_shown(schema: GraphQLSchema) -> Mapping[str, Collection[str]]:
+    """The names of the tables that each declared type shows, or is computed from."""
+    layouts = reads_of(schema).layouts
+    return {name: layouts.tables_of(name) for name in layouts.types}
 
 
 class Unwritable(Exception):
@@ -158,7 +164,7 @@ class ReadExecutor(Executor[Any]):
         is_known, plan = self._reads.plans.find(whole)
         if not is_known:
             try:
-                selection = understand(Understanding(self, self._reads.layouts, self.context_value))
+                selection = understand(Understanding(self, self._reads.layouts))
                 plan = Plan(selection, by)
             except (NotDeclared, Refusal, GraphQLError):
                 plan = None

@@ -12,6 +12,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 from app.core.ids import PublicIdTag
+from app.graph.access import ACCESS, CHECKS_ITSELF
 from app.graph.reads.arguments import (
     PAGE_ARGUMENTS,
     Argument,
@@ -25,6 +26,7 @@ from app.graph.reads.arguments import (
     storable,
 )
 from app.graph.reads.tables import Expression, Join, Source, expression_of, table_of
+from app.identity.access import Access
 
 DECLARATION = "trove-declaration"
 Shown = TypeVar("Shown", bound=type)
@@ -131,9 +133,16 @@ class Edge(Declaration):
     is_list: bool
     narrowings: Narrowings
 
+    def check_access(self, context: OperationContext) -> None:
+        """Whoever sees the row may follow it."""
+
+    def bind_arguments(self, arguments: Mapping[str, Any]) -> Bound:
+        """Check the arguments, which come to the same for everybody."""
+        return Bound(*self.narrowings.bind(arguments)) if self.narrowings.all else UNNARROWED
+
     def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
         """Check the arguments of one request."""
-        return Bound(*self.narrowings.bind(arguments)) if self.narrowings.all else UNNARROWED
+        return self.bind_arguments(arguments)
 
 
 UNNARROWED = Bound(())
@@ -148,9 +157,20 @@ class PagedEdge(Declaration):
     narrowings: Narrowings
     paging: Paging
     check: Callable[[Mapping[str, Any]], None] | None
+    access: Access | None = None
 
-    def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
-        """Check the arguments of one request."""
+    def check_access(self, context: OperationContext) -> None:
+        """Refuse a viewer who may not ask."""
+        if self.access is not None:
+            self.access.check(context.viewer, context.now)
+
+    def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Bound:
+        """Check who asks, and the arguments of one request."""
+        self.check_access(context)
+        return self.bind_arguments(arguments)
+
+    def bind_arguments(self, arguments: Mapping[str, Any]) -> Bound:
+        """Check the arguments, which come to the same for everybody."""
         if self.check is not None:
             self.check(arguments)
         return self.paging.bind(arguments, self.narrowings.bind(arguments))
@@ -194,9 +214,12 @@ class Referring(Declaration):
     """A field whose arguments say what it refers to, before anything is read."""
 
     refer: Callable[..., Any]
+    access: Access | None = None
 
     def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Any:
-        """What is referred to: one, a list of some, or none."""
+        """What is referred to: one, a list of some, or none; nothing for those who may not ask."""
+        if self.access is not None:
+            self.access.check(context.viewer, context.now)
         return self.refer(context, **arguments)
 
 
@@ -208,7 +231,11 @@ def refer(type_: type, key: Any, *, by: Expression | None = None) -> Reference:
 def _field(
     description: str, declaration: Declaration, arguments: Sequence[StrawberryArgument] = (), name: str | None = None
 ) -> Any:
-    field = StrawberryField(graphql_name=name, description=description, metadata={DECLARATION: declaration})
+    metadata: dict[Any, Any] = {DECLARATION: declaration}
+    access = getattr(declaration, "access", None)
+    if access is not None:
+        metadata |= {ACCESS: access, CHECKS_ITSELF: True}
+    field = StrawberryField(graphql_name=name, description=description, metadata=metadata)
     field.arguments = list(arguments)
     return field
 
@@ -285,7 +312,7 @@ def _edge(
         is_list,
         Narrowings(arguments),
     )
-    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
     return _field(description, declared, shown)
 
 
@@ -298,6 +325,7 @@ def connection(
     arguments: Sequence[Argument] = (),
     filter: Any = None,
     check: Callable[[Mapping[str, Any]], None] | None = None,
+    access: Access | None = None,
 ) -> Any:
     """A list that can grow, page by page: the rows whose `to` equals this row's `on`, or the whole table."""
     declared = PagedEdge(
@@ -306,8 +334,9 @@ def connection(
         Narrowings(arguments, None if filter is None else Filter.of(filter)),
         Paging(orders),
         check,
+        access,
     )
-    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
+    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
     if filter is not None:
         shown.insert(0, graphql_argument("filter", filter | None))
     if orders.input_type is not None:
@@ -343,7 +372,7 @@ def keyed_rows(
 
 
 def reference(
-    description: str, arguments: Sequence[StrawberryArgument], *, type: Any
+    description: str, arguments: Sequence[StrawberryArgument], *, type: Any, access: Access | None = None
 ) -> Callable[[Callable[..., Any]], Any]:
     """A field whose static method gets the operation's context and the arguments, and gives what it refers to.
 
@@ -352,7 +381,7 @@ def reference(
 
     def declare(method: Callable[..., Any]) -> Any:
         function = method.__func__ if isinstance(method, staticmethod) else method
-        field = _field(description, Referring(function), arguments)
+        field = _field(description, Referring(function, access), arguments)
         field.type_annotation = StrawberryAnnotation(type)
         return field
 

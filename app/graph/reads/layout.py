@@ -32,7 +32,7 @@ from app.graph.reads.fields import (
     Referring,
     Relation,
 )
-from app.graph.reads.tables import Expression, expression_of, name_of, substituted, tables_in
+from app.graph.reads.tables import Expression, expression_of, name_of, substituted, tables_below, tables_in
 from app.graph.reads.wire import Leaf, leaf_of
 
 # Before the values of a row stands the key that an edge led by.
@@ -223,6 +223,15 @@ class Layouts:
         self._find_types()
         self._find_fields()
         self._place_embedded()
+
+    def tables_of(self, type_name: str) -> set[str]:
+        """The names of the tables whose rows a declared type shows, or is computed from."""
+        shown = self.types[type_name]
+        read: list[Any] = [shown.relation.table, *shown.layout.expressions]
+        read += [part for join in shown.relation.joins for part in (join.table, join.on)]
+        if shown.kind is not None:
+            read.append(shown.kind.details)
+        return set().union(*map(tables_below, read))
 
     def of_class(self, shown: type) -> Shown:
         """The declared type of a class."""

@@ -119,7 +119,10 @@ Top = Object | EdgeTo | PageOf | Rows
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A field with arguments, as the document has it; `constant` is bound where no variable is involved."""
+    """A field with arguments, as the document has it; `constant` is bound where no variable is involved.
+
+    It is kept from one request to the next, and so is nothing of who asked: that is checked each time.
+    """
 
     declaration: Edge | PagedEdge | KeyedRows
     graphql_field: GraphQLField
@@ -128,7 +131,8 @@ class Occurrence:
 
     def bind(self, variables: VariableValues, context: OperationContext) -> Bound:
         """Its arguments in this request; raises what the plain path would."""
-        if self.constant is not None:
+        if self.constant is not None and not isinstance(self.declaration, KeyedRows):
+            self.declaration.check_access(context)
             return self.constant
         return self.declaration.bind(get_argument_values(self.graphql_field, self.node, variables), context)
 
@@ -142,12 +146,14 @@ class Selection:
 
 
 class Understanding:
-    """Understands selections of one operation, with the fields that its variables include."""
+    """Understands selections of one operation, with the fields that its variables include.
 
-    def __init__(self, executor: Executor[Any], layouts: Layouts, context: OperationContext) -> None:
+    What comes of it serves everybody, so it knows nothing of who asks.
+    """
+
+    def __init__(self, executor: Executor[Any], layouts: Layouts) -> None:
         self._executor = executor
         self._layouts = layouts
-        self._context = context
         self._occurrences: list[Occurrence] = []
 
     def of_field(self, declared: Field, details: FieldDetailsList) -> Selection:
@@ -231,7 +237,7 @@ class Understanding:
         constant = None
         if not isinstance(declaration, KeyedRows) and not _has_variables(node):
             values = self._executor.variable_values
-            constant = declaration.bind(get_argument_values(declared.graphql_field, node, values), self._context)
+            constant = declaration.bind_arguments(get_argument_values(declared.graphql_field, node, values))
         self._occurrences.append(Occurrence(declaration, declared.graphql_field, node, constant))
         return len(self._occurrences) - 1
 

@@ -7,7 +7,8 @@ from typing import Any, cast
 from sqlalchemy import inspect
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause, ColumnElement
-from sqlalchemy.sql.selectable import FromClause
+from sqlalchemy.sql.selectable import FromClause, Subquery, TableClause, TextualSelect
+from sqlalchemy.sql.visitors import ExternallyTraversible
 
 Source = Any  # a model, a table or a subquery
 Expression = Any  # a model's attribute or an expression over some
@@ -36,6 +37,25 @@ def tables_in(expression: ColumnElement[Any]) -> set[str]:
         for element in visitors.iterate(expression)
         if isinstance(element, ColumnClause) and element.table is not None
     }
+
+
+def tables_below(clause: ExternallyTraversible) -> set[str]:
+    """The names of all tables that a table, a select or an expression reads, however deep inside."""
+    names: set[str] = set()
+    seen: set[int] = set()
+    waiting = [clause]
+    while waiting:
+        for element in visitors.iterate(waiting.pop()):
+            # What SQL written by hand reads cannot be seen, so it stands under a name of its own.
+            is_by_hand = isinstance(element, Subquery) and isinstance(element.element, TextualSelect)
+            if isinstance(element, TableClause) or is_by_hand:
+                names.add(name_of(cast("FromClause", element)))
+            # A column does not lead to what it is a column of.
+            table = element.table if isinstance(element, ColumnClause) else None
+            if table is not None and id(table) not in seen:
+                seen.add(id(table))
+                waiting.append(table)
+    return names
 
 
 def sources_in(expression: ColumnElement[Any]) -> list[FromClause]:

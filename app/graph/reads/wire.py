@@ -13,6 +13,7 @@ from graphql import (
     GraphQLOutputType,
     is_leaf_type,
 )
+from orjson import Fragment
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -148,6 +149,9 @@ _SQL: dict[str, Callable[[ColumnElement[Any]], Parts]] = {
     "Decimal": _quoted,
     "DateTime": _date_time,
     "Duration": _duration,
+    "EmailAddress": _text,
+    # Declared over JSON as text: it goes into the answer as it is.
+    "JSON": _number,
 }
 
 
@@ -237,7 +241,9 @@ def leaf_of(output: GraphQLOutputType) -> Leaf:
 def _python(scalar: GraphQLLeafType) -> Write:
     if scalar.name == "Float":
         return float
-    if scalar.name in {"ID", "String", "URL", "CurrencyCode", "Boolean", "Int"}:
+    if scalar.name == "JSON":
+        return Fragment
+    if scalar.name in {"ID", "String", "URL", "CurrencyCode", "EmailAddress", "Boolean", "Int"}:
         return _as_it_is
     return scalar.coerce_output_value
 

@@ -12,10 +12,11 @@ import orjson
 from graphql import FieldNode, FragmentDefinitionNode, Node, VariableNode, Visitor, visit
 from starlette.applications import Starlette
 
+from app.core.cookies import Cookies
 from app.core.telemetry import SUBSCRIPTIONS
-from app.graph.context import Viewer
 from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Operation, RequestRefused, Response
+from app.identity.viewer import ANYONE, Caller, Viewer
 
 # Answers are shared for as long as it takes to send them to everyone; few need to be kept.
 SHARED_ANSWERS = 64
@@ -42,7 +43,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Subscribers to whom an event is answered alike: same operation, same variables that matter, same viewer."""
+    """Subscribers to whom an event is answered alike: same operation, same variables that matter, same viewer.
+
+    What is the same for everybody is answered as to anybody, once for all.
+    """
 
     operation: int
     variables: bytes
@@ -64,32 +68,33 @@ class Answers:
         self._engine = engine
         self._shared: OrderedDict[tuple[_Group, Hashable], _Shared] = OrderedDict()
 
-    async def one(self, operation: Operation, viewer: Viewer) -> Answer:
+    async def one(self, operation: Operation, caller: Caller, cookies: Cookies | None = None) -> Answer:
         """The answer to a query or a mutation."""
         try:
-            return Answer(await self._engine.run(operation, viewer))
+            return Answer(await self._engine.run(operation, caller, cookies=cookies))
         except Exception as error:  # noqa: BLE001  # the boundary: whatever it is, it is masked and logged
             return Answer({"errors": [show_unexpected(error)]})
 
-    async def stream(self, operation: Operation, viewer: Viewer) -> AsyncGenerator[Answer, None]:
+    async def stream(self, operation: Operation, caller: Caller) -> AsyncGenerator[Answer, None]:
         """Every answer to an operation of any kind; close it to end the operation."""
         if not operation.is_subscription:
-            yield await self.one(operation, viewer)
+            yield await self.one(operation, caller)
             return
         SUBSCRIPTIONS.inc()
         try:
-            async with aclosing(self._follow(operation, viewer)) as answers:
+            async with aclosing(self._follow(operation, caller)) as answers:
                 async for answer in answers:
                     yield answer
         finally:
             SUBSCRIPTIONS.dec()
 
-    async def _follow(self, operation: Operation, viewer: Viewer) -> AsyncGenerator[Answer, None]:
+    async def _follow(self, operation: Operation, caller: Caller) -> AsyncGenerator[Answer, None]:
         try:
-            source = await self._engine.open_stream(operation, viewer)
+            source = await self._engine.open_stream(operation, caller)
         except RequestRefused as refused:
             yield Answer({"errors": refused.errors})
             return
+        viewer = ANYONE if operation.is_public else caller.viewer
         group = _Group(id(operation.definition), orjson.dumps(_variables_that_matter(operation)), viewer)
         async with aclosing(source) as events:
             try:
@@ -114,7 +119,7 @@ class Answers:
         return answer
 
     async def _execute(self, operation: Operation, viewer: Viewer, event: object) -> Answer:
-        return Answer(await self._engine.answer_event(operation, viewer, event))
+        return Answer(await self._engine.answer_event(operation, Caller(viewer), event))
 
 
 def answers_of(application: Starlette) -> Answers:

@@ -8,23 +8,23 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
-from starlette.responses import Response as HTTPResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal, ServiceUnavailable
-from app.graph.context import Viewer
+from app.core.cookies import Cookies, read_cookies
+from app.core.errors import BadUserInput, ErrorCode, Forbidden, NotSignedIn, Refusal, ServiceUnavailable
 from app.graph.errors import refusal_error, show_errors
 from app.graph.execution import Engine, Operation, Request, RequestRefused
 from app.graph.graphiql.page import redirect_browser
 from app.graph.transports.answers import Answer, answers_of
-from app.graph.transports.callers import REQUEST_ID, request_id, viewer_of
+from app.graph.transports.callers import REQUEST_ID, is_welcome_page, request_id
 from app.graph.transports.connections import connections_of
 from app.graph.transports.hang_up import HungUp, Presence, PresentUntilHangUp
 from app.graph.transports.media_types import MediaType, negotiate, parse_media_type
 from app.graph.transports.pace import PACE, Pace
 from app.graph.transports.parameters import parse_json, request_from, request_from_url
 from app.graph.transports.sse import EventStream
+from app.identity.viewer import Caller, Origin
 
 PATH = "/graphql"
 METHODS = ("GET", "POST")
@@ -38,8 +38,7 @@ PREFLIGHTED_HEADERS = (
     "authorization",
 )
 SIMPLE_CONTENT_TYPES = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
-GUARDS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
-GUARDS_SENT = [(name.lower().encode(), value.encode()) for name, value in GUARDS.items()]
+GUARDS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"vary", b"Accept"))
 # The status of a response without data, where the media type lets the status tell; 400 for every other code.
 STATUSES = {
     ErrorCode.UNAUTHENTICATED: 401,
@@ -61,17 +60,13 @@ HEADERS = {
         "content-encoding",
         "content-length",
         "content-type",
+        "cookie",
+        "user-agent",
         REQUEST_ID.lower(),
         EXECUTION,
     )
 }
-CONTENT_TYPES = {media_type: f"{media_type}; charset=utf-8" for media_type in MediaType}
-
-
-class Forbidden(Refusal):
-    """A page of another origin may not ask this way."""
-
-    code = ErrorCode.FORBIDDEN
+CONTENT_TYPES = {media_type: f"{media_type}; charset=utf-8".encode() for media_type in MediaType}
 
 
 class HTTPRefusal(Exception):
@@ -93,6 +88,8 @@ def graphql_endpoint(allowed_origins: Sequence[str] = (), pace: Pace = PACE) -> 
         allow_origins=list(allowed_origins),
         allow_methods=METHODS,
         allow_headers=["*"],
+        # Pages of the allowed origins are signed in by cookie, so "*" allows none of them that.
+        allow_credentials="*" not in allowed_origins,
         expose_headers=[REQUEST_ID],
     )
 
@@ -126,8 +123,10 @@ class Exchange:
         self._engine: Engine = application.state.engine
         self._answers = answers_of(application)
         self._given = _header_values(request.scope["headers"])
+        # Of mutations alone: only they may read or set one.
+        self._cookies: Cookies | None = None
         self.request_id = request_id(self._header("x-request-id"))
-        self.headers = {**GUARDS, REQUEST_ID: self.request_id}
+        self._headers = [*GUARDS, (b"x-request-id", self.request_id.encode())]
 
     async def serve(self) -> None:
         """Answer the request; a client that hangs up gets nothing, and what ran for it is cancelled."""
@@ -135,7 +134,7 @@ class Exchange:
             await self._respond()
         except HTTPRefusal as refused:
             content = orjson.dumps({"errors": show_errors([refusal_error(refused.refusal)])})
-            await self._reply(self._json(MediaType.JSON, refused.status, content, refused.headers))
+            await self._send_json(MediaType.JSON, refused.status, content, refused.headers)
         except (ClientDisconnect, HungUp):
             return
 
@@ -143,13 +142,13 @@ class Exchange:
         self._check_method()
         if self._engine.resources.settings.is_development and (redirect := redirect_browser(self._request)):
             redirect.headers[REQUEST_ID] = self.request_id
-            await self._reply(redirect)
+            await redirect(self._request.scope, self._request.receive, self._send)
             return
         media_type = negotiate(self._header("accept"))
         if media_type is None:
             allowed = list(MediaType)
             raise HTTPRefusal(406, BadUserInput(f"`Accept` must name one of {', '.join(allowed)}.", allowed=allowed))
-        viewer = self._viewer()
+        caller = await self._caller()
         request = await self._read()
         try:
             operation = self._engine.prepare(request, resolvers_only=self._asks_for_resolvers())
@@ -158,17 +157,19 @@ class Exchange:
             return
         self._check_operation(operation, media_type)
         if media_type is MediaType.EVENT_STREAM:
-            await self._stream(self._answers.stream(operation, viewer))
+            await self._stream(self._answers.stream(operation, caller), caller)
             return
-        await self._tell(media_type, await self._answer(operation, viewer))
+        await self._tell(media_type, await self._answer(operation, caller))
 
-    async def _answer(self, operation: Operation, viewer: Viewer) -> Answer:
+    async def _answer(self, operation: Operation, caller: Caller) -> Answer:
+        if operation.is_mutation:
+            self._cookies = self._read_cookies()
         try:
             async with PresentUntilHangUp(self._request.receive) as presence:
                 connections = connections_of(self._request.scope["app"])
                 connections.begin_answer(presence)
                 try:
-                    return await self._answers.one(operation, viewer)
+                    return await self._answers.one(operation, caller, self._cookies)
                 finally:
                     connections.end_answer(presence)
         except TimeoutError:
@@ -191,11 +192,25 @@ class Exchange:
                 405, BadUserInput("Send operations by POST, or queries by GET.", allowed=METHODS), allowed
             )
 
-    def _viewer(self) -> Viewer:
+    async def _caller(self) -> Caller:
+        peer = self._request.scope.get("client")
+        origin = Origin.of_peer(peer[0] if peer else None, self._header("user-agent"))
         try:
-            return viewer_of(self._given.get("authorization", ()), self._engine.resources.settings)
+            return await self._engine.resources.identity.authentication.caller_of(
+                self._given.get("authorization", ()), origin
+            )
         except NotSignedIn as refusal:
             raise HTTPRefusal(401, refusal, {"WWW-Authenticate": 'Bearer realm="trove"'}) from refusal
+        except ServiceUnavailable as refusal:
+            raise HTTPRefusal(503, refusal, {"Retry-After": "1"}) from refusal
+
+    def _read_cookies(self) -> Cookies:
+        settings = self._engine.resources.settings
+        return Cookies(
+            read_cookies(self._header("cookie")),
+            is_secure=settings.has_secure_cookies,
+            is_from_page_allowed=is_welcome_page(self._request.headers, settings),
+        )
 
     async def _read(self) -> Request:
         try:
@@ -283,37 +298,40 @@ class Exchange:
 
     async def _tell(self, media_type: MediaType, answer: Answer) -> None:
         if media_type is MediaType.EVENT_STREAM:
-            await self._stream(_only(answer))
+            await self._stream(_only(answer), Caller())
             return
         status = 200
         if answer.refusal is not None and media_type is MediaType.GRAPHQL_RESPONSE:
             status = STATUSES.get(answer.refusal[0]["extensions"]["code"], 400)
-        await self._send({"type": "http.response.start", "status": status, "headers": self._told(media_type, answer)})
-        await self._send({"type": "http.response.body", "body": answer.json})
+        await self._send_json(media_type, status, answer.json)
 
-    def _told(self, media_type: MediaType, answer: Answer) -> list[tuple[bytes, bytes]]:
-        return [
-            *GUARDS_SENT,
-            (b"x-request-id", self.request_id.encode()),
-            (b"content-type", CONTENT_TYPES[media_type].encode()),
-            (b"content-length", str(len(answer.json)).encode()),
-        ]
-
-    async def _reply(self, response: HTTPResponse) -> None:
-        await response(self._request.scope, self._request.receive, self._send)
-
-    async def _stream(self, answers: AsyncGenerator[Answer, None]) -> None:
-        stream = EventStream(
-            self._request.receive, self._send, connections=connections_of(self._request.app), pace=self._pace
-        )
-        await stream.serve(answers, self.headers)
-
-    def _json(
+    async def _send_json(
         self, media_type: MediaType, status: int, content: bytes, headers: Mapping[str, str] | None = None
-    ) -> HTTPResponse:
-        return HTTPResponse(
-            content, status, {**self.headers, **(headers or {}), "Content-Type": CONTENT_TYPES[media_type]}
+    ) -> None:
+        sent = [
+            *self._headers,
+            (b"content-type", CONTENT_TYPES[media_type]),
+            (b"content-length", str(len(content)).encode()),
+            *self._set_cookies(),
+        ]
+        if headers:
+            sent += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+        await self._send({"type": "http.response.body", "body": content})
+
+    def _set_cookies(self) -> list[tuple[bytes, bytes]]:
+        written = self._cookies.to_set.values() if self._cookies is not None else ()
+        return [(b"set-cookie", cookie.encode()) for cookie in written]
+
+    async def _stream(self, answers: AsyncGenerator[Answer, None], caller: Caller) -> None:
+        stream = EventStream(
+            self._request.receive,
+            self._send,
+            connections=connections_of(self._request.app),
+            authentication=self._engine.resources.identity.authentication,
+            pace=self._pace,
         )
+        await stream.serve(answers, self._headers, caller.viewer)
 
 
 def _header_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, list[str]]:

@@ -29,12 +29,9 @@ def request_from(parameters: object) -> Request:
     operation_name = parameters.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise BadUserInput("`operationName` must be a string or null.", argument="operationName")
-    return Request(
-        query=query,
-        variables=_object(parameters, "variables"),
-        operation_name=operation_name or None,
-        extensions=_object(parameters, "extensions"),
-    )
+    # GraphQL over HTTP wants an object or null, also of a server that reads no extension.
+    _object(parameters, "extensions")
+    return Request(query, _object(parameters, "variables"), operation_name or None)
 
 
 def request_from_url(parameters: Mapping[str, str]) -> Request:

@@ -1,8 +1,8 @@
 """Sockets that speak `graphql-transport-ws`, exactly as its protocol says."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import orjson
@@ -11,17 +11,17 @@ from starlette.datastructures import Headers
 from starlette.routing import WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal
+from app.core.errors import BadUserInput, ErrorCode, NotSignedIn, Refusal, ServiceUnavailable
 from app.core.telemetry import SOCKETS
-from app.graph.context import Viewer
 from app.graph.errors import refusal_error, show_errors
 from app.graph.execution import Engine, Request, RequestRefused
 from app.graph.transports.answers import answers_of
-from app.graph.transports.callers import REQUEST_ID, is_welcome, request_id, viewer_of
+from app.graph.transports.callers import REQUEST_ID, is_welcome, request_id
 from app.graph.transports.connections import connections_of
 from app.graph.transports.hang_up import Presence
 from app.graph.transports.pace import PACE, Pace
 from app.graph.transports.parameters import request_from
+from app.identity.viewer import Caller, Origin
 
 logger = structlog.get_logger(__name__)
 
@@ -116,7 +116,10 @@ class Socket:
         self._timer: asyncio.TimerHandle | None = None
         self._was_heard = False
         self._is_initialised = False
-        self._viewer: Viewer | None = None
+        peer = scope.get("client")
+        self._origin = Origin.of_peer(peer[0] if peer else None, self._headers.get("user-agent", ""))
+        self._caller: Caller | None = None
+        self._watching = ExitStack()
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -184,12 +187,25 @@ class Socket:
         self._is_initialised = True
         named = [value for name, value in (payload or {}).items() if name.lower() == "authorization"]
         authorizations = [str(value) for value in named] or self._headers.getlist("authorization")
-        try:
-            self._viewer = viewer_of(authorizations, self._engine.resources.settings)
-        except NotSignedIn as refusal:
-            raise Close(FORBIDDEN, f"Forbidden: {refusal.message}") from refusal
-        self._start(self._send(ACKNOWLEDGED))
+        self._start(self._welcome(authorizations))
         self._call_later(self._pace.ping_every, self._ping)
+
+    async def _welcome(self, authorizations: Sequence[str]) -> None:
+        """Acknowledge who asks, or close the socket; close it later, when the token ends or is revoked."""
+        authentication = self._engine.resources.identity.authentication
+        try:
+            caller = await authentication.caller_of(authorizations, self._origin)
+        except NotSignedIn as refusal:
+            self.leave(Close(FORBIDDEN, f"Forbidden: {refusal.message}"))
+            return
+        except ServiceUnavailable as refusal:
+            self.leave(Close(TRY_AGAIN_LATER, refusal.message))
+            return
+        if caller.viewer.user_id is not None:
+            ended = Close(FORBIDDEN, "Forbidden: the token has ended; come back with a fresh one")
+            self._watching.enter_context(authentication.watching(caller.viewer, lambda: self.leave(ended)))
+        self._caller = caller
+        await self._send(ACKNOWLEDGED)
 
     def _answer_ping(self, message: dict[str, Any]) -> None:
         payload = _payload(message)
@@ -205,7 +221,7 @@ class Socket:
             request = request_from(message.get("payload"))
         except BadUserInput as refusal:
             raise Close(BAD_REQUEST, f"Invalid message: {refusal.message}") from refusal
-        if self._viewer is None:
+        if self._caller is None:
             raise Close(UNAUTHORIZED, "Unauthorized")
         if operation_id in self._operations:
             raise Close(SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
@@ -216,20 +232,20 @@ class Socket:
             )
             self._start(self._send(_error_frame(operation_id, show_errors([refusal_error(too_many)]))))
             return
-        self._operations[operation_id] = self._start(self._operate(operation_id, request, self._viewer))
+        self._operations[operation_id] = self._start(self._operate(operation_id, request, self._caller))
 
     def _complete(self, message: dict[str, Any]) -> None:
         operation = self._operations.pop(_operation_id(message), None)
         if operation is not None:
             operation.cancel()
 
-    async def _operate(self, operation_id: str, request: Request, viewer: Viewer) -> None:
+    async def _operate(self, operation_id: str, request: Request, caller: Caller) -> None:
         """Run an operation and send its answers; the id is free again before the client can know of the end."""
         last_frame = _frame(operation_id, "complete")
         try:
             operation = self._engine.prepare(request)
             head = f'{{"id":{_json(operation_id)},"type":"next","payload":'
-            async with aclosing(self._answers.stream(operation, viewer)) as answers:
+            async with aclosing(self._answers.stream(operation, caller)) as answers:
                 async for answer in answers:
                     if answer.refusal is not None:
                         last_frame = _error_frame(operation_id, answer.refusal)
@@ -263,6 +279,7 @@ class Socket:
         self._presence.end()
 
     async def _end(self) -> None:
+        self._watching.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:

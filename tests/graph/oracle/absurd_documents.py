@@ -6,14 +6,14 @@ from typing import Any
 
 from app.catalogue.models import Item
 from app.core.ids import PublicIdTag
-from app.graph.context import Viewer
 from tests.graph.oracle.asking import Asked
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import AWKWARD, CONTROL_CHARACTERS, EDGES_OF_PLANES
 from tests.graph.oracle.values import written
 from tests.graph.oracle.vocabulary import Vocabulary, list_of
-from tests.graph.oracle.worlds import World
+from tests.identity.builders import PARTNER
 
-INGESTER = Viewer(may_ingest=True)
+INGESTER = PARTNER
 ANSWERED = "answered without errors"
 INVALID = "GRAPHQL_VALIDATION_FAILED"
 COMPLEX = "QUERY_TOO_COMPLEX"

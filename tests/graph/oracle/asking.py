@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import orjson
 
-from app.graph.context import ANYONE, Viewer
 from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Request, RequestRefused, Response
+from app.identity.viewer import ANYONE, Caller, Viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Asked:
         variables = orjson.dumps(self.variables, option=orjson.OPT_INDENT_2).decode()
         return (
             f"{self.query}\nvariables: {variables}\noperationName: {self.operation_name}\n"
-            f"mayIngest: {self.viewer.may_ingest}"
+            f"viewer: {self.viewer.user_id}, who may {', '.join(sorted(self.viewer.scopes)) or 'nothing of their own'}"
         )
 
 
@@ -60,6 +60,6 @@ async def _run(engine: Engine, asked: Asked, **how: bool) -> Response:
     except RequestRefused as refused:
         return {"errors": refused.errors}
     try:
-        return cast("Response", await cast("Any", engine).run(operation, asked.viewer, **how))
+        return cast("Response", await cast("Any", engine).run(operation, Caller(asked.viewer), **how))
     except Exception as error:  # noqa: BLE001  # as the transports show it
         return {"errors": [show_unexpected(error)]}

@@ -64,7 +64,8 @@ def _difference_of_objects(one: Mapping[str, Any], other: Mapping[str, Any], pla
     if list(one) != list(other):
         lost, new = [key for key in one if key not in other], [key for key in other if key not in one]
         if lost or new:
-            return f"{place}: only the first has {lost}, only the second has {new}"
+            values = _shown({key: other[key] if key in other else one[key] for key in [*new, *lost]})
+            return f"{place}: only the first has {lost}, only the second has {new}, which are {values}"
         return f"{place}: the keys are in another order: {list(one)} is not {list(other)}"
     found = (_difference(one[key], other[key], f"{place}.{key}") for key in one)
     return next(filter(None, found), None)

@@ -15,15 +15,17 @@ from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
 from app.graph.live import PriceFeed
+from app.identity.services import identity_services
 from tests.conftest import administer, database_named, open_database
 from tests.graph.oracle.asking import usual_path
 from tests.graph.oracle.listed_cursors import cursors_of
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.storing import replace_world
 from tests.graph.oracle.tally import Tally, summary_of
 from tests.graph.oracle.vocabulary import Vocabulary
-from tests.graph.oracle.worlds import World
 
 TALLY = "oracle-tally"
+PATIENT_SECONDS = 120.0
 
 
 @asynccontextmanager
@@ -41,7 +43,8 @@ async def own_database(settings: Settings, purpose: str) -> AsyncIterator[Settin
 async def oracle_settings(trove_settings: Settings) -> AsyncIterator[Settings]:
     """The settings of a server over a clone of this worker's database, whose partitions no other test sees."""
     async with own_database(trove_settings, "oracle") as settings:
-        yield settings
+        # A machine with much else to do must not make a difference.
+        yield settings.model_copy(update={"operation_timeout_seconds": PATIENT_SECONDS})
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +68,10 @@ async def oracle_engine(oracle_settings: Settings, oracle_database: Database) ->
     """The engine under test, as a server has it."""
     assert oracle_settings.redis_url is not None
     redis = connect_redis(oracle_settings.redis_url)
-    yield Engine(Resources(oracle_database, oracle_settings, PriceFeed(oracle_database, EventBus(redis))))
+    events = EventBus(redis)
+    identity = identity_services(oracle_settings, oracle_database, events)
+    yield Engine(Resources(oracle_database, oracle_settings, PriceFeed(oracle_database, events), identity))
+    await identity.stop()
     await redis.aclose()
 
 

@@ -23,17 +23,32 @@ from graphql import (
     is_composite_type,
 )
 
-from app.graph.context import Viewer
+from app.graph.access import access_of
 from app.graph.schema import core_schema
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.values import Literal, Value, written
+from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
 
 LARGEST_DOCUMENT_IN_FIELDS = 60
 LEVELS = (1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 11)
 MOST_ALIASES = 12
-ROOT_WEIGHTS = {"items": 5, "item": 4, "node": 3, "nodes": 3, "ingestBatch": 2, "serverInfo": 0.4}
+# A field of the root that is not named here weighs 1.
+ROOT_WEIGHTS = {
+    "items": 5,
+    "item": 4,
+    "node": 4,
+    "nodes": 4,
+    "ingestBatch": 2,
+    "serverInfo": 0.4,
+    "viewer": 4,
+    "account": 2,
+    "accounts": 2,
+    "auditLog": 2,
+}
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.
+# What the viewer may not ask for is asked for all the same, but less often.
+SHARE_OF_REFUSED = 0.15
 FIELD_WEIGHTS = {
     "floatMinimum": 3,
     "floatMaximum": 3,
@@ -44,8 +59,16 @@ FIELD_WEIGHTS = {
     "rejects": 6,
     "edges": 3,
     "pageInfo": 2,
+    "identities": 2,
+    "passkeys": 2,
+    "totp": 2,
+    "sessions": 2,
+    "apiTokens": 2,
+    "roleGrants": 3,
+    "exports": 2,
+    "auditLog": 2,
+    "grantedBy": 3,
 }
-CONNECTION_FIELDS = ("items", "points", "rejects")
 
 
 @dataclass(slots=True)
@@ -106,7 +129,8 @@ class Draft:
         """The selection of an operation."""
         query = cast("GraphQLObjectType", core_schema.query_type)
         place = Place()
-        names = self.random.choices(list(ROOT_WEIGHTS), list(ROOT_WEIGHTS.values()), k=self.random.choice((1, 1, 2, 3)))
+        weights = [self._weight_of_root(name, each) for name, each in query.fields.items()]
+        names = self.random.choices(list(query.fields), weights, k=self.random.choice((1, 1, 2, 3)))
         selections = [self._field(query, name, place, levels) for name in names]
         if self.random.random() < 0.1:
             selections.append("__typename")
@@ -116,6 +140,11 @@ class Draft:
             selections.append(self._fragment(query, place, levels))
         self.random.shuffle(selections)
         return "{ " + (" ".join(filter(None, selections)) or "__typename") + " }"
+
+    def _weight_of_root(self, name: str, field: GraphQLField) -> float:
+        access = access_of(field)
+        is_refused = access is not None and not self._vocabulary.may_ask(access)
+        return ROOT_WEIGHTS.get(name, 1) * (SHARE_OF_REFUSED if is_refused else 1)
 
     def selections(self, type_: GraphQLCompositeType, place: Place, levels: int) -> str:
         """The selection of what a field gives."""
@@ -296,6 +325,7 @@ def _possible(type_: GraphQLNamedType) -> set[str]:
 
 def random_document(random: Random, vocabulary: Vocabulary) -> Asked:
     """A document with its variables, the operation that is meant, and who asks."""
+    vocabulary = vocabulary.of(any_viewer(random, vocabulary.world))
     draft = Draft(random, vocabulary)
     name = random.choice(("", "", "Asked"))
     definitions = [draft.operation(name, random.choice(LEVELS)), *draft.fragment_definitions()]
@@ -306,12 +336,7 @@ def random_document(random: Random, vocabulary: Vocabulary) -> Asked:
         definitions.append("mutation Other { __typename }")
     random.shuffle(definitions)
     chosen = name if len(definitions) > 1 or random.random() < 0.5 else ""
-    return Asked("\n".join(definitions), draft.variables, chosen or None, any_viewer(random))
-
-
-def any_viewer(random: Random) -> Viewer:
-    """Anyone, or the holder of the ingest token."""
-    return Viewer(may_ingest=random.random() < 0.7)
+    return Asked("\n".join(definitions), draft.variables, chosen or None, vocabulary.viewer)
 
 
 def reachable_fields() -> set[str]:

@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
+from unittest.mock import patch
 
 import orjson
 from graphql import ArgumentNode, GraphQLError, parse
 
-from app.graph.context import Viewer
+from app.core.database import DatabaseViewer
 from app.graph.execution import Response
+from app.identity.scopes import GRANTABLE
+from app.identity.viewer import Viewer
 from tests.graph.oracle.asking import Asked, Path
 from tests.graph.oracle.shrinking import nodes_of
+from tests.identity.builders import PARTNER
 
 Fault = Callable[[Path], Path]
 
@@ -53,6 +57,33 @@ def in_questions(change: Callable[[Asked], Asked]) -> Fault:
         return answer
 
     return planted
+
+
+def in_what_is_seen(viewer_of: Callable[[Viewer], DatabaseViewer | None]) -> Fault:
+    """A path that reads as another viewer than the one who was let through."""
+
+    def planted(path: Path) -> Path:
+        async def answer(asked: Asked) -> Response:
+            with patch.object(Viewer, "in_database", property(viewer_of)):
+                return await path(asked)
+
+        return answer
+
+    return planted
+
+
+def _rows_of_who_asked_before(path: Path) -> Path:
+    """A path that reads as somebody else who was signed in before, as if a connection had kept its settings."""
+    before: list[DatabaseViewer | None] = []
+
+    async def answer(asked: Asked) -> Response:
+        viewer = asked.viewer.in_database
+        other = next((one for one in reversed(before) if one != viewer), None)
+        if viewer is not None and viewer != (before and before[-1]):
+            before.append(viewer)
+        return await in_what_is_seen(lambda _: other)(path)(asked)
+
+    return answer
 
 
 def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -133,7 +164,15 @@ def _blanked(query: str, argument: ArgumentNode) -> str:
 
 
 def _of_a_viewer_who_may_more(asked: Asked) -> Asked:
-    return replace(asked, viewer=Viewer(may_ingest=True))
+    return replace(asked, viewer=PARTNER)
+
+
+def _without_what_was_granted(viewer: Viewer) -> DatabaseViewer | None:
+    return None if viewer.user_id is None else DatabaseViewer(viewer.user_id)
+
+
+def _with_whatever_was_granted(viewer: Viewer) -> DatabaseViewer | None:
+    return None if viewer.user_id is None else DatabaseViewer(viewer.user_id, tuple(sorted(GRANTABLE)))
 
 
 def _without_variables(asked: Asked) -> Asked:
@@ -156,6 +195,10 @@ FAULTS: dict[str, Fault] = {
     "errors have no path": in_errors(lambda errors: [{**error, "path": []} for error in errors]),
     "errors point to another place": in_errors(lambda errors: [{**error, "locations": []} for error in errors]),
     "a filter is not applied": in_questions(_without_filters),
-    "another viewer's rows are shown": in_questions(_of_a_viewer_who_may_more),
+    "another viewer is asked for": in_questions(_of_a_viewer_who_may_more),
+    "a row that belongs to another viewer is shown": _rows_of_who_asked_before,
+    "a row is hidden from who may see it": in_what_is_seen(lambda _: None),
+    "a row is hidden from staff": in_what_is_seen(_without_what_was_granted),
+    "a token shows what only its holder may see": in_what_is_seen(_with_whatever_was_granted),
     "variables are forgotten": in_questions(_without_variables),
 }

@@ -1,40 +1,73 @@
 """The cursors that a world's lists give."""
 
-from app.core.ids import PublicIdTag
-from app.graph.context import Viewer
+from collections.abc import Iterator
+
+from app.core.ids import PublicIdTag, public_id
 from app.graph.execution import Response
+from app.identity.models import User
+from app.identity.scopes import Scope
+from app.identity.viewer import ANYONE, Viewer
+from app.ingestion.models import IngestBatch
 from tests.graph.oracle.asking import Asked, Path
 from tests.graph.oracle.comparison import as_sent
+from tests.graph.oracle.lists import LISTS, ListField
+from tests.graph.oracle.rows import World
+from tests.graph.oracle.viewers import granted_scopes
 from tests.graph.oracle.vocabulary import list_of
-from tests.graph.oracle.worlds import World
 
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
   list: items(first: 100, orderBy: {field: $field, direction: $direction}) { edges { cursor } }
 }
 """
-_POINTS = "query ($id: ID!) { list: node(id: $id) { ... on PriceSeries { points(first: 100) { edges { cursor } } } } }"
-_REJECTS = "query ($id: ID!) { list: ingestBatch(id: $id) { rejects(first: 100) { edges { cursor } } } }"
 
 
 async def cursors_of(path: Path, world: World) -> dict[str, list[str]]:
-    """The cursors by list and order."""
-    cursors: dict[str, list[str]] = {"points": [], "rejects": []}
+    """The cursors by list and order, each asked of somebody who may see the list."""
+    cursors: dict[str, list[str]] = {}
     for field in ("NAME", "CREATED_AT"):
         for direction in ("ASC", "DESC"):
             response = await path(Asked(_ITEMS, {"field": field, "direction": direction}))
             order = {"field": field, "direction": direction}
             cursors[list_of("items", order)] = _cursors(as_sent(response)["data"]["list"])
-    for key in world.public_ids(PublicIdTag.PRICE_SERIES):
-        cursors["points"] += _cursors_below(await path(Asked(_POINTS, {"id": key})), "points")
-    for key in world.public_ids(PublicIdTag.INGEST_BATCH):
-        asked = Asked(_REJECTS, {"id": key}, viewer=Viewer(may_ingest=True))
-        cursors["rejects"] += _cursors_below(await path(asked), "rejects")
+    for listed in LISTS:
+        if listed.name != "items":
+            of_list = cursors.setdefault(list_of(listed.name, None), [])
+            for asked in _questions(world, listed):
+                of_list += _cursors_below(await path(asked))
     return cursors
 
 
-def _cursors_below(response: Response, field: str) -> list[str]:
-    return _cursors(as_sent(response)["data"]["list"][field])
+def _questions(world: World, listed: ListField) -> Iterator[Asked]:
+    page = f"list: {listed.name}(first: 100) {{ edges {{ cursor }} }}"
+    if listed.tag is None:
+        everybody = [Viewer(user_id=key, scopes=granted_scopes(world, key)) for key in world.column(User, "id")]
+        staff = [viewer for viewer in everybody if viewer.scopes >= {Scope.ACCOUNTS_READ, Scope.AUDIT_READ}]
+        yield from (Asked(f"{{ {page} }}", viewer=viewer) for viewer in staff[:1])
+        return
+    query = f"query ($id: ID!) {{ node(id: $id) {{ ... on {listed.owner} {{ {page} }} }} }}"
+    for key, viewer in _owners(world, listed.tag):
+        yield Asked(query, {"id": key}, viewer=viewer)
+
+
+def _owners(world: World, tag: PublicIdTag) -> Iterator[tuple[str, Viewer]]:
+    """The ids of what has the list, each with somebody who may see it."""
+    if tag is PublicIdTag.ACCOUNT:
+        for key in world.column(User, "id"):
+            yield public_id(tag, key), Viewer(user_id=key, scopes=frozenset({Scope.ACCOUNT_READ}))
+    elif tag is PublicIdTag.INGEST_BATCH:
+        for batch in world.rows[IngestBatch]:
+            yield public_id(tag, batch["id"]), Viewer(batch["sender_id"], scopes=frozenset({Scope.PRICES_WRITE}))
+    else:
+        for node_id in world.public_ids(tag):
+            yield node_id, ANYONE
+
+
+def _cursors_below(response: Response) -> list[str]:
+    """The cursors of a list, none where its owner is nothing that can be seen."""
+    data = as_sent(response)["data"]
+    owner = data.get("node", data) if data else None
+    return _cursors(owner["list"]) if owner and owner["list"] else []
 
 
 def _cursors(connection: Response) -> list[str]:

@@ -25,7 +25,8 @@ from hypothesis_graphql import nodes, queries
 
 from app.graph.schema import core_schema
 from tests.graph.oracle.asking import Asked
-from tests.graph.oracle.documents import Draft, any_viewer
+from tests.graph.oracle.documents import Draft
+from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import CURRENCIES
 
@@ -34,6 +35,7 @@ SCALARS: dict[str, st.SearchStrategy[ValueNode]] = {
     "Decimal": st.decimals(allow_nan=False, allow_infinity=False).map(lambda number: nodes.String(f"{number:f}")),
     "CurrencyCode": st.sampled_from(CURRENCIES).map(nodes.String),
     "BigInt": st.integers(-(2**63), 2**63 - 1).map(lambda number: nodes.String(str(number))),
+    "EmailAddress": st.just(nodes.String("somebody@example.org")),
     "URL": st.just(nodes.String("https://example.org/")),
     "Duration": st.just(nodes.String("PT1S")),
 }
@@ -62,13 +64,14 @@ def drawn_documents(name: str, count: int) -> Sequence[str]:
 
 def with_arguments_that_mean_something(query: str, random: Random, vocabulary: Vocabulary) -> Asked:
     """The document with other arguments, many of them variables; as it stands where they would not go together."""
+    vocabulary = vocabulary.of(any_viewer(random, vocabulary.world))
     draft = Draft(random, vocabulary)
     type_info = TypeInfo(core_schema)
     document = visit(parse(query), TypeInfoVisitor(type_info, _OtherArguments(type_info, draft, random, vocabulary)))
     document = _with_declared_variables(document, draft)
     if validate(core_schema, document):
-        return Asked(query, viewer=any_viewer(random))
-    return Asked(print_ast(document), draft.variables, viewer=any_viewer(random))
+        return Asked(query, viewer=vocabulary.viewer)
+    return Asked(print_ast(document), draft.variables, viewer=vocabulary.viewer)
 
 
 class _OtherArguments(Visitor):

@@ -8,6 +8,7 @@ from typing import Any
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.documents import random_document
 from tests.graph.oracle.property_documents import drawn_documents, with_arguments_that_mean_something
+from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import PAGE_SIZES, Vocabulary
 from tests.graph.oracle.walks import first_page
 
@@ -15,6 +16,7 @@ DRAWN_AT_ONCE = 60
 SHARE_OF_WALKS = 0.06
 SHARE_OF_DRAWN = 0.12
 SHARE_OF_REPEATS = 0.25
+SHARE_OF_OTHER_VIEWERS = 0.2
 
 
 def questions(random: Random, vocabulary: Vocabulary, drawn: str) -> Iterator[Asked]:
@@ -31,6 +33,9 @@ def questions(random: Random, vocabulary: Vocabulary, drawn: str) -> Iterator[As
             yield asked
             if asked.variables and random.random() < SHARE_OF_REPEATS:
                 yield with_other_variables(random, asked)
+            if random.random() < SHARE_OF_OTHER_VIEWERS:
+                # What is kept of the document must not be what it showed to somebody.
+                yield replace(asked, viewer=any_viewer(random, vocabulary.world))
 
 
 def with_other_variables(random: Random, asked: Asked) -> Asked:

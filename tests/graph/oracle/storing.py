@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.core.database import Base, asyncpg_connection
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.models import Candle, PricePoint
-from tests.graph.oracle.worlds import TABLES, World
+from tests.graph.oracle.rows import TABLES, World
 
 
 async def replace_world(owner: AsyncEngine, world: World) -> None:

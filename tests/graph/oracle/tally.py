@@ -29,7 +29,7 @@ class Tally:
         if "data" not in response:
             self.refused += 1
             return
-        self.paths[response.get("extensions", {}).get("trove", {}).get("path", "resolvers")] += 1
+        self.paths[response.get("extensions", {}).get("trove", {}).get("path") or "resolvers"] += 1
         self.with_errors += "errors" in response
         self.fields.update(answered_fields(asked, as_sent(response)["data"]))
 

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from app.catalogue.models import Item
-from app.graph.context import ANYONE, Viewer
+from app.identity.viewer import ANYONE, Viewer
 from tests.graph.oracle.absurd_documents import ANSWERED, DOCUMENTS, INGESTER, VALUES, Known
 from tests.graph.oracle.asking import Asked, resolvers_path, usual_path
 from tests.graph.oracle.comparison import as_sent, difference
 from tests.graph.oracle.conftest import Stage
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.vocabulary import Vocabulary
-from tests.graph.oracle.worlds import World, random_world
+from tests.graph.oracle.worlds import random_world
 
 WORLDS_TO_CHOOSE_FROM = 1_000
 

@@ -8,8 +8,10 @@ from random import Random
 
 from graphql import FieldNode, TypeInfo, TypeInfoVisitor, Visitor, parse, print_ast, visit
 
-from app.graph.execution import CheckedDocuments
+from app.graph.documents import CheckedDocuments
 from app.graph.schema import core_schema
+from app.identity.scopes import Scope
+from app.identity.viewer import ANYONE, Viewer
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.coverage import possible_types
 from tests.graph.oracle.documents import reachable_fields
@@ -17,8 +19,9 @@ from tests.graph.oracle.questions import questions
 from tests.graph.oracle.shrinking import nodes_of
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
+from tests.identity.builders import PARTNER
 
-WORLDS = 12
+WORLDS = 24
 DOCUMENTS_PER_WORLD = 30
 SHARE_OF_VALID_DOCUMENTS = 0.9
 CONSTRUCTS = (
@@ -97,3 +100,16 @@ def test_variables_are_given_and_null_and_absent() -> None:
     assert any(isinstance(value, dict) for value in given)
     declared = [nodes_of(parse(asked.query), "variable_definition") for asked in _documents()]
     assert any(len(names) > len(asked.variables) for names, asked in zip(declared, _documents(), strict=True))
+
+
+def test_everybody_asks() -> None:
+    viewers = [asked.viewer for asked in _documents()]
+    assert ANYONE in viewers
+    assert PARTNER in viewers
+    assert any(viewer.is_session for viewer in viewers)
+    assert any(viewer.user_id is not None and not viewer.is_session and len(viewer.scopes) < 2 for viewer in viewers)
+    assert set().union(*(viewer.scopes for viewer in viewers)) == set(Scope)
+    by_document: dict[str, set[Viewer]] = {}
+    for asked in _documents():
+        by_document.setdefault(asked.query, set()).add(asked.viewer)
+    assert sum(len(asking) > 1 for asking in by_document.values()) > len(by_document) / 10

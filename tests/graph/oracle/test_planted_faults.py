@@ -16,7 +16,7 @@ from tests.graph.oracle.shrinking import nodes_of, smallest
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
 
-WORLDS = 20
+WORLDS = 60
 DOCUMENTS_PER_WORLD = 30
 FIELDS_OF_A_SMALL_DOCUMENT = 8
 

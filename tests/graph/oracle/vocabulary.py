@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from random import Random
 from uuid import UUID
@@ -10,14 +10,21 @@ from uuid import UUID
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
 from app.catalogue.models import Item, ItemKind
+from app.core.errors import Refusal
 from app.core.ids import PublicIdTag, public_id
 from app.core.paging import encode_cursor
 from app.graph.scalars import write_date_time
+from app.graph.schema import NODE_TYPES
+from app.identity.access import Access
+from app.identity.actions import AuditAction
+from app.identity.models import AuditEntry, User
+from app.identity.viewer import ANYONE, Viewer
 from app.prices.models import PriceKind, Source
 from app.prices.resolutions import Resolution
+from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
-from tests.graph.oracle.worlds import CURRENCIES, World
+from tests.graph.oracle.worlds import CURRENCIES
 
 WRONG_CURSORS = (
     "",
@@ -32,6 +39,8 @@ WRONG_CURSORS = (
     encode_cursor("price-points", ["2026-03-10", 1]),
     encode_cursor("price-points", ["2026-03-10T00:00:00+00:00", 2**62]),
     encode_cursor("price-points", ["2026-03-10T00:00:00+00:00", 1.5]),
+    encode_cursor("sessions-by-last_seen_at-desc", ["2026-03-10T00:00:00+00:00", "garbage"]),
+    encode_cursor("audit", ["2026-03-10T00:00:00+00:00", str(UUID(int=1))]),
     encode_cursor("ingest-rejects", [-1]),
     encode_cursor("ingest-rejects", [0]),
     encode_cursor("ingest-rejects", [2**62]),
@@ -50,7 +59,11 @@ WRONG_IDS = (
     public_id(PublicIdTag.PRICE_SERIES, -(2**31)),
     public_id(PublicIdTag.PRICE_SERIES, 2**31 - 1),
     public_id(PublicIdTag.INGEST_BATCH, UUID(int=7)),
+    public_id(PublicIdTag.ACCOUNT, UUID(int=7)),
+    public_id(PublicIdTag.AUDIT_ENTRY, UUID(int=0)),
 )
+# An id as it should be, of nothing that there is.
+MISSING_ITEM = public_id(PublicIdTag.ITEM, UUID(int=0))
 PAGE_SIZES = (0, 1, 1, 2, 2, 3, 5, 25, 100)
 WRONG_PAGE_SIZES = (-1, 101, 2**31 - 1, -(2**31))
 CANDLE_COUNTS = (1, 2, 3, 10, 500)
@@ -59,11 +72,24 @@ WRONG_CANDLE_COUNTS = (0, -1, 10_000, 10_001, 100_000, 100_001, 2**31 - 1)
 
 @dataclass(slots=True)
 class Vocabulary:
-    """What can be said of one world; `cursors` are those that its lists gave, by list and order."""
+    """What somebody can say of one world; `cursors` are those that its lists gave, by list and order."""
 
     random: Random
     world: World
     cursors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    viewer: Viewer = ANYONE
+
+    def of(self, viewer: Viewer) -> "Vocabulary":
+        """What this viewer says: more of what is theirs, and less of what they may not ask for."""
+        return replace(self, viewer=viewer)
+
+    def may_ask(self, access: Access) -> bool:
+        """Whether the viewer is let through before anything is read."""
+        try:
+            access.check(self.viewer, self.world.now)
+        except Refusal:
+            return False
+        return True
 
     def arguments(self, field_name: str, taken: Mapping[str, GraphQLArgument]) -> dict[str, Value]:
         """Arguments for a field that takes these."""
@@ -80,6 +106,10 @@ class Vocabulary:
         if "from" in chosen and "to" in chosen and self._mostly(0.9):
             chosen["from"], chosen["to"] = sorted([chosen["from"], chosen["to"]], key=str)
         return chosen
+
+    def tags_to_ask_for(self) -> Sequence[PublicIdTag]:
+        """What the viewer may ask for by its id."""
+        return [tag for tag, (_, access) in NODE_TYPES.items() if self.may_ask(access)]
 
     def page(self, connection: str) -> dict[str, Value]:
         """Which page of a list, by the name that its cursors are kept under."""
@@ -102,7 +132,10 @@ class Vocabulary:
 
     def id_of(self, *tags: PublicIdTag) -> Value:
         """The id of something of one of these types, mostly of something there is."""
-        wanted = self.world.public_ids(self.random.choice(tags))
+        tag = self.random.choice(tags)
+        wanted = self.world.public_ids(tag)
+        if self.viewer.user_id is not None and self._mostly(0.5):
+            wanted = self.world.public_ids_of(self.viewer.user_id, tag) or wanted
         if self._mostly(0.9) and wanted:
             return self.random.choice(wanted)
         everything = [key for tag in PublicIdTag for key in self.world.public_ids(tag)]
@@ -152,18 +185,43 @@ class Vocabulary:
         return self.random.choice(CANDLE_COUNTS if self._mostly(0.95) else WRONG_CANDLE_COUNTS)
 
     def _any_id(self, field_name: str) -> Value:
-        return self.id_of(PublicIdTag.INGEST_BATCH) if field_name == "ingestBatch" else self.id_of(*PublicIdTag)
+        tag = _TAG_OF.get(field_name)
+        return self.id_of(tag) if tag else self.id_of(*self._tags())
+
+    def _tags(self) -> Sequence[PublicIdTag]:
+        return self.tags_to_ask_for() if self._mostly(0.9) else tuple(PublicIdTag)
+
+    def _username(self, _: str) -> Value:
+        names = self.world.column(User, "username")
+        name: str = self.random.choice(names) if names and self._mostly(0.85) else any_text(self.random)
+        return self.random.choice((name, name, name.upper(), name.lower()))
 
     def _ids(self, _: str) -> Value:
-        tags = tuple(PublicIdTag) if self.random.random() < 0.3 else tuple(PublicIdTag)[:3]
+        tags = self._tags()
         # Of nothing wrong for the most part: one refusal takes the whole answer with it.
-        sure = [key for tag in tags for key in self.world.public_ids(tag)] or [WRONG_IDS[-2]]
+        sure = [key for tag in tags for key in self.world.public_ids(tag)] or [MISSING_ITEM]
         ids = [self.random.choice(sure) for _ in range(self.random.choice((0, 1, 2, 4, 6)))]
         if self.random.random() < 0.1:
             ids.append(self.random.choice(WRONG_IDS))
         return ids[0] if len(ids) == 1 and self._mostly(0.5) else ids
 
-    def _filter(self, _: str) -> Value:
+    def _filter(self, field_name: str) -> Value:
+        wanted = self._filter_of_log() if field_name == "auditLog" else self._filter_of_items()
+        if wanted and self.random.random() < 0.1:
+            wanted[self.random.choice(list(wanted))] = None
+        return wanted
+
+    def _filter_of_log(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        if self.random.random() < 0.3:
+            done = self.world.column(AuditEntry, "action") if self._mostly(0.8) else []
+            wanted["action"] = EnumValue(AuditAction(self.random.choice(done or list(AuditAction))).name)
+        for name in ("from", "to"):
+            if self.random.random() < 0.3:
+                wanted[name] = self.instant()
+        return wanted
+
+    def _filter_of_items(self) -> dict[str, Value]:
         wanted: dict[str, Value] = {}
         if self.random.random() < 0.4:
             wanted["kind"] = EnumValue(self.random.choice([kind.name for kind in ItemKind]))
@@ -172,8 +230,6 @@ class Vocabulary:
         if self.random.random() < 0.3:
             slugs = [self.slug() for _ in range(self.random.choice((0, 1, 2, 5)))]
             wanted["slugs"] = slugs[0] if len(slugs) == 1 else slugs
-        if wanted and self.random.random() < 0.1:
-            wanted[self.random.choice(list(wanted))] = None
         return wanted
 
     def _part_of_a_name(self) -> str:
@@ -226,6 +282,7 @@ def list_of(field_name: str, order: Value) -> str:
     return f"items {first.get('field', 'NAME')} {first.get('direction', 'ASC')}"
 
 
+_TAG_OF = {"ingestBatch": PublicIdTag.INGEST_BATCH, "account": PublicIdTag.ACCOUNT}
 _METHOD_OF = {
     "id": "any_id",
     "orderBy": "order_by",

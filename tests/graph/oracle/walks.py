@@ -6,12 +6,18 @@ from random import Random
 from typing import Any
 
 from app.core.ids import PublicIdTag
+from app.graph.access import access_of
 from app.graph.execution import Response
+from app.graph.identity.accounts import VIEWER_READS
 from app.graph.schema import core_schema
+from app.identity.access import ANYBODY
+from app.identity.viewer import Viewer
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.comparison import as_sent
-from tests.graph.oracle.documents import Draft, Place, any_viewer
+from tests.graph.oracle.documents import Draft, Place
+from tests.graph.oracle.lists import LISTS, ListField
 from tests.graph.oracle.values import Value, written
+from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
 
 # The name of the list in the answer, by which the next page is found.
@@ -20,22 +26,24 @@ WALKED = "walked"
 
 def first_page(random: Random, vocabulary: Vocabulary) -> Asked:
     """The first page of some list."""
-    list_field = random.choice(("items", "items", "points", "rejects"))
+    listed = random.choice(LISTS)
+    vocabulary = vocabulary.of(_who_may_ask(random, vocabulary, listed))
     size, cursor = random.choice((("first", "after"), ("last", "before")))
-    arguments = vocabulary.arguments(list_field, _taken(list_field))
+    arguments = vocabulary.arguments(listed.name, listed.arguments)
     rest = [f"{name}: {written(value)}" for name, value in arguments.items() if name not in _PAGING]
     draft = Draft(random, vocabulary, prefix="_")
-    selection = draft.selections(core_schema.type_map[_ENTRY[list_field]], Place(), 3)  # type: ignore[arg-type]  # objects
+    selection = draft.selections(core_schema.type_map[listed.entry], Place(), 3)  # type: ignore[arg-type]  # objects
     body = (
-        f"{WALKED}: {list_field}({', '.join([f'{size}: $size', f'{cursor}: $cursor', *rest])}) {{ "
+        f"{WALKED}: {listed.name}({', '.join([f'{size}: $size', f'{cursor}: $cursor', *rest])}) {{ "
         f"totalCount edges {{ cursor node {selection} }} "
         "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
     )
     declared = ", ".join(each.written(name) for name, each in draft.declared.items())
-    query = f"query ($size: Int, $cursor: String, {declared}) {{ {_placed(list_field, body, vocabulary)} }}"
+    placed = _placed(random, listed, body, vocabulary)
+    query = f"query ($size: Int, $cursor: String, {declared}) {{ {placed} }}"
     variables: dict[str, Value] = {"size": random.choice((1, 1, 2, 3, 7)), "cursor": None}
     return Asked(
-        "\n".join([query, *draft.fragment_definitions()]), variables | draft.variables, viewer=any_viewer(random)
+        "\n".join([query, *draft.fragment_definitions()]), variables | draft.variables, viewer=vocabulary.viewer
     )
 
 
@@ -52,21 +60,25 @@ def next_page(asked: Asked, response: Response) -> Asked | None:
 
 
 _PAGING = {"first", "after", "last", "before"}
-_ENTRY = {"items": "Item", "points": "PricePoint", "rejects": "IngestReject"}
-_OWNER = {"items": "Query", "points": "PriceSeries", "rejects": "IngestBatch"}
-_TAG = {"points": PublicIdTag.PRICE_SERIES, "rejects": PublicIdTag.INGEST_BATCH}
 
 
-def _taken(list_field: str) -> Any:
-    owner: Any = core_schema.type_map[_OWNER[list_field]]
-    return owner.fields[list_field].args
+def _who_may_ask(random: Random, vocabulary: Vocabulary, listed: ListField) -> Viewer:
+    """Mostly somebody who is not refused before anything is read; what they see is another question."""
+    owner: Any = core_schema.type_map[listed.owner]
+    access = access_of(owner.fields[listed.name]) or (VIEWER_READS if listed.owner == "Account" else ANYBODY)
+    drawn = [any_viewer(random, vocabulary.world) for _ in range(_DRAWS)]
+    return next((viewer for viewer in drawn if vocabulary.of(viewer).may_ask(access)), drawn[0])
 
 
-def _placed(list_field: str, body: str, vocabulary: Vocabulary) -> str:
-    if list_field == "items":
+def _placed(random: Random, listed: ListField, body: str, vocabulary: Vocabulary) -> str:
+    if listed.tag is None:
         return body
-    key = written(vocabulary.id_of(_TAG[list_field]))
-    return f"node(id: {key}) {{ ... on {_OWNER[list_field]} {{ {body} }} }}"
+    if listed.tag is PublicIdTag.ACCOUNT and random.random() < 0.7:
+        return f"viewer {{ {body} }}"
+    return f"node(id: {written(vocabulary.id_of(listed.tag))}) {{ ... on {listed.owner} {{ {body} }} }}"
+
+
+_DRAWS = 12
 
 
 def _walked(value: Any) -> Iterator[Any]:

@@ -1,94 +1,29 @@
 """Random worlds: everything that the tables can hold, and little of it looks like what importers write."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from random import Random
-from typing import Any
 from uuid import UUID
 
 from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemKind, ItemVariant, Skin
-from app.core.database import Base
-from app.core.ids import PublicIdTag, public_id
+from app.identity.models import User
 from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
 from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source
 from app.prices.resolutions import Resolution, bucket_start
+from tests.graph.oracle.people import add_partner, add_person
+from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
 from tests.graph.oracle.texts import any_text
 
-Row = dict[str, Any]
-
 CURRENCIES = ("USD", "EUR", "JPY", "BHD", "CLF", "BTC", "ETH")
-# Parents before children.
-TABLES: tuple[type[Base], ...] = (
-    Item,
-    Skin,
-    Coin,
-    Card,
-    Figure,
-    ItemVariant,
-    ExternalId,
-    Source,
-    PriceSeries,
-    PricePoint,
-    Candle,
-    IngestBatch,
-    IngestReject,
-)
 NOWS = (
     datetime(2026, 3, 10, 12, 34, 56, 789_012, tzinfo=UTC),
     datetime(2026, 3, 9, tzinfo=UTC),
     datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC),
     datetime(2025, 1, 1, 0, 0, 0, 100_000, tzinfo=UTC),
 )
-EDGES_OF_TIME = (
-    # The driver takes the very first instant of year 1 for minus infinity.
-    datetime(1, 2, 1, tzinfo=UTC),
-    datetime(1, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC),
-    datetime(1969, 11, 30, 12, 0, 0, 1, tzinfo=UTC),
-    datetime(1970, 1, 1, tzinfo=UTC),
-    datetime(2001, 1, 1, tzinfo=UTC),
-    datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-)
 SCALES_OF_CANDLES = (0, 2, 8, 18)
 EARLIEST_CANDLE = datetime(4, 1, 1, tzinfo=UTC)
-MICROSECONDS = (0, 0, 0, 1, 100_000, 123_456, 120_000, 999_999)
 STORED_RESOLUTIONS = (60, 300, 900, 3_600, 7_200, 14_400, 86_400, 604_800)
-
-
-@dataclass(slots=True)
-class World:
-    """The rows of every table, and the instant at which they are looked at."""
-
-    now: datetime
-    rows: dict[type[Base], list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
-
-    def add(self, table: type[Base], **columns: Any) -> Row:
-        """A new row, kept."""
-        self.rows[table].append(columns)
-        return columns
-
-    def column(self, table: type[Base], name: str) -> list[Any]:
-        """The values of one column."""
-        return [row[name] for row in self.rows[table]]
-
-    def public_ids(self, tag: PublicIdTag) -> list[str]:
-        """The ids by which the public knows what there is."""
-        return [public_id(tag, key) for key in self.column(_TABLE_OF[tag], "id")]
-
-    @property
-    def instants(self) -> list[datetime]:
-        """Instants at which something happened or ended."""
-        stored = self.column(PricePoint, "observed_at") + self.column(Candle, "bucket")
-        return [*stored, self.now, *EDGES_OF_TIME]
-
-
-_TABLE_OF: dict[PublicIdTag, type[Base]] = {
-    PublicIdTag.ITEM: Item,
-    PublicIdTag.ITEM_VARIANT: ItemVariant,
-    PublicIdTag.PRICE_SERIES: PriceSeries,
-    PublicIdTag.INGEST_BATCH: IngestBatch,
-}
 
 
 def random_world(random: Random) -> World:
@@ -102,24 +37,12 @@ def random_world(random: Random) -> World:
         _add_item(world, random)
     for _ in range(random.randint(0, 18) if world.rows[ItemVariant] else 0):
         _add_series(world, random)
+    add_partner(world, random)
+    for _ in range(random.randint(0, 6)):
+        add_person(world, random)
     for _ in range(random.randint(0, 4)):
         _add_batch(world, random)
     return world
-
-
-def any_instant(world: World, random: Random) -> datetime:
-    """An instant in the months around now, or at an edge of time."""
-    chance = random.random()
-    if chance < 0.15:
-        return random.choice(EDGES_OF_TIME)
-    if chance < 0.3:
-        # The edge of what counts as fresh, and of the bucket that still runs.
-        return world.now - random.choice((0, 1, 30)) * timedelta(days=1) + random.choice((-1, 0, 1)) * _TICK
-    back = timedelta(seconds=random.choice((random.randint(0, 300), random.randint(0, 2_000_000))))
-    return (world.now - back).replace(microsecond=random.choice(MICROSECONDS))
-
-
-_TICK = timedelta(microseconds=1)
 
 
 def any_amount(random: Random) -> Decimal:
@@ -139,29 +62,10 @@ def _of_scale(amount: Decimal, scale: int) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-scale), context=Context(prec=100))
 
 
-def _key(random: Random) -> UUID:
-    return UUID(int=random.getrandbits(128), version=4)
-
-
-def _maybe(random: Random, value: Any) -> Any:
-    return value if random.random() < 0.7 else None
-
-
-def _text(random: Random) -> str:
-    return any_text(random)
-
-
-def _unique(random: Random, taken: Sequence[object]) -> str:
-    text = any_text(random, longest=500)
-    while text in taken:
-        text += str(random.randint(0, 9))
-    return text
-
-
 def _add_source(world: World, random: Random) -> None:
     number = len(world.rows[Source]) + 1
     code = random.choice(("shop", "market", "0x", "a-")) + f"-{number}"
-    world.add(Source, id=number, code=code, name=_text(random), created_at=any_instant(world, random))
+    world.add(Source, id=number, code=code, name=any_text(random), created_at=any_instant(world, random))
 
 
 def _add_item(world: World, random: Random) -> None:
@@ -170,11 +74,11 @@ def _add_item(world: World, random: Random) -> None:
     repeats = random.random() < 0.3 and bool(names)
     item = world.add(
         Item,
-        id=_key(random),
+        id=any_key(random),
         kind=kind.value,
-        slug=_unique(random, world.column(Item, "slug")),
+        slug=unique_text(random, world.column(Item, "slug")),
         name=random.choice(names) if repeats else any_text(random, longest=500),
-        image_url=_maybe(random, "https://images.example/" + _text(random)),
+        image_url=maybe(random, "https://images.example/" + any_text(random)),
         created_at=random.choice(created) if repeats else any_instant(world, random),
         updated_at=any_instant(world, random),
     )
@@ -185,23 +89,23 @@ def _add_item(world: World, random: Random) -> None:
     for _ in range(random.choice((0, 0, 1, 3))):
         provider = random.choice(("steam-market", "shop", 'sh"op'))
         taken = [row["external_id"] for row in world.rows[ExternalId] if row["provider"] == provider]
-        world.add(ExternalId, provider=provider, external_id=_unique(random, taken), item_id=item["id"])
+        world.add(ExternalId, provider=provider, external_id=unique_text(random, taken), item_id=item["id"])
 
 
 def _add_skin(world: World, random: Random, item_id: UUID) -> None:
     world.add(
         Skin,
         item_id=item_id,
-        market_hash_name=_unique(random, world.column(Skin, "market_hash_name")),
-        category=_maybe(random, _text(random)),
-        weapon=_maybe(random, _text(random)),
-        skin=_maybe(random, _text(random)),
-        wear=_maybe(random, _text(random)),
-        rarity=_maybe(random, _text(random)),
+        market_hash_name=unique_text(random, world.column(Skin, "market_hash_name")),
+        category=maybe(random, any_text(random)),
+        weapon=maybe(random, any_text(random)),
+        skin=maybe(random, any_text(random)),
+        wear=maybe(random, any_text(random)),
+        rarity=maybe(random, any_text(random)),
         stattrak=random.random() < 0.5,
         souvenir=random.random() < 0.5,
-        float_minimum=_maybe(random, _any_float(random)),
-        float_maximum=_maybe(random, _any_float(random)),
+        float_minimum=maybe(random, _any_float(random)),
+        float_maximum=maybe(random, _any_float(random)),
     )
 
 
@@ -210,18 +114,18 @@ def _any_float(random: Random) -> float:
 
 
 def _add_coin(world: World, random: Random, item_id: UUID) -> None:
-    decimals = _maybe(random, random.choice((0, 8, 18, -1, 2**31 - 1)))
-    world.add(Coin, item_id=item_id, symbol=_text(random), decimals=decimals)
+    decimals = maybe(random, random.choice((0, 8, 18, -1, 2**31 - 1)))
+    world.add(Coin, item_id=item_id, symbol=any_text(random), decimals=decimals)
 
 
 def _add_card(world: World, random: Random, item_id: UUID) -> None:
     world.add(
         Card,
         item_id=item_id,
-        game=_text(random),
-        set_code=_maybe(random, _text(random)),
-        number=_maybe(random, _text(random)),
-        rarity=_maybe(random, _text(random)),
+        game=any_text(random),
+        set_code=maybe(random, any_text(random)),
+        number=maybe(random, any_text(random)),
+        rarity=maybe(random, any_text(random)),
     )
 
 
@@ -229,9 +133,9 @@ def _add_figure(world: World, random: Random, item_id: UUID) -> None:
     world.add(
         Figure,
         item_id=item_id,
-        manufacturer=_maybe(random, _text(random)),
-        series=_maybe(random, _text(random)),
-        scale=_maybe(random, _text(random)),
+        manufacturer=maybe(random, any_text(random)),
+        series=maybe(random, any_text(random)),
+        scale=maybe(random, any_text(random)),
     )
 
 
@@ -248,10 +152,10 @@ def _add_variant(world: World, random: Random, item_id: UUID) -> None:
     has_default = any(row["is_default"] for row in siblings)
     world.add(
         ItemVariant,
-        id=_key(random),
+        id=any_key(random),
         item_id=item_id,
-        key=_unique(random, [row["key"] for row in siblings]),
-        name=_text(random),
+        key=unique_text(random, [row["key"] for row in siblings]),
+        name=any_text(random),
         is_default=not has_default and random.random() < 0.7,
         position=random.choice((0, 0, 1, -1, 2**31 - 1)),
         created_at=any_instant(world, random),
@@ -278,7 +182,7 @@ def _add_series(world: World, random: Random) -> None:
         id=number,
         **identity,
         latest_price=any_amount(random) if has_latest else None,
-        latest_quantity=_maybe(random, any_amount(random)) if has_latest else None,
+        latest_quantity=maybe(random, any_amount(random)) if has_latest else None,
         latest_observed_at=any_instant(world, random) if has_latest else None,
         latest_arrival=random.randint(1, 10) if has_latest else None,
         has_points=bool(points),
@@ -296,9 +200,9 @@ def _add_points(world: World, random: Random, series_id: int) -> int:
             PricePoint,
             series_id=series_id,
             observed_at=random.choice(instants),
-            key=_key(random),
+            key=any_key(random),
             price=any_amount(random),
-            quantity=_maybe(random, any_amount(random) + Decimal("0.1")),
+            quantity=maybe(random, any_amount(random) + Decimal("0.1")),
             arrival=arrival + random.choice((0, 0, 2**40)),
         )
     return count
@@ -327,7 +231,7 @@ def _add_candles(world: World, random: Random, series_id: int, resolution: int, 
             low, open_, close, high = sorted(
                 _of_scale(any_amount(random), random.choice(SCALES_OF_CANDLES)) for _ in range(4)
             )
-            volume = _maybe(random, any_amount(random))
+            volume = maybe(random, any_amount(random))
             world.add(
                 Candle,
                 series_id=series_id,
@@ -338,7 +242,7 @@ def _add_candles(world: World, random: Random, series_id: int, resolution: int, 
                 low=low,
                 close=close,
                 volume=volume,
-                turnover=None if volume is None else _maybe(random, any_amount(random)),
+                turnover=None if volume is None else maybe(random, any_amount(random)),
                 point_count=None if is_provided else random.randint(1, 9),
                 is_provided=is_provided,
             )
@@ -346,28 +250,31 @@ def _add_candles(world: World, random: Random, series_id: int, resolution: int, 
 
 def _add_batch(world: World, random: Random) -> None:
     number = len(world.rows[IngestBatch]) + 1
+    # Of the partner first, who comes before everybody else.
+    senders: list[UUID] = world.column(User, "id")
     status = random.choice(list(BatchStatus))
     is_processed = status is BatchStatus.PROCESSED
     rejects = random.choice((0, 1, 3, 8)) if is_processed else 0
     batch = world.add(
         IngestBatch,
-        id=_key(random),
+        id=any_key(random),
+        sender_id=random.choice((senders[0], random.choice(senders), None)),
         sequence=number,
         kind=random.choice(list(BatchKind)).value,
-        idempotency_key=_maybe(random, f"{number}-{_text(random)}"[:100]),
+        idempotency_key=maybe(random, f"{number}-{any_text(random)}"[:100]),
         content_hash=random.randbytes(32),
-        payload=_maybe(random, random.randbytes(8)),
+        payload=maybe(random, random.randbytes(8)),
         status=status.value,
         row_count=random.choice((0, 1, 50_000, 2**31 - 1)),
         accepted_count=random.randint(0, 9) if is_processed else None,
         duplicate_count=random.randint(0, 9) if is_processed else None,
         rejected_count=rejects if is_processed else None,
         attempts=random.randint(0, 3),
-        last_error=_maybe(random, _text(random)),
+        last_error=maybe(random, any_text(random)),
         received_at=any_instant(world, random),
         processed_at=any_instant(world, random) if is_processed else None,
     )
     for row_number in random.sample((1, 2, 3, 4, 10, 99, 50_000, 2**31 - 2, 2**31 - 1), rejects):
         world.add(
-            IngestReject, batch_id=batch["id"], row_number=row_number, reason=_text(random), content=_text(random)
+            IngestReject, batch_id=batch["id"], row_number=row_number, reason=any_text(random), content=any_text(random)
         )

@@ -1,13 +1,14 @@
 """Faults that the compiler might have, each planted into the compiler itself."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Integer, literal_column, true
 
-from app.core.database import Statement, statement_of
+from app.core.database import DatabaseViewer, Statement, statement_of
 from app.graph.reads import compiler, plans, rows, wire
 from app.graph.reads.arguments import Narrowings
 from app.graph.reads.fields import Edge
@@ -113,6 +114,35 @@ def _plans_that_forget_the_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans.Plans, "keep", lambda self, key, *rest: keep(self, key[:1], *rest))
 
 
+def _read_as(viewer_of: Callable[[DatabaseViewer | None], DatabaseViewer | None]) -> Plant:
+    """Compiled statements are read as another viewer; the plain path's are not."""
+
+    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+        read = plans.BoundPlan.json
+
+        async def json(self: plans.BoundPlan, keys: Sequence[Any], context: Any, *, is_only_one: bool) -> Any:
+            other = copy(context)
+            other.snapshot = context.resources.database.snapshot(viewer=viewer_of(context.viewer.in_database))
+            try:
+                return await read(self, keys, other, is_only_one=is_only_one)
+            finally:
+                await other.snapshot.close()
+
+        monkeypatch.setattr(plans.BoundPlan, "json", json)
+
+    return plant
+
+
+def _whoever_asked_before() -> Callable[[DatabaseViewer | None], DatabaseViewer | None]:
+    before: list[DatabaseViewer | None] = [None]
+
+    def viewer_of(viewer: DatabaseViewer | None) -> DatabaseViewer | None:
+        last, before[0] = before[0], viewer or before[0]
+        return last
+
+    return viewer_of
+
+
 def _rows_of_any_parent(edge: Edge) -> Edge:
     return replace(edge, where=None)
 
@@ -138,5 +168,7 @@ FAULTS: dict[str, Plant] = {
     "aliases are swapped": _in_statements(_aliases_swapped),
     "entries stand under each other's names": _entries_under_each_others_names,
     "arguments are those of another field": _arguments_of_the_neighbour,
+    "a row that belongs to another viewer is shown": _read_as(_whoever_asked_before()),
+    "a row is hidden from who may see it": _read_as(lambda _: None),
     "a plan serves whatever is switched off": _plans_that_forget_the_switches,
 }

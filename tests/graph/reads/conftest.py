@@ -15,6 +15,7 @@ from app.graph.live import PriceFeed
 from app.graph.reads.executor import READS, Reads
 from app.graph.reads.plans import Plans
 from app.graph.schema import core_schema
+from app.identity.services import identity_services
 from tests.conftest import open_database
 from tests.graph.oracle.conftest import Stage, own_database
 
@@ -52,7 +53,10 @@ async def reads_engine(reads_settings: Settings, reads_database: Database) -> As
     """The engine under test, as a server has it."""
     assert reads_settings.redis_url is not None
     redis = connect_redis(reads_settings.redis_url)
-    yield Engine(Resources(reads_database, reads_settings, PriceFeed(reads_database, EventBus(redis))))
+    events = EventBus(redis)
+    identity = identity_services(reads_settings, reads_database, events)
+    yield Engine(Resources(reads_database, reads_settings, PriceFeed(reads_database, events), identity))
+    await identity.stop()
     await redis.aclose()
 
 

@@ -5,9 +5,12 @@ from decimal import Decimal
 from uuid import UUID
 
 from app.catalogue.models import Coin, ExternalId, Item, ItemVariant
+from app.identity.models import User
 from app.ingestion.models import IngestBatch, IngestReject
 from app.prices.models import PricePoint, PriceSeries, Source
-from tests.graph.oracle.worlds import NOWS, World
+from tests.graph.oracle.rows import World
+from tests.graph.oracle.worlds import NOWS
+from tests.identity.builders import PARTNER_ID, PARTNER_ROW
 
 A_TICK = timedelta(minutes=1)
 
@@ -15,6 +18,7 @@ A_TICK = timedelta(minutes=1)
 def world_of(items: int) -> World:
     """So many items, each with two of whatever an item can have several of, and as many batches."""
     world = World(now=NOWS[0])
+    world.add(User, **PARTNER_ROW)
     for number in (1, 2):
         world.add(Source, id=number, code=f"market-{number}", name=f"Market {number}", created_at=world.now)
     for number in range(items):
@@ -70,6 +74,7 @@ def _add_batch(world: World, number: int) -> None:
     world.add(
         IngestBatch,
         id=key,
+        sender_id=PARTNER_ID,
         sequence=number + 1,
         kind="price_points",
         idempotency_key=None,

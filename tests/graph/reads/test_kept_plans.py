@@ -2,15 +2,19 @@
 
 import gc
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from graphql import DocumentNode
 from prometheus_client import REGISTRY
 
-from app.graph import execution
+from app.graph import documents as documents_module
 from app.graph.execution import Engine
 from app.graph.reads import plans as plans_module
 from app.graph.reads.plans import Plans
+from app.identity.scopes import Scope
+from app.identity.viewer import Viewer
 from tests.graph.oracle.asking import Asked, usual_path
 from tests.graph.oracle.conftest import Stage
 from tests.graph.oracle.storing import replace_world
@@ -35,7 +39,7 @@ async def engine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An engine with nothing in its memory, which keeps little, over three items."""
     await replace_world(stage.owner, world_of(3))
     stage.stop_clock(world_of(0).now)
-    monkeypatch.setattr(execution, "CACHED_CHARACTERS", 2_000)
+    monkeypatch.setattr(documents_module, "CACHED_CHARACTERS", 2_000)
     monkeypatch.setattr(plans_module, "MAXIMUM_PLANS", PLANS)
     monkeypatch.setattr(plans_module, "MAXIMUM_CHARACTERS", CHARACTERS)
     return Engine(stage.engine.resources)
@@ -138,7 +142,7 @@ async def test_a_document_that_comes_again_finds_its_plan(engine: Engine, plans:
 
 @pytest.mark.usefixtures("plans")
 async def test_a_document_in_use_outlives_a_flood_beside_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "CACHED_CHARACTERS", 20_000)
+    monkeypatch.setattr(documents_module, "CACHED_CHARACTERS", 20_000)
     monkeypatch.setattr(plans_module, "MAXIMUM_CHARACTERS", CHARACTERS * 100)
     await ask_all(engine, [Asked(REPEATED)])
     before = outcomes()
@@ -157,3 +161,30 @@ async def test_a_selection_without_sql_is_looked_at_once(stage: Stage, engine: E
     assert response["extensions"]["trove"]["path"] == "mixed"
     assert counted(before)["made"] == counted(before)["none"] == 0
     assert counted(before)["hit"] >= 3
+
+
+STAFF = Viewer(user_id=UUID(int=1), scopes=frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ}), is_session=True)
+NEEDING_SOMETHING = {
+    "without arguments": Asked("{ accounts { totalCount } auditLog { totalCount } }"),
+    "with constant arguments": Asked("{ accounts(first: 3) { nodes { id } } auditLog(last: 3) { nodes { id } } }"),
+    "with variables": Asked(
+        "query ($size: Int) { accounts(first: $size) { totalCount } auditLog(last: $size) { totalCount } }", {"size": 3}
+    ),
+}
+
+
+@pytest.mark.parametrize("how", NEEDING_SOMETHING)
+async def test_a_plan_that_was_made_for_staff_checks_everybody_anew(engine: Engine, how: str) -> None:
+    asked = NEEDING_SOMETHING[how]
+    await ask_all(engine, [replace(asked, viewer=STAFF)] * 2)
+    for _ in range(2):
+        refused = await usual_path(engine)(asked)
+        assert refused["data"] == {"accounts": None, "auditLog": None}
+        assert {error["extensions"]["code"] for error in refused["errors"]} == {"UNAUTHENTICATED"}
+
+
+@pytest.mark.parametrize("how", NEEDING_SOMETHING)
+async def test_who_is_refused_keeps_nobody_else_from_a_plan(engine: Engine, how: str) -> None:
+    asked = NEEDING_SOMETHING[how]
+    assert "errors" in await usual_path(engine)(asked)
+    await ask_all(engine, [replace(asked, viewer=STAFF)])

@@ -14,7 +14,6 @@ from app.core.database import Database, DatabaseRole
 from app.core.ids import PublicIdTag, public_id
 from app.core.paging import encode_cursor
 from app.core.settings import Settings
-from app.graph.context import Viewer
 from app.graph.execution import Engine
 from tests.conftest import open_database
 from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
@@ -22,6 +21,7 @@ from tests.graph.oracle.conftest import Stage
 from tests.graph.oracle.storing import replace_world
 from tests.graph.oracle.values import EnumValue, Value, written
 from tests.graph.reads.small_worlds import BATCH, VARIANT, key_of, world_of
+from tests.identity.builders import PARTNER
 
 # Each is made longer by a word that stands nowhere else.
 HOSTILE = (
@@ -208,7 +208,7 @@ def _rejects(said: Words) -> tuple[str, dict[str, Value]]:
     }
 
 
-INGESTER = Viewer(may_ingest=True)
+INGESTER = PARTNER
 Ask = Callable[[Words], tuple[str, dict[str, Value]]]
 REQUESTS: Sequence[Ask] = (
     _items,

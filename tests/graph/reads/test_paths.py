@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from app.core.ids import PublicIdTag, public_id
-from app.graph.context import Viewer
 from app.graph.execution import Engine, Response
 from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
 from tests.graph.oracle.comparison import as_sent, difference
 from tests.graph.oracle.conftest import Stage
 from tests.graph.oracle.storing import replace_world
 from tests.graph.reads.small_worlds import BATCH, ITEM, key_of, world_of
+from tests.identity.builders import PARTNER
 
-INGESTER = Viewer(may_ingest=True)
+INGESTER = PARTNER
 FEW, MANY = 1, 50
 DEEP = "{ items { nodes { slug variants { key series { id latest { amount source } } } } } }"
 WITH_CANDLES = "{ items { nodes { slug series { candles(resolution: ONE_HOUR) { close } } } } }"

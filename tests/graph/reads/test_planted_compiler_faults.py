@@ -15,7 +15,7 @@ from tests.graph.oracle.walks import next_page
 from tests.graph.oracle.worlds import random_world
 from tests.graph.reads.compiler_faults import FAULTS, Plant
 
-WORLDS = 8
+WORLDS = 16
 DOCUMENTS_PER_WORLD = 30
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.catalogue.models import Item
-from app.core.database import Database, statement_of
+from app.core.database import Database, DatabaseViewer, statement_of
 from app.core.ids import PublicIdTag, public_id
 from app.core.loaders import Loaders
 from app.graph.context import Context
@@ -74,7 +74,7 @@ def look_as(monkeypatch: pytest.MonkeyPatch, viewer: UUID | None) -> None:
     """Let every operation be one of this viewer."""
 
     def begin(self: Context) -> None:
-        self.snapshot = self.resources.database.snapshot(viewer_id=viewer)
+        self.snapshot = self.resources.database.snapshot(viewer=None if viewer is None else DatabaseViewer(viewer))
         self.loaders = Loaders(self.snapshot)
 
     monkeypatch.setattr(Context, "_begin", begin)
@@ -95,7 +95,7 @@ ALL, VISIBLE = ["coin-0", "coin-1", "coin-2"], ["coin-1", "coin-2"]
 
 
 async def _slugs(database: Database, viewer: UUID | None, *, is_only_one: bool) -> list[str]:
-    snapshot = database.snapshot(viewer_id=viewer)
+    snapshot = database.snapshot(viewer=None if viewer is None else DatabaseViewer(viewer))
     try:
         return [row[0] for row in await snapshot.fetch(SLUGS, {}, is_only_one=is_only_one)]
     finally:

@@ -10,6 +10,8 @@ from uuid import UUID
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
 from app.core.database import Database
@@ -23,7 +25,9 @@ from app.graph.live import PriceFeed
 from app.graph.transports import http, websocket
 from app.graph.transports.connections import Connections, connections_of
 from app.graph.transports.pace import PACE, Pace
+from app.identity.services import identity_services
 from tests.catalogue.builders import coin, saved
+from tests.identity.builders import PARTNER_TOKEN
 
 # What is sent by the tests is small; the tests of stalled readers need buffers that fill.
 SMALL_BUFFER = 4096
@@ -60,9 +64,8 @@ class Trove:
 
     @property
     def authorization(self) -> str:
-        """The value that a holder of the ingest token sends."""
-        assert self.settings.ingest_token is not None
-        return f"Bearer {self.settings.ingest_token.get_secret_value()}"
+        """The value that the partner sends."""
+        return f"Bearer {PARTNER_TOKEN.text}"
 
     @property
     def watched(self) -> int:
@@ -74,7 +77,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Trove]]
 
 
 @pytest.fixture
-def serve(api_database: Database, trove_settings: Settings) -> Serve:
+def serve(api_database: Database, trove_settings: Settings, partner: None) -> Serve:
     """Starts servers; each argument shortens a patience or changes a setting."""
 
     @asynccontextmanager
@@ -82,10 +85,13 @@ def serve(api_database: Database, trove_settings: Settings) -> Serve:
         settings = trove_settings.model_copy(update=changes)
         assert settings.redis_url is not None
         redis = connect_redis(settings.redis_url)
-        price_feed = PriceFeed(api_database, EventBus(redis))
+        events = EventBus(redis)
+        price_feed = PriceFeed(api_database, events)
+        identity = identity_services(settings, api_database, events)
         application = Starlette(routes=[*http.routes(settings.allowed_origins, pace), *websocket.routes(pace)])
-        application.state.engine = Engine(Resources(api_database, settings, price_feed))
+        application.state.engine = Engine(Resources(api_database, settings, price_feed, identity))
         await price_feed.start()
+        await identity.start()
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
             listener.bind(("127.0.0.1", 0))
@@ -111,6 +117,7 @@ def serve(api_database: Database, trove_settings: Settings) -> Serve:
                 server.should_exit = True
                 await trove.connections.close()
                 await serving
+                await identity.stop()
                 await price_feed.stop()
                 await redis.aclose()
 
@@ -129,6 +136,28 @@ async def client(trove: Trove) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of the server."""
     async with httpx.AsyncClient(base_url=trove.url) as client:
         yield client
+
+
+@pytest.fixture
+async def locked(_owner: AsyncEngine, database: Database) -> AsyncIterator[None]:
+    """Nobody can read items for as long as the test goes on."""
+    async with _owner.begin() as connection:
+        await connection.execute(text("LOCK TABLE catalogue.items IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+async def until_waiting(database: Database, statements: int) -> None:
+    """Wait until so many statements wait for a lock in this database."""
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    async with asyncio.timeout(5):
+        while True:
+            async with database.transaction() as transaction:
+                if (await transaction.connection.execute(waiting)).scalar_one() == statements:
+                    return
+            await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from app.core.database import Database
 from app.graph.transports.http import LARGEST_BODY
 from app.graph.transports.media_types import MediaType, negotiate
 from tests.conftest import Server
-from tests.graph.transports.conftest import Serve, Trove, until
+from tests.graph.transports.conftest import Serve, Trove, until, until_waiting
 
 NAME = "{ serverInfo { maximumPageSize } }"
 LEGACY = "application/json"
@@ -240,11 +240,17 @@ async def test_the_token_opens_what_needs_it(trove: Trove, client: httpx.AsyncCl
         assert response.json()["data"]["ingestPrices"]["userErrors"] == [{"code": "INVALID_POINTS"}]
 
 
-async def test_a_server_without_a_token_takes_none(serve: Serve) -> None:
-    async with serve(ingest_token=None) as trove, httpx.AsyncClient() as client:
-        for value in ("Bearer None", "Bearer"):
-            response = await client.post(trove.endpoint, json={"query": NAME}, headers={"Authorization": value})
-            assert response.status_code == 401
+@pytest.mark.parametrize(
+    ("accept", "query"),
+    [(STRICT, NAME), (STRICT, "{ nothing }"), ("text/html", NAME), ("text/event-stream", NAME)],
+)
+async def test_every_answer_is_kept_by_nobody_and_taken_for_nothing_else(
+    client: httpx.AsyncClient, accept: str, query: str
+) -> None:
+    headers = (await post(client, query, accept=accept)).headers
+    guards = {"cache-control": "no-store", "x-content-type-options": "nosniff", "vary": "Accept"}
+    assert {name: headers.get_list(name) for name in guards} == {name: [value] for name, value in guards.items()}
+    assert len(headers.get_list("content-type")) == len(headers.get_list("x-request-id")) == 1
 
 
 async def test_each_response_has_a_request_id(client: httpx.AsyncClient) -> None:
@@ -303,28 +309,6 @@ async def test_a_real_giant_is_refused(client: httpx.AsyncClient, trove_data: Pa
     response = await post(client, (trove_data / "graphql" / "graphql-core" / "large_query.graphql").read_text())
     assert (response.status_code, code_of(response)) == (400, "QUERY_TOO_COMPLEX")
     assert "100,000 are allowed" in response.text
-
-
-@pytest.fixture
-async def locked(_owner: AsyncEngine, database: Database) -> AsyncIterator[None]:
-    """Nobody can read items for as long as the test goes on."""
-    async with _owner.begin() as connection:
-        await connection.execute(text("LOCK TABLE catalogue.items IN ACCESS EXCLUSIVE MODE"))
-        yield
-
-
-async def until_waiting(database: Database, statements: int) -> None:
-    """Wait until so many statements wait for a lock in this database."""
-    waiting = text(
-        "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    async with asyncio.timeout(5):
-        while True:
-            async with database.transaction() as transaction:
-                if (await transaction.connection.execute(waiting)).scalar_one() == statements:
-                    return
-            await asyncio.sleep(0.02)
 
 
 ITEM = '{ item(slug: "aurum") { id variants { id } } }'

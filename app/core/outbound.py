@@ -1,0 +1,182 @@
+"""Calls to outside services by HTTP: bounded in time and in size, and without telling tales when they fail."""
+
+import asyncio
+import logging
+import ssl
+from enum import StrEnum
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
+from typing import Any, TypedDict
+
+import httpx
+import orjson
+
+CONNECT_SECONDS = 5.0
+TOTAL_SECONDS = 10.0
+LARGEST_ANSWER_BYTES = 1024 * 1024
+USER_AGENT = f"Trove/{version('trove')}"
+
+
+class OutsideFailure(StrEnum):
+    """What went wrong."""
+
+    UNREACHABLE = "cannot be reached"
+    TIMED_OUT = "did not answer in time"
+    REFUSED = "refused, or answered by a redirect"
+    TOO_LARGE = "answered more than is read"
+    NOT_JSON = "answered something that is not JSON"
+    NOT_HTTP = "answered something that is not HTTP as it was asked for"
+
+
+class OutsideServiceFailed(Exception):
+    """An outside service did not do what it was asked for. The message has its host, and nothing else of the request.
+
+    `answer` is there for REFUSED and NOT_JSON: what it says is for the caller to read, and for nobody to log.
+    """
+
+    def __init__(self, failure: OutsideFailure, *, host: str, answer: httpx.Response | None = None) -> None:
+        super().__init__(f"{host} {failure.value}{'' if answer is None else f' (status {answer.status_code})'}.")
+        self.failure = failure
+        self.host = host
+        self.answer = answer
+
+
+@cache
+def _trusting() -> ssl.SSLContext:
+    # Reading the trusted certificates takes longer than a call.
+    return httpx.create_ssl_context()
+
+
+class BoundedTransport(httpx.AsyncBaseTransport):
+    """Sends requests and reads their answers, whole, within bounds of time and size.
+
+    Raises OutsideServiceFailed where they are crossed, or where the service cannot be reached or understood.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls_context: ssl.SSLContext | None = None,
+        total_seconds: float = TOTAL_SECONDS,
+        largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+    ) -> None:
+        self._transport = httpx.AsyncHTTPTransport(verify=_trusting() if tls_context is None else tls_context)
+        self._total_seconds = total_seconds
+        self._largest_answer_bytes = largest_answer_bytes
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and read its answer."""
+        host = host_of(request)
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                return await self._answer(request, host)
+        except (TimeoutError, httpx.TimeoutException):
+            failure = OutsideFailure.TIMED_OUT
+        except (httpx.NetworkError, httpx.ProxyError, httpx.UnsupportedProtocol):
+            failure = OutsideFailure.UNREACHABLE
+        except httpx.TransportError:
+            failure = OutsideFailure.NOT_HTTP
+        raise OutsideServiceFailed(failure, host=host)
+
+    async def _answer(self, request: httpx.Request, host: str) -> httpx.Response:
+        answer = await self._transport.handle_async_request(request)
+        try:
+            # A small answer can unfold to a huge one, so none was asked for that has to be unfolded.
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
+            content = await self._read(answer, host)
+        finally:
+            await answer.aclose()
+        return httpx.Response(answer.status_code, headers=answer.headers, content=content, request=request)
+
+    async def _read(self, answer: httpx.Response, host: str) -> bytes:
+        content = bytearray()
+        async for chunk in answer.aiter_raw():
+            content += chunk
+            if len(content) > self._largest_answer_bytes:
+                raise OutsideServiceFailed(OutsideFailure.TOO_LARGE, host=host)
+        return bytes(content)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+
+class ClientOptions(TypedDict):
+    """What every client for outside services is made with, `httpx.AsyncClient` or a class derived from it."""
+
+    transport: httpx.AsyncBaseTransport
+    timeout: httpx.Timeout
+    headers: dict[str, str]
+    cookies: CookieJar
+    follow_redirects: bool
+    trust_env: bool
+
+
+def client_options(
+    *,
+    tls_context: ssl.SSLContext | None = None,
+    connect_seconds: float = CONNECT_SECONDS,
+    total_seconds: float = TOTAL_SECONDS,
+    largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+) -> ClientOptions:
+    """The options of a client for outside services.
+
+    Certificates are verified, redirects are not followed, cookies are not kept, and nothing is compressed.
+    """
+    _keep_addresses_out_of_logs()
+    return ClientOptions(
+        transport=BoundedTransport(
+            tls_context=tls_context, total_seconds=total_seconds, largest_answer_bytes=largest_answer_bytes
+        ),
+        timeout=httpx.Timeout(total_seconds, connect=connect_seconds),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        # One client serves many people: what a service gives one of them is not for the next.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        # Else proxies of the environment get around the transport; certificates of the environment still count.
+        trust_env=False,
+    )
+
+
+def outside_client() -> httpx.AsyncClient:
+    """A client for outside services; whoever makes it closes it."""
+    return httpx.AsyncClient(**client_options())
+
+
+async def fetch(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> httpx.Response:
+    """The answer to a request, with the options of `httpx.AsyncClient.request`.
+
+    Raises OutsideServiceFailed, also for every status that is no success.
+    """
+    answer = await client.request(method, url, **options)
+    if not answer.is_success:
+        raise OutsideServiceFailed(OutsideFailure.REFUSED, host=host_of(answer.request), answer=answer)
+    return answer
+
+
+async def fetch_json(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> Any:
+    """The JSON that answers a request, with the options of `httpx.AsyncClient.request`; raises OutsideServiceFailed."""
+    answer = await fetch(client, method, url, **options)
+    return json_of(answer)
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """The JSON of an answer; raises OutsideServiceFailed."""
+    try:
+        return orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        failure = OutsideServiceFailed(OutsideFailure.NOT_JSON, host=host_of(answer.request), answer=answer)
+    raise failure
+
+
+def host_of(request: httpx.Request) -> str:
+    """The host that a request goes to, with its port where that is not the usual one."""
+    return request.url.netloc.decode()
+
+
+def _keep_addresses_out_of_logs() -> None:
+    # Both log what they send, addresses with their query strings among it, and those may be secret.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,72 @@
+"""`GET /exports/{id}?token=…`: an archive of one's data, by a link that `createExportDownload` made."""
+
+from http import HTTPStatus
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, is_database_away
+from app.core.errors import ErrorCode, NotFound
+from app.core.ids import PublicIdTag, parse_public_id
+from app.identity.commands.exports import FetchedExport, fetch_export
+from app.identity.services import IdentityServices
+from app.identity.viewer import ANYONE, Caller, Origin
+
+logger = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+# It is nobody else's: not a cache's, not that of the page it was opened from, and no page itself.
+PRIVATE = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
+NO_SUCH_LINK = "This link does not hold, or no longer; make another with `createExportDownload`."
+DATABASE_AWAY = "The database cannot be reached; try again in a moment."
+
+
+async def download_export(request: Request) -> Response:
+    """The archive as a download: 200 with the zip; 404 for every link that does not hold; 503 without the database."""
+    try:
+        fetched = await _fetch(request)
+    except NotFound as refusal:
+        return _refused(HTTPStatus.NOT_FOUND, refusal.code, refusal.message)
+    except DATABASE_FAILURES as error:
+        if not is_database_away(error):
+            raise
+        logger.warning("export_not_fetched", reason=type(error).__name__)
+        return _refused(HTTPStatus.SERVICE_UNAVAILABLE, ErrorCode.SERVICE_UNAVAILABLE, DATABASE_AWAY)
+    name = f"trove-data-{fetched.requested_at:%Y-%m-%d}.zip"
+    return Response(
+        fetched.archive,
+        media_type="application/zip",
+        headers=PRIVATE | {"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+async def _fetch(request: Request) -> FetchedExport:
+    database: Database = request.app.state.database
+    identity: IdentityServices = request.app.state.identity
+    parsed = parse_public_id(request.path_params["id"])
+    tokens = request.query_params.getlist("token")
+    if parsed is None or parsed[0] is not PublicIdTag.DATA_EXPORT or isinstance(parsed[1], int) or len(tokens) != 1:
+        raise NotFound(NO_SUCH_LINK)
+    peer = request.client.host if request.client else None
+    caller = Caller(ANYONE, Origin.of_peer(peer, request.headers.get("user-agent", "")))
+    async with database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        return await fetch_export(transaction, identity.secrets, parsed[1], token=tokens[0], caller=caller)
+
+
+def _refused(status: HTTPStatus, code: ErrorCode, message: str) -> JSONResponse:
+    headers = dict(PRIVATE)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return JSONResponse({"error": {"code": code.value, "message": message}}, status_code=status, headers=headers)
+
+
+def routes() -> list[BaseRoute]:
+    """The door that archives go out by."""
+    return [Route("/exports/{id}", download_export, methods=["GET"])]

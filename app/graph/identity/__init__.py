@@ -1,0 +1,1 @@
+"""People in the graph: accounts, ways in, sessions, tokens and roles."""

@@ -1,0 +1,124 @@
+"""What people change of themselves: their profile, and how they want things shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import strawberry
+from strawberry import UNSET, Parent
+
+from app.core.errors import NotSignedIn
+from app.graph.context import Info
+from app.graph.fields import attribute, resolved
+from app.graph.identity.accounts import VIEWER_READS, Account
+from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.reads.fields import Reference, refer
+from app.graph.scalars import URL, CurrencyCode
+from app.identity.access import needs
+from app.identity.commands.profile import PreferenceChanges, ProfileChanges, update_preferences, update_profile
+from app.identity.models import NsfwVisibility
+from app.identity.scopes import Scope
+
+ACCOUNT_WRITES = needs(Scope.ACCOUNT_WRITE)
+
+
+@strawberry.input(description="What others see of a person. What is left out stays as it is.")
+class UpdateProfileInput:
+    username: str | None = strawberry.field(
+        default=UNSET, description="3 to 30 of the letters A to Z, digits, `_` and `-`; nobody else's in any case."
+    )
+    display_name: str | None = strawberry.field(
+        default=UNSET, description="The name to show, of 60 characters at most; null for none."
+    )
+    avatar_url: URL | None = strawberry.field(
+        default=UNSET, description="A picture, by an address that begins with `https://`; null for none."
+    )
+
+
+@strawberry.input(description="How a person wants things shown and told. What is left out stays as it is.")
+class UpdatePreferencesInput:
+    currency: CurrencyCode | None = strawberry.field(default=UNSET, description="The currency to show values in.")
+    timezone: str | None = strawberry.field(default=UNSET, description="The time zone, by its IANA name.")
+    locale: str | None = strawberry.field(
+        default=UNSET, description="The language, script, region and variant to write in (BCP 47), such as `pt-BR`."
+    )
+    notifies_by_email: bool | None = strawberry.field(
+        default=UNSET, description="Whether news come by e-mail unless chosen apart."
+    )
+    notifies_by_push: bool | None = strawberry.field(
+        default=UNSET, description="Whether news come by push unless chosen apart."
+    )
+    nsfw_visibility: NsfwVisibility | None = strawberry.field(
+        default=UNSET, description="What becomes of pictures not safe for work."
+    )
+    is_inventory_public: bool | None = strawberry.field(
+        default=UNSET, description="Whether everybody may see what they own."
+    )
+    is_marketplace_enabled: bool | None = strawberry.field(
+        default=UNSET, description="Whether they take part in the market."
+    )
+    shares_analytics: bool | None = strawberry.field(default=UNSET, description="Whether their use may be counted.")
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The payload of a change to one's own account."""
+
+    viewer: Reference | None
+    user_errors: Sequence[IdentityError] = ()
+
+
+@strawberry.type(description="What became of the profile.")
+class UpdateProfilePayload:
+    user_errors: list[IdentityError] = attribute(USER_ERRORS)
+
+    @resolved("The account as it is now; null when refused.", type=Account | None, access=VIEWER_READS)
+    @staticmethod
+    def viewer(root: Parent[Changed]) -> Reference | None:
+        return root.viewer
+
+
+@strawberry.type(description="What became of the preferences.")
+class UpdatePreferencesPayload:
+    user_errors: list[IdentityError] = attribute(USER_ERRORS)
+
+    @resolved("The account as it is now; null when refused.", type=Account | None, access=VIEWER_READS)
+    @staticmethod
+    def viewer(root: Parent[Changed]) -> Reference | None:
+        return root.viewer
+
+
+def viewer_id(info: Info) -> UUID:
+    """Who asks, where the field's access lets nobody else ask."""
+    if info.context.viewer.user_id is None:
+        raise NotSignedIn("Sign in first.")
+    return info.context.viewer.user_id
+
+
+def _given(input: UpdateProfileInput | UpdatePreferencesInput) -> dict[str, Any]:
+    """The fields that were sent, null among them."""
+    return {name: value for name, value in vars(input).items() if value is not UNSET}
+
+
+@strawberry.type
+class ProfileMutations:
+    @changes("Change what others see of oneself.", type=UpdateProfilePayload, access=ACCOUNT_WRITES)
+    @staticmethod
+    async def update_profile(info: Info, input: UpdateProfileInput) -> Changed:
+        user_id = viewer_id(info)
+        async with info.context.transaction() as transaction:
+            await update_profile(
+                transaction, cast("ProfileChanges", _given(input)), caller=info.context.caller, user_id=user_id
+            )
+        return Changed(refer(Account, user_id))
+
+    @changes("Change how one wants things shown and told.", type=UpdatePreferencesPayload, access=ACCOUNT_WRITES)
+    @staticmethod
+    async def update_preferences(info: Info, input: UpdatePreferencesInput) -> Changed:
+        user_id = viewer_id(info)
+        async with info.context.transaction() as transaction:
+            await update_preferences(
+                transaction, cast("PreferenceChanges", _given(input)), caller=info.context.caller, user_id=user_id
+            )
+        return Changed(refer(Account, user_id))

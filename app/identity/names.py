@@ -1,0 +1,120 @@
+"""What people are called: their usernames, and their e-mail addresses."""
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from email_validator import EmailNotValidError, validate_email
+
+from app.core.errors import BadUserInput
+
+SHORTEST_USERNAME = 3
+LONGEST_USERNAME = 30
+LONGEST_EMAIL = 254
+RANDOM_DIGITS = 6
+FALLBACK = "collector"
+# Names that would speak for Trove, stand in its addresses, or mean nobody; compared without case, `_` and `-`.
+_RESERVED_WORDS = """
+    abuse account accounts admin administrator anonymous anyone api app auth billing blog bot contact deleted demo docs
+    everybody everyone graphiql graphql guest help helpdesk hostmaster info legal login logout mail mailerdaemon
+    marketplace me mod moderator nobody none noreply null oauth official oidc operator owner password postmaster privacy
+    root security self session settings signin signout signup staff status superuser support sysadmin system team terms
+    test token trove troveadmin trovestaff trovesupport troveteam undefined unknown user username users verify webmaster
+    wellknown www
+"""
+RESERVED = frozenset(_RESERVED_WORDS.split())
+
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,29}")
+_NOT_IN_A_USERNAME = re.compile(r"[^A-Za-z0-9_]+")
+_SILENT = re.compile("['’`]")
+# Letters that decompose into nothing: how they are spelled without.
+_SPELLED = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d"}
+    | {"Ð": "D", "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "ı": "i"}
+)
+
+
+class UsernameRefused(BadUserInput):
+    """A username has another shape than usernames have, or is reserved."""
+
+
+class EmailRefused(BadUserInput):
+    """A text is no e-mail address, or one that nobody can be reached at."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailAddress:
+    """An address as its owner reads it, and the key that two spellings of it share (lower case, ASCII domain)."""
+
+    shown: str = field(repr=False)
+    key: str = field(repr=False)
+
+
+def parse_username(text: str) -> str:
+    """The username, unchanged; raises UsernameRefused where it cannot be one."""
+    if not _USERNAME.fullmatch(text):
+        raise UsernameRefused(
+            f"A username has {SHORTEST_USERNAME} to {LONGEST_USERNAME} of the letters A to Z, digits, `_` and `-`, "
+            "and begins with a letter or digit.",
+            argument="username",
+        )
+    if is_reserved(text):
+        raise UsernameRefused("This username is reserved; choose another one.", argument="username")
+    return text
+
+
+def is_reserved(username: str) -> bool:
+    """Whether the name is kept from people, however it is spelled with `_`, `-` and capitals."""
+    return username.lower().replace("_", "").replace("-", "") in RESERVED
+
+
+def suggest_username(words: Iterable[str]) -> str:
+    """A username made of the first of these names or addresses that one can be made of; it may be taken already.
+
+    Of an address only what stands before the `@` and a `+` is used.
+    """
+    for word in words:
+        name = _folded(word)
+        if _USERNAME.fullmatch(name) and not is_reserved(name):
+            return name
+    return with_random_digits(FALLBACK)
+
+
+def with_random_digits(username: str) -> str:
+    """A username like this one that is hardly taken: shortened where it must be, and ending in six random digits."""
+    digits = f"{secrets.randbelow(10**RANDOM_DIGITS):0{RANDOM_DIGITS}}"
+    return f"{username[: LONGEST_USERNAME - RANDOM_DIGITS - 1].rstrip('_-')}-{digits}"
+
+
+def normalise_email(text: str) -> EmailAddress:
+    """The address behind what somebody typed; raises EmailRefused with the reason.
+
+    Domains may be of any script. What stands before the `@` has to be ASCII: few servers deliver anything else, and
+    letters that look like others would make two addresses of what people read as one. Dots and `+` are left alone,
+    since what they mean is up to the domain. No question goes out to the network.
+    """
+    text = text.strip()
+    if len(text) > LONGEST_EMAIL:
+        raise EmailRefused(f"An e-mail address has at most {LONGEST_EMAIL} characters.", argument="email")
+    try:
+        address = validate_email(
+            text,
+            allow_smtputf8=False,
+            allow_quoted_local=False,
+            allow_domain_literal=False,
+            allow_display_name=False,
+            strict=True,
+            check_deliverability=False,
+        )
+    except EmailNotValidError as error:
+        raise EmailRefused(f"This is no e-mail address that we can write to. {error}", argument="email") from None
+    return EmailAddress(address.normalized, f"{address.local_part}@{address.ascii_domain}".lower())
+
+
+def _folded(word: str) -> str:
+    local_part = word.partition("@")[0].partition("+")[0]
+    decomposed = unicodedata.normalize("NFKD", _SILENT.sub("", local_part).translate(_SPELLED))
+    letters = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return _NOT_IN_A_USERNAME.sub("-", letters).lstrip("_-")[:LONGEST_USERNAME].rstrip("_-")

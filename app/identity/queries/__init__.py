@@ -1,0 +1,1 @@
+"""The reads of identity that no declaration of the graph gives."""

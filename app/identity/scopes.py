@@ -1,0 +1,49 @@
+"""What one may do, in the words that tokens, grants and the graph share."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from app.identity.models import Role
+
+
+class Scope(StrEnum):
+    """One thing that one may do. Everybody may do what is their own; the rest somebody has to grant."""
+
+    ACCOUNT_READ = "account:read"
+    ACCOUNT_WRITE = "account:write"
+    PRICES_WRITE = "prices:write"
+    INGESTION_READ = "ingestion:read"
+    ACCOUNTS_READ = "accounts:read"
+    AUDIT_READ = "audit:read"
+    ROLES_WRITE = "roles:write"
+
+
+MEANINGS: Mapping[Scope, str] = {
+    Scope.ACCOUNT_READ: "Read one's own account.",
+    Scope.ACCOUNT_WRITE: "Change one's own account.",
+    Scope.PRICES_WRITE: "Send prices in, and read what became of one's own batches. Has to be granted.",
+    Scope.INGESTION_READ: "Read what became of anybody's batches. Has to be granted.",
+    Scope.ACCOUNTS_READ: "Read anybody's account. Has to be granted.",
+    Scope.AUDIT_READ: "Read the audit log of everybody. Has to be granted.",
+    Scope.ROLES_WRITE: "Grant and revoke roles. Has to be granted.",
+}
+# Of one's own things, which nobody has to grant.
+OWN = frozenset({Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE})
+GRANTABLE = frozenset(Scope) - OWN
+# What a grant of the role carries when it names no permissions itself.
+PERMISSIONS_OF_ROLES: Mapping[Role, frozenset[Scope]] = {
+    Role.USER: frozenset(),
+    Role.SUPPORT: frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.INGESTION_READ}),
+    Role.MODERATOR: frozenset({Scope.ACCOUNTS_READ}),
+    Role.ADMIN: GRANTABLE,
+}
+
+
+def scopes_table() -> str:
+    """The Markdown table of all scopes, and of the roles that carry them, that stands in the README."""
+    lines = ["| scope | what it allows | who has it |", "|---|---|---|"]
+    for scope in Scope:
+        roles = [f"`{role}`" for role, carried in PERMISSIONS_OF_ROLES.items() if scope in carried]
+        holders = "everybody, of their own" if scope in OWN else ", ".join(roles)
+        lines.append(f"| `{scope}` | {MEANINGS[scope]} | {holders} |")
+    return "\n".join(lines)

@@ -1,0 +1,239 @@
+"""Signing in: each way ends in the same session, after the second factor where the person has one.
+
+These span several transactions, since passwords are hashed and providers asked outside of any. What was refused is
+written into the audit log, which is committed; the caller learns one sentence, whatever it was.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.core.attempts import AttemptLimit, Attempts
+from app.core.database import Database, DatabaseRole, Transaction
+from app.core.secrets import Secrets, place_of
+from app.identity.actions import AuditAction
+from app.identity.commands.audit import record
+from app.identity.commands.challenges import begin_challenge
+from app.identity.commands.people import MAGIC_LINK as MAGIC_LINK
+from app.identity.commands.people import PASSWORD as PASSWORD
+from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
+from app.identity.errors import IdentityErrorCode, IdentityRefused
+from app.identity.models import ChallengeKind, Credential, Identity, Passkey, TotpSecret, User
+from app.identity.names import EmailRefused, normalise_email
+from app.identity.passwords import Passwords
+from app.identity.viewer import Caller
+
+# Who comes by a socket of files has no address.
+NOWHERE = "nowhere"
+TRIES_OF_ACCOUNT = AttemptLimit("sign-in-account", tries=10, seconds=15 * 60)
+LINK_REFUSED = (
+    "This link does not hold: it was used, it is too old, or it was asked for in another browser. "
+    "Open it where you asked for it, or ask for another one."
+)
+TRIES_OF_ADDRESS = AttemptLimit("sign-in-address", tries=100, seconds=15 * 60)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorNeeded:
+    """The first factor holds; `challenge` is the token to give with the second."""
+
+    challenge: str = field(repr=False)
+    has_passkey: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRefused:
+    """Who tries is not let in; why stands in the audit log alone."""
+
+    by_link: bool = False
+
+    @property
+    def refusal(self) -> IdentityRefused:
+        """What the caller is told, whatever was wrong."""
+        if self.by_link:
+            return IdentityRefused(IdentityErrorCode.INVALID_TOKEN, LINK_REFUSED)
+        return IdentityRefused(
+            IdentityErrorCode.INVALID_CREDENTIALS, "This does not let you in: check what you gave, and try again."
+        )
+
+
+SignInOutcome = OpenSession | SecondFactorNeeded | SignInRefused
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The person behind an address, as far as signing in needs it."""
+
+    user_id: UUID
+    identity_id: UUID
+    # As it is stored, and decrypted.
+    stored: bytes | None = field(repr=False)
+    password_hash: str | None = field(repr=False)
+
+
+class SignIn:
+    """Lets people in, over the resources of this process."""
+
+    def __init__(self, database: Database, secrets: Secrets, passwords: Passwords, attempts: Attempts) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._passwords = passwords
+        self._attempts = attempts
+
+    async def with_password(self, *, email: str, password: str, caller: Caller, device: str | None) -> SignInOutcome:
+        """By address and password. Raises TooManyAttempts, and PasswordsBusy while too many are being checked."""
+        key = _key_of(email)
+        await self.count_try(key, caller)
+        async with self._authenticating() as transaction:
+            known = await self._known(transaction, key)
+        check = await self._passwords.verify(password, known.password_hash if known else None)
+        new_hash = await self._passwords.hash(password) if check.is_right and check.needs_new_hash else None
+        async with self._authenticating() as transaction:
+            if known is None or not check.is_right or not await _is_still(transaction, known):
+                return await refuse_sign_in(
+                    transaction,
+                    caller=caller,
+                    subject_id=known.user_id if known else None,
+                    method=SignInMethod.PASSWORD,
+                    reason="wrong password" if known else "unknown address",
+                )
+            if new_hash is not None:
+                await store_password_hash(transaction, self._secrets, known.user_id, new_hash)
+            outcome = await admit(
+                transaction,
+                self._secrets,
+                user_id=known.user_id,
+                identity_id=known.identity_id,
+                method=SignInMethod.PASSWORD,
+                caller=caller,
+                device=device,
+            )
+        await self._attempts.forget(TRIES_OF_ACCOUNT, key)
+        return outcome
+
+    async def count_try(self, account: str, caller: Caller) -> None:
+        """Count a try on an account, by any name of it, and from an address; raises TooManyAttempts."""
+        await self.count_try_from(caller)
+        await self._attempts.check_and_count(TRIES_OF_ACCOUNT, account)
+
+    async def count_try_from(self, caller: Caller) -> None:
+        """Count a try from a network address alone; raises TooManyAttempts."""
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
+
+    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
+
+    async def _known(self, transaction: Transaction, key: str) -> _Known | None:
+        row = (
+            await transaction.connection.execute(
+                select(Identity.user_id, Identity.id, Credential.password_hash)
+                .join(User, User.id == Identity.user_id)
+                .outerjoin(Credential, Credential.user_id == Identity.user_id)
+                .where(Identity.provider == PASSWORD, Identity.subject == key, User.deleted_at.is_(None))
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        opened = (
+            None if row.password_hash is None else open_password_hash(self._secrets, row.user_id, row.password_hash)
+        )
+        return _Known(row.user_id, row.id, row.password_hash, opened)
+
+
+async def admit(
+    transaction: Transaction,
+    secrets: Secrets,
+    *,
+    user_id: UUID,
+    identity_id: UUID | None,
+    method: SignInMethod,
+    caller: Caller,
+    device: str | None,
+    proves_two_factors: bool = False,
+) -> OpenSession | SecondFactorNeeded:
+    """Begin the session of a person whose first factor holds, or ask for the second where they have one."""
+    outcome: OpenSession | SecondFactorNeeded
+    if not proves_two_factors and await _has_second_factor(transaction, user_id):
+        passkeys = await transaction.connection.execute(select(Passkey.id).where(Passkey.user_id == user_id).limit(1))
+        challenge = await begin_challenge(
+            transaction,
+            secrets,
+            ChallengeKind.SECOND_FACTOR,
+            user_id=user_id,
+            content={"method": method.value, "device": device},
+        )
+        outcome = SecondFactorNeeded(challenge, has_passkey=passkeys.first() is not None)
+    else:
+        outcome = await begin_session(transaction, user_id=user_id, method=method, caller=caller, device=device)
+    if identity_id is not None:
+        # After the row of the person, which whoever unlinks holds first, too: else each could wait for the other.
+        await transaction.connection.execute(
+            update(Identity).where(Identity.id == identity_id).values(last_used_at=func.now())
+        )
+    return outcome
+
+
+async def _has_second_factor(transaction: Transaction, user_id: UUID) -> bool:
+    found = await transaction.connection.execute(
+        select(TotpSecret.user_id).where(TotpSecret.user_id == user_id, TotpSecret.confirmed_at.is_not(None))
+    )
+    return found.first() is not None
+
+
+async def refuse_sign_in(
+    transaction: Transaction, *, caller: Caller, subject_id: UUID | None, method: SignInMethod, reason: str
+) -> SignInRefused:
+    """Write down that somebody was not let in; this is to be committed. `reason` is words of our own."""
+    await record(
+        transaction,
+        AuditAction.SIGN_IN_REFUSED,
+        caller=caller,
+        subject_id=subject_id,
+        after={"method": method.value, "reason": reason},
+    )
+    return SignInRefused()
+
+
+async def refuse_link(transaction: Transaction, *, caller: Caller, kind: ChallengeKind) -> SignInRefused:
+    """Write down that a link was opened that does not hold; this is to be committed."""
+    await record(
+        transaction, AuditAction.MAGIC_LINK_REFUSED, caller=caller, subject_id=None, after={"kind": kind.value}
+    )
+    return SignInRefused(by_link=True)
+
+
+def open_password_hash(secrets: Secrets, user_id: UUID, stored: bytes) -> str:
+    """The hash of a password as `Passwords` reads it."""
+    return secrets.decrypt(stored, place_of(Credential.password_hash, user_id)).decode()
+
+
+async def _is_still(transaction: Transaction, known: _Known) -> bool:
+    """Whether the password is the one that was checked, from now until the end of the transaction."""
+    stored = await transaction.connection.execute(
+        select(Credential.password_hash).where(Credential.user_id == known.user_id).with_for_update(read=True)
+    )
+    return stored.scalar_one_or_none() == known.stored
+
+
+async def store_password_hash(transaction: Transaction, secrets: Secrets, user_id: UUID, password_hash: str) -> None:
+    """Keep a password's hash, encrypted, in place of the one before."""
+    place = place_of(Credential.password_hash, user_id)
+    sealed = secrets.encrypt(password_hash.encode(), place)
+    await transaction.connection.execute(
+        insert(Credential)
+        .values(user_id=user_id, password_hash=sealed)
+        .on_conflict_do_update(
+            index_elements=[Credential.user_id], set_={"password_hash": sealed, "changed_at": func.now()}
+        )
+    )
+
+
+def _key_of(email: str) -> str:
+    """What an address is looked up by; one that cannot be one is as unknown as any other."""
+    try:
+        return normalise_email(email).key
+    except EmailRefused:
+        return email.strip().lower()

@@ -1,0 +1,45 @@
+"""The lists of the schema that are read page by page, and where each stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from graphql import GraphQLArgument, GraphQLObjectType, get_named_type
+
+from app.core.ids import PublicIdTag
+from app.graph.schema import NODE_TYPES, core_schema
+
+
+@dataclass(frozen=True, slots=True)
+class ListField:
+    """A list by its field and the type that has it; `tag` is that of the type's ids, None at the root."""
+
+    owner: str
+    name: str
+    entry: str
+    tag: PublicIdTag | None
+
+    @property
+    def arguments(self) -> dict[str, GraphQLArgument]:
+        """What the field takes."""
+        owner: Any = core_schema.type_map[self.owner]
+        return dict(owner.fields[self.name].args)
+
+
+def _lists() -> Sequence[ListField]:
+    tags = {node_type.__name__: tag for tag, (node_type, _) in NODE_TYPES.items()}
+    return [
+        ListField(owner.name, name, _entry_of(get_named_type(field.type)), tags.get(owner.name))
+        for owner in core_schema.type_map.values()
+        if isinstance(owner, GraphQLObjectType)
+        for name, field in owner.fields.items()
+        if {"first", "after", "last", "before"} <= set(field.args)
+    ]
+
+
+def _entry_of(connection: Any) -> str:
+    entry = get_named_type(cast("GraphQLObjectType", connection).fields["nodes"].type)
+    return str(entry.name)
+
+
+LISTS = _lists()

@@ -1,0 +1,143 @@
+"""What a world is made of: the rows of every table, and the instant at which they are looked at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemVariant, Skin
+from app.core.database import Base
+from app.core.ids import PublicIdTag, public_id
+from app.identity.models import (
+    ApiToken,
+    AuditEntry,
+    DataExport,
+    Identity,
+    Passkey,
+    RoleGrant,
+    Session,
+    TotpSecret,
+    User,
+)
+from app.ingestion.models import IngestBatch, IngestReject
+from app.prices.models import Candle, PricePoint, PriceSeries, Source
+from tests.graph.oracle.texts import any_text
+
+Row = dict[str, Any]
+
+# Parents before children.
+TABLES: tuple[type[Base], ...] = (
+    User,
+    Identity,
+    TotpSecret,
+    Passkey,
+    Session,
+    ApiToken,
+    RoleGrant,
+    DataExport,
+    AuditEntry,
+    Item,
+    Skin,
+    Coin,
+    Card,
+    Figure,
+    ItemVariant,
+    ExternalId,
+    Source,
+    PriceSeries,
+    PricePoint,
+    Candle,
+    IngestBatch,
+    IngestReject,
+)
+EDGES_OF_TIME = (
+    # The driver takes the very first instant of year 1 for minus infinity.
+    datetime(1, 2, 1, tzinfo=UTC),
+    datetime(1, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(1969, 11, 30, 12, 0, 0, 1, tzinfo=UTC),
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(2001, 1, 1, tzinfo=UTC),
+    datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+)
+MICROSECONDS = (0, 0, 0, 1, 100_000, 123_456, 120_000, 999_999)
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class World:
+    """The rows of every table, and the instant at which they are looked at."""
+
+    now: datetime
+    rows: dict[type[Base], list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
+
+    def add(self, table: type[Base], **columns: Any) -> Row:
+        """A new row, kept."""
+        self.rows[table].append(columns)
+        return columns
+
+    def column(self, table: type[Base], name: str) -> list[Any]:
+        """The values of one column."""
+        return [row[name] for row in self.rows[table]]
+
+    def public_ids(self, tag: PublicIdTag) -> list[str]:
+        """The ids by which the public knows what there is."""
+        return [public_id(tag, key) for key in self.column(TABLE_OF[tag], "id")]
+
+    def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
+        """The ids of what is a person's, or names them."""
+        return [public_id(tag, row["id"]) for row in self.rows[TABLE_OF[tag]] if user_id in row.values()]
+
+    @property
+    def instants(self) -> list[datetime]:
+        """Instants at which something happened or ended."""
+        stored = self.column(PricePoint, "observed_at") + self.column(Candle, "bucket")
+        return [*stored, self.now, *EDGES_OF_TIME]
+
+
+TABLE_OF: dict[PublicIdTag, type[Base]] = {
+    PublicIdTag.ITEM: Item,
+    PublicIdTag.ITEM_VARIANT: ItemVariant,
+    PublicIdTag.PRICE_SERIES: PriceSeries,
+    PublicIdTag.INGEST_BATCH: IngestBatch,
+    PublicIdTag.USER: User,
+    PublicIdTag.ACCOUNT: User,
+    PublicIdTag.SESSION: Session,
+    PublicIdTag.IDENTITY: Identity,
+    PublicIdTag.PASSKEY: Passkey,
+    PublicIdTag.API_TOKEN: ApiToken,
+    PublicIdTag.ROLE_GRANT: RoleGrant,
+    PublicIdTag.AUDIT_ENTRY: AuditEntry,
+    PublicIdTag.DATA_EXPORT: DataExport,
+}
+
+
+def any_instant(world: World, random: Random) -> datetime:
+    """An instant in the months around now, or at an edge of time."""
+    chance = random.random()
+    if chance < 0.15:
+        return random.choice(EDGES_OF_TIME)
+    if chance < 0.3:
+        # The edge of what counts as fresh, and of the bucket that still runs.
+        return world.now - random.choice((0, 1, 30)) * timedelta(days=1) + random.choice((-1, 0, 1)) * _TICK
+    back = timedelta(seconds=random.choice((random.randint(0, 300), random.randint(0, 2_000_000))))
+    return (world.now - back).replace(microsecond=random.choice(MICROSECONDS))
+
+
+def any_key(random: Random) -> UUID:
+    """A key that nothing has yet."""
+    return UUID(int=random.getrandbits(128), version=4)
+
+
+def maybe(random: Random, value: Any) -> Any:
+    """The value for the most part, else null."""
+    return value if random.random() < 0.7 else None
+
+
+def unique_text(random: Random, taken: Sequence[object]) -> str:
+    """A text that is not taken yet."""
+    text = any_text(random, longest=500)
+    while text in taken:
+        text += str(random.randint(0, 9))
+    return text

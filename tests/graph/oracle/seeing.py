@@ -1,0 +1,86 @@
+"""Who may see what of a world, told a second time: not by the policies of the database but by its rows alone.
+
+Both paths ask the same database, so a policy that is wrong would make no difference between them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from app.core.database import Base
+from app.core.ids import PublicIdTag, parse_public_id
+from app.graph.execution import Response
+from app.identity.models import (
+    ApiToken,
+    AuditEntry,
+    DataExport,
+    Identity,
+    Passkey,
+    RoleGrant,
+    Session,
+    User,
+)
+from app.identity.scopes import GRANTABLE, Scope
+from app.identity.viewer import Viewer
+from app.ingestion.models import IngestBatch
+from tests.graph.oracle.comparison import as_sent
+from tests.graph.oracle.rows import TABLE_OF, Row, World
+from tests.graph.oracle.viewers import granted_scopes
+
+Owns = Callable[[Row, Any], bool]
+
+
+def _names(*columns: str) -> Owns:
+    """A row belongs to whom one of these columns names."""
+    return lambda row, user_id: user_id is not None and any(row[column] == user_id for column in columns)
+
+
+# Whose a row is, and the permission by which staff see everybody's.
+RULES: Mapping[type[Base], tuple[Owns, Scope]] = {
+    User: (lambda row, user_id: row["id"] == user_id and row["deleted_at"] is None, Scope.ACCOUNTS_READ),
+    Session: (_names("user_id"), Scope.ACCOUNTS_READ),
+    Identity: (_names("user_id"), Scope.ACCOUNTS_READ),
+    Passkey: (_names("user_id"), Scope.ACCOUNTS_READ),
+    ApiToken: (_names("user_id"), Scope.ACCOUNTS_READ),
+    RoleGrant: (_names("user_id"), Scope.ACCOUNTS_READ),
+    DataExport: (_names("user_id"), Scope.ACCOUNTS_READ),
+    AuditEntry: (_names("subject_id", "actor_id"), Scope.AUDIT_READ),
+    IngestBatch: (_names("sender_id"), Scope.INGESTION_READ),
+}
+
+
+def may_see(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool:
+    """Whether the world has this for the viewer."""
+    rows = [row for row in world.rows[TABLE_OF[tag]] if row["id"] == key]
+    if tag is PublicIdTag.USER:
+        # What everybody may know of a person, for as long as there is one.
+        return any(row["deleted_at"] is None for row in rows)
+    if TABLE_OF[tag] not in RULES:
+        return bool(rows)
+    owns, permission = RULES[TABLE_OF[tag]]
+    return any(owns(row, viewer.user_id) or permission in permissions_of(world, viewer) for row in rows)
+
+
+def permissions_of(world: World, viewer: Viewer) -> frozenset[Scope]:
+    """What the viewer may do beyond their own: what the credential says and a grant still says, too."""
+    return viewer.scopes & GRANTABLE & granted_scopes(world, viewer.user_id)
+
+
+def shown_to_the_wrong(world: World, viewer: Viewer, response: Response) -> str | None:
+    """An id in the answer that the viewer may not see, in a sentence."""
+    for text in texts_in(as_sent(response).get("data")):
+        parsed = parse_public_id(text)
+        if parsed is not None and not may_see(world, viewer, *parsed):
+            return f"shown to somebody who may not see it: {parsed[0].name} {parsed[1]}"
+    return None
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value of JSON, the keys of objects left aside."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from texts_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from texts_in(each)

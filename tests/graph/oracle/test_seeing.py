@@ -1,0 +1,222 @@
+"""Each viewer of a world sees what is theirs to see, all of it and nothing else, by both paths."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from random import Random
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.core.ids import PublicIdTag, parse_public_id
+from app.graph.schema import MAXIMUM_NODES
+from app.identity.models import ApiToken, AuditEntry, DataExport, Identity, Passkey, RoleGrant, Session
+from app.identity.scopes import GRANTABLE, Scope
+from app.identity.viewer import Viewer
+from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
+from tests.graph.oracle.comparison import as_sent
+from tests.graph.oracle.conftest import Stage
+from tests.graph.oracle.questions import questions
+from tests.graph.oracle.rows import TABLE_OF, World
+from tests.graph.oracle.seeing import RULES, may_see, permissions_of, shown_to_the_wrong, texts_in
+from tests.graph.oracle.viewers import any_viewer
+from tests.graph.oracle.vocabulary import Vocabulary
+from tests.graph.oracle.worlds import random_world
+
+WORLDS, VIEWERS = 6, 12
+WORLDS_WITH_A_FAULT, DOCUMENTS_WITH_A_FAULT = 12, 30
+
+OWN = """
+{ viewer {
+  identities { id } passkeys { id } roleGrants { id }
+  sessions(first: 100) { totalCount nodes { id } } apiTokens(first: 100) { totalCount nodes { id } }
+  exports(first: 100) { totalCount nodes { id } } auditLog(first: 100) { totalCount nodes { id } }
+} }
+"""
+# By the column that leads from an account to them.
+BELOW_AN_ACCOUNT = {
+    "identities": (Identity, "user_id"),
+    "passkeys": (Passkey, "user_id"),
+    "roleGrants": (RoleGrant, "user_id"),
+    "sessions": (Session, "user_id"),
+    "apiTokens": (ApiToken, "user_id"),
+    "exports": (DataExport, "user_id"),
+    "auditLog": (AuditEntry, "subject_id"),
+}
+
+
+async def _world(stage: Stage, random: Random) -> Vocabulary:
+    vocabulary = Vocabulary(random, random_world(random))
+    await stage.put_up(vocabulary.world, vocabulary)
+    return vocabulary
+
+
+async def _nodes_seen(path: Path, vocabulary: Vocabulary) -> tuple[set[str], set[str]]:
+    """The ids of all that the viewer may ask for, and those of them that are shown."""
+    ids = [key for tag in vocabulary.tags_to_ask_for() for key in vocabulary.world.public_ids(tag)]
+    seen: set[str] = set()
+    for start in range(0, len(ids), MAXIMUM_NODES):
+        asked = Asked(
+            "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }",
+            {"ids": ids[start : start + MAXIMUM_NODES]},
+            viewer=vocabulary.viewer,
+        )
+        response = as_sent(await path(asked))
+        assert "errors" not in response, response["errors"]
+        seen |= set(texts_in(response["data"]))
+    return set(ids), seen
+
+
+def _to_be_seen(world: World, viewer: Viewer, ids: set[str]) -> set[str]:
+    parsed = {key: parse_public_id(key) for key in ids}
+    return {key for key, found in parsed.items() if found is not None and may_see(world, viewer, *found)}
+
+
+async def _is_seen_rightly(stage: Stage, vocabulary: Vocabulary) -> bool:
+    for path in (usual_path(stage.engine), resolvers_path(stage.engine)):
+        ids, seen = await _nodes_seen(path, vocabulary)
+        if seen != _to_be_seen(vocabulary.world, vocabulary.viewer, ids):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("number", range(WORLDS))
+async def test_each_viewer_sees_what_is_theirs_and_nothing_else(stage: Stage, number: int) -> None:
+    random = Random(f"seeing/{number}")
+    vocabulary = await _world(stage, random)
+    for _ in range(VIEWERS):
+        viewer = any_viewer(random, vocabulary.world)
+        assert await _is_seen_rightly(stage, vocabulary.of(viewer)), viewer
+
+
+@pytest.mark.parametrize("number", range(WORLDS))
+async def test_an_account_shows_all_that_is_its_owners(stage: Stage, number: int) -> None:
+    random = Random(f"seeing/{number}")
+    world = (await _world(stage, random)).world
+    for key in world.public_ids(PublicIdTag.ACCOUNT):
+        parsed = parse_public_id(key)
+        assert parsed is not None
+        viewer = Viewer(user_id=parsed[1], scopes=frozenset({Scope.ACCOUNT_READ}))  # type: ignore[arg-type]  # a UUID
+        for path in (usual_path(stage.engine), resolvers_path(stage.engine)):
+            account = as_sent(await path(Asked(OWN, viewer=viewer)))["data"]["viewer"]
+            if not may_see(world, viewer, *parsed):
+                assert account is None
+                continue
+            for field, (table, column) in BELOW_AN_ACCOUNT.items():
+                listed = account[field]
+                rows = [row for row in world.rows[table] if row[column] == viewer.user_id]
+                shown = listed if isinstance(listed, list) else listed["nodes"]
+                assert len(shown) == len({node["id"] for node in shown}) == len(rows)
+                assert isinstance(listed, list) or listed["totalCount"] == len(rows)
+
+
+def test_the_worlds_have_somebody_who_sees_and_somebody_who_does_not() -> None:
+    seen: set[PublicIdTag] = set()
+    unseen: set[PublicIdTag] = set()
+    as_staff: set[Scope] = set()
+    in_vain: set[Scope] = set()
+    for number in range(WORLDS):
+        random = Random(f"seeing/{number}")
+        world = random_world(random)
+        for viewer in (any_viewer(random, world) for _ in range(VIEWERS)):
+            as_staff |= permissions_of(world, viewer)
+            in_vain |= (viewer.scopes & GRANTABLE) - permissions_of(world, viewer)
+            for tag in TABLE_OF:
+                for key in (row["id"] for row in world.rows[TABLE_OF[tag]]):
+                    (seen if may_see(world, viewer, tag, key) else unseen).add(tag)
+    private = {tag for tag, table in TABLE_OF.items() if table in RULES}
+    assert seen >= private
+    assert unseen >= private
+    assert as_staff == in_vain == GRANTABLE
+
+
+@asynccontextmanager
+async def _planted(owner: AsyncEngine, statements: Sequence[str]) -> AsyncIterator[None]:
+    """A fault in the database, for as long as the block goes on."""
+    undo = [_UNDO.format(table=table) for table in _tables_of(statements)]
+    async with owner.begin() as connection:
+        whole = await connection.scalar(text(f"SELECT pg_get_functiondef('{_VIEWER_MAY}'::regprocedure)"))
+        for statement in statements:
+            await connection.execute(text(statement))
+    try:
+        yield
+    finally:
+        async with owner.begin() as connection:
+            # The driver's own way: a colon of SQL is no parameter.
+            await connection.exec_driver_sql(whole)
+            for statement in undo:
+                await connection.execute(text(statement))
+
+
+def _tables_of(statements: Sequence[str]) -> Iterator[str]:
+    return (statement.split(" ON ")[1].split()[0] for statement in statements if " POLICY " in statement)
+
+
+_VIEWER_MAY = "identity.viewer_may(text)"
+_UNDO = "DROP POLICY fault ON {table}"
+_NOT_LOOKED_UP = """
+CREATE OR REPLACE FUNCTION identity.viewer_may(permission text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT {said} AND EXISTS (
+        SELECT FROM identity.role_grants
+        WHERE {whose} AND {revoked} AND {expired} AND permission = ANY (permissions)
+    )
+$$
+"""
+_SOUND = {
+    "said": "permission = ANY (string_to_array(current_setting('app.viewer_permissions', true), ' '))",
+    "whose": "user_id = identity.viewer_id()",
+    "revoked": "revoked_at IS NULL",
+    "expired": "(expires_at IS NULL OR expires_at > now())",
+}
+_PRIVATE_TABLES = [f"{table.__table__.schema}.{table.__tablename__}" for table in RULES]
+_ALL_ROWS_SHOWN = [f"CREATE POLICY fault ON {table} FOR SELECT TO trove_api USING (true)" for table in _PRIVATE_TABLES]
+POLICY_FAULTS: Mapping[str, Sequence[str]] = {
+    **{
+        f"a row of {table} that belongs to another viewer is shown": [shown]
+        for table, shown in zip(_PRIVATE_TABLES, _ALL_ROWS_SHOWN, strict=True)
+    },
+    **{
+        f"a row of {table} is hidden from who may see it": [
+            f"CREATE POLICY fault ON {table} AS RESTRICTIVE FOR SELECT TO trove_api USING (false)"
+        ]
+        for table in _PRIVATE_TABLES
+    },
+    "a token may do what its holder may": [_NOT_LOOKED_UP.format(**_SOUND | {"said": "true"})],
+    "a grant is anybody's": [_NOT_LOOKED_UP.format(**_SOUND | {"whose": "true"})],
+    "a revoked grant holds": [_NOT_LOOKED_UP.format(**_SOUND | {"revoked": "true"})],
+    "an expired grant holds": [_NOT_LOOKED_UP.format(**_SOUND | {"expired": "true"})],
+}
+
+
+@pytest.mark.parametrize("name", POLICY_FAULTS)
+async def test_a_fault_in_the_policies_is_found(stage: Stage, name: str) -> None:
+    assert await _is_found(stage, POLICY_FAULTS[name])
+
+
+async def test_policies_without_a_fault_are_not_suspected(stage: Stage) -> None:
+    assert not await _is_found(stage, [_NOT_LOOKED_UP.format(**_SOUND)])
+
+
+async def _is_found(stage: Stage, statements: Sequence[str]) -> bool:
+    for number in range(WORLDS_WITH_A_FAULT):
+        random = Random(f"policies/{number}")
+        vocabulary = await _world(stage, random)
+        async with _planted(stage.owner, statements):
+            for _ in range(VIEWERS):
+                if not await _is_seen_rightly(stage, vocabulary.of(any_viewer(random, vocabulary.world))):
+                    return True
+    return False
+
+
+async def test_random_documents_find_rows_that_the_policies_show_to_the_wrong(stage: Stage) -> None:
+    found = 0
+    for number in range(WORLDS_WITH_A_FAULT):
+        random = Random(f"policies/{number}")
+        vocabulary = await _world(stage, random)
+        async with _planted(stage.owner, _ALL_ROWS_SHOWN):
+            for asked in islice(questions(random, vocabulary, "policies"), DOCUMENTS_WITH_A_FAULT):
+                response = await usual_path(stage.engine)(asked)
+                found += shown_to_the_wrong(vocabulary.world, asked.viewer, response) is not None
+    assert found

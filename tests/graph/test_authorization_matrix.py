@@ -1,0 +1,368 @@
+"""Every root field, asked by everybody who could come along: who is refused, by which code, and without a trace.
+
+The fields, their arguments and what each needs come from the schema, so a field that is added is asked, too. What the
+schema does not say, the tables below do: what anybody may ask, and whose things an id stands for.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+import strawberry
+from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.core.clock import utc_now
+from app.core.database import Database
+from app.core.events import EventBus
+from app.core.ids import PublicIdTag
+from app.core.jobs import connect_redis
+from app.core.settings import Settings
+from app.graph.access import OWNER_AND_STAFF, access_of, guard, privacy_of, private
+from app.graph.context import Resources
+from app.graph.execution import Engine
+from app.graph.live import PriceFeed
+from app.graph.reads.executor import ReadExecutor, tables_shown
+from app.graph.reads.fields import Reference, column, refer, reference, shows
+from app.graph.schema import NODE_TYPES, core_schema
+from app.identity import models
+from app.identity.access import ANYBODY, Access, needs
+from app.identity.scopes import Scope
+from app.identity.services import identity_services
+from app.identity.viewer import ANYONE
+from tests.graph.authorization import (
+    ROOT_FIELDS,
+    Asker,
+    Outcome,
+    RootField,
+    Scene,
+    ask,
+    changes_between,
+    is_not_found,
+    is_not_granted,
+    is_null,
+    set_up,
+    trace_of,
+)
+
+# What anybody may ask, signed in or not; each other field says what it needs.
+FOR_ANYBODY = {
+    "query items",
+    "query item",
+    "query serverInfo",
+    "query identityProviders",
+    "query user",
+    # Of private things it shows nobody more than their own: see WHOSE, and NEEDED_INSIDE.
+    "query node",
+    "query nodes",
+    "query viewer",
+    "subscription priceUpdates",
+    # What proves who one is comes in the input of these, and is checked there.
+    "mutation signUp",
+    "mutation confirmSignUp",
+    "mutation signIn",
+    "mutation requestMagicLink",
+    "mutation signInWithMagicLink",
+    "mutation refreshSession",
+    "mutation confirmEmailChange",
+    "mutation completeSignIn",
+    "mutation beginPasskeySecondFactor",
+    "mutation beginPasskeySignIn",
+    "mutation signInWithPasskey",
+}
+# What a field checks itself: of whom, depends on what is asked for.
+NEEDED_INSIDE: Mapping[str, Access] = {
+    "query viewer": needs(Scope.ACCOUNT_READ),
+    # Of an account, for whose id they are asked here.
+    "query node": needs(Scope.ACCOUNT_READ, Scope.ACCOUNTS_READ),
+    "query nodes": needs(Scope.ACCOUNT_READ, Scope.ACCOUNTS_READ),
+}
+# Whom the same field answers with null, instead of asking them to sign in.
+NULL_FOR_ANYBODY = {"query viewer"}
+# What the schema does not demand, and the command does.
+GIVEN = {"mutation grantRole.input.permissions": ["PRICES_WRITE"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What an id stands for. Of what is somebody's: what comes of it for somebody else, and who it is there for.
+
+    `for_whom` is the person of the scene who may use it; whoever else asks shows a credential that says they may.
+    """
+
+    tag: PublicIdTag
+    otherwise: Outcome | None = None
+    for_whom: str = "ada"
+
+
+# By the path of the argument, optional ones too.
+WHOSE: Mapping[str, Whose] = {
+    "query item.id": Whose(PublicIdTag.ITEM),
+    "query node.id": Whose(PublicIdTag.ACCOUNT, is_null),
+    "query nodes.ids": Whose(PublicIdTag.ACCOUNT, is_null),
+    "query ingestBatch.id": Whose(PublicIdTag.INGEST_BATCH, is_null),
+    "query account.id": Whose(PublicIdTag.ACCOUNT, is_null, for_whom="support"),
+    "mutation ingestPrices.input.points.itemId": Whose(PublicIdTag.ITEM),
+    "mutation endSession.input.id": Whose(PublicIdTag.SESSION, is_not_found),
+    "mutation renamePasskey.input.id": Whose(PublicIdTag.PASSKEY, is_not_found),
+    "mutation removePasskey.input.id": Whose(PublicIdTag.PASSKEY, is_not_found),
+    "mutation unlinkIdentity.input.id": Whose(PublicIdTag.IDENTITY, is_not_found),
+    "mutation rotateApiToken.input.id": Whose(PublicIdTag.API_TOKEN, is_not_found),
+    "mutation revokeApiToken.input.id": Whose(PublicIdTag.API_TOKEN, is_not_found),
+    "mutation grantRole.input.userId": Whose(PublicIdTag.USER, is_not_granted, for_whom="admin"),
+    "mutation revokeRole.input.id": Whose(PublicIdTag.ROLE_GRANT, is_not_found, for_whom="admin"),
+    "mutation createExportDownload.input.id": Whose(PublicIdTag.DATA_EXPORT, is_not_found),
+    "subscription priceUpdates.itemIds": Whose(PublicIdTag.ITEM),
+}
+TAGS = {path: whose.tag for path, whose in WHOSE.items()}
+OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
+PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
+# What an answer must not be where nobody is refused.
+REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}
+
+
+@pytest.fixture
+def owner(_owner: AsyncEngine) -> AsyncEngine:
+    """The database as its owner, who sees every row."""
+    return _owner
+
+
+@pytest.fixture
+async def scene(owner: AsyncEngine, api_database: Database) -> Scene:
+    """The people of the matrix, over the database that the graph reads."""
+    return await set_up(owner, api_database)
+
+
+@pytest.fixture
+async def engine(api_database: Database, trove_settings: Settings) -> AsyncIterator[Engine]:
+    """A server that knows its address and can send mail, so that nobody is refused for that."""
+    addressed = {
+        "public_url": "http://127.0.0.1:8000",
+        "smtp_url": SecretStr("smtp://127.0.0.1:9"),
+        "mail_from": "trove@example.com",
+    }
+    settings = trove_settings.model_copy(update=addressed)
+    assert settings.redis_url is not None
+    redis = connect_redis(settings.redis_url)
+    events = EventBus(redis)
+    identity = identity_services(settings, api_database, events)
+    yield Engine(Resources(api_database, settings, PriceFeed(api_database, events), identity))
+    await identity.stop()
+    await redis.aclose()
+
+
+@pytest.fixture
+async def redis(trove_settings: Settings) -> AsyncIterator[Redis]:
+    """The Redis that the graph uses."""
+    assert trove_settings.redis_url is not None
+    redis = Redis.from_url(trove_settings.redis_url)
+    yield redis
+    await redis.aclose()
+
+
+@pytest.mark.parametrize("field", ROOT_FIELDS, ids=str)
+async def test_who_may_not_ask_is_refused_and_leaves_no_trace(
+    engine: Engine, scene: Scene, owner: AsyncEngine, redis: Redis, field: RootField
+) -> None:
+    keys = set(await redis.keys())
+    assert await _wrongly_answered(engine, scene, owner, field) == []
+    assert set(await redis.keys()) <= keys
+
+
+async def _wrongly_answered(engine: Engine, scene: Scene, owner: AsyncEngine, field: RootField) -> list[str]:
+    """Who is not refused as they should be, or is refused after something was done."""
+    request = field.request(GIVEN, scene.ids, TAGS)
+    found = []
+    before = await trace_of(owner)
+    for asker, code in _askers(scene, field):
+        if code is None:
+            continue
+        answer = await ask(engine, request, asker.viewer)
+        changed = changes_between(before, await trace_of(owner))
+        if list(answer.codes) != [code] or answer.value is not None or changed:
+            found.append(f"{field} for {asker.name}: {answer} instead of {code}; changed: {changed}")
+    return found
+
+
+@pytest.mark.parametrize("field", ROOT_FIELDS, ids=str)
+async def test_who_may_ask_is_let_through(engine: Engine, scene: Scene, field: RootField) -> None:
+    request = field.request(GIVEN, scene.ids, TAGS)
+    let_through = [asker for asker, code in _askers(scene, field) if code is None]
+    assert let_through
+    for asker in let_through:
+        answer = await ask(engine, request, asker.viewer)
+        assert not REFUSALS & set(answer.codes), asker.name
+
+
+def _askers(scene: Scene, field: RootField) -> list[tuple[Asker, str | None]]:
+    """Everybody, each with the code that they are refused by."""
+    inside = NEEDED_INSIDE.get(str(field), ANYBODY)
+    found = []
+    for asker in scene.askers(Access((*field.access.scopes, *inside.scopes))):
+        is_shown_null = asker.viewer == ANYONE and str(field) in NULL_FOR_ANYBODY
+        code = None if is_shown_null else asker.is_refused_by(field.access) or asker.is_refused_by(inside)
+        found.append((asker, code))
+    return found
+
+
+@pytest.mark.parametrize("path", OF_SOMEBODY)
+async def test_what_is_somebody_elses_is_not_there(engine: Engine, scene: Scene, owner: AsyncEngine, path: str) -> None:
+    field, whose = _field_of(path), WHOSE[path]
+    assert whose.otherwise is not None
+    request = field.request(GIVEN | {path: _given(path, scene.ids[whose.tag])}, scene.ids, TAGS)
+    before = await trace_of(owner)
+    # Their credential says that they may, and nobody has granted it.
+    answer = await ask(engine, request, replace(scene.bob, scopes=frozenset(Scope)))
+    assert whose.otherwise(answer), answer
+    assert changes_between(before, await trace_of(owner)) == []
+
+
+@pytest.mark.parametrize("path", OF_SOMEBODY)
+async def test_what_is_ones_own_is_there(engine: Engine, scene: Scene, path: str) -> None:
+    field, whose = _field_of(path), WHOSE[path]
+    assert whose.otherwise is not None
+    request = field.request(GIVEN | {path: _given(path, scene.ids[whose.tag])}, scene.ids, TAGS)
+    answer = await ask(engine, request, getattr(scene, whose.for_whom))
+    assert not whose.otherwise(answer), answer
+    assert not REFUSALS & set(answer.codes)
+
+
+def _field_of(path: str) -> RootField:
+    operation, name = path.partition(".")[0].split()
+    return RootField(operation, name)
+
+
+def _given(path: str, node_id: str) -> object:
+    return [node_id] if path.endswith("s") else node_id
+
+
+@pytest.mark.parametrize("tag", PRIVATE_NODES)
+async def test_a_node_is_there_for_its_people_and_nobody_else(engine: Engine, scene: Scene, tag: PublicIdTag) -> None:
+    for path in ("query node.id", "query nodes.ids"):
+        request = _field_of(path).request(GIVEN | {path: _given(path, scene.ids[tag])}, scene.ids, TAGS)
+        others = [scene.bob, replace(scene.bob, scopes=frozenset(Scope)), replace(scene.ada, user_id=scene.bob.user_id)]
+        for viewer in others:
+            answer = await ask(engine, request, viewer)
+            assert is_null(answer) or answer.codes == ["FORBIDDEN"], answer
+        for viewer in (scene.ada, scene.support, scene.admin):
+            answer = await ask(engine, request, viewer)
+            assert not is_null(answer), answer
+            assert answer.codes == []
+
+
+def test_every_id_that_a_field_takes_stands_for_something_of_somebodys() -> None:
+    taken = {path for field in ROOT_FIELDS for path in field.ids_taken()}
+    unknown = sorted(taken - set(WHOSE))
+    assert unknown == [], f"{unknown[0]} takes an id: say in WHOSE what it is the id of, and whose"
+    assert sorted(set(WHOSE) - taken) == []
+
+
+def test_what_anybody_may_ask_is_listed() -> None:
+    open_to_all = {str(field) for field in ROOT_FIELDS if field.access == ANYBODY}
+    unlisted = sorted(open_to_all - FOR_ANYBODY)
+    assert unlisted == [], f"anybody may ask for {unlisted[0]}: declare its `access`, or list it in FOR_ANYBODY"
+    assert sorted(FOR_ANYBODY - open_to_all) == []
+
+
+def test_every_field_that_needs_something_says_so() -> None:
+    for graphql_type in core_schema.type_map.values():
+        if isinstance(graphql_type, GraphQLObjectType | GraphQLInterfaceType):
+            for name, field in graphql_type.fields.items():
+                access = access_of(field)
+                if access is not None and access != ANYBODY:
+                    assert access.sentence, f"{graphql_type.name}.{name}"
+                    assert access.sentence in (field.description or ""), f"{graphql_type.name}.{name}"
+
+
+def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> None:
+    private_types = {
+        name
+        for name, tables in tables_shown(core_schema).items()
+        if any(table.startswith(("identity.", "ingestion.")) for table in set(tables) - {"identity.public_profiles"})
+    }
+    assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject"} <= private_types
+    for name in private_types:
+        privacy = privacy_of(core_schema.type_map[name])
+        assert privacy is not None, name
+        assert f"Private: seen by {privacy.seen_by}." in (core_schema.type_map[name].description or "")
+
+
+@strawberry.type
+@shows(models.Session, key=models.Session.id)
+class Device:
+    """A type over private rows whose author forgot to say so."""
+
+    name: str = column(models.Session.device, "What it is.")
+
+
+@strawberry.type
+@shows(models.public_profiles, key=models.public_profiles.c.id)
+class Name:
+    """A type over what everybody may know."""
+
+    name: str = column(models.public_profiles.c.username, "Their name.")
+
+
+@strawberry.type
+@private(OWNER_AND_STAFF)
+@shows(models.Session, key=models.Session.id)
+class PrivateDevice:
+    """The same, by an author who did not."""
+
+    name: str = column(models.Session.device, "What it is.")
+
+
+def _schema_of(shown: type) -> GraphQLSchema:
+    @strawberry.type
+    class Query:
+        @reference("One of them.", [], type=shown | None, access=ANYBODY)
+        @staticmethod
+        def one(_: object) -> Reference:
+            return refer(shown, 1)
+
+    schema: GraphQLSchema = strawberry.Schema(query=Query, execution_context_class=ReadExecutor)._schema
+    ReadExecutor.prepare(schema)
+    return schema
+
+
+def test_a_type_over_private_rows_that_does_not_say_so_stops_the_start() -> None:
+    schema = _schema_of(Device)
+    with pytest.raises(TypeError, match=r"Device shows rows of identity\.sessions, which are not everybody's"):
+        guard(schema, tables_shown(schema))
+
+
+def test_a_type_that_says_so_or_shows_what_is_everybodys_does_not() -> None:
+    for shown in (Name, PrivateDevice):
+        schema = _schema_of(shown)
+        guard(schema, tables_shown(schema))
+
+
+async def test_a_field_that_forgets_to_check_is_found(
+    engine: Engine, scene: Scene, owner: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Access, "check", lambda *_: None)
+    for name in ("updateProfile", "createApiToken", "grantRole", "signOutEverywhere"):
+        assert await _wrongly_answered(engine, scene, owner, RootField("mutation", name))
+    for name in ("accounts", "auditLog", "ingestBatch", "viewer", "node"):
+        assert await _wrongly_answered(engine, scene, owner, RootField("query", name))
+
+
+async def test_a_refusal_that_leaves_something_behind_is_found(
+    engine: Engine, scene: Scene, owner: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Access.check
+    writes = text("UPDATE identity.users SET display_name = display_name || '!' WHERE username = 'ada'")
+
+    async def refuse(*_: object, **__: object) -> None:
+        async with owner.begin() as connection:
+            await connection.execute(writes)
+        check(needs(Scope.ACCOUNT_WRITE), ANYONE, utc_now())
+
+    field = RootField("mutation", "updateProfile")
+    monkeypatch.setattr(field.field, "resolve", refuse)
+    found = await _wrongly_answered(engine, scene, owner, field)
+    assert "anybody: Answer(codes=['UNAUTHENTICATED']" in found[0]
+    assert "changed: ['identity.users']" in found[0]

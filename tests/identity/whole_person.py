@@ -1,0 +1,256 @@
+"""A person with something in every table that can hold something of people, each with marks to be found by."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.clock import utc_now
+from app.core.ids import new_id
+from app.core.secrets import place_of
+from app.identity.models import (
+    ApiToken,
+    AuditEntry,
+    Challenge,
+    Credential,
+    DataExport,
+    Identity,
+    OutgoingMail,
+    Passkey,
+    RecoveryCode,
+    RefreshToken,
+    RoleGrant,
+    Session,
+    TotpSecret,
+    User,
+)
+from app.identity.tokens import hash_of_token
+from app.ingestion.models import IngestBatch, IngestReject
+from tests.identity.builders import SECRETS
+
+CREATED_AT = datetime(2025, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class WholePerson:
+    """Their key, and the words that may stand nowhere once they are erased."""
+
+    id: UUID
+    word: str
+    email: str
+    address: str
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What to look for: their names, their address, and where they came from."""
+        return (self.word, self.email, self.address)
+
+
+async def add_whole_person(
+    connection: AsyncConnection, word: str, *, address: str = "203.0.113.77", granted_by: UUID | None = None
+) -> WholePerson:
+    """Somebody whose texts all hold the word; their password, seed and tokens are `secret` and the word."""
+    person = WholePerson(new_id(), word, f"{word}@example.com", address)
+    user_id, where = person.id, ip_address(address)
+    session_id, challenge_id, mail_id, export_id, batch_id = (new_id() for _ in range(5))
+    secret = f"secret-{word}".encode()
+    rows: list[tuple[type[Any], dict[str, Any]]] = [
+        (
+            User,
+            {
+                "id": user_id,
+                "username": word,
+                "display_name": f"The {word}",
+                "avatar_url": f"https://pictures.example/{word}.png",
+                "email": person.email,
+                "email_verified_at": CREATED_AT,
+                "currency": "CHF",
+                "timezone": "Europe/Zurich",
+                "locale": "gsw",
+                "notifies_by_push": False,
+                "nsfw_visibility": "shown",
+                "is_inventory_public": True,
+                "last_login_at": CREATED_AT,
+            },
+        ),
+        (
+            Identity,
+            {
+                "user_id": user_id,
+                "provider": "github",
+                "issuer": "https://github.example",
+                "subject": f"subject-{word}",
+                "email": person.email,
+                "display_name": f"The {word}",
+            },
+        ),
+        (
+            Credential,
+            {
+                "user_id": user_id,
+                "password_hash": SECRETS.encrypt(secret, place_of(Credential.password_hash, user_id)),
+                "changed_at": CREATED_AT,
+            },
+        ),
+        (
+            TotpSecret,
+            {"user_id": user_id, "secret": SECRETS.encrypt(secret, place_of(TotpSecret.secret, user_id))},
+        ),
+        (RecoveryCode, {"user_id": user_id, "code_hash": hash_of_token(f"code-{word}")}),
+        (
+            Passkey,
+            {
+                "user_id": user_id,
+                "credential_id": secret,
+                "public_key": b"public",
+                "sign_count": 3,
+                "name": f"Passkey of {word}",
+                "transports": ["usb"],
+                "is_backed_up": True,
+            },
+        ),
+        (
+            Challenge,
+            {
+                "id": challenge_id,
+                "kind": "magic_link",
+                "token_hash": hash_of_token(f"challenge-{word}"),
+                "user_id": user_id,
+                "content": SECRETS.encrypt(secret, place_of(Challenge.content, challenge_id)),
+                "expires_at": utc_now() + timedelta(minutes=5),
+            },
+        ),
+        (
+            Session,
+            {
+                "id": session_id,
+                "user_id": user_id,
+                "method": "password",
+                "device": f"Phone of {word}",
+                "user_agent": f"Agent of {word}",
+                "address": where,
+                "expires_at": utc_now() + timedelta(days=7),
+            },
+        ),
+        (
+            RefreshToken,
+            {
+                "token_hash": hash_of_token(f"refresh-{word}"),
+                "session_id": session_id,
+                "expires_at": utc_now() + timedelta(days=7),
+            },
+        ),
+        (
+            ApiToken,
+            {
+                "user_id": user_id,
+                "name": f"Token of {word}",
+                "prefix": f"trove_api_{word[:6]}",
+                "token_hash": hash_of_token(f"token-{word}"),
+                "scopes": ["account:read"],
+                "allowed_addresses": [ip_network(address)],
+                "last_used_address": where,
+            },
+        ),
+        (
+            RoleGrant,
+            {
+                "user_id": user_id,
+                "role": "support",
+                "permissions": ["audit:read"],
+                "reason": f"{word} helps us.",
+                "granted_by": granted_by or user_id,
+                "revoked_by": granted_by or user_id,
+            },
+        ),
+        (
+            AuditEntry,
+            {
+                "action": "signed_up",
+                "actor_id": user_id,
+                "subject_id": user_id,
+                "credential_id": session_id,
+                "address": where,
+                "user_agent": f"Agent of {word}",
+                "before": {"username": f"before-{word}"},
+                "after": {"username": word},
+            },
+        ),
+        (
+            OutgoingMail,
+            {
+                "id": mail_id,
+                "user_id": user_id,
+                "content": SECRETS.encrypt(secret, place_of(OutgoingMail.content, mail_id)),
+                # Not to be sent while the test looks at it.
+                "next_attempt_at": utc_now() + timedelta(days=1),
+            },
+        ),
+        (
+            DataExport,
+            {
+                "id": export_id,
+                "user_id": user_id,
+                "status": "ready",
+                "archive": SECRETS.encrypt(secret, place_of(DataExport.archive, export_id)),
+                "archive_bytes": len(secret),
+                "requested_at": CREATED_AT,
+                "expires_at": utc_now() + timedelta(days=1),
+            },
+        ),
+        (
+            IngestBatch,
+            {
+                "id": batch_id,
+                "kind": "price_points",
+                "sender_id": user_id,
+                "idempotency_key": f"key-of-{word}",
+                "content_hash": b"hash",
+                "status": "processed",
+                "row_count": 1,
+                "rejected_count": 1,
+                "accepted_count": 0,
+                "duplicate_count": 0,
+            },
+        ),
+        (
+            IngestReject,
+            {"batch_id": batch_id, "row_number": 1, "reason": f"`{word}` is no price.", "content": f"{word}!"},
+        ),
+    ]
+    for table, values in rows:
+        # The tables make their own ids where none is named.
+        await connection.execute(insert(table).values(**values))
+    return person
+
+
+# Every table of ours, and every column of it that can hold a text, whatever the type is called.
+_TEXTS = """
+SELECT c.relnamespace::regnamespace || '.' || c.relname AS name, array_agg(a.attname::text) AS columns
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
+WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
+    AND c.relnamespace::regnamespace::text IN ('identity', 'ingestion', 'catalogue', 'prices')
+    AND coalesce(element.typname, t.typname)
+        IN ('text', 'varchar', 'bpchar', 'name', 'citext', 'json', 'jsonb', 'xml', 'inet', 'cidr')
+GROUP BY 1
+ORDER BY 1
+"""
+
+
+async def places_of(connection: AsyncConnection, marks: tuple[str, ...]) -> set[str]:
+    """Every column of every table that holds one of the marks, as `schema.table.column`."""
+    found = set()
+    for name, columns in (await connection.execute(text(_TEXTS))).all():
+        for column in columns:
+            for mark in marks:
+                statement = text(f"SELECT EXISTS (SELECT FROM {name} WHERE {column}::text ILIKE '%' || :mark || '%')")
+                if (await connection.execute(statement, {"mark": mark})).scalar_one():
+                    found.add(f"{name}.{column}")
+    return found
