@@ -27,6 +27,7 @@ from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
 from app.demo.world import load_world
 
 DEFAULT_PORT = 8000
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 PORTS_TO_TRY = 50
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -86,6 +87,9 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
         "TROVE_LOG_LEVEL": os.environ.get("TROVE_LOG_LEVEL", "WARNING"),
         "TROVE_DEMO_TOKEN": demo.token,
     }
+    if settings.public_url is None and host in LOOPBACK_NAMES:
+        # By its name, since passkeys belong to names and not to numbers.
+        environment["TROVE_PUBLIC_URL"] = f"http://localhost:{port}"
     if settings.secret_keys_file is not None:
         environment["TROVE_SECRET_KEYS_FILE"] = str(settings.secret_keys_file)
     trove = [sys.executable, "-m", "app.cli.main"]

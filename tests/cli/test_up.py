@@ -11,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
+from email.policy import default as default_policy
 from pathlib import Path
 
 import httpx
@@ -77,6 +79,16 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
+ASK_FOR_LINK = """mutation {
+    requestMagicLink(input: { email: "newcomer@example.com", deliver: BODY }) { browserToken userErrors { message } }
+}"""
+OPEN_LINK = """mutation ($token: String!, $browser: String!) {
+    signInWithMagicLink(input: { token: $token, browserToken: $browser, deliver: BODY }) {
+        session { viewer { email } }
+    }
+}"""
+
+
 def environments_with(variable: str) -> set[str]:
     """Which of the API and the workers were given the variable."""
     given = set()
@@ -120,6 +132,21 @@ def ask(client: httpx.Client, query: str) -> dict[str, object]:
     return dict(answer["data"])
 
 
+def a_newcomer_signs_in_by_mail(directory: Path, client: httpx.Client) -> object:
+    """Sign in by a link that was laid into the folder of mails; gives whose account it is."""
+    asked = ask(client, ASK_FOR_LINK)["requestMagicLink"]
+    deadline = time.monotonic() + 30
+    while not (mails := list((directory / "mail").glob("*.eml"))):
+        assert time.monotonic() < deadline, "no mail was laid into the folder"
+        time.sleep(0.1)
+    text = message_from_bytes(mails[0].read_bytes(), policy=default_policy).get_content()
+    found = re.search(r"http://localhost:\d+/auth/magic-link\?token=(\w+)", text)
+    assert found, text
+    variables = {"token": found[1], "browser": asked["browserToken"]}  # type: ignore[index]  # shape of ASK_FOR_LINK
+    answer = client.post("/graphql", json={"query": OPEN_LINK, "variables": variables}).json()
+    return answer["data"]["signInWithMagicLink"]["session"]["viewer"]["email"]
+
+
 def test_it_serves_live_data_stops_at_ctrl_c_and_goes_on_where_it_ended(directory: Path) -> None:
     with up(directory) as (process, client):
         assert client.get("/readyz").json()["ready"]
@@ -129,6 +156,7 @@ def test_it_serves_live_data_stops_at_ctrl_c_and_goes_on_where_it_ended(director
         while not ask(client, COUNT)["item"]["series"]:  # type: ignore[index]  # shape of COUNT
             assert time.monotonic() < deadline, "the price was not processed"
             time.sleep(0.1)
+        assert a_newcomer_signs_in_by_mail(directory, client) == "newcomer@example.com"
         ring = read_key_ring(directory / "secret-keys.json")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)

@@ -29,6 +29,7 @@ class Answer:
     def __init__(self, response: Response) -> None:
         self.json = orjson.dumps(response)
         self._errors = None if "data" in response else response["errors"]
+        self.has_errors = "errors" in response
 
     @property
     def refusal(self) -> list[dict[str, Any]] | None:
@@ -113,8 +114,9 @@ class Answers:
             if len(self._shared) > SHARED_ANSWERS:
                 self._shared.popitem(last=False)
         answer = shared.answer.result() if shared.answer.done() else await asyncio.shield(shared.answer)
-        if len(answer.json) > LARGEST_SHARED_ANSWER:
-            # Those who wait for it now share it; it is not kept for those who come later.
+        if answer.has_errors or len(answer.json) > LARGEST_SHARED_ANSWER:
+            # Those who wait for it now share it; it is not kept for those who come later. What failed, because the
+            # database was away for a moment, may well succeed when the subscriber comes back for it.
             self._shared.pop(key, None)
         return answer
 

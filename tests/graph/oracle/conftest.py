@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import Database, DatabaseRole, create_engine
 from app.core.events import EventBus
 from app.core.jobs import connect_redis
+from app.core.provider_settings import GithubSettings
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
@@ -26,6 +28,9 @@ from tests.graph.oracle.vocabulary import Vocabulary
 
 TALLY = "oracle-tally"
 PATIENT_SECONDS = 120.0
+ADDRESS = "http://127.0.0.1:8000"
+# So that there is one to show; nobody goes there.
+GITHUB = GithubSettings(kind="github", code="github", client_id="oracle", client_secret=SecretStr("oracle"))
 
 
 @asynccontextmanager
@@ -44,7 +49,8 @@ async def oracle_settings(trove_settings: Settings) -> AsyncIterator[Settings]:
     """The settings of a server over a clone of this worker's database, whose partitions no other test sees."""
     async with own_database(trove_settings, "oracle") as settings:
         # A machine with much else to do must not make a difference.
-        yield settings.model_copy(update={"operation_timeout_seconds": PATIENT_SECONDS})
+        more = {"operation_timeout_seconds": PATIENT_SECONDS, "identity_providers": (GITHUB,), "public_url": ADDRESS}
+        yield settings.model_copy(update=more)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from app.core.database import Database
 from app.core.events import Event, EventBus, Topic
 from app.core.jobs import connect_redis
 from app.core.telemetry import OPERATIONS
+from app.graph.execution import Engine
 from app.graph.live import WAITING_CHANGES_PER_SUBSCRIBER, PriceFeed, Subscriber
 from app.graph.transports.pace import Pace
 from tests.catalogue.builders import coin, saved
@@ -179,6 +180,7 @@ async def test_a_process_that_lags_behind_the_cursor_repeats_nothing(
             await may_look.wait()
             await catch_up()
 
+        await until(behind.price_feed._started.is_set)
         monkeypatch.setattr(behind.price_feed, "_catch_up", wait_and_catch_up)
         cursor = await first_cursor(ahead, aurum, database)
         async with ready(behind.websocket_url) as socket:
@@ -187,6 +189,26 @@ async def test_a_process_that_lags_behind_the_cursor_repeats_nothing(
             may_look.set()
             await ingested(database, price(2))
             await followed(socket, [2])
+
+
+async def test_an_answer_that_failed_is_not_kept_for_who_comes_back_for_it(
+    trove: Trove, aurum: Watched, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = await first_cursor(trove, aurum, database)
+    answer_event = Engine.answer_event
+    failures = [{"data": None, "errors": [{"message": "Away.", "extensions": {"code": "SERVICE_UNAVAILABLE"}}]}]
+
+    async def fail_once(engine: Engine, *arguments: Any) -> Any:
+        return failures.pop() if failures else await answer_event(engine, *arguments)
+
+    monkeypatch.setattr(Engine, "answer_event", fail_once)
+    await ingested(database, price(2))
+    async with ready(trove.websocket_url) as socket:
+        await socket.subscribe(PRICES, itemIds=[aurum.id], since=cursor)
+        assert (await socket.receive())["payload"]["errors"][0]["message"] == "Away."
+    async with ready(trove.websocket_url) as socket:
+        await socket.subscribe(PRICES, itemIds=[aurum.id], since=cursor)
+        await followed(socket, [2])
 
 
 async def test_a_lost_hint_costs_a_moment_and_no_update(trove: Trove, aurum: Watched, database: Database) -> None:
