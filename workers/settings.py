@@ -24,6 +24,7 @@ from app.core.key_rings import key_ring_of
 from app.core.mail import postman_of
 from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
+from app.core.tasks import end_tasks
 from app.identity.commands.deletion import ERASE_PEOPLE
 from app.identity.commands.exports import PREPARE_EXPORTS
 from app.identity.commands.post_mail import SEND_MAILS
@@ -87,10 +88,9 @@ async def serve(settings: Settings) -> None:
     finally:
         stopping.set()
         await asyncio.gather(*(runner.stop() for runner in runners.values()))
-        for task in tasks:
-            task.cancel()
-        # All work is done or undone by now: whoever still waits for Redis may be left behind.
-        await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
+        # All work is done or undone by now: whoever still waits for Redis has a moment, and is cancelled.
+        _, late = await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
+        await end_tasks(late)
         await database.close()
         await redis.aclose()
         logger.info("worker_stopped")
@@ -147,20 +147,11 @@ async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
 async def _abandon(worker: Worker, redis: ArqRedis) -> None:
     # Not worker.close(): it talks to Redis, which may be away. And first no more connections: who is cancelled in the
     # middle of a command would wait for its answer. The jobs are only nudges.
-    tasks = {*worker.tasks.values(), *([] if worker.main_task is None else [worker.main_task])}
-    for task in tasks:
-        # We may be cancelled before they end, and what a task says that has lost its connection is of no interest.
-        task.add_done_callback(_look_at_end)
-    await redis.connection_pool.disconnect()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await redis.aclose()
-
-
-def _look_at_end(task: "asyncio.Task[Any]") -> None:
-    if not task.cancelled():
-        task.exception()
+    try:
+        await redis.connection_pool.disconnect()
+    finally:
+        await end_tasks([*worker.tasks.values(), *([] if worker.main_task is None else [worker.main_task])])
+        await redis.aclose()
 
 
 def _arq_worker(redis: ArqRedis, upkeep: _Upkeep, runners: Mapping[str, Runner]) -> Worker:

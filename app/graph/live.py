@@ -9,6 +9,7 @@ import structlog
 
 from app.core.database import DATABASE_FAILURES, Database
 from app.core.events import EventBus, Topic
+from app.core.tasks import end_tasks
 from app.prices.queries.changes import ChangeRow, changes_after, changes_of_items, last_change_position
 
 logger = structlog.get_logger(__name__)
@@ -17,7 +18,6 @@ logger = structlog.get_logger(__name__)
 LOOK_AT_LEAST_EVERY_SECONDS = 2.0
 CHANGES_PER_READ = 1_000
 WAITING_CHANGES_PER_SUBSCRIBER = 256
-CANCELLED_WITHIN_SECONDS = 0.2
 UNKNOWN = -1
 
 
@@ -65,10 +65,8 @@ class PriceFeed:
 
     async def stop(self) -> None:
         """Stop following."""
-        while self._follower is not None and not self._follower.done():
-            # More than once: redis-py swallows a cancellation that comes while it connects.
-            self._follower.cancel()
-            await asyncio.wait({self._follower}, timeout=CANCELLED_WITHIN_SECONDS)
+        if self._follower is not None:
+            await end_tasks([self._follower])
 
     async def subscribe(self, item_ids: Sequence[UUID], *, since: int | None) -> AsyncIterator[ChangeRow]:
         """Changes of the items in the order of their positions: those beyond `since` from the database, then live ones.

@@ -18,6 +18,7 @@ from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, is_data
 from app.core.errors import NotSignedIn, ServiceUnavailable
 from app.core.events import EventBus, Topic
 from app.core.secrets import Secrets
+from app.core.tasks import end_tasks
 from app.identity.access_tokens import (
     LIFETIME,
     AccessToken,
@@ -52,7 +53,6 @@ LOOK_TAKES_AT_MOST_SECONDS = 10.0
 LOOK_IS_GOOD_FOR_SECONDS = 30.0
 LOOKED_WITHIN_SECONDS = 5.0
 FOLLOWED_AGAIN_AFTER_SECONDS = 1.0
-CANCELLED_WITHIN_SECONDS = 0.2
 
 INVALID = (
     "This token does not hold: it is not one of ours, or it has ended. "
@@ -128,10 +128,8 @@ class Authentication:
 
     async def stop(self) -> None:
         """Stop following."""
-        while self._follower is not None and not self._follower.done():
-            # More than once: redis-py swallows a cancellation that comes while it connects.
-            self._follower.cancel()
-            await asyncio.wait({self._follower}, timeout=CANCELLED_WITHIN_SECONDS)
+        if self._follower is not None:
+            await end_tasks([self._follower])
 
     async def caller_of(self, authorizations: Sequence[str], origin: Origin) -> Caller:
         """Who sends these values of `Authorization`: anybody without one; a wrong one is refused, never taken for none.

@@ -54,7 +54,7 @@ LINK = "mutation ($id: ID!) { createExportDownload(input: {id: $id}) { url } }"
 @contextmanager
 def speaking(arguments: Sequence[str], settings: Settings, log: Path, **more: str) -> Iterator[None]:
     """`trove …` as a process of its own that logs all there is into a file, ended with the block."""
-    environment = environment_of(settings) | {"TROVE_LOG_LEVEL": "DEBUG", "PYTHONASYNCIODEBUG": "0"} | more
+    environment = environment_of(settings) | {"TROVE_LOG_LEVEL": "DEBUG"} | more
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "app.cli.main", *arguments], env=environment, stdout=file, stderr=file
