@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -112,6 +113,29 @@ async def wait_until_forgotten(owner: AsyncEngine) -> None:
             assert time.monotonic() < deadline, "the server goes on with it"
 
 
+@asynccontextmanager
+async def slow_changes(owner: AsyncEngine) -> AsyncIterator[None]:
+    """Each change of a mail takes a moment, so that a rotation is still at work when it is ended."""
+    async with owner.begin() as connection:
+        await connection.execute(
+            text(
+                "CREATE FUNCTION identity.take_a_moment() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$"
+            )
+        )
+        await connection.execute(
+            text(
+                "CREATE TRIGGER slowly BEFORE UPDATE ON identity.outgoing_mails "
+                "FOR EACH ROW EXECUTE FUNCTION identity.take_a_moment()"
+            )
+        )
+    try:
+        yield
+    finally:
+        async with owner.begin() as connection:
+            await connection.execute(text("DROP FUNCTION identity.take_a_moment() CASCADE"))
+
+
 async def test_a_rotation_that_is_killed_again_and_again_loses_nothing_and_is_finished_by_the_next(
     database: Database, trove_settings: Settings, file: Path, owner: AsyncEngine
 ) -> None:
@@ -120,10 +144,7 @@ async def test_a_rotation_that_is_killed_again_and_again_loses_nothing_and_is_fi
     ring = change_key_ring_file(file, lambda ring: ring.with_new_key("new"))
     told = environment(trove_settings, TROVE_SECRET_KEYS_FILE=str(file))
     left = MAILS
-    last = list(contents)[-1]
-    async with database.transaction() as transaction:
-        # As long as one row is held, none of them can finish before it is killed.
-        await transaction.connection.execute(select(OutgoingMail.id).where(OutgoingMail.id == last).with_for_update())
+    async with slow_changes(owner):
         for _ in range(3):
             process = started("rotate", told)
             try:
@@ -144,14 +165,12 @@ async def test_a_rotation_that_is_killed_again_and_again_loses_nothing_and_is_fi
 
 
 async def test_ctrl_c_ends_a_rotation_with_one_sentence_and_keeps_what_was_done(
-    database: Database, trove_settings: Settings, file: Path
+    database: Database, trove_settings: Settings, file: Path, owner: AsyncEngine
 ) -> None:
     old = read_key_ring(file)
     contents = await saved_mails(database, MAILS, Secrets(old))
     ring = change_key_ring_file(file, lambda ring: ring.with_new_key("new"))
-    last = list(contents)[-1]
-    async with database.transaction() as transaction:
-        await transaction.connection.execute(select(OutgoingMail.id).where(OutgoingMail.id == last).with_for_update())
+    async with slow_changes(owner):
         process = started("rotate", environment(trove_settings, TROVE_SECRET_KEYS_FILE=str(file)))
         await wait_until_some_are_done(database, ring, MAILS)
         process.send_signal(signal.SIGINT)
