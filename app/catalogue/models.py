@@ -1,11 +1,14 @@
-"""Items of four kinds, their variants, and the names by which others know them."""
+"""Items of four kinds, what they belong to, their variants, and the names by which others know them."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from app.core.database import Base
 from app.core.ids import new_id
@@ -42,6 +45,7 @@ class Item(Base):
     slug: Mapped[str]
     name: Mapped[str]
     image_url: Mapped[str | None]
+    is_nsfw: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -68,6 +72,8 @@ class Skin(Base):
     souvenir: Mapped[bool] = mapped_column(server_default=text("false"))
     float_minimum: Mapped[float | None]
     float_maximum: Mapped[float | None]
+    collection: Mapped[str | None]
+    crates: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
 
 class Coin(Base):
@@ -79,31 +85,174 @@ class Coin(Base):
     item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"), primary_key=True)
     symbol: Mapped[str]
     decimals: Mapped[int | None]
+    chain: Mapped[str | None]
+    contract_address: Mapped[str | None]
+
+
+class CardSet(Base):
+    """A set of one game's cards. Its code is unique within the game; `card_count` is what its publisher says."""
+
+    __tablename__ = "card_sets"
+    __table_args__ = (
+        UniqueConstraint("game", "code"),
+        UniqueConstraint("slug"),
+        CheckConstraint("card_count >= 0", name="card_count_is_not_negative"),
+        Index("card_sets_by_name", "name", "id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    game: Mapped[str]
+    code: Mapped[str]
+    slug: Mapped[str]
+    name: Mapped[str]
+    released_on: Mapped[date | None]
+    card_count: Mapped[int | None]
+    icon_url: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Card(Base):
-    """A trading card: one print of one game's set."""
+    """A trading card: one print, of a set of its game where it has one."""
 
     __tablename__ = "cards"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = (Index("cards_by_set", "set_id", "item_id"), {"schema": SCHEMA})
 
     item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"), primary_key=True)
     game: Mapped[str]
-    set_code: Mapped[str | None]
+    set_id: Mapped[UUID | None] = mapped_column(ForeignKey(CardSet.id))
     number: Mapped[str | None]
     rarity: Mapped[str | None]
+    type_line: Mapped[str | None]
+    artist: Mapped[str | None]
+    language: Mapped[str | None]
+    finishes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+
+
+class _Named:
+    """What is known by its name: `name_key` is the name as it is compared, without case and odd spaces."""
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[object, ...]:  # noqa: N805  # a directive of the mapped class
+        table = cls.__tablename__  # type: ignore[attr-defined]  # each of them has one
+        return (
+            UniqueConstraint("slug"),
+            UniqueConstraint("name_key"),
+            Index(f"{table}_by_name", "name", "id"),
+            {"schema": SCHEMA},
+        )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    slug: Mapped[str]
+    name: Mapped[str]
+    name_key: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Manufacturer(_Named, Base):
+    """Who makes figures."""
+
+    __tablename__ = "manufacturers"
+
+
+class Series(_Named, Base):
+    """An anime, a game or a manga whose characters are made into figures."""
+
+    __tablename__ = "series"
+
+
+class Character(_Named, Base):
+    """Whom a figure shows."""
+
+    __tablename__ = "characters"
+
+
+class Sculptor(_Named, Base):
+    """Who gave a figure its form."""
+
+    __tablename__ = "sculptors"
+
+
+class SeriesExternalId(Base):
+    """The name that an outside service, such as a list of anime, has for a series."""
+
+    __tablename__ = "series_external_ids"
+    __table_args__ = (Index("series_external_ids_by_series", "series_id"), {"schema": SCHEMA})
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    series_id: Mapped[UUID] = mapped_column(ForeignKey(Series.id, ondelete="CASCADE"))
 
 
 class Figure(Base):
     """A collectible figure."""
 
     __tablename__ = "figures"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = (Index("figures_by_manufacturer", "manufacturer_id", "item_id"), {"schema": SCHEMA})
 
     item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"), primary_key=True)
-    manufacturer: Mapped[str | None]
-    series: Mapped[str | None]
+    manufacturer_id: Mapped[UUID | None] = mapped_column(ForeignKey(Manufacturer.id))
     scale: Mapped[str | None]
+
+
+class FigureSeries(Base):
+    """A series that a figure's characters come from."""
+
+    __tablename__ = "figure_series"
+    __table_args__ = (Index("figure_series_by_series", "series_id", "item_id"), {"schema": SCHEMA})
+
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(Figure.item_id, ondelete="CASCADE"), primary_key=True)
+    series_id: Mapped[UUID] = mapped_column(ForeignKey(Series.id), primary_key=True)
+
+
+class FigureCharacter(Base):
+    """A character that a figure shows."""
+
+    __tablename__ = "figure_characters"
+    __table_args__ = (Index("figure_characters_by_character", "character_id", "item_id"), {"schema": SCHEMA})
+
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(Figure.item_id, ondelete="CASCADE"), primary_key=True)
+    character_id: Mapped[UUID] = mapped_column(ForeignKey(Character.id), primary_key=True)
+
+
+class FigureSculptor(Base):
+    """A sculptor of a figure."""
+
+    __tablename__ = "figure_sculptors"
+    __table_args__ = (Index("figure_sculptors_by_sculptor", "sculptor_id", "item_id"), {"schema": SCHEMA})
+
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(Figure.item_id, ondelete="CASCADE"), primary_key=True)
+    sculptor_id: Mapped[UUID] = mapped_column(ForeignKey(Sculptor.id), primary_key=True)
+
+
+class FigureRelease(Base):
+    """One release of a figure: when, at what price its maker listed it (MSRP), and its JAN code. `position` from 0."""
+
+    __tablename__ = "figure_releases"
+    __table_args__ = (
+        CheckConstraint("list_price >= 0", name="list_price_is_not_negative"),
+        CheckConstraint("(list_price IS NULL) = (currency IS NULL)", name="list_price_has_a_currency"),
+        CheckConstraint("jan ~ '^([0-9]{8}|[0-9]{13})$'", name="jan_has_8_or_13_digits"),
+        Index("figure_releases_by_jan", "jan"),
+        {"schema": SCHEMA},
+    )
+
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(Figure.item_id, ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    released_on: Mapped[date | None]
+    list_price: Mapped[Decimal | None]
+    currency: Mapped[str | None]
+    jan: Mapped[str | None]
+
+
+DETAILS: Mapping[ItemKind, type[Base]] = {
+    ItemKind.SKIN: Skin,
+    ItemKind.COIN: Coin,
+    ItemKind.CARD: Card,
+    ItemKind.FIGURE: Figure,
+}
 
 
 class ItemVariant(Base):

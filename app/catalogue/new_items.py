@@ -1,7 +1,9 @@
-"""What an importer tells the catalogue of an item."""
+"""What an importer tells the catalogue of an item, and of what it belongs to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 
 from app.catalogue.models import ItemKind
 
@@ -20,33 +22,66 @@ class SkinDetails:
     souvenir: bool = False
     float_minimum: float | None = None
     float_maximum: float | None = None
+    collection: str | None = None
+    crates: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CoinDetails:
-    """A coin: its ticker symbol and the decimal places of its smallest unit."""
+    """A coin: its ticker symbol, the decimal places of its smallest unit, and the chain and contract of a token."""
 
     symbol: str
     decimals: int | None = None
+    chain: str | None = None
+    contract_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCardSet:
+    """A set of cards, known by its game and its code. Without a name it has its code for one."""
+
+    game: str
+    code: str
+    name: str | None = None
+    released_on: date | None = None
+    card_count: int | None = None
+    icon_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CardDetails:
-    """A trading card: one print."""
+    """A trading card: one print, and the set that it belongs to."""
 
     game: str
-    set_code: str | None = None
+    card_set: NewCardSet | None = None
     number: str | None = None
     rarity: str | None = None
+    type_line: str | None = None
+    artist: str | None = None
+    language: str | None = None
+    finishes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRelease:
+    """One release of a figure: its day, its list price (MSRP) with the currency, and its JAN code."""
+
+    released_on: date | None = None
+    list_price: Decimal | None = None
+    currency: str | None = None
+    jan: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FigureDetails:
-    """A collectible figure; the scale as its maker writes it (`1/7`)."""
+    """A collectible figure; the scale as its maker writes it (`1/7`), the others by their names."""
 
     manufacturer: str | None = None
-    series: str | None = None
     scale: str | None = None
+    series: tuple[str, ...] | None = None
+    characters: tuple[str, ...] | None = None
+    sculptors: tuple[str, ...] | None = None
+    releases: tuple[NewRelease, ...] | None = None
 
 
 Details = SkinDetails | CoinDetails | CardDetails | FigureDetails
@@ -86,6 +121,7 @@ class NewItem:
     image_url: str | None = None
     external_ids: tuple[NewExternalId, ...] = ()
     variants: tuple[NewVariant, ...] = ()
+    is_nsfw: bool | None = None
 
     @property
     def kind(self) -> ItemKind:

@@ -1,4 +1,4 @@
-"""Slugs: the readable names of items in addresses."""
+"""Slugs: the readable names of things in addresses; and names as they are compared."""
 
 import re
 import unicodedata
@@ -18,3 +18,8 @@ def slug_of(name: str) -> str:
 def distinct_slug_of(name: str) -> str:
     """A slug for a name that shares its plain one with another: it ends in a hash of the name, whatever the others."""
     return f"{slug_of(name)}-{sha256(name.encode()).hexdigest()[:6]}".lstrip("-")
+
+
+def name_key(name: str) -> str:
+    """A name as it is compared with others: without case, odd spaces, and other ways to write the same letters."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

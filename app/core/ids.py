@@ -22,6 +22,11 @@ class PublicIdTag(StrEnum):
 
     ITEM = "it"
     ITEM_VARIANT = "iv"
+    CARD_SET = "cs"
+    MANUFACTURER = "mf"
+    SERIES = "sr"
+    CHARACTER = "ch"
+    SCULPTOR = "sc"
     PRICE_SERIES = "ps"
     INGEST_BATCH = "ib"
     USER = "us"

@@ -3,8 +3,22 @@
 from dataclasses import dataclass
 
 from app.catalogue.models import ItemKind
-from app.catalogue.new_items import CardDetails, CoinDetails, Details, FigureDetails, NewItem, NewVariant, SkinDetails
+from app.catalogue.new_items import (
+    CardDetails,
+    CoinDetails,
+    Details,
+    FigureDetails,
+    NewCardSet,
+    NewItem,
+    NewVariant,
+    SkinDetails,
+)
 from app.catalogue.slugs import slug_of
+
+SETS = {
+    "TW1": NewCardSet("Tidewatch", "TW1", "First Tide", card_count=128),
+    "TW2": NewCardSet("Tidewatch", "TW2", "Second Moon", card_count=130),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +64,13 @@ def _coin(name: str, symbol: str, price: float, volatility: float, places: int) 
 
 
 def _card(name: str, set_code: str, number: str, rarity: str, price: float) -> DemoItem:
-    details = CardDetails(game="Tidewatch", set_code=set_code, number=number, rarity=rarity)
+    details = CardDetails(game="Tidewatch", card_set=SETS[set_code], number=number, rarity=rarity)
     item = _item(f"{name} ({set_code} {number})", details, NewVariant("foil", "Foil"))
     return DemoItem(item, "EUR", price, 0.03, variant_factor=2.4)
 
 
 def _figure(name: str, maker: str, series: str, scale: str, price: float) -> DemoItem:
-    details = FigureDetails(manufacturer=maker, series=series, scale=scale)
+    details = FigureDetails(manufacturer=maker, scale=scale, series=(series,))
     item = _item(f"{name} {scale}", details, NewVariant("opened", "Opened"))
     return DemoItem(item, "JPY", price, 0.012, places=0, variant_factor=0.75)
 

@@ -34,6 +34,8 @@ PRIVATE = "trove-private"
 PRIVACY = "__trove_privacy__"
 # Of a field whose declaration checks its access as it binds the arguments.
 CHECKS_ITSELF = "trove-checks-itself"
+# Of a field that lists or finds rows, some of which not every viewer sees.
+BY_VIEWER = "trove-by-viewer"
 DEFINITION = "strawberry-definition"
 # Schemas whose rows are the same for everybody, and single tables, views and selects by hand that are so, too.
 PUBLIC_SCHEMAS = frozenset({"catalogue", "prices"})
@@ -169,7 +171,7 @@ def is_public(schema: GraphQLSchema, document: DocumentNode) -> bool:
 
 
 class _PrivateFields(Visitor):
-    """Looks for fields that need something, or may lead to a private type."""
+    """Looks for fields that need something, may lead to a private type, or list what not every viewer sees."""
 
     def __init__(self, schema: GraphQLSchema, type_info: TypeInfo) -> None:
         super().__init__()
@@ -188,5 +190,9 @@ class _PrivateFields(Visitor):
             if isinstance(shown, GraphQLInterfaceType | GraphQLUnionType)
             else [shown]
         )
-        if access not in (None, ANYBODY) or any(privacy_of(one) is not None for one in possible):
+        if (
+            BY_VIEWER in field.extensions
+            or access not in (None, ANYBODY)
+            or any(privacy_of(one) is not None for one in possible)
+        ):
             self.found = True

@@ -10,7 +10,11 @@ from strawberry.schema.config import StrawberryConfig
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.access import guard
-from app.graph.catalogue import Card, CatalogueQueries, Coin, Figure, Item, ItemVariant, Skin
+from app.graph.catalogue.cards import Card, CardQueries, CardSet
+from app.graph.catalogue.coins import Coin
+from app.graph.catalogue.figures import Character, Figure, FigureQueries, Manufacturer, Sculptor, Series
+from app.graph.catalogue.items import CatalogueQueries, Item, ItemVariant
+from app.graph.catalogue.skins import Skin
 from app.graph.identity.accounts import (
     ACCOUNT_READS,
     Account,
@@ -51,6 +55,11 @@ MAXIMUM_NODES = 100
 NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.ITEM: (Item, ANYBODY),
     PublicIdTag.ITEM_VARIANT: (ItemVariant, ANYBODY),
+    PublicIdTag.CARD_SET: (CardSet, ANYBODY),
+    PublicIdTag.MANUFACTURER: (Manufacturer, ANYBODY),
+    PublicIdTag.SERIES: (Series, ANYBODY),
+    PublicIdTag.CHARACTER: (Character, ANYBODY),
+    PublicIdTag.SCULPTOR: (Sculptor, ANYBODY),
     PublicIdTag.PRICE_SERIES: (PriceSeries, ANYBODY),
     PublicIdTag.INGEST_BATCH: (IngestBatch, BATCHES_READ),
     PublicIdTag.USER: (User, ANYBODY),
@@ -80,7 +89,9 @@ def _refer_to_node(context: OperationContext, id: str, argument: str) -> Referen
 
 
 @strawberry.type(description="Where every question begins.")
-class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries):
+class Query(
+    CatalogueQueries, CardQueries, FigureQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries
+):
     @reference(
         "Anything with an id; null when it is gone.",
         [graphql_argument("id", strawberry.ID, default=UNSET)],

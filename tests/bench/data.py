@@ -142,11 +142,11 @@ _DETAILS = """
         INSERT INTO catalogue.coins (item_id, symbol, decimals)
         SELECT id, upper(left(name, 3)), 8 FROM catalogue.items WHERE kind = 'coin'
     ), cards AS (
-        INSERT INTO catalogue.cards (item_id, game, set_code, number)
-        SELECT id, 'Tidewatch', 'TW1', right(slug, 5) FROM catalogue.items WHERE kind = 'card'
+        INSERT INTO catalogue.cards (item_id, game, number)
+        SELECT id, 'Tidewatch', right(slug, 5) FROM catalogue.items WHERE kind = 'card'
     )
-    INSERT INTO catalogue.figures (item_id, manufacturer, series, scale)
-    SELECT id, 'Hollow Pine', 'Lanterns', '1/7' FROM catalogue.items WHERE kind = 'figure'
+    INSERT INTO catalogue.figures (item_id, scale)
+    SELECT id, '1/7' FROM catalogue.items WHERE kind = 'figure'
 """
 _VARIANTS = """
     INSERT INTO catalogue.item_variants (id, item_id, key, name, is_default)

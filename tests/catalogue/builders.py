@@ -6,7 +6,16 @@ from sqlalchemy import select
 
 from app.catalogue.commands.save_items import save_items
 from app.catalogue.models import Item
-from app.catalogue.new_items import CardDetails, CoinDetails, Details, FigureDetails, NewItem, NewVariant, SkinDetails
+from app.catalogue.new_items import (
+    CardDetails,
+    CoinDetails,
+    Details,
+    FigureDetails,
+    NewCardSet,
+    NewItem,
+    NewVariant,
+    SkinDetails,
+)
 from app.core.database import Database
 
 
@@ -25,12 +34,16 @@ def skin(slug: str, name: str | None = None) -> NewItem:
 
 def card(slug: str, name: str | None = None) -> NewItem:
     """A card of an invented game."""
-    return NewItem(slug=slug, name=name or slug, details=CardDetails(game="Tidewatch", set_code="TW1", number="7"))
+    return NewItem(
+        slug=slug,
+        name=name or slug,
+        details=CardDetails(game="Tidewatch", card_set=NewCardSet("Tidewatch", "TW1"), number="7"),
+    )
 
 
 def figure(slug: str, name: str | None = None) -> NewItem:
     """A figure."""
-    details: Details = FigureDetails(manufacturer="Hollow Pine", series="Lanterns", scale="1/7")
+    details: Details = FigureDetails(manufacturer="Hollow Pine", scale="1/7", series=("Lanterns",))
     return NewItem(slug=slug, name=name or slug, details=details)
 
 

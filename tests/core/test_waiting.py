@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.catalogue.queries import items_by_slug
+from app.catalogue.queries.items import items_by_slug
 from app.core.database import Database, DatabaseRole, create_engine
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis

@@ -263,7 +263,16 @@ async def set_up(owner: AsyncEngine, database: Database) -> Scene:
     )
 
 
-_PUBLIC = {PublicIdTag.ITEM, PublicIdTag.ITEM_VARIANT, PublicIdTag.PRICE_SERIES}
+_PUBLIC = {
+    PublicIdTag.ITEM,
+    PublicIdTag.ITEM_VARIANT,
+    PublicIdTag.CARD_SET,
+    PublicIdTag.MANUFACTURER,
+    PublicIdTag.SERIES,
+    PublicIdTag.CHARACTER,
+    PublicIdTag.SCULPTOR,
+    PublicIdTag.PRICE_SERIES,
+}
 
 
 async def _key_of(connection: AsyncConnection, tag: PublicIdTag, user_id: UUID) -> UUID:

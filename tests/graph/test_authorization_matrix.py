@@ -52,6 +52,11 @@ from tests.graph.authorization import (
 FOR_ANYBODY = {
     "query items",
     "query item",
+    "query cardSets",
+    "query manufacturers",
+    "query series",
+    "query characters",
+    "query sculptors",
     "query serverInfo",
     "query identityProviders",
     "query user",

@@ -46,12 +46,18 @@ async def test_each_kind_of_item_shows_its_details(database: Database, graph: Gr
     data = await graph.ask(
         """{ items { nodes { __typename kind slug
           ... on Coin { symbol } ... on Skin { weapon isStattrak } ... on Card { game number }
-          ... on Figure { manufacturer scale } } } }"""
+          ... on Figure { manufacturer { name } scale } } } }"""
     )
     assert data["items"]["nodes"] == [
         {"__typename": "Skin", "kind": "SKIN", "slug": "ak-tide", "weapon": "AK-47", "isStattrak": False},
         {"__typename": "Coin", "kind": "COIN", "slug": "aurum", "symbol": "AUR"},
-        {"__typename": "Figure", "kind": "FIGURE", "slug": "lantern", "manufacturer": "Hollow Pine", "scale": "1/7"},
+        {
+            "__typename": "Figure",
+            "kind": "FIGURE",
+            "slug": "lantern",
+            "manufacturer": {"name": "Hollow Pine"},
+            "scale": "1/7",
+        },
         {"__typename": "Card", "kind": "CARD", "slug": "tidecaller", "game": "Tidewatch", "number": "7"},
     ]
 

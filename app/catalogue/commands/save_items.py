@@ -1,42 +1,35 @@
 """Save items: what an importer knows becomes rows, and what is stored already stays as it is."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.recognise import Known, recognise
+from app.catalogue.commands.save_related import LINKS, Related, save_related
 from app.catalogue.errors import ItemsContradict
 from app.catalogue.models import (
     DEFAULT_VARIANT_KEY,
+    DETAILS,
     SCHEMA,
-    Card,
-    Coin,
     ExternalId,
-    Figure,
+    FigureRelease,
     Item,
     ItemKind,
     ItemVariant,
     Skin,
 )
-from app.catalogue.new_items import KINDS, NewItem
+from app.catalogue.new_items import FigureDetails, NewItem, NewRelease
 from app.core.database import Base, Transaction, among, asyncpg_connection
 from app.core.ids import new_id
 
 ITEMS_AT_A_TIME = 5_000
 DEFAULT_VARIANT_NAME = "Default"
-
-_DETAIL_TABLES: Mapping[ItemKind, type[Base]] = {
-    ItemKind.SKIN: Skin,
-    ItemKind.COIN: Coin,
-    ItemKind.CARD: Card,
-    ItemKind.FIGURE: Figure,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +60,11 @@ async def save_items(transaction: Transaction, items: Sequence[NewItem]) -> Save
     claimed: dict[UUID, NewItem] = {}
     for start in range(0, len(items), ITEMS_AT_A_TIME):
         chunk = items[start : start + ITEMS_AT_A_TIME]
-        known = await recognise(connection, chunk)
+        related = await save_related(connection, chunk)
+        known = await recognise(connection, chunk, related)
         _refuse_two_for_one(known.values(), claimed)
         different = [item for item in known.values() if item.differs()]
-        await _insert(connection, [item for item in chunk if item.slug not in known])
+        await _insert(connection, [item for item in chunk if item.slug not in known], related)
         await _update(connection, different)
         saved += SavedItems(len(chunk) - len(known), len(different), len(known) - len(different))
     return saved
@@ -98,7 +92,7 @@ def _refuse_two_for_one(known: Iterable[Known], claimed: dict[UUID, NewItem]) ->
             )
 
 
-async def _insert(connection: AsyncConnection, items: Sequence[NewItem]) -> None:
+async def _insert(connection: AsyncConnection, items: Sequence[NewItem], related: Related) -> None:
     if not items:
         return
     await _refuse_taken_market_names(connection, items)
@@ -106,17 +100,25 @@ async def _insert(connection: AsyncConnection, items: Sequence[NewItem]) -> None
     await _copy(
         connection,
         Item,
-        ("id", "kind", "slug", "name", "image_url"),
-        [(item_id, item.kind.value, item.slug, item.name, item.image_url) for item_id, item in identified],
-    )
-    for details, kind in KINDS.items():
-        names = [field.name for field in fields(details)]
-        rows = [
-            (item_id, *(getattr(item.details, name) for name in names))
+        ("id", "kind", "slug", "name", "image_url", "is_nsfw"),
+        [
+            (item_id, item.kind.value, item.slug, item.name, item.image_url, bool(item.is_nsfw))
             for item_id, item in identified
-            if item.kind is kind
-        ]
-        await _copy(connection, _DETAIL_TABLES[kind], ("item_id", *names), rows)
+        ],
+    )
+    for kind, table in DETAILS.items():
+        rows = [{"item_id": item_id, **related.details(item)} for item_id, item in identified if item.kind is kind]
+        if rows:
+            await _copy(connection, table, tuple(rows[0]), [tuple(row.values()) for row in rows])
+    await _insert_links(connection, [(item_id, related.links(item)) for item_id, item in identified])
+    await _insert_releases(
+        connection,
+        [
+            (item_id, item.details.releases)
+            for item_id, item in identified
+            if isinstance(item.details, FigureDetails) and item.details.releases
+        ],
+    )
     variants = [row for item_id, item in identified for row in _variant_rows(item_id, item)]
     await _copy(connection, ItemVariant, tuple(_VARIANT_COLUMNS), [tuple(row.values()) for row in variants])
     await _copy(
@@ -129,6 +131,25 @@ async def _insert(connection: AsyncConnection, items: Sequence[NewItem]) -> None
             for name in dict.fromkeys(item.external_ids)
         ],
     )
+
+
+async def _insert_links(
+    connection: AsyncConnection, linked: Sequence[tuple[UUID, Mapping[type[Base], Collection[UUID]]]]
+) -> None:
+    for link in LINKS:
+        columns = tuple(column.name for column in link.__table__.columns)
+        rows = [(item_id, other) for item_id, links in linked for other in links.get(link, ())]
+        await _copy(connection, link, columns, rows)
+
+
+async def _insert_releases(connection: AsyncConnection, released: Sequence[tuple[UUID, Sequence[NewRelease]]]) -> None:
+    rows = [
+        (item_id, position, release.released_on, release.list_price, release.currency, release.jan)
+        for item_id, releases in released
+        for position, release in enumerate(releases)
+    ]
+    columns = ("item_id", "position", "released_on", "list_price", "currency", "jan")
+    await _copy(connection, FigureRelease, columns, rows)
 
 
 async def _copy(
@@ -173,11 +194,26 @@ async def _update(connection: AsyncConnection, items: Sequence[Known]) -> None:
     await connection.execute(
         update(table)
         .where(table.c.id == bindparam("row_id"))
-        .values(name=bindparam("new_name"), image_url=bindparam("new_image_url"), updated_at=func.now()),
-        [{"row_id": item.row.id, "new_name": item.given.name, "new_image_url": item.new_image_url()} for item in items],
+        .values(
+            name=bindparam("new_name"),
+            image_url=bindparam("new_image_url"),
+            is_nsfw=bindparam("new_is_nsfw"),
+            updated_at=func.now(),
+        ),
+        [
+            {
+                "row_id": item.row.id,
+                "new_name": item.given.name,
+                "new_image_url": item.new_image_url(),
+                "new_is_nsfw": item.new_is_nsfw(),
+            }
+            for item in items
+        ],
     )
     for kind in ItemKind:
         await _update_details(connection, kind, [item for item in items if item.row.kind is kind])
+    await _update_links(connection, items)
+    await _update_releases(connection, items)
     await _update_variants(connection, items)
     new_names = [{"item_id": item.row.id, **asdict(name)} for item in items for name in item.new_external_ids()]
     if new_names:
@@ -188,9 +224,26 @@ async def _update_details(connection: AsyncConnection, kind: ItemKind, items: Se
     changed = [item.new_details() for item in items if item.details_differ()]
     if not changed:
         return
-    upsert = postgresql.insert(_DETAIL_TABLES[kind])
+    upsert = postgresql.insert(DETAILS[kind])
     replaced = {name: upsert.excluded[name] for name in changed[0] if name != "item_id"}
     await connection.execute(upsert.on_conflict_do_update(index_elements=["item_id"], set_=replaced), changed)
+
+
+async def _update_links(connection: AsyncConnection, items: Sequence[Known]) -> None:
+    changed = [(item.row.id, item.new_links()) for item in items]
+    for link in LINKS:
+        relinked = [item_id for item_id, links in changed if link in links]
+        if relinked:
+            await connection.execute(delete(link).where(among(link.__table__.c.item_id, relinked)))
+    await _insert_links(connection, changed)
+
+
+async def _update_releases(connection: AsyncConnection, items: Sequence[Known]) -> None:
+    changed = [(item.row.id, releases) for item in items if (releases := item.new_releases()) is not None]
+    if changed:
+        item_ids = [item_id for item_id, _ in changed]
+        await connection.execute(delete(FigureRelease).where(among(FigureRelease.item_id, item_ids)))
+        await _insert_releases(connection, changed)
 
 
 async def _update_variants(connection: AsyncConnection, items: Sequence[Known]) -> None:

@@ -29,7 +29,7 @@ from app.prices.models import PriceKind
 from app.prices.queries.series import PROVIDED_RESOLUTIONS
 
 if TYPE_CHECKING:
-    from app.graph.catalogue import ItemVariant
+    from app.graph.catalogue.items import ItemVariant
 
 SERIES_ARGUMENTS = (
     equals("kind", PriceKind | None, models.PriceSeries.kind),
@@ -64,7 +64,7 @@ class PriceSeries(Node):
         PROVIDED_RESOLUTIONS,
         "The lengths of candles that the source itself provides, shortest first; empty where it provides none.",
     )
-    variant: Annotated["ItemVariant", strawberry.lazy("app.graph.catalogue")] = edge(
+    variant: Annotated["ItemVariant", strawberry.lazy("app.graph.catalogue.items")] = edge(
         "The variant that is priced.", on=models.PriceSeries.variant_id, to=Variant.id
     )
     latest: Price | None = embedded(

@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 
 from app.catalogue import models
-from app.catalogue.queries import items_by_slug
+from app.catalogue.queries.items import items_by_slug
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.core.paging import decode_cursor
@@ -26,7 +26,7 @@ from app.prices.models import PriceSeries as Series
 from app.prices.queries.changes import RECORDED_SECOND
 
 if TYPE_CHECKING:
-    from app.graph.catalogue import Item, ItemVariant
+    from app.graph.catalogue.items import Item, ItemVariant
 
 CHANGE_ORDER = "price-changes"
 MAXIMUM_WATCHED_ITEMS = 250
@@ -53,10 +53,10 @@ class PriceUpdate:
             Series.latest_observed_at: PriceChange.observed_at,
         },
     )
-    item: Annotated["Item", strawberry.lazy("app.graph.catalogue")] = edge(
+    item: Annotated["Item", strawberry.lazy("app.graph.catalogue.items")] = edge(
         "The item whose price it is.", on=models.ItemVariant.item_id, to=models.Item.id
     )
-    variant: Annotated["ItemVariant", strawberry.lazy("app.graph.catalogue")] = edge(
+    variant: Annotated["ItemVariant", strawberry.lazy("app.graph.catalogue.items")] = edge(
         "The variant whose price it is.", on=Series.variant_id, to=models.ItemVariant.id
     )
     series: PriceSeries = edge("The series that it continues.", on=PriceChange.series_id, to=Series.id)

@@ -26,7 +26,7 @@ from app.core.paging import MAXIMUM_PAGE_SIZE
 from app.graph.reads.arguments import Bound, PageShape, beyond, parameter_named
 from app.graph.reads.fields import Column, Embedded, GlobalId, PagedEdge
 from app.graph.reads.layout import Shown
-from app.graph.reads.rows import ARGUMENT, KEY, ROOT_KEY, keys_parameter
+from app.graph.reads.rows import ARGUMENT, KEY, ROOT_KEY, keys_parameter, may_be_listed
 from app.graph.reads.selections import (
     TYPENAME,
     EdgeTo,
@@ -111,8 +111,8 @@ class _Writer:
         """What a key refers to."""
         scope = _scope_of(top.shown)
         one = joined(self._object(top, scope))
-        read = select(one).where(scope.read(by) == key).select_from(scope.from_clause())
-        return _within(read, key)
+        conditions = [scope.read(by) == key, *may_be_listed(top.shown.relation, scope)]
+        return _within(select(one).where(*conditions).select_from(scope.from_clause()), key)
 
     def edge(self, edge_to: EdgeTo, key: ColumnElement[Any]) -> Parts:
         """The row or rows behind an edge."""
@@ -123,6 +123,7 @@ class _Writer:
         narrowed = declared.narrowings.conditions(shape, parameter_named(prefix_of(edge_to.occurrence)), 0)
         conditions = [scope.read(declared.to) == key, *(scope.read(condition) for condition in narrowed)]
         conditions += [] if declared.where is None else [scope.read(declared.where)]
+        conditions += may_be_listed(edge_to.object.shown.relation, scope) if declared.is_list else []
         order = [scope.read(expression) for expression in declared.order]
         one = joined(self._object(edge_to.object, scope))
         if declared.is_list:
@@ -253,7 +254,7 @@ class _PageWriter:
     def _rows(self) -> FromClause:
         """The page's rows, with `number` in the direction of paging, and one more where it must be known of."""
         shape = self._shape
-        scope = _scope_of(self._target)
+        scope = self._own_scope()
         columns = [scope.read(column) for column in shape.order.columns]
         is_descending = shape.order.is_descending != shape.is_backward
         order = [column.desc() if is_descending else column.asc() for column in columns]
@@ -268,11 +269,17 @@ class _PageWriter:
         limit = self._limit + literal_column("1") if self._asks_for_more() else self._limit
         return select(longest.subquery()).limit(limit).subquery()
 
+    def _own_scope(self) -> Scope:
+        scope = _scope_of(self._target)
+        scope.require(self._declared.joins)
+        return scope
+
     def _conditions(self, scope: Scope) -> list[ColumnElement[bool]]:
         shape = self._shape
         first = 1 + (len(shape.order.columns) if shape.has_cursor else 0)
         narrowed = self._declared.narrowings.conditions(shape.narrowed_by, self._parameter, first)
         conditions = [scope.read(condition) for condition in narrowed]
+        conditions += may_be_listed(self._target.relation, scope)
         if self._declared.to is not None and self._key is not None:
             conditions.insert(0, scope.read(self._declared.to) == self._key)
         return conditions
@@ -338,7 +345,7 @@ class _PageWriter:
         return unless_null(cursor, ['"', cursor, '"'])
 
     def _count(self) -> ColumnElement[Any]:
-        scope = _scope_of(self._target)
+        scope = self._own_scope()
         conditions = self._conditions(scope)
         return _within(select(func.count()).where(*conditions).select_from(scope.from_clause()), self._key)
 

@@ -34,7 +34,10 @@ Shown = TypeVar("Shown", bound=type)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relation:
-    """Where the rows of a type come from; `kind` is the column that tells the types of an interface apart."""
+    """Where the rows of a type come from; `kind` is the column that tells the types of an interface apart.
+
+    `listed` holds of the rows that this viewer finds and lists; what something else shows leads to the others too.
+    """
 
     table: FromClause
     key: ColumnElement[Any] | None
@@ -42,6 +45,7 @@ class Relation:
     kind: ColumnElement[Any] | None
     joins: Sequence[Join]
     is_collected: bool
+    listed: ColumnElement[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +64,14 @@ def shows(
     kind: Expression | None = None,
     joins: Sequence[Join] = (),
     collected: bool = False,
+    listed: Expression | None = None,
 ) -> Callable[[Shown], Shown]:
     """Show the rows of a table or a select as this type.
 
     `tag` makes their public ids, with the primary key or the column given as `key`. With `collected` one object shows
-    all rows that an edge leads to, and each of its columns is the list of their values.
+    all rows that an edge leads to, and each of its columns is the list of their values. `listed` is a condition that
+    may depend on the viewer: rows where it does not hold are in no list and not found by an id; an edge to one row
+    leads to them all the same.
     """
     table = table_of(source)
     primary = list(table.primary_key) if tag or key is not None else []
@@ -75,6 +82,7 @@ def shows(
         None if kind is None else expression_of(kind),
         joins,
         collected,
+        None if listed is None else expression_of(listed),
     )
 
     def declare(shown: Shown) -> Shown:
@@ -154,6 +162,7 @@ class PagedEdge(Declaration):
 
     on: ColumnElement[Any] | None
     to: ColumnElement[Any] | None
+    joins: Sequence[Join]
     narrowings: Narrowings
     paging: Paging
     check: Callable[[Mapping[str, Any]], None] | None
@@ -322,15 +331,21 @@ def connection(
     orders: Orders,
     on: Expression | None = None,
     to: Expression | None = None,
+    joins: Sequence[Join] = (),
     arguments: Sequence[Argument] = (),
     filter: Any = None,
     check: Callable[[Mapping[str, Any]], None] | None = None,
     access: Access | None = None,
 ) -> Any:
-    """A list that can grow, page by page: the rows whose `to` equals this row's `on`, or the whole table."""
+    """A list that can grow, page by page: the rows whose `to` equals this row's `on`, or the whole table.
+
+    `joins` are tables that decide which rows there are, such as the one that links the two; each has one row at most
+    for a row of the list and a parent.
+    """
     declared = PagedEdge(
         None if on is None else expression_of(on),
         None if to is None else expression_of(to),
+        joins,
         Narrowings(arguments, None if filter is None else Filter.of(filter)),
         Paging(orders),
         check,

@@ -19,6 +19,7 @@ from sqlalchemy.sql.elements import ColumnClause, ColumnElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from app.core.ids import PublicIdTag
+from app.graph.access import BY_VIEWER
 from app.graph.reads.fields import (
     DECLARATION,
     Column,
@@ -265,6 +266,8 @@ class Layouts:
         field = Field(shown, name, graphql_field, declaration)
         self.fields[owner.name, name] = field
         field.target = self.types.get(_row_type(graphql_field.type).name)
+        if field.has_target and field.target.relation.listed is not None and _lists(declaration):
+            graphql_field.extensions[BY_VIEWER] = True
         if isinstance(declaration, Referring) and field.has_target:
             field.target.require_key()
         if isinstance(declaration, Edge | PagedEdge | KeyedRows | Embedded):
@@ -316,6 +319,11 @@ class Layouts:
                     for expression in field.target.layout.expressions
                 ]
                 field.when_place = None if declaration.when is None else layout.place_of(declaration.when)
+
+
+def _lists(declaration: Declaration) -> bool:
+    """Whether a field finds or lists rows, and does not only follow what is shown already."""
+    return isinstance(declaration, PagedEdge | Referring) or (isinstance(declaration, Edge) and declaration.is_list)
 
 
 def _made_within(expression: ColumnElement[Any]) -> set[str]:

@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.database import Statement, statement_of
 from app.graph.reads.arguments import PageShape, Parameter, beyond, parameter_named
-from app.graph.reads.fields import Edge, KeyedRows, PagedEdge
+from app.graph.reads.fields import Edge, KeyedRows, PagedEdge, Relation
 from app.graph.reads.layout import Layout
 from app.graph.reads.tables import Scope
 
@@ -38,6 +38,11 @@ def _scope(layout: Layout) -> Scope:
     return scope
 
 
+def may_be_listed(relation: Relation, scope: Scope) -> list[ColumnElement[bool]]:
+    """What holds of the rows that this viewer may find and list."""
+    return [] if relation.listed is None else [scope.read(relation.listed)]
+
+
 def _values(layout: Layout, scope: Scope) -> list[ColumnElement[Any]]:
     """The values of a row, in the layout's order, under names that cannot clash."""
     return [scope.read(expression).label(f"v{place}") for place, expression in enumerate(layout.expressions)]
@@ -55,9 +60,8 @@ def rows_by(layout: Layout, column: ColumnElement[Any]) -> Statement:
     scope = _scope(layout)
     key = scope.read(column)
     values = _values(layout, scope)
-    return statement_of(
-        select(key.label("key"), *values).select_from(scope.from_clause()).where(key == any_(keys_parameter(key)))
-    )
+    conditions = [key == any_(keys_parameter(key)), *may_be_listed(layout.relation, scope)]
+    return statement_of(select(key.label("key"), *values).select_from(scope.from_clause()).where(*conditions))
 
 
 def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement:
@@ -67,6 +71,7 @@ def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement
     key = scope.read(edge.to)
     conditions: list[ColumnElement[bool]] = [key == any_(keys_parameter(key))]
     conditions += [] if edge.where is None else [scope.read(edge.where)]
+    conditions += may_be_listed(layout.relation, scope) if edge.is_list else []
     conditions += [
         scope.read(condition) for condition in edge.narrowings.conditions(shape, parameter_named(ARGUMENT), 0)
     ]
@@ -84,12 +89,14 @@ def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement
 def page_of_rows(edge: PagedEdge, layout: Layout, shape: PageShape) -> Statement:
     """Up to one row more than the page has, in the direction of paging, of each parent or of the whole table."""
     scope = _scope(layout)
+    scope.require(edge.joins)
     parameter = parameter_named(ARGUMENT)
     columns = [scope.read(column) for column in shape.order.columns]
     first_narrowing = 1 + (len(columns) if shape.has_cursor else 0)
     conditions = [
         scope.read(condition) for condition in edge.narrowings.conditions(shape.narrowed_by, parameter, first_narrowing)
     ]
+    conditions += may_be_listed(layout.relation, scope)
     if shape.has_cursor:
         conditions.append(beyond(shape, columns, parameter, 1))
     is_descending = shape.order.is_descending != shape.is_backward
@@ -116,9 +123,11 @@ def limit_and_one(parameter: Parameter) -> ColumnElement[Any]:
 def count_of_rows(edge: PagedEdge, layout: Layout, narrowed_by: Sequence[bool]) -> Statement:
     """How many rows each parent, or the whole table, has."""
     scope = _scope(layout)
+    scope.require(edge.joins)
     conditions = [
         scope.read(condition) for condition in edge.narrowings.conditions(narrowed_by, parameter_named(ARGUMENT), 0)
     ]
+    conditions += may_be_listed(layout.relation, scope)
     if edge.to is None:
         return statement_of(
             select(literal_column(str(ROOT_KEY)).label("key"), func.count())

@@ -89,6 +89,10 @@ def _date_time(value: ColumnElement[Any]) -> Parts:
     return ['"', date_time_text(value), '"']
 
 
+def _date(value: ColumnElement[Any]) -> Parts:
+    return ['"', func.to_char(value, text_of("YYYY-MM-DD")), '"']
+
+
 def public_id_text(tag: str, key: ColumnElement[Any]) -> ColumnElement[str]:
     """The opaque id of `app.core.ids`: base64url of the tag and the key's bytes."""
     sent = func.uuid_send(key) if isinstance(key.type, Uuid) else func.int4send(key)
@@ -148,6 +152,7 @@ _SQL: dict[str, Callable[[ColumnElement[Any]], Parts]] = {
     "BigInt": _quoted,
     "Decimal": _quoted,
     "DateTime": _date_time,
+    "Date": _date,
     "Duration": _duration,
     "EmailAddress": _text,
     # Declared over JSON as text: it goes into the answer as it is.

@@ -7,7 +7,25 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemVariant, Skin
+from app.catalogue.models import (
+    Card,
+    CardSet,
+    Character,
+    Coin,
+    ExternalId,
+    Figure,
+    FigureCharacter,
+    FigureRelease,
+    FigureSculptor,
+    FigureSeries,
+    Item,
+    ItemVariant,
+    Manufacturer,
+    Sculptor,
+    Series,
+    SeriesExternalId,
+    Skin,
+)
 from app.core.database import Base
 from app.core.ids import PublicIdTag, public_id
 from app.identity.models import (
@@ -38,11 +56,21 @@ TABLES: tuple[type[Base], ...] = (
     RoleGrant,
     DataExport,
     AuditEntry,
+    CardSet,
+    Manufacturer,
+    Series,
+    Character,
+    Sculptor,
+    SeriesExternalId,
     Item,
     Skin,
     Coin,
     Card,
     Figure,
+    FigureSeries,
+    FigureCharacter,
+    FigureSculptor,
+    FigureRelease,
     ItemVariant,
     ExternalId,
     Source,
@@ -99,6 +127,11 @@ class World:
 TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.ITEM: Item,
     PublicIdTag.ITEM_VARIANT: ItemVariant,
+    PublicIdTag.CARD_SET: CardSet,
+    PublicIdTag.MANUFACTURER: Manufacturer,
+    PublicIdTag.SERIES: Series,
+    PublicIdTag.CHARACTER: Character,
+    PublicIdTag.SCULPTOR: Sculptor,
     PublicIdTag.PRICE_SERIES: PriceSeries,
     PublicIdTag.INGEST_BATCH: IngestBatch,
     PublicIdTag.USER: User,

@@ -6,6 +6,7 @@ Both paths ask the same database, so a policy that is wrong would make no differ
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from app.catalogue.models import Item
 from app.core.database import Base
 from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.execution import Response
@@ -14,6 +15,7 @@ from app.identity.models import (
     AuditEntry,
     DataExport,
     Identity,
+    NsfwVisibility,
     Passkey,
     RoleGrant,
     Session,
@@ -58,6 +60,20 @@ def may_see(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool
         return bool(rows)
     owns, permission = RULES[TABLE_OF[tag]]
     return any(owns(row, viewer.user_id) or permission in permissions_of(world, viewer) for row in rows)
+
+
+def may_find(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool:
+    """Whether the viewer finds it by its id: of items only those that they chose to see."""
+    if tag is PublicIdTag.ITEM and not _sees_nsfw(world, viewer):
+        return any(row["id"] == key and not row["is_nsfw"] for row in world.rows[Item])
+    return may_see(world, viewer, tag, key)
+
+
+def _sees_nsfw(world: World, viewer: Viewer) -> bool:
+    return any(
+        row["id"] == viewer.user_id and row["deleted_at"] is None and row["nsfw_visibility"] != NsfwVisibility.HIDDEN
+        for row in world.rows[User]
+    )
 
 
 def permissions_of(world: World, viewer: Viewer) -> frozenset[Scope]:

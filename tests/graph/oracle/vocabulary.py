@@ -9,7 +9,8 @@ from uuid import UUID
 
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
-from app.catalogue.models import Item, ItemKind
+from app.catalogue.models import CardSet, Character, Item, ItemKind, Manufacturer, Sculptor, Series
+from app.core.database import Base
 from app.core.errors import Refusal
 from app.core.ids import PublicIdTag, public_id
 from app.core.paging import encode_cursor
@@ -254,6 +255,18 @@ class Vocabulary:
     def _kind(self, _: str) -> Value:
         return EnumValue(self.random.choice([kind.name for kind in PriceKind]))
 
+    def _slug_of_list(self, field_name: str) -> Value:
+        slugs = self.world.column(_TABLE_OF[field_name], "slug")
+        return self.random.choice(slugs) if slugs and self._mostly(0.85) else any_text(self.random)
+
+    def _game(self, _: str) -> Value:
+        games = self.world.column(CardSet, "game")
+        return self.random.choice(games) if games and self._mostly(0.85) else any_text(self.random)
+
+    def _code(self, _: str) -> Value:
+        codes = self.world.column(CardSet, "code")
+        return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
+
     def _source(self, _: str) -> Value:
         codes = self.world.column(Source, "code")
         return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
@@ -282,6 +295,13 @@ def list_of(field_name: str, order: Value) -> str:
     return f"items {first.get('field', 'NAME')} {first.get('direction', 'ASC')}"
 
 
+_TABLE_OF: Mapping[str, type[Base]] = {
+    "cardSets": CardSet,
+    "manufacturers": Manufacturer,
+    "series": Series,
+    "characters": Character,
+    "sculptors": Sculptor,
+}
 _TAG_OF = {"ingestBatch": PublicIdTag.INGEST_BATCH, "account": PublicIdTag.ACCOUNT}
 _METHOD_OF = {
     "id": "any_id",
@@ -290,5 +310,6 @@ _METHOD_OF = {
     "to": "instant",
     "last": "candle_count",
     "name": "type_name",
+    "slug": "slug_of_list",
     "includeDeprecated": "is_deprecated_shown",
 }

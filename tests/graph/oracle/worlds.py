@@ -1,11 +1,31 @@
 """Random worlds: everything that the tables can hold, and little of it looks like what importers write."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from random import Random
 from uuid import UUID
 
-from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemKind, ItemVariant, Skin
+from app.catalogue.models import (
+    Card,
+    CardSet,
+    Character,
+    Coin,
+    ExternalId,
+    Figure,
+    FigureCharacter,
+    FigureRelease,
+    FigureSculptor,
+    FigureSeries,
+    Item,
+    ItemKind,
+    ItemVariant,
+    Manufacturer,
+    Sculptor,
+    Series,
+    SeriesExternalId,
+    Skin,
+)
+from app.core.database import Base
 from app.identity.models import User
 from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
 from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source
@@ -33,6 +53,11 @@ def random_world(random: Random) -> World:
         return world
     for _ in range(random.randint(1, 4)):
         _add_source(world, random)
+    for _ in range(random.randint(0, 3)):
+        _add_card_set(world, random)
+    for table in (Manufacturer, Series, Character, Sculptor):
+        for _ in range(random.randint(0, 3)):
+            _add_named(world, random, table)
     for _ in range(random.randint(1, 12)):
         _add_item(world, random)
     for _ in range(random.randint(0, 18) if world.rows[ItemVariant] else 0):
@@ -68,6 +93,54 @@ def _add_source(world: World, random: Random) -> None:
     world.add(Source, id=number, code=code, name=any_text(random), created_at=any_instant(world, random))
 
 
+def _add_card_set(world: World, random: Random) -> None:
+    world.add(
+        CardSet,
+        id=any_key(random),
+        game=random.choice(("mtg", "pokemon", any_text(random))),
+        code=unique_text(random, world.column(CardSet, "code")),
+        slug=unique_text(random, world.column(CardSet, "slug")),
+        name=_any_name(world, random, CardSet),
+        released_on=maybe(random, any_day(random)),
+        card_count=maybe(random, random.choice((0, 1, 350, 2**31 - 1))),
+        icon_url=maybe(random, "https://images.example/" + any_text(random)),
+        created_at=any_instant(world, random),
+        updated_at=any_instant(world, random),
+    )
+
+
+def _add_named(world: World, random: Random, table: type[Base]) -> None:
+    added = world.add(
+        table,
+        id=any_key(random),
+        slug=unique_text(random, world.column(table, "slug")),
+        name=_any_name(world, random, table),
+        name_key=unique_text(random, world.column(table, "name_key")),
+        created_at=any_instant(world, random),
+        updated_at=any_instant(world, random),
+    )
+    for _ in range(random.choice((0, 1, 3)) if table is Series else 0):
+        provider = random.choice(("anilist", "kitsu", 'm"al'))
+        taken = [row["external_id"] for row in world.rows[SeriesExternalId] if row["provider"] == provider]
+        world.add(SeriesExternalId, provider=provider, external_id=unique_text(random, taken), series_id=added["id"])
+
+
+def _any_name(world: World, random: Random, table: type[Base]) -> str:
+    names = world.column(table, "name")
+    name: str = random.choice(names) if names and random.random() < 0.3 else any_text(random)
+    return name
+
+
+def any_day(random: Random) -> date:
+    """A day of the calendar that both paths can write."""
+    return random.choice((date(1, 1, 1), date(1996, 12, 31), date(2024, 2, 29), date(2026, 3, 10), date(9999, 12, 31)))
+
+
+def _any_of(world: World, random: Random, table: type[Base], most: int) -> list[UUID]:
+    keys = world.column(table, "id")
+    return random.sample(keys, min(len(keys), random.randint(0, most)))
+
+
 def _add_item(world: World, random: Random) -> None:
     kind = random.choice(list(ItemKind))
     names, created = world.column(Item, "name"), world.column(Item, "created_at")
@@ -79,6 +152,7 @@ def _add_item(world: World, random: Random) -> None:
         slug=unique_text(random, world.column(Item, "slug")),
         name=random.choice(names) if repeats else any_text(random, longest=500),
         image_url=maybe(random, "https://images.example/" + any_text(random)),
+        is_nsfw=random.random() < 0.25,
         created_at=random.choice(created) if repeats else any_instant(world, random),
         updated_at=any_instant(world, random),
     )
@@ -106,6 +180,8 @@ def _add_skin(world: World, random: Random, item_id: UUID) -> None:
         souvenir=random.random() < 0.5,
         float_minimum=maybe(random, _any_float(random)),
         float_maximum=maybe(random, _any_float(random)),
+        collection=maybe(random, any_text(random)),
+        crates=maybe(random, [any_text(random) for _ in range(random.choice((0, 1, 3)))]),
     )
 
 
@@ -115,7 +191,14 @@ def _any_float(random: Random) -> float:
 
 def _add_coin(world: World, random: Random, item_id: UUID) -> None:
     decimals = maybe(random, random.choice((0, 8, 18, -1, 2**31 - 1)))
-    world.add(Coin, item_id=item_id, symbol=any_text(random), decimals=decimals)
+    world.add(
+        Coin,
+        item_id=item_id,
+        symbol=any_text(random),
+        decimals=decimals,
+        chain=maybe(random, any_text(random)),
+        contract_address=maybe(random, any_text(random)),
+    )
 
 
 def _add_card(world: World, random: Random, item_id: UUID) -> None:
@@ -123,9 +206,13 @@ def _add_card(world: World, random: Random, item_id: UUID) -> None:
         Card,
         item_id=item_id,
         game=any_text(random),
-        set_code=maybe(random, any_text(random)),
+        set_id=next(iter(_any_of(world, random, CardSet, 1)), None),
         number=maybe(random, any_text(random)),
         rarity=maybe(random, any_text(random)),
+        type_line=maybe(random, any_text(random)),
+        artist=maybe(random, any_text(random)),
+        language=maybe(random, any_text(random)),
+        finishes=maybe(random, [any_text(random) for _ in range(random.choice((0, 1, 3)))]),
     )
 
 
@@ -133,10 +220,26 @@ def _add_figure(world: World, random: Random, item_id: UUID) -> None:
     world.add(
         Figure,
         item_id=item_id,
-        manufacturer=maybe(random, any_text(random)),
-        series=maybe(random, any_text(random)),
+        manufacturer_id=next(iter(_any_of(world, random, Manufacturer, 1)), None),
         scale=maybe(random, any_text(random)),
     )
+    for series_id in _any_of(world, random, Series, 3):
+        world.add(FigureSeries, item_id=item_id, series_id=series_id)
+    for character_id in _any_of(world, random, Character, 3):
+        world.add(FigureCharacter, item_id=item_id, character_id=character_id)
+    for sculptor_id in _any_of(world, random, Sculptor, 2):
+        world.add(FigureSculptor, item_id=item_id, sculptor_id=sculptor_id)
+    for position in random.sample(range(5), random.choice((0, 0, 1, 2))):
+        is_priced = random.random() < 0.5
+        world.add(
+            FigureRelease,
+            item_id=item_id,
+            position=position,
+            released_on=maybe(random, any_day(random)),
+            list_price=any_amount(random) if is_priced else None,
+            currency=random.choice(CURRENCIES) if is_priced else None,
+            jan=maybe(random, f"{random.randrange(10**13):013}"),
+        )
 
 
 _DETAILS = {

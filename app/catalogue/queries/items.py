@@ -1,6 +1,6 @@
-"""Reads of the catalogue. Every set-read takes a list of keys and answers by key."""
+"""Reads of items. Every set-read takes a list of keys and answers by key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemKind, ItemVariant, Skin
-from app.core.database import among
+from app.catalogue.models import DETAILS, ExternalId, FigureRelease, Item, ItemKind, ItemVariant
+from app.catalogue.new_items import NewRelease
+from app.core.database import Base, among
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class ItemRow:
     slug: str
     name: str
     image_url: str | None
+    is_nsfw: bool
     created_at: datetime
     updated_at: datetime
 
@@ -46,54 +48,16 @@ class ExternalIdRow:
     external_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SkinRow:
-    """What is known of a CS2 market item beside its name; floats are from 0 to 1."""
-
-    item_id: UUID
-    market_hash_name: str
-    category: str | None
-    weapon: str | None
-    skin: str | None
-    wear: str | None
-    rarity: str | None
-    stattrak: bool
-    souvenir: bool
-    float_minimum: float | None
-    float_maximum: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class CoinRow:
-    """The details of a coin."""
-
-    item_id: UUID
-    symbol: str
-    decimals: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class CardRow:
-    """The details of a card."""
-
-    item_id: UUID
-    game: str
-    set_code: str | None
-    number: str | None
-    rarity: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FigureRow:
-    """The details of a figure."""
-
-    item_id: UUID
-    manufacturer: str | None
-    series: str | None
-    scale: str | None
-
-
-_ITEM_COLUMNS = (Item.id, Item.kind, Item.slug, Item.name, Item.image_url, Item.created_at, Item.updated_at)
+_ITEM_COLUMNS = (
+    Item.id,
+    Item.kind,
+    Item.slug,
+    Item.name,
+    Item.image_url,
+    Item.is_nsfw,
+    Item.created_at,
+    Item.updated_at,
+)
 _VARIANT_COLUMNS = (ItemVariant.id, ItemVariant.item_id, ItemVariant.key, ItemVariant.name, ItemVariant.is_default)
 
 
@@ -143,25 +107,42 @@ async def external_ids_by_item(
     return external_ids
 
 
-async def skins_by_item(connection: AsyncConnection, item_ids: Sequence[UUID]) -> Mapping[UUID, SkinRow]:
-    """The details of each skin."""
-    rows = await connection.execute(select(*Skin.__table__.columns).where(among(Skin.item_id, item_ids)))
-    return {row.item_id: SkinRow(*row) for row in rows}
+async def details_by_item(
+    connection: AsyncConnection, kind: ItemKind, item_ids: Sequence[UUID]
+) -> Mapping[UUID, Mapping[str, Any]]:
+    """The row of each item in the table of its kind, by the names of its columns."""
+    table = DETAILS[kind].__table__
+    rows = await connection.execute(select(*table.columns).where(among(table.c.item_id, item_ids)))
+    return {row.item_id: dict(row._mapping) for row in rows}  # SQLAlchemy's public name for it
 
 
-async def coins_by_item(connection: AsyncConnection, item_ids: Sequence[UUID]) -> Mapping[UUID, CoinRow]:
-    """The details of each coin."""
-    rows = await connection.execute(select(*Coin.__table__.columns).where(among(Coin.item_id, item_ids)))
-    return {row.item_id: CoinRow(*row) for row in rows}
+async def links_by_figure(
+    connection: AsyncConnection, link: type[Base], item_ids: Sequence[UUID]
+) -> Mapping[UUID, Set[UUID]]:
+    """What each figure is linked to by `FigureSeries`, `FigureCharacter` or `FigureSculptor`."""
+    figure, other = link.__table__.columns
+    linked: dict[UUID, set[UUID]] = {}
+    for row in await connection.execute(select(figure, other).where(among(figure, item_ids))):
+        linked.setdefault(row[0], set()).add(row[1])
+    return linked
 
 
-async def cards_by_item(connection: AsyncConnection, item_ids: Sequence[UUID]) -> Mapping[UUID, CardRow]:
-    """The details of each card."""
-    rows = await connection.execute(select(*Card.__table__.columns).where(among(Card.item_id, item_ids)))
-    return {row.item_id: CardRow(*row) for row in rows}
-
-
-async def figures_by_item(connection: AsyncConnection, item_ids: Sequence[UUID]) -> Mapping[UUID, FigureRow]:
-    """The details of each figure."""
-    rows = await connection.execute(select(*Figure.__table__.columns).where(among(Figure.item_id, item_ids)))
-    return {row.item_id: FigureRow(*row) for row in rows}
+async def releases_by_figure(
+    connection: AsyncConnection, item_ids: Sequence[UUID]
+) -> Mapping[UUID, Sequence[NewRelease]]:
+    """The releases of each figure, in their order."""
+    rows = await connection.execute(
+        select(
+            FigureRelease.item_id,
+            FigureRelease.released_on,
+            FigureRelease.list_price,
+            FigureRelease.currency,
+            FigureRelease.jan,
+        )
+        .where(among(FigureRelease.item_id, item_ids))
+        .order_by(FigureRelease.item_id, FigureRelease.position)
+    )
+    releases: dict[UUID, list[NewRelease]] = {}
+    for row in rows:
+        releases.setdefault(row.item_id, []).append(NewRelease(*row[1:]))
+    return releases

@@ -1,4 +1,4 @@
-"""The catalogue in the graph: items of four kinds and their variants."""
+"""What items of every kind have: their variants, prices, and the names by which others know them."""
 
 from datetime import datetime
 from enum import Enum
@@ -9,13 +9,14 @@ import strawberry
 
 from app.catalogue import models
 from app.catalogue.models import ItemKind
+from app.catalogue.queries.visibility import IS_SHOWN_TO_VIEWER
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.graph.fields import show_enum
 from app.graph.prices.quotes import CURRENCY, Price
 from app.graph.prices.series import SERIES_ARGUMENTS, SERIES_ORDER, PriceSeries
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument, narrow, narrow_to_any
-from app.graph.reads.fields import Reference, column, connection, edge, edges, refer, reference, shows, shows_kind
+from app.graph.reads.fields import Reference, column, connection, edge, edges, refer, reference, shows
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import URL
@@ -84,7 +85,7 @@ class ItemVariant(Node):
 
 
 @strawberry.interface(description="A thing that can be owned.")
-@shows(models.Item, PublicIdTag.ITEM, kind=models.Item.kind)
+@shows(models.Item, PublicIdTag.ITEM, kind=models.Item.kind, listed=IS_SHOWN_TO_VIEWER)
 class Item(Node):
     slug: str = column(models.Item.slug, "The readable name in addresses, unique.")
     name: str = column(models.Item.name, "The name to show.")
@@ -92,6 +93,10 @@ class Item(Node):
     updated_at: datetime = column(models.Item.updated_at, "When its entry last changed.")
     kind: ItemKind = column(models.Item.kind, "Which of the four kinds it is.")
     image_url: URL | None = column(models.Item.image_url, "A picture; null where none is known.")
+    is_nsfw: bool = column(
+        models.Item.is_nsfw,
+        "Whether it is not safe for work. Only who chose to see such items finds them, by `nsfwVisibility`.",
+    )
     external_ids: list[ExternalId] = edges(
         "The names that outside services have for it.",
         on=models.Item.id,
@@ -128,53 +133,6 @@ class Item(Node):
         order=[models.ItemVariant.is_default.desc(), models.ItemVariant.position, *SERIES_ORDER],
         arguments=SERIES_ARGUMENTS,
     )
-
-
-@strawberry.type(description="A tradeable item of the CS2 market. What its market name does not tell is null.")
-@shows_kind(ItemKind.SKIN, details=models.Skin.item_id)
-class Skin(Item):
-    market_hash_name: str | None = column(models.Skin.market_hash_name, "The name by which the market knows it.")
-    category: str | None = column(
-        models.Skin.category, "What sort of item it is, such as Rifle, Knife, Sticker or Container."
-    )
-    weapon: str | None = column(
-        models.Skin.weapon, "The weapon that is painted; null for cases, stickers and the like."
-    )
-    skin: str | None = column(models.Skin.skin, "The name of the paint; null where there is none.")
-    wear: str | None = column(models.Skin.wear, "How worn it is, such as Factory New; null where wear does not apply.")
-    rarity: str | None = column(models.Skin.rarity, "How rare it is, such as Covert.")
-    is_stattrak: bool | None = column(models.Skin.stattrak, "Whether it counts kills.")
-    is_souvenir: bool | None = column(models.Skin.souvenir, "Whether it is a souvenir of a tournament.")
-    float_minimum: float | None = column(
-        models.Skin.float_minimum, "The least float value that the paint comes in, 0 to 1."
-    )
-    float_maximum: float | None = column(
-        models.Skin.float_maximum, "The greatest float value that the paint comes in, 0 to 1."
-    )
-
-
-@strawberry.type(description="A crypto coin or token.")
-@shows_kind(ItemKind.COIN, details=models.Coin.item_id)
-class Coin(Item):
-    symbol: str | None = column(models.Coin.symbol, "The ticker symbol, such as BTC.")
-    decimals: int | None = column(models.Coin.decimals, "Decimal places of its smallest unit; null where not known.")
-
-
-@strawberry.type(description="A trading card: one print in one set.")
-@shows_kind(ItemKind.CARD, details=models.Card.item_id)
-class Card(Item):
-    game: str | None = column(models.Card.game, "The game it belongs to.")
-    set_code: str | None = column(models.Card.set_code, "The code of its set, unique within the game.")
-    number: str | None = column(models.Card.number, "The collector number within the set; not always a number.")
-    rarity: str | None = column(models.Card.rarity, "How rare the print is.")
-
-
-@strawberry.type(description="A collectible figure.")
-@shows_kind(ItemKind.FIGURE, details=models.Figure.item_id)
-class Figure(Item):
-    manufacturer: str | None = column(models.Figure.manufacturer, "Who made it.")
-    series_name: str | None = column(models.Figure.series, "The series its character comes from.")
-    scale: str | None = column(models.Figure.scale, "Its scale, such as 1/7; null for figures without one.")
 
 
 def like_pattern(text: str, path: str) -> str:

@@ -1,0 +1,1 @@
+"""The catalogue in the graph: items of four kinds, and what they belong to."""
