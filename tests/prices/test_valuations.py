@@ -136,9 +136,9 @@ async def test_sales_of_two_sources_are_pooled_and_those_of_two_currencies_never
         sale("7", currency="EUR"),
     )
     dollars, euros = await computed(database, variant)
-    assert (dollars.currency, dollars.sample_size, dollars.median) == ("USD", 2, 20)
-    assert (euros.currency, euros.sample_size, euros.median) == ("EUR", 1, 7)
-    assert [each.value for each in await computed(database, variant, currency="EUR")] == [7]
+    assert (dollars.currency, dollars.sample_size, dollars.median) == ("USD", 2, Decimal(20))
+    assert (euros.currency, euros.sample_size, euros.median) == ("EUR", 1, Decimal(7))
+    assert [each.value for each in await computed(database, variant, currency="EUR")] == [Decimal(7)]
     assert await computed(database, variant, currency="JPY") == ()
 
 
@@ -146,7 +146,7 @@ async def test_no_price_of_another_kind_is_pooled_with_sales(database: Database,
     kinds = ("market", "mid", "ask", "bid", "low", "high", "list")
     await ingested(database, sale("10"), *(point("aurum", "99", kind=kind) for kind in kinds))
     (valuation,) = await computed(database, variant)
-    assert (valuation.basis, valuation.value, valuation.sample_size) == (ValuationBasis.SALES, 10, 1)
+    assert (valuation.basis, valuation.value, valuation.sample_size) == (ValuationBasis.SALES, Decimal(10), 1)
 
 
 async def test_without_a_sale_the_lowest_current_ask_counts_then_the_newest_list_price_then_nothing(
@@ -171,12 +171,12 @@ async def test_without_a_sale_the_lowest_current_ask_counts_then_the_newest_list
         assert valuation.sample_size == 0 or valuation.basis is ValuationBasis.SALES
         return valuation.basis, valuation.value
 
-    assert await at(0) == (ValuationBasis.ASK, 8)
-    assert await at(-1.5) == (ValuationBasis.ASK, 8)
-    assert await at(-2.5) == (ValuationBasis.LIST, 14)
-    assert await at(30) == (ValuationBasis.ASK, 1)
-    assert await at(100) == (ValuationBasis.LIST, 14)
-    assert await at(130) == (ValuationBasis.SALES, 10)
+    assert await at(0) == (ValuationBasis.ASK, Decimal(8))
+    assert await at(-1.5) == (ValuationBasis.ASK, Decimal(8))
+    assert await at(-2.5) == (ValuationBasis.LIST, Decimal(14))
+    assert await at(30) == (ValuationBasis.ASK, Decimal(1))
+    assert await at(100) == (ValuationBasis.LIST, Decimal(14))
+    assert await at(130) == (ValuationBasis.SALES, Decimal(10))
     assert await at(210) == (ValuationBasis.NONE, None)
 
 

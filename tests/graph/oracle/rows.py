@@ -22,7 +22,7 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
-from app.prices.models import Candle, PricePoint, PriceSeries, Source
+from app.prices.models import Candle, PricePoint, PriceSeries, Source, Valuation
 from tests.graph.oracle.texts import any_text
 
 Row = dict[str, Any]
@@ -49,6 +49,7 @@ TABLES: tuple[type[Base], ...] = (
     PriceSeries,
     PricePoint,
     Candle,
+    Valuation,
     IngestBatch,
     IngestReject,
 )
@@ -93,7 +94,7 @@ class World:
     def instants(self) -> list[datetime]:
         """Instants at which something happened or ended."""
         stored = self.column(PricePoint, "observed_at") + self.column(Candle, "bucket")
-        return [*stored, self.now, *EDGES_OF_TIME]
+        return [*stored, *self.column(Valuation, "as_of"), self.now, *EDGES_OF_TIME]
 
 
 TABLE_OF: dict[PublicIdTag, type[Base]] = {
