@@ -148,3 +148,27 @@ async def test_an_operation_values_250_variants_as_of_instants_and_no_more(datab
     assert len((await graph.ask(query % 50))["items"]["nodes"]) == 50
     errors = (await graph.respond(query % 51))["errors"]
     assert {error["extensions"]["code"] for error in errors} == {"QUERY_TOO_COMPLEX"}
+
+
+async def test_only_an_instant_that_is_given_or_may_be_keeps_a_document_from_being_compiled(
+    database: Database, graph: Graph
+) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(database, point("aurum", "10", kind="sale"))
+    await valued(database)
+    for arguments, path in (("", "compiled"), ("(asOf: null)", "compiled"), ("(asOf: $asOf)", "mixed")):
+        declared = "query ($asOf: DateTime) " if "$" in arguments else ""
+        query = f'{declared}{{ item(slug: "aurum") {{ defaultVariant {{ valuation{arguments} {{ sampleSize }} }} }} }}'
+        response = await graph.respond(query)
+        assert response["data"]["item"]["defaultVariant"]["valuation"] == {"sampleSize": 1}
+        assert response["extensions"]["trove"]["path"] in {path, "resolvers" if path == "mixed" else path}
+
+
+async def test_an_ask_stands_in_where_nothing_was_sold_and_says_so(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(database, point("aurum", "12.5", kind="ask", currency="JPY"))
+    await valued(database)
+    said = await valuation(graph)
+    assert (said["basis"], said["confidence"], said["sampleSize"], said["median"]) == ("ASK", "LOW", 0, None)
+    assert said["value"] == {"amount": "12.5", "currency": "JPY", "minorUnits": None}
+    assert said["explanation"] == "No sale in the last 90 days: the lowest current ask, of test-market."

@@ -211,6 +211,17 @@ async def test_when_a_sale_leaves_its_window_the_variant_is_due_and_what_did_not
     assert (before.sample_size, after.sample_size, after.value) == (2, 1, 20)
 
 
+async def test_a_sale_by_a_clock_that_is_ahead_counts_once_it_is_no_longer_ahead(
+    database: Database, variant: UUID
+) -> None:
+    await ingested(database, sale("10"), point("aurum", "20", kind="sale", at=utc_now() + timedelta(seconds=90)))
+    await value(database)
+    assert (await state(database)).due_since is not None
+    assert await value(database, now=utc_now() + 2 * SHORTEST_INTERVAL) == 1
+    assert [row.sample_size for row in await stored(database)] == [1, 2]
+    assert (await state(database)).due_since is None
+
+
 async def test_a_first_ask_is_valued_at_once_and_later_ones_once_a_day(database: Database, variant: UUID) -> None:
     await ingested(database, point("aurum", "12", kind="ask", at=utc_now() - DAY))
     assert await value(database) == 1

@@ -144,9 +144,14 @@ _CLAIM = text("""
     LIMIT :at_most
     FOR UPDATE SKIP LOCKED
 """)
+# A sale by a clock that is ahead of ours counts once it is no longer ahead: until then the variant stays due.
 _MARK_VALUED = text("""
     UPDATE prices.valuation_states AS state
-    SET due_since = NULL, computed_at = :now, next_change_at = valued.next_change_at
+    SET computed_at = :now, next_change_at = valued.next_change_at, due_since = (
+        SELECT min(CAST(:now AS timestamptz))
+        FROM prices.price_series AS series
+        WHERE series.variant_id = state.variant_id AND series.kind = 'sale' AND series.latest_observed_at > :now
+    )
     FROM unnest(CAST(:ids AS uuid[]), CAST(:changes AS timestamptz[])) AS valued (variant_id, next_change_at)
     WHERE state.variant_id = valued.variant_id
 """)
