@@ -29,6 +29,7 @@ from app.identity.commands.deletion import ERASE_PEOPLE
 from app.identity.commands.exports import PREPARE_EXPORTS
 from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
+from app.prices.commands.valuations import VALUE_VARIANTS
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
@@ -36,6 +37,7 @@ from workers.ingestion import BatchRunner
 from workers.mail import MailRunner, NoPostman
 from workers.prices import make_partitions_ahead, prune_price_changes
 from workers.runner import Runner
+from workers.valuations import ValuationRunner, mark_moved_windows
 
 logger = structlog.get_logger(__name__)
 
@@ -108,6 +110,7 @@ def _runners(settings: Settings, database: Database, secrets: Secrets) -> dict[s
     """What does the work of each job that only nudges."""
     return {
         PROCESS_BATCHES.name: BatchRunner(database),
+        VALUE_VARIANTS.name: ValuationRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         ERASE_PEOPLE.name: ErasureRunner(database),
@@ -182,6 +185,9 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
     async def prune(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await _attempt(prune_price_changes, upkeep.database)
 
+    async def mark_moved(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(mark_moved_windows, upkeep.database)
+
     async def make_keys(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await _attempt(make_signing_keys_ahead, upkeep.database, upkeep.secrets)
 
@@ -191,6 +197,7 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
     return [
         cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
         cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
+        cron(mark_moved, name="mark_moved_windows", hour=3, minute=30, second=0),
         cron(make_keys, name="make_signing_keys_ahead", hour=None, minute=5, second=0),
         cron(prune_identity, name="prune_what_is_over", hour=None, minute=40, second=0),
     ]

@@ -18,6 +18,7 @@ from app.identity.services import IdentityServices
 from app.identity.viewer import Caller, Viewer
 
 MAXIMUM_CANDLES_PER_OPERATION = 200_000
+MAXIMUM_VALUATIONS_PER_OPERATION = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Context:
         self.statements = 0
         self._is_public = is_public
         self._candles = 0
+        self._valuations = 0
         self._begin()
 
     @property
@@ -68,6 +70,7 @@ class Context:
         """Take a fresh snapshot and fresh loaders."""
         await self.close()
         self._candles = 0
+        self._valuations = 0
         self._begin()
 
     @asynccontextmanager
@@ -98,6 +101,17 @@ class Context:
                 "ask for fewer series at a time, or for a smaller `last`.",
                 argument="last",
                 allowed=[f"{MAXIMUM_CANDLES_PER_OPERATION:,} candles an operation"],
+            )
+
+    def spend_valuations(self, asked: int) -> None:
+        """Count the variants that the operation has valued as of some instant; refuse too many of them."""
+        self._valuations += asked
+        if self._valuations > MAXIMUM_VALUATIONS_PER_OPERATION:
+            raise QueryTooComplex(
+                f"The operation asks for more than {MAXIMUM_VALUATIONS_PER_OPERATION} valuations as of an instant; "
+                "ask for fewer variants at a time, or for the stored ones, without `asOf`.",
+                argument="asOf",
+                allowed=[f"{MAXIMUM_VALUATIONS_PER_OPERATION} valuations an operation"],
             )
 
 

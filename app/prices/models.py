@@ -1,4 +1,4 @@
-"""Sources, series, and the points and candles in them."""
+"""Sources, series, the points and candles in them, and what they make variants worth."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -17,11 +17,12 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.catalogue.models import ItemVariant
 from app.core.database import Base
+from app.core.ids import new_id
 
 SCHEMA = "prices"
 
@@ -37,6 +38,23 @@ class PriceKind(StrEnum):
     LOW = "low"
     HIGH = "high"
     LIST = "list"
+
+
+class ValuationBasis(StrEnum):
+    """What a valuation rests on: the first of these that there is."""
+
+    SALES = "sales"
+    ASK = "ask"
+    LIST = "list"
+    NONE = "none"
+
+
+class Confidence(StrEnum):
+    """How far a valuation can be trusted."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
 
 
 class Source(Base):
@@ -142,3 +160,64 @@ class PriceChange(Base):
     quantity: Mapped[Decimal | None]
     observed_at: Mapped[datetime]
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Valuation(Base):
+    """What a variant was worth in one currency, from `as_of` until the next valuation says something else.
+
+    The interval is null below six sales. `excluded` lists the sales that were left out: price, time, source, reason
+    and score. `observed_at` is the time of the newest price that it rests on.
+    """
+
+    __tablename__ = "valuations"
+    __table_args__ = (
+        CheckConstraint("basis IN ('sales', 'ask', 'list', 'none')", name="basis_is_known"),
+        CheckConstraint("sample_size >= 0", name="sample_size_is_a_count"),
+        CheckConstraint("confidence IN ('low', 'medium', 'high')", name="confidence_is_known"),
+        CheckConstraint(
+            "(value IS NULL) = (basis = 'none') AND (observed_at IS NULL) = (basis = 'none')", name="value_has_a_basis"
+        ),
+        CheckConstraint("(median IS NULL) = (basis <> 'sales')", name="sales_have_a_median"),
+        CheckConstraint("(low IS NULL) = (high IS NULL) AND low <= high", name="interval_is_whole"),
+        Index("valuations_by_time", "variant_id", "as_of", "id"),
+        Index("valuations_one_current", "variant_id", "currency", unique=True, postgresql_where=text("is_current")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    variant_id: Mapped[UUID] = mapped_column(ForeignKey(ItemVariant.id, ondelete="CASCADE"))
+    currency: Mapped[str]
+    as_of: Mapped[datetime]
+    basis: Mapped[str]
+    value: Mapped[Decimal | None]
+    median: Mapped[Decimal | None]
+    low: Mapped[Decimal | None]
+    high: Mapped[Decimal | None]
+    sample_size: Mapped[int]
+    confidence: Mapped[str]
+    observed_at: Mapped[datetime | None]
+    excluded: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+    excluded_count: Mapped[int]
+    explanation: Mapped[str]
+    computed_at: Mapped[datetime]
+    is_current: Mapped[bool]
+
+
+class ValuationState(Base):
+    """When a variant has to be valued: since when new prices wait, and when time alone may change its value.
+
+    `has_sales` says whether it ever had a sale; what had none is looked at once a day.
+    """
+
+    __tablename__ = "valuation_states"
+    __table_args__ = (
+        Index("valuation_states_due", "due_since", postgresql_where=text("due_since IS NOT NULL")),
+        Index("valuation_states_by_next_change", "next_change_at", postgresql_where=text("next_change_at IS NOT NULL")),
+        {"schema": SCHEMA},
+    )
+
+    variant_id: Mapped[UUID] = mapped_column(ForeignKey(ItemVariant.id, ondelete="CASCADE"), primary_key=True)
+    has_sales: Mapped[bool]
+    due_since: Mapped[datetime | None]
+    computed_at: Mapped[datetime | None]
+    next_change_at: Mapped[datetime | None]

@@ -15,6 +15,7 @@ from app.core.ids import PublicIdTag
 from app.graph.fields import show_enum
 from app.graph.prices.quotes import CURRENCY, Price
 from app.graph.prices.series import SERIES_ARGUMENTS, SERIES_ORDER, PriceSeries
+from app.graph.prices.valuations import AS_OF, VALUATION_CURRENCY, VALUATION_ORDERS, Valuation
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument, narrow, narrow_to_any
 from app.graph.reads.fields import Reference, column, connection, edge, edges, refer, reference, shows
 from app.graph.reads.tables import join
@@ -22,7 +23,9 @@ from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import URL
 from app.identity.access import ANYBODY
 from app.prices.models import PriceSeries as Series
+from app.prices.models import Valuation as StoredValuation
 from app.prices.queries.quotes import BEST_FIRST
+from app.prices.queries.valuations import CURRENT_FIRST
 
 MAXIMUM_SLUGS = 250
 MAXIMUM_NAME_LENGTH = 200
@@ -81,6 +84,24 @@ class ItemVariant(Node):
         to=Series.variant_id,
         order=SERIES_ORDER,
         arguments=SERIES_ARGUMENTS,
+    )
+    valuation: Valuation | None = edge(
+        "What it is worth, in the currency with most sales unless one is named: as last computed, or with `asOf` "
+        "computed now by what had been observed until then. Null where it has no sale, ask or list price in that "
+        "currency, or was not valued yet.",
+        on=models.ItemVariant.id,
+        to=StoredValuation.variant_id,
+        where=StoredValuation.is_current,
+        order=CURRENT_FIRST,
+        arguments=[VALUATION_CURRENCY],
+        computed=AS_OF,
+    )
+    valuation_history: Connection[Valuation] | None = connection(
+        "What it was worth, each time that changed, the newest first; in one currency if given.",
+        on=models.ItemVariant.id,
+        to=StoredValuation.variant_id,
+        orders=VALUATION_ORDERS,
+        arguments=[VALUATION_CURRENCY],
     )
 
 

@@ -1,6 +1,6 @@
 """The words in which a type is declared: each gives a field of the graph and says where its value stands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -46,6 +46,8 @@ class Relation:
     joins: Sequence[Join]
     is_collected: bool
     listed: ColumnElement[bool] | None = None
+    # Beside what the fields show: what resolvers of the type look at.
+    carried: Sequence[ColumnElement[Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,13 +67,14 @@ def shows(
     joins: Sequence[Join] = (),
     collected: bool = False,
     listed: Expression | None = None,
+    carries: Sequence[Expression] = (),
 ) -> Callable[[Shown], Shown]:
     """Show the rows of a table or a select as this type.
 
     `tag` makes their public ids, with the primary key or the column given as `key`. With `collected` one object shows
     all rows that an edge leads to, and each of its columns is the list of their values. `listed` is a condition that
     may depend on the viewer: rows where it does not hold are in no list and not found by an id; an edge to one row
-    leads to them all the same.
+    leads to them all the same. Rows also hold what the type `carries`, for resolvers of its own.
     """
     table = table_of(source)
     primary = list(table.primary_key) if tag or key is not None else []
@@ -82,7 +85,8 @@ def shows(
         None if kind is None else expression_of(kind),
         joins,
         collected,
-        None if listed is None else expression_of(listed),
+        listed=None if listed is None else expression_of(listed),
+        carried=[expression_of(expression) for expression in carries],
     )
 
     def declare(shown: Shown) -> Shown:
@@ -129,6 +133,26 @@ class Embedded(Declaration):
     instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An argument with which the row behind an edge is computed instead of read.
+
+    `compute` gets the context, the keys of all parents and the arguments that are given, and gives the columns of a row
+    of the type's table for each key that leads to one.
+    """
+
+    argument: str
+    annotation: Any
+    compute: "Callable[[Any, Sequence[Any], Values], Awaitable[Sequence[Values]]]"
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedShape:
+    """The names of the arguments of rows that are computed."""
+
+    names: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge(Declaration):
     """The rows whose `to` equals this row's `on`: a list in an order, or the first of it."""
@@ -140,12 +164,16 @@ class Edge(Declaration):
     order: Sequence[ColumnElement[Any]]
     is_list: bool
     narrowings: Narrowings
+    computed: Computed | None = None
 
     def check_access(self, context: OperationContext) -> None:
         """Whoever sees the row may follow it."""
 
     def bind_arguments(self, arguments: Mapping[str, Any]) -> Bound:
         """Check the arguments, which come to the same for everybody."""
+        if self.computed is not None and arguments.get(self.computed.argument) is not None:
+            given = {name: value for name, value in arguments.items() if value is not None}
+            return Bound(ComputedShape(tuple(given)), tuple(given.values()))
         return Bound(*self.narrowings.bind(arguments)) if self.narrowings.all else UNNARROWED
 
     def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
@@ -282,9 +310,13 @@ def edge(
     where: Expression | None = None,
     order: Sequence[Expression] = (),
     arguments: Sequence[Argument] = (),
+    computed: Computed | None = None,
 ) -> Any:
-    """To one: the row whose `to` equals this row's `on`; where there are several, the first by `order`."""
-    return _edge(description, on, to, joins, where, order, arguments, is_list=False)
+    """To one: the row whose `to` equals this row's `on`; where there are several, the first by `order`.
+
+    With the argument of `computed` the row is not read but computed, which has no SQL of its own.
+    """
+    return _edge(description, on, to, joins, where, order, arguments, computed, is_list=False)
 
 
 def edges(
@@ -298,7 +330,7 @@ def edges(
     arguments: Sequence[Argument] = (),
 ) -> Any:
     """To all rows whose `to` equals this row's `on`, in a total order; for lists that are short by nature."""
-    return _edge(description, on, to, joins, where, order, arguments, is_list=True)
+    return _edge(description, on, to, joins, where, order, arguments, None, is_list=True)
 
 
 def _edge(
@@ -309,6 +341,7 @@ def _edge(
     where: Expression | None,
     order: Sequence[Expression],
     arguments: Sequence[Argument],
+    computed: Computed | None,
     *,
     is_list: bool,
 ) -> Any:
@@ -320,8 +353,11 @@ def _edge(
         [expression_of(expression) for expression in order],
         is_list,
         Narrowings(arguments),
+        computed,
     )
     shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
+    if computed is not None:
+        shown.insert(0, graphql_argument(computed.argument, computed.annotation))
     return _field(description, declared, shown)
 
 

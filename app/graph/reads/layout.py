@@ -245,6 +245,8 @@ class Layouts:
             if relation is None or origin is None:
                 continue
             layout = self._layouts.setdefault(id(relation), Layout(relation))
+            for carried in relation.carried:
+                layout.place_of(carried)
             kind = getattr(origin, "__trove_kind__", None)
             self.types[name] = self._origins[origin] = Shown(graphql_type, relation, kind, layout)
             if kind is None:

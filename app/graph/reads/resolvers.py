@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+import orjson
 from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 
 from app.core.database import Snapshot, Statement
@@ -10,13 +11,26 @@ from app.core.ids import public_id
 from app.core.loaders import Loaders
 from app.core.paging import encode_cursor
 from app.graph.reads.arguments import Bound, OperationContext, PageShape
-from app.graph.reads.fields import Column, Edge, Embedded, GlobalId, KeyedRows, PagedEdge, Reference, Referring
+from app.graph.reads.fields import (
+    Column,
+    Computed,
+    ComputedShape,
+    Edge,
+    Embedded,
+    GlobalId,
+    KeyedRows,
+    PagedEdge,
+    Reference,
+    Referring,
+)
 from app.graph.reads.layout import FIRST_VALUE, Field, Layout, Layouts, Row, Shown
 from app.graph.reads.rows import (
+    GIVEN_ROWS,
     KEYS,
     ROOT_KEY,
     count_of_rows,
     every_value,
+    given_rows,
     keyed_rows,
     page_of_rows,
     rows_by,
@@ -106,9 +120,26 @@ class PlainReads:
     ) -> Mapping[Any, Any]:
         """For each key the row or the rows that an edge leads to; nothing for a key that leads nowhere."""
         layout, shape = field.target.layout, bound.shape
+        if edge.computed is not None and isinstance(shape, ComputedShape):
+            return await self._computed_rows(context, edge, edge.computed, layout, bound, keys)
         statement = self._statement((edge, shape), lambda: rows_by_edge(edge, layout, shape))
         collect = lists_of_each if edge.is_list else first_of_each
         return await self._asking(context, statement, values_of(bound.values), layout, collect)(list(keys))
+
+    async def _computed_rows(
+        self,
+        context: ReadContext,
+        edge: Edge,
+        computed: Computed,
+        layout: Layout,
+        bound: Bound,
+        keys: Sequence[Any],
+    ) -> Mapping[Any, Row]:
+        """The row that is computed for each key; SQL then makes of its columns what it makes of stored ones."""
+        rows = await computed.compute(context, keys, dict(zip(bound.shape.names, bound.values, strict=True)))
+        statement = self._statement((edge, "given"), lambda: given_rows(edge, layout))
+        values = {GIVEN_ROWS: orjson.dumps(rows, default=str).decode()}
+        return await self._asking(context, statement, values, layout, first_of_each)(list(keys))
 
     async def refer(self, context: ReadContext, reference: Reference) -> Row | None:
         """The row that is referred to; None when it is gone."""

@@ -3,8 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Integer, Select, any_, bindparam, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, distinct_on
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.database import Statement, statement_of
@@ -15,6 +28,7 @@ from app.graph.reads.tables import Scope
 
 KEYS = "keys"
 KEY = "key"
+GIVEN_ROWS = "given_rows"
 ARGUMENT = "argument"
 # What leads to the rows of a whole table.
 ROOT_KEY = 0
@@ -55,10 +69,10 @@ def every_value(layout: Layout) -> Statement:
     return statement_of(select(*values).select_from(scope.from_clause()))
 
 
-def rows_by(layout: Layout, column: ColumnElement[Any]) -> Statement:
+def rows_by(layout: Layout, by: ColumnElement[Any]) -> Statement:
     """Rows whose column has one of the keys; the column's value comes first."""
     scope = _scope(layout)
-    key = scope.read(column)
+    key = scope.read(by)
     values = _values(layout, scope)
     conditions = [key == any_(keys_parameter(key)), *may_be_listed(layout.relation, scope)]
     return statement_of(select(key.label("key"), *values).select_from(scope.from_clause()).where(*conditions))
@@ -84,6 +98,17 @@ def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement
     if order:
         read = read.ext(distinct_on(key)).order_by(key, *order)
     return statement_of(read)
+
+
+def given_rows(edge: Edge, layout: Layout) -> Statement:
+    """Rows that are given as JSON, by the edge's key, with everything that the type makes of their columns."""
+    table = layout.relation.table
+    given = func.jsonb_to_recordset(cast(bindparam(GIVEN_ROWS, type_=Text()), JSONB))
+    columns = given.table_valued(*(column(stored.name, stored.type) for stored in table.columns))
+    scope = Scope(table, columns.render_derived("given", with_types=True))
+    scope.require(layout.relation.joins)
+    key = scope.read(edge.to)
+    return statement_of(select(key.label("key"), *_values(layout, scope)).select_from(scope.from_clause()))
 
 
 def page_of_rows(edge: PagedEdge, layout: Layout, shape: PageShape) -> Statement:

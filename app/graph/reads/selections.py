@@ -13,6 +13,7 @@ from graphql import (
     GraphQLField,
     GraphQLNamedType,
     GraphQLObjectType,
+    NullValueNode,
     VariableNode,
     Visitor,
     get_named_type,
@@ -207,6 +208,8 @@ class Understanding:
         if isinstance(declaration, Embedded):
             return EmbeddedObject(declared, declaration, self._object(declared.target, details))
         if isinstance(declaration, Edge):
+            if declaration.computed is not None and _is_given(details[0].node, declaration.computed.argument):
+                raise NotDeclared
             place = self._occurrence(declared, declaration, details)
             return EdgeTo(declared, declaration, place, self._object(declared.target, details))
         if isinstance(declaration, PagedEdge):
@@ -244,6 +247,12 @@ class Understanding:
 
 def _signature(group: GroupedFieldSet) -> tuple[Any, ...]:
     return tuple((response, *(id(detail.node) for detail in details)) for response, details in group.items())
+
+
+def _is_given(node: FieldNode, name: str) -> bool:
+    """Whether an argument is given, or may be by a variable."""
+    given = (argument.value for argument in node.arguments or () if argument.name.value == name)
+    return any(not isinstance(value, NullValueNode) for value in given)
 
 
 class _Variables(Visitor):

@@ -33,6 +33,7 @@ from app.prices.commands.series_state import (
     newer_prices,
 )
 from app.prices.commands.stored_candles import CandlePlanner, append_candles, bring_candles_up_to_date
+from app.prices.commands.valuations import mark_touched
 from app.prices.errors import BadRow
 from app.prices.models import SCHEMA, PricePoint
 
@@ -88,6 +89,7 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     latest = newer_prices(states | {series.id: replace(series, latest_arrival=None) for series in unsure}, candidates)
     await mark_points(connection, changed)
     await move_latest(connection, latest)
+    await mark_touched(transaction, [series.id for series in changed])
     repeated = batch.row_count - len(rejects) - offered
     return IngestedRows(accepted=stored, duplicate=offered - stored + repeated, rejects=rejects, latest=latest)
 

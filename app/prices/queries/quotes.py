@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Interval, Numeric, case, func, literal_column
+from sqlalchemy import Interval, Numeric, Text, case, func, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.database import OPERATION_TIME, among
@@ -38,19 +38,25 @@ BEST_FIRST: tuple[ColumnElement[Any], ...] = (
 )
 
 
-def _units_per_whole() -> ColumnElement[Any]:
+def _units_per_whole(currency: Any) -> ColumnElement[Any]:
     """How many of its smallest units the currency's whole one has."""
     digits: dict[int, list[str]] = {}
     for code, count in MINOR_UNITS.items():
         digits.setdefault(count, []).append(code)
     return case(
-        *(
-            (among(PriceSeries.currency, codes), literal_column(str(10**count), Numeric()))
-            for count, codes in digits.items()
-        )
+        *((among(currency, codes), literal_column(str(10**count), Numeric())) for count, codes in digits.items())
     )
 
 
-_SCALED = PriceSeries.latest_price * _units_per_whole()
-# The latest price in the smallest unit of its currency (12.34 USD is 1234), or null where it is finer than that.
-MINOR_UNITS_OF_LATEST: ColumnElement[Any] = case((func.trunc(_SCALED) == _SCALED, func.trunc(_SCALED)))
+def minor_units_of(amount: Any, currency: Any) -> ColumnElement[Any]:
+    """An amount in the smallest unit of its currency (12.34 USD is 1234), or null where it is finer than that."""
+    scaled = amount * _units_per_whole(currency)
+    return case((func.trunc(scaled) == scaled, func.trunc(scaled)))
+
+
+MINOR_UNITS_OF_LATEST: ColumnElement[Any] = minor_units_of(PriceSeries.latest_price, PriceSeries.currency)
+# An amount of money: no row has it, and what is shown as one puts its own columns in place of these.
+MONEY = select(
+    literal_column("NULL", Numeric()).label("amount"), literal_column("NULL", Text()).label("currency")
+).subquery("money")
+MINOR_UNITS_OF_MONEY: ColumnElement[Any] = minor_units_of(MONEY.c.amount, MONEY.c.currency)

@@ -40,7 +40,7 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
-from app.prices.models import Candle, PricePoint, PriceSeries, Source
+from app.prices.models import Candle, PricePoint, PriceSeries, Source, Valuation
 from tests.graph.oracle.texts import any_text
 
 Row = dict[str, Any]
@@ -77,6 +77,7 @@ TABLES: tuple[type[Base], ...] = (
     PriceSeries,
     PricePoint,
     Candle,
+    Valuation,
     IngestBatch,
     IngestReject,
 )
@@ -121,7 +122,7 @@ class World:
     def instants(self) -> list[datetime]:
         """Instants at which something happened or ended."""
         stored = self.column(PricePoint, "observed_at") + self.column(Candle, "bucket")
-        return [*stored, self.now, *EDGES_OF_TIME]
+        return [*stored, *self.column(Valuation, "as_of"), self.now, *EDGES_OF_TIME]
 
 
 TABLE_OF: dict[PublicIdTag, type[Base]] = {

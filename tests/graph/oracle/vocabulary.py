@@ -307,6 +307,7 @@ _METHOD_OF = {
     "id": "any_id",
     "orderBy": "order_by",
     "from": "instant",
+    "asOf": "instant",
     "to": "instant",
     "last": "candle_count",
     "name": "type_name",

@@ -5,6 +5,8 @@ from decimal import Context, Decimal
 from random import Random
 from uuid import UUID
 
+import orjson
+
 from app.catalogue.models import (
     Card,
     CardSet,
@@ -28,7 +30,17 @@ from app.catalogue.models import (
 from app.core.database import Base
 from app.identity.models import User
 from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
-from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source
+from app.prices.fair_value import ExclusionReason
+from app.prices.models import (
+    Candle,
+    Confidence,
+    PriceKind,
+    PricePoint,
+    PriceSeries,
+    Source,
+    Valuation,
+    ValuationBasis,
+)
 from app.prices.resolutions import Resolution, bucket_start
 from tests.graph.oracle.people import add_partner, add_person
 from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
@@ -67,6 +79,8 @@ def random_world(random: Random) -> World:
         add_person(world, random)
     for _ in range(random.randint(0, 4)):
         _add_batch(world, random)
+    if world.rows[ItemVariant]:
+        _add_valuations(world)
     return world
 
 
@@ -349,6 +363,53 @@ def _add_candles(world: World, random: Random, series_id: int, resolution: int, 
                 point_count=None if is_provided else random.randint(1, 9),
                 is_provided=is_provided,
             )
+
+
+def _add_valuations(world: World) -> None:
+    """Drawn by chance of their own, so that the rest of the world is the same with them and without."""
+    random = Random(f"valuations/{world.rows[ItemVariant][0]['id']}")
+    for _ in range(random.randint(1, 12)):
+        _add_valuation(world, random)
+
+
+def _add_valuation(world: World, random: Random) -> None:
+    variant_id, currency = random.choice(world.rows[ItemVariant])["id"], random.choice(CURRENCIES)
+    others = [row for row in world.rows[Valuation] if (row["variant_id"], row["currency"]) == (variant_id, currency)]
+    basis = random.choice((*ValuationBasis, ValuationBasis.SALES))
+    is_of_sales, has_value = basis is ValuationBasis.SALES, basis is not ValuationBasis.NONE
+    has_interval = is_of_sales and random.random() < 0.7
+    low, high = sorted((any_amount(random), any_amount(random)))
+    excluded = [_any_exclusion(world, random) for _ in range(random.choice((0, 0, 1, 3)))] if is_of_sales else []
+    world.add(
+        Valuation,
+        id=any_key(random),
+        variant_id=variant_id,
+        currency=currency,
+        as_of=random.choice([any_instant(world, random), *(row["as_of"] for row in others)]),
+        basis=basis.value,
+        value=any_amount(random) if has_value else None,
+        median=any_amount(random) if is_of_sales else None,
+        low=low if has_interval else None,
+        high=high if has_interval else None,
+        sample_size=random.choice((1, 6, 2**31 - 99)) if is_of_sales else 0,
+        confidence=random.choice(list(Confidence)).value,
+        observed_at=any_instant(world, random) if has_value else None,
+        excluded=orjson.dumps(excluded).decode(),
+        excluded_count=len(excluded),
+        explanation=any_text(random),
+        computed_at=any_instant(world, random),
+        is_current=not any(row["is_current"] for row in others) and random.random() < 0.8,
+    )
+
+
+def _any_exclusion(world: World, random: Random) -> dict[str, str]:
+    return {
+        "price": format(any_amount(random), "f"),
+        "observed_at": any_instant(world, random).isoformat(),
+        "source": random.choice(("shop", "0x")),
+        "reason": ExclusionReason.OUTLIER.value,
+        "score": format(any_amount(random), "f"),
+    }
 
 
 def _add_batch(world: World, random: Random) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from app.catalogue.models import Coin, ExternalId, Item, ItemVariant
 from app.identity.models import User
 from app.ingestion.models import IngestBatch, IngestReject
-from app.prices.models import PricePoint, PriceSeries, Source
+from app.prices.models import PricePoint, PriceSeries, Source, Valuation
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.worlds import NOWS
 from tests.identity.builders import PARTNER_ID, PARTNER_ROW
@@ -32,7 +32,7 @@ def key_of(kind: int, number: int) -> UUID:
     return UUID(int=(kind << 64) + number, version=4)
 
 
-ITEM, VARIANT, BATCH, POINT = range(1, 5)
+ITEM, VARIANT, BATCH, POINT, VALUATION = range(1, 6)
 
 
 def _add_item(world: World, number: int) -> None:
@@ -48,6 +48,7 @@ def _add_item(world: World, number: int) -> None:
         world.add(ItemVariant, id=variant, item_id=key, **about, position=position, created_at=at)
         for source in (1, 2):
             _add_series(world, 4 * number + 2 * position + source, variant, source)
+            _add_valuation(world, 4 * number + 2 * position + source, variant, "USD" if source == 1 else "EUR")
 
 
 def _add_series(world: World, key: int, variant: UUID, source: int) -> None:
@@ -66,6 +67,33 @@ def _add_series(world: World, key: int, variant: UUID, source: int) -> None:
         world.add(
             PricePoint, series_id=key, observed_at=at, key=point, price=price, quantity=None, arrival=4 * key + back
         )
+
+
+def _add_valuation(world: World, number: int, variant: UUID, currency: str) -> None:
+    price = Decimal(number) / 100
+    exclusion = (
+        '{"price": "9", "observed_at": "2026-03-01T00:00:00+00:00", "source": "a", "reason": "outlier", "score": "4"}'
+    )
+    world.add(
+        Valuation,
+        id=key_of(VALUATION, number),
+        variant_id=variant,
+        currency=currency,
+        as_of=world.now - A_TICK,
+        basis="sales",
+        value=price,
+        median=price,
+        low=price,
+        high=price,
+        sample_size=6,
+        confidence="medium",
+        observed_at=world.now - A_TICK,
+        excluded=f"[{exclusion}]",
+        excluded_count=1,
+        explanation="Median of 6 sales.",
+        computed_at=world.now,
+        is_current=True,
+    )
 
 
 def _add_batch(world: World, number: int) -> None:
