@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from math import log, sqrt
 from statistics import stdev
 from typing import Any
@@ -201,7 +202,7 @@ async def test_statistics_tell_change_range_volume_and_distance_from_the_highest
     assert (found["high"], found["low"], found["volume"]) == ("120", "80", "21")
     # Σ price·quantity / Σ quantity = (100 + 220 + 297 + 480 + 450 + 480) / 21
     assert Decimal(found["volumeWeightedAveragePrice"]) == pytest.approx(Decimal(2027) / 21)
-    returns = [log(after / before) for before, after in zip(closes, closes[1:], strict=False)]
+    returns = [log(after / before) for before, after in pairwise(closes)]
     assert float(found["volatility"]) == pytest.approx(stdev(returns) * sqrt(365), abs=1e-6)
     assert (found["allTimeHigh"], found["distanceFromAllTimeHigh"]) == ("400", "-80")
     assert found["allTimeHighStart"] == (today - 300 * DAY).isoformat().replace("+00:00", "Z")
@@ -256,7 +257,8 @@ async def test_statistics_are_made_of_what_reaches_back_to_the_beginning_of_the_
 
 
 async def test_statistics_of_many_series_take_as_many_statements_as_of_one(database: Database, graph: Graph) -> None:
-    query = '{ items(first: 50, filter: {nameContains: "%s"}) { nodes { series { statistics(window: "P30D") { change } } } } }'
+    fields = 'series { statistics(window: "P30D") { change } }'
+    query = '{ items(first: 50, filter: {nameContains: "%s"}) { nodes { ' + fields + " } } }"
     names = [f"coin-{number}" for number in range(50)]
     await saved(database, *(coin(name) for name in names))
     await ingested(database, *(point(name, "1") for name in names))

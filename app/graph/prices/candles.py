@@ -67,7 +67,7 @@ show_enum(
     "What stands in a bucket without a price.",
     {
         CandleFill.NONE: "Nothing: the bucket has no candle.",
-        CandleFill.PREVIOUS: "A candle that carries the close before it on, from the first candle of the series to `to`, "
+        CandleFill.PREVIOUS: "A candle that carries the close before on, from the first candle of the series to `to`, "
         "or to the bucket that runs now.",
     },
 )

@@ -63,8 +63,8 @@ class _Mover:
 @strawberry.type
 class MoverQueries:
     @resolved(
-        "The items whose price changed the most, relative to what it was `window` ago: `first` of them (100 at most), the "
-        "greatest change first. An item counts if a price of it was seen in the window, and one is known from its "
+        "The items whose price changed the most, relative to what it was `window` ago: `first` of them (100 at most), "
+        "the greatest change first. An item counts if a price of it was seen in the window, and one is known from its "
         "beginning or the 30 days before.",
         type=list[Mover] | None,
         access=ANYBODY,

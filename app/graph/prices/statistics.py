@@ -20,8 +20,8 @@ _columns = STATISTICS.c
 
 
 @strawberry.type(
-    description="What a series did over a window that ends now. What the data do not tell is null, never 0. It is made of "
-    "the candles of `resolution` that begin in the window, the running one among them."
+    description="What a series did over a window that ends now. What the data do not tell is null, never 0. It is made "
+    "of the candles of `resolution` that begin in the window, the running one among them."
 )
 @shows(STATISTICS)
 class PriceStatistics:
@@ -30,7 +30,7 @@ class PriceStatistics:
     )
     price_before: Decimal | None = column(
         _columns.price_before,
-        "The price at the beginning of the window: the close of the candle that ended last by then, however long before.",
+        "The price at the beginning of the window: the close of the candle that ended last by then, whenever that was.",
         name="from",
     )
     price_after: Decimal | None = column(
@@ -47,8 +47,8 @@ class PriceStatistics:
     )
     volume_weighted_average_price: Decimal | None = column(
         _columns.volume_weighted_average_price,
-        "Volume-weighted average price of completed sales: Σ price·quantity / Σ quantity. Only of series of kind `SALE` "
-        "and of what is traded (`MARKET`), and of sales whose quantity is known.",
+        "Volume-weighted average price of completed sales: Σ price·quantity / Σ quantity. Only of series of kind "
+        "`SALE` and of what is traded (`MARKET`), and of sales whose quantity is known.",
     )
     volatility: Decimal | None = column(
         _columns.volatility,
@@ -64,7 +64,7 @@ class PriceStatistics:
     )
     distance_from_all_time_high: Decimal | None = column(
         _columns.distance_from_all_time_high,
-        "How far the newest price is from the highest, in percent of that, to 6 decimal places: -20 is a fifth below it.",
+        "How far the newest price is from the highest, in percent of that, to 6 decimal places: -20 is a fifth below.",
     )
 
 

@@ -70,13 +70,13 @@ class CandleWindow:
 
 
 # Most series have one layer at the resolution asked for, all provided or all rolled up: those are plain, and their
-# candles are read as they are stored. PostgreSQL decides the conditions on `layered` and on what fills gaps once, before
-# it runs anything of their branches.
+# candles are read as they are stored. PostgreSQL decides the conditions on `layered` and `fills_gaps` once, before it
+# runs anything of their branches.
 #
 # A bucket of the others is laid with tiles. Provided candles come first, the coarsest of them: a provided candle hides
 # the finer ones inside of it, and finer ones fill what coarser ones leave open. Candles rolled up from points fill the
-# rest: those that overlap no provided one, again the coarsest. A month is laid with tiles of a day at most, and is never
-# plain: `resolution` is then that of a day, and `tiles_in_candle` the most days that a month has.
+# rest: those that overlap no provided one, again the coarsest. A month is laid with tiles of a day at most, and is
+# never plain: `resolution` is then that of a day, and `tiles_in_candle` the most days that a month has.
 #
 # Gaps are filled for the newest buckets alone, as many as there may be candles; no more candles than that lie among
 # them, and with fewer the one before them is there, too, so that its close can be carried on.
@@ -173,12 +173,15 @@ WITH series AS MATERIALIZED (
 ), known AS MATERIALIZED (
     SELECT * FROM found WHERE :fills_gaps
 ), filled_range AS (
-    SELECT series_id, greatest(min(start), :fill_since) AS earliest, least(greatest(max(start), :running), :fill_last) AS latest
+    SELECT series_id, greatest(min(start), :fill_since) AS earliest,
+           least(greatest(max(start), :running), :fill_last) AS latest
     FROM known GROUP BY series_id
 ), grid AS (
     SELECT series_id, bucket.start
     FROM filled_range CROSS JOIN LATERAL (
-        SELECT generate_series(latest, earliest, CASE WHEN :is_by_month THEN interval '-1 month' ELSE - :width END) AS start
+        SELECT generate_series(
+            latest, earliest, CASE WHEN :is_by_month THEN interval '-1 month' ELSE - :width END
+        ) AS start
         LIMIT :candle_limit
     ) AS bucket
 ), carried AS (
@@ -198,7 +201,8 @@ WITH series AS MATERIALIZED (
     FROM (SELECT *, carried_from < start AS is_gap FROM carried WHERE is_wanted) AS carried
     JOIN known ON known.series_id = carried.series_id AND known.start = carried.carried_from
 )
-SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole, false AS is_filled
+SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole,
+       false AS is_filled
 FROM found WHERE NOT :fills_gaps
 UNION ALL
 SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole, is_gap

@@ -117,7 +117,9 @@ def _statement(*, kind: ItemKind | None, direction: MoverDirection) -> Select[An
     )
 
 
-def _close(series_id: ColumnElement[int], resolution: Resolution, since: ColumnElement[datetime]) -> Select[Any]:
+def _close(
+    series_id: ColumnElement[int], resolution: Resolution, since: ColumnElement[datetime]
+) -> Select[Decimal, datetime]:
     """The candle of a series that ended last by then; the bounds let PostgreSQL look into few partitions."""
     width = literal_column(f"interval '{int(resolution)} seconds'", Interval())
     stale_after = literal_column(f"interval '{STALE_AFTER.days} days'", Interval())

@@ -13,12 +13,12 @@ LONGEST_WINDOW = timedelta(days=3660)
 # unless the source has no coarser ones.
 _FINE_ENOUGH = ((timedelta(hours=12), Resolution.ONE_MINUTE), (timedelta(days=14), Resolution.ONE_HOUR))
 
-# What the candles of one resolution say. It is the one that reaches back to the beginning of the window, then the finest
-# that is not finer than the window needs; none is longer than a day where there is a shorter one. The value at the
-# beginning of the window comes from all of them: the close of the candle that ended last by then.
+# What the candles of one resolution say. It is the one that reaches back to the beginning of the window, then the
+# finest that is not finer than the window needs; none is longer than a day where there is a shorter one. The value at
+# the beginning of the window comes from all of them: the close of the candle that ended last by then.
 #
-# What is of all time comes from days, which are kept forever, and from what the source provides. It stands in the list of
-# columns, so that PostgreSQL leaves it out where nobody asks for it.
+# What is of all time comes from days, which are kept forever, and from what the source provides. It stands in the list
+# of columns, so that PostgreSQL leaves it out where nobody asks for it.
 _STATISTICS = text("""
 WITH series AS (
     SELECT id, kind, latest_price, latest_observed_at, provided_resolutions || CASE
@@ -59,7 +59,8 @@ SELECT chosen.id AS series_id, chosen.width AS resolution, earlier.close AS pric
         ORDER BY high DESC, bucket LIMIT 1
     ) AS all_time_high_start,
     (
-        SELECT CASE WHEN max(high) <> 0 THEN trim_scale(round((chosen.latest_price - max(high)) / max(high) * 100, 6)) END
+        SELECT CASE WHEN max(high) <> 0
+            THEN trim_scale(round((chosen.latest_price - max(high)) / max(high) * 100, 6)) END
         FROM prices.candles
         WHERE series_id = chosen.id AND (is_provided OR resolution = :one_day)
     ) AS distance_from_all_time_high
