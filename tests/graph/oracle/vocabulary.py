@@ -103,7 +103,7 @@ class Vocabulary:
         chosen: dict[str, Value] = {}
         for name, argument in taken.items():
             is_page = (
-                name in {"first", "after", "before"} and "after" in taken or (name == "last" and "before" in taken)
+                (name in {"first", "after", "before"} and "after" in taken) or (name == "last" and "before" in taken)
             )
             if not is_page and (is_required_argument(argument) or self.random.random() < 0.4):
                 is_nullable = not isinstance(argument.type, GraphQLNonNull)
