@@ -184,22 +184,22 @@ WITH series AS MATERIALIZED (
         ) AS start
         LIMIT :candle_limit
     ) AS bucket
-), carried AS (
-    SELECT series_id, start, grid.start IS NOT NULL AS is_wanted,
-           max(known.start) OVER (PARTITION BY series_id ORDER BY start) AS carried_from
+), stretched AS (
+    SELECT *, grid.start IS NOT NULL AS is_wanted, known.start IS NULL AS is_gap,
+           count(known.start) OVER (PARTITION BY series_id ORDER BY start) AS stretch
     FROM grid FULL JOIN known USING (series_id, start)
+), carried AS (
+    SELECT *, first_value(close) OVER stretch AS previous, first_value(is_provided) OVER stretch AS of_provided,
+           first_value(is_whole) OVER stretch AS of_whole
+    FROM stretched WINDOW stretch AS (PARTITION BY series_id, stretch ORDER BY start)
 ), filled AS (
-    SELECT carried.series_id, carried.start, is_gap,
-           CASE WHEN is_gap THEN close ELSE open END AS open,
-           CASE WHEN is_gap THEN close ELSE high END AS high,
-           CASE WHEN is_gap THEN close ELSE low END AS low,
-           close,
-           CASE WHEN is_gap THEN 0 ELSE volume END AS volume,
-           CASE WHEN is_gap THEN 0 ELSE turnover END AS turnover,
+    SELECT series_id, start, is_gap,
+           coalesce(open, previous) AS open, coalesce(high, previous) AS high, coalesce(low, previous) AS low,
+           coalesce(close, previous) AS close,
+           CASE WHEN is_gap THEN 0 ELSE volume END AS volume, CASE WHEN is_gap THEN 0 ELSE turnover END AS turnover,
            CASE WHEN is_gap THEN 0 ELSE point_count END AS point_count,
-           is_provided, is_whole
-    FROM (SELECT *, carried_from < start AS is_gap FROM carried WHERE is_wanted) AS carried
-    JOIN known ON known.series_id = carried.series_id AND known.start = carried.carried_from
+           of_provided AS is_provided, of_whole AS is_whole
+    FROM carried WHERE is_wanted
 )
 SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole,
        false AS is_filled

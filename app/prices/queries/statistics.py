@@ -22,7 +22,8 @@ _FINE_ENOUGH = ((timedelta(hours=12), Resolution.ONE_MINUTE), (timedelta(days=14
 _STATISTICS = text("""
 WITH series AS (
     SELECT id, kind, latest_price, latest_observed_at, provided_resolutions || CASE
-        WHEN has_points THEN CAST(:rolled_up AS integer[]) ELSE '{}' END AS resolutions
+        WHEN has_points THEN CAST(:rolled_up AS integer[]) ELSE '{}' END AS resolutions,
+        provided_resolutions || CASE WHEN has_points THEN :one_day END AS kept
     FROM prices.price_series
     WHERE id = ANY(:series_ids)
 ), chosen AS (
@@ -49,21 +50,17 @@ SELECT chosen.id AS series_id, chosen.width AS resolution, earlier.close AS pric
     CASE WHEN kind IN ('sale', 'market') AND within.sold <> 0
         THEN trim_scale(within.turnover / within.sold) END AS volume_weighted_average_price,
     trim_scale(round(CAST(within.deviation * sqrt(31536000.0 / chosen.resolution) AS numeric), 6)) AS volatility,
-    (
-        SELECT max(high) FROM prices.candles
-        WHERE series_id = chosen.id AND (is_provided OR resolution = :one_day)
-    ) AS all_time_high,
-    (
-        SELECT bucket FROM prices.candles
-        WHERE series_id = chosen.id AND (is_provided OR resolution = :one_day)
+    (SELECT max(of_layer.high) FROM unnest(chosen.kept) AS kept (resolution) CROSS JOIN LATERAL (
+        SELECT max(high) AS high FROM prices.candles WHERE series_id = chosen.id AND resolution = kept.resolution
+    ) AS of_layer) AS all_time_high,
+    (SELECT of_layer.bucket FROM unnest(chosen.kept) AS kept (resolution) CROSS JOIN LATERAL (
+        SELECT high, bucket FROM prices.candles WHERE series_id = chosen.id AND resolution = kept.resolution
         ORDER BY high DESC, bucket LIMIT 1
-    ) AS all_time_high_start,
-    (
-        SELECT CASE WHEN max(high) <> 0
-            THEN trim_scale(round((chosen.latest_price - max(high)) / max(high) * 100, 6)) END
-        FROM prices.candles
-        WHERE series_id = chosen.id AND (is_provided OR resolution = :one_day)
-    ) AS distance_from_all_time_high
+    ) AS of_layer ORDER BY of_layer.high DESC, of_layer.bucket LIMIT 1) AS all_time_high_start,
+    (SELECT trim_scale(round((chosen.latest_price / nullif(max(of_layer.high), 0) - 1) * 100, 6))
+    FROM unnest(chosen.kept) AS kept (resolution) CROSS JOIN LATERAL (
+        SELECT max(high) AS high FROM prices.candles WHERE series_id = chosen.id AND resolution = kept.resolution
+    ) AS of_layer) AS distance_from_all_time_high
 FROM chosen
 LEFT JOIN LATERAL (
     SELECT max(high) AS high, min(low) AS low, sum(volume) AS volume,

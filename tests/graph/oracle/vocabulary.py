@@ -102,8 +102,8 @@ class Vocabulary:
             return self._id_or_slug()
         chosen: dict[str, Value] = {}
         for name, argument in taken.items():
-            is_page = (
-                (name in {"first", "after", "before"} and "after" in taken) or (name == "last" and "before" in taken)
+            is_page = (name in {"first", "after", "before"} and "after" in taken) or (
+                name == "last" and "before" in taken
             )
             if not is_page and (is_required_argument(argument) or self.random.random() < 0.4):
                 is_nullable = not isinstance(argument.type, GraphQLNonNull)
