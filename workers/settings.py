@@ -35,7 +35,7 @@ from workers.exports import ExportRunner
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.ingestion import BatchRunner
 from workers.mail import MailRunner, NoPostman
-from workers.prices import make_partitions_ahead, prune_price_changes
+from workers.prices import make_partitions_ahead, prune_old_prices, prune_price_changes
 from workers.runner import Runner
 from workers.valuations import ValuationRunner, mark_moved_windows
 
@@ -78,7 +78,9 @@ async def serve(settings: Settings) -> None:
     tasks = {
         asyncio.create_task(stopping.wait()),
         *(asyncio.create_task(runner.keep_looking()) for runner in runners.values()),
-        asyncio.create_task(_listen_for_jobs(settings.redis_url, _Upkeep(database, secrets), runners, stopping)),
+        asyncio.create_task(
+            _listen_for_jobs(settings.redis_url, _Upkeep(settings, database, secrets), runners, stopping)
+        ),
     }
     try:
         await _attempt(make_partitions_ahead, database)
@@ -102,6 +104,7 @@ async def serve(settings: Settings) -> None:
 class _Upkeep:
     """What the jobs by the clock work with."""
 
+    settings: Settings
     database: Database
     secrets: Secrets
 
@@ -188,6 +191,9 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
     async def mark_moved(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await _attempt(mark_moved_windows, upkeep.database)
 
+    async def prune_prices(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(prune_old_prices, upkeep.database, upkeep.settings)
+
     async def make_keys(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await _attempt(make_signing_keys_ahead, upkeep.database, upkeep.secrets)
 
@@ -198,6 +204,7 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
         cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
         cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
         cron(mark_moved, name="mark_moved_windows", hour=3, minute=30, second=0),
+        cron(prune_prices, name="prune_old_prices", hour=3, minute=30, second=0),
         cron(make_keys, name="make_signing_keys_ahead", hour=None, minute=5, second=0),
         cron(prune_identity, name="prune_what_is_over", hour=None, minute=40, second=0),
     ]

@@ -94,6 +94,26 @@ class Settings(BaseSettings):
         description="A list of stolen passwords that speaks the range protocol, such as "
         "`https://api.pwnedpasswords.com/range`; by default none is asked.",
     )
+    points_kept_days: int | None = Field(
+        default=None,
+        ge=7,
+        le=36_600,
+        description="How long single prices are kept, in days, by whole months; none keeps them forever. The candles "
+        "made of them stay.",
+    )
+    minute_candles_kept_days: int | None = Field(
+        default=90,
+        ge=2,
+        le=36_600,
+        description="How long candles of a minute are kept, in days, unless a source gave them.",
+    )
+    hour_candles_kept_days: int | None = Field(
+        default=1_827,
+        ge=31,
+        le=36_600,
+        description="How long candles of an hour are kept, in days, unless a source gave them. Those of a day are "
+        "kept forever.",
+    )
     worker_metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which a worker serves Prometheus metrics; none by default."
     )

@@ -39,7 +39,7 @@ BY_VIEWER = "trove-by-viewer"
 DEFINITION = "strawberry-definition"
 # Schemas whose rows are the same for everybody, and single tables, views and selects by hand that are so, too.
 PUBLIC_SCHEMAS = frozenset({"catalogue", "prices"})
-PUBLIC_TABLES = frozenset({"identity.public_profiles", "candle"})
+PUBLIC_TABLES = frozenset({"identity.public_profiles", "candle", "price_statistics"})
 
 
 class AccessContext(Protocol):
@@ -134,6 +134,8 @@ def _tell_privacy(graphql_type: GraphQLObjectType | GraphQLInterfaceType) -> Non
 def _guard_field(field: GraphQLField) -> None:
     metadata = getattr(field.extensions.get(DEFINITION), "metadata", {})
     access: Access | None = metadata.get(ACCESS)
+    if BY_VIEWER in metadata:
+        field.extensions[BY_VIEWER] = True
     if access is None:
         return
     field.extensions[ACCESS] = access

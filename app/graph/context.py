@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NoReturn
 
 import strawberry
 
@@ -48,6 +49,8 @@ class Context:
         self._is_public = is_public
         self._candles = 0
         self._valuations = 0
+        # Why the operation asks for more than one may.
+        self.overspent: QueryTooComplex | None = None
         self._begin()
 
     @property
@@ -71,6 +74,7 @@ class Context:
         await self.close()
         self._candles = 0
         self._valuations = 0
+        self.overspent = None
         self._begin()
 
     @asynccontextmanager
@@ -96,23 +100,28 @@ class Context:
         """Count the candles that the operation asks for, whether or not there are so many; refuse too many of them."""
         self._candles += asked
         if self._candles > MAXIMUM_CANDLES_PER_OPERATION:
-            raise QueryTooComplex(
+            self._overspent(
                 f"The operation asks for more than {MAXIMUM_CANDLES_PER_OPERATION:,} candles in all; "
                 "ask for fewer series at a time, or for a smaller `last`.",
                 argument="last",
-                allowed=[f"{MAXIMUM_CANDLES_PER_OPERATION:,} candles an operation"],
+                allowed=f"{MAXIMUM_CANDLES_PER_OPERATION:,} candles an operation",
             )
 
     def spend_valuations(self, asked: int) -> None:
         """Count the variants that the operation has valued as of some instant; refuse too many of them."""
         self._valuations += asked
         if self._valuations > MAXIMUM_VALUATIONS_PER_OPERATION:
-            raise QueryTooComplex(
+            self._overspent(
                 f"The operation asks for more than {MAXIMUM_VALUATIONS_PER_OPERATION} valuations as of an instant; "
                 "ask for fewer variants at a time, or for the stored ones, without `asOf`.",
                 argument="asOf",
-                allowed=[f"{MAXIMUM_VALUATIONS_PER_OPERATION} valuations an operation"],
+                allowed=f"{MAXIMUM_VALUATIONS_PER_OPERATION} valuations an operation",
             )
+
+    def _overspent(self, message: str, *, argument: str, allowed: str) -> NoReturn:
+        # Which of its fields came too late is a matter of chance, so it is the whole operation that is refused.
+        self.overspent = self.overspent or QueryTooComplex(message, argument=argument, allowed=[allowed])
+        raise self.overspent
 
 
 Info = strawberry.Info[Context, None]

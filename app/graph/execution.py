@@ -230,6 +230,8 @@ async def _result(operation: Operation, context: Context, root: object) -> tuple
     if isinstance(executor, list):
         return ExecutionResult(None, errors=executor), None
     result = await _executed(executor)
+    if context.overspent is not None and not operation.is_mutation:
+        return ExecutionResult(None, errors=[refusal_error(context.overspent)]), executor.path
     if executor.failed:
         await context.begin_again()
         return await _result(replace(operation, resolvers_only=True), context, root)

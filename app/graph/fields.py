@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
-from app.graph.access import ACCESS
+from app.graph.access import ACCESS, BY_VIEWER
 from app.identity.access import Access
 
 Resolver = TypeVar("Resolver", bound=Callable[..., Any])
@@ -19,12 +19,17 @@ def attribute(description: str, *, name: str | None = None) -> Any:
 
 
 def resolved(
-    description: str, *, type: Any = None, name: str | None = None, access: Access | None = None
+    description: str,
+    *,
+    type: Any = None,
+    name: str | None = None,
+    access: Access | None = None,
+    by_viewer: bool = False,
 ) -> Callable[[Resolver], Resolver]:
     """A field with a resolver: a static method which gets the row as `root: Parent[Row]`.
 
     `type` is the GraphQL type where the resolver returns a row: the graph has types, the rooms have rows. `access` says
-    who may ask; every root field has to say it.
+    who may ask; every root field has to say it. `by_viewer` says that not everybody sees the same.
     """
 
     def declare(resolver: Resolver) -> Resolver:
@@ -33,7 +38,7 @@ def resolved(
             graphql_type=type,
             name=name,
             description=description,
-            metadata=_metadata(access),
+            metadata=_metadata(access) | ({BY_VIEWER: True} if by_viewer else {}),
         )
         return cast("Resolver", field)
 

@@ -39,6 +39,7 @@ from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
 from app.graph.prices.ingest import PriceMutations
+from app.graph.prices.movers import MoverQueries
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.updates import PriceSubscriptions
 from app.graph.reads.arguments import OperationContext, graphql_argument
@@ -90,7 +91,14 @@ def _refer_to_node(context: OperationContext, id: str, argument: str) -> Referen
 
 @strawberry.type(description="Where every question begins.")
 class Query(
-    CatalogueQueries, CardQueries, FigureQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries
+    CatalogueQueries,
+    CardQueries,
+    FigureQueries,
+    MoverQueries,
+    OperationsQueries,
+    IngestionQueries,
+    IdentityQueries,
+    WaysInQueries,
 ):
     @reference(
         "Anything with an id; null when it is gone.",

@@ -221,3 +221,56 @@ class ValuationState(Base):
     due_since: Mapped[datetime | None]
     computed_at: Mapped[datetime | None]
     next_change_at: Mapped[datetime | None]
+
+
+class RetentionSubject(StrEnum):
+    """What is kept for a while only; candles mean those that were rolled up from points."""
+
+    POINTS = "points"
+    MINUTE_CANDLES = "minute_candles"
+    HOUR_CANDLES = "hour_candles"
+
+
+class RetentionMark(Base):
+    """Since when a subject is kept: of what is older, some or all has been dropped."""
+
+    __tablename__ = "retention_marks"
+    __table_args__ = (
+        CheckConstraint("subject IN ('points', 'minute_candles', 'hour_candles')", name="subject_is_known"),
+        {"schema": SCHEMA},
+    )
+
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    kept_since: Mapped[datetime]
+
+
+class CandleRebuild(Base):
+    """A rebuild of candles from points: of one series or all, of whole days, and how far it has come.
+
+    Done are all series before `next_series_id`, and of that one what lies before `next_instant`.
+    """
+
+    __tablename__ = "candle_rebuilds"
+    __table_args__ = (
+        Index(
+            "candle_rebuilds_one_unfinished",
+            "series_id",
+            "since",
+            "until",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    series_id: Mapped[int | None]
+    since: Mapped[datetime | None]
+    until: Mapped[datetime | None]
+    next_series_id: Mapped[int]
+    next_instant: Mapped[datetime | None]
+    changed_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    removed_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]

@@ -57,6 +57,7 @@ FOR_ANYBODY = {
     "query series",
     "query characters",
     "query sculptors",
+    "query movers",
     "query serverInfo",
     "query identityProviders",
     "query user",

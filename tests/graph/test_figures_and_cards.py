@@ -197,6 +197,9 @@ async def test_what_is_not_safe_for_work_is_found_by_those_alone_who_chose_to_se
     blurred = await session_of(database, viewers[NsfwVisibility.BLURRED])
     for viewer, answer in ((ANYONE, safe), (hidden, safe), (blurred, everything), (shown, everything), (ANYONE, safe)):
         assert await graph.ask(FIND, viewer=viewer, **asked) == answer
+    movers = '{ movers(window: "P30D", direction: EITHER) { item { slug } } }'
+    for viewer in (ANYONE, shown):
+        assert await graph.ask(movers, viewer=viewer) == {"movers": []}
     # Who holds a thing of it, or watches its price, still learns what it is of.
     variant = "query ($id: ID!) { node(id: $id) { ... on ItemVariant { item { slug } } } }"
     assert (await graph.ask(variant, id=known["defaultVariant"]["id"]))["node"] == {"item": {"slug": "daring"}}

@@ -20,6 +20,7 @@ from app.prices.queries.candles import (
     POINT_COUNT,
     SERIES_IDS,
     VOLUME_WEIGHTED_AVERAGE_PRICE,
+    CandleFill,
     CandleOrigin,
     CandleWindow,
     candle_values,
@@ -43,6 +44,7 @@ show_enum(
         Resolution.FOUR_HOURS: "14,400 seconds, from midnight.",
         Resolution.ONE_DAY: "86,400 seconds, from midnight.",
         Resolution.ONE_WEEK: "604,800 seconds, from Monday at midnight.",
+        Resolution.ONE_MONTH: "A month of the calendar.",
     },
     name="CandleResolution",
 )
@@ -55,6 +57,18 @@ show_enum(
         CandleOrigin.PROVIDED: "The source gave it, at this resolution, as it is.",
         CandleOrigin.DERIVED: "Made when read, from finer candles that the source gave.",
         CandleOrigin.ROLLED_UP: "Made by Trove from the points of the series.",
+        CandleOrigin.FILLED: "Nothing was seen: it carries the close before it on, as `fill: PREVIOUS` asks for.",
+    },
+)
+
+
+show_enum(
+    CandleFill,
+    "What stands in a bucket without a price.",
+    {
+        CandleFill.NONE: "Nothing: the bucket has no candle.",
+        CandleFill.PREVIOUS: "A candle that carries the close before on, from the first candle of the series to `to`, "
+        "or to the bucket that runs now.",
     },
 )
 
@@ -79,6 +93,9 @@ class Candle:
     )
     origin: CandleOrigin = column(ORIGIN, "How it came to be.")
     is_complete: bool = column(IS_COMPLETE, "Whether the bucket is over. A candle that still runs may change.")
+    is_filled: bool = column(
+        CANDLES.c.is_filled, "Whether nothing was seen in the bucket, and the close before it is carried on."
+    )
 
 
 @strawberry.type(description="Candles as parallel arrays for charts: the entries at one place belong to one candle.")
@@ -90,6 +107,7 @@ class CandleColumns:
     low: list[Decimal] = column(CANDLES.c.low, "The lowest prices.")
     close: list[Decimal] = column(CANDLES.c.close, "The last prices.")
     volume: list[Decimal | None] = column(CANDLES.c.volume, "The sums of the quantities, null where none is known.")
+    is_filled: list[bool] = column(CANDLES.c.is_filled, "Whether the close before is carried on.")
 
 
 def check_range(since: datetime | None, until: datetime | None) -> None:
@@ -111,7 +129,9 @@ def candles_of_series(description: str, *, maximum: int, default: int, is_list: 
                 f"`last` must be from 1 to {maximum}, and is {last}.", argument="last", allowed=[f"1..{maximum}"]
             )
         context.spend_candles(last)
-        return candle_values(CandleWindow(arguments["resolution"], since, until, last))
+        return candle_values(
+            CandleWindow(Resolution(arguments["resolution"]), since, until, last, context.now, arguments["fill"])
+        )
 
     return keyed_rows(
         description,
@@ -126,5 +146,6 @@ def candles_of_series(description: str, *, maximum: int, default: int, is_list: 
             graphql_argument("from", datetime | None),
             graphql_argument("to", datetime | None),
             graphql_argument("last", int, default=default),
+            graphql_argument("fill", CandleFill, "What stands in gaps.", default=CandleFill.NONE),
         ],
     )

@@ -20,6 +20,7 @@ from app.graph.prices.candles import (
 )
 from app.graph.prices.points import POINT_ORDERS, PricePoint
 from app.graph.prices.quotes import CURRENCY, OF_SOURCE, Price
+from app.graph.prices.statistics import PriceStatistics, statistics_of_series
 from app.graph.reads.arguments import at_least, below, equals
 from app.graph.reads.fields import column, connection, edge, embedded, shows
 from app.graph.relay import Connection, Node
@@ -92,4 +93,7 @@ class PriceSeries(Node):
         maximum=MAXIMUM_CANDLE_COLUMNS,
         default=DEFAULT_COLUMNS,
         is_list=False,
+    )
+    statistics: PriceStatistics | None = statistics_of_series(
+        "What the price did over a window that ends now, of a minute to ten years."
     )

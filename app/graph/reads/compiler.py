@@ -91,9 +91,11 @@ def _json_of(
     return joined(writer.edge(top, key) if isinstance(top, EdgeTo) else writer.page(top, key))
 
 
-def empty(top: Object | EdgeTo | PageOf | Rows) -> str:
+def empty(top: Rows) -> str:
     """The JSON for a parent that has none of the rows."""
-    if isinstance(top, Rows) and top.object.shown.relation.is_collected:
+    if not top.declaration.is_list and not top.object.shown.relation.is_collected:
+        return "null"
+    if top.object.shown.relation.is_collected:
         ((_, entries),) = top.object.entries
         written = {named.response: entry.name if isinstance(entry, Typename) else [] for named, entry in entries}
         return orjson.dumps(written).decode()
@@ -151,6 +153,8 @@ class _Writer:
         key = scope.read(declared.to)
         if shown.relation.is_collected:
             json = joined(self._collected(rows.object, scope))
+        elif not declared.is_list:
+            return select(key, joined(self._object(rows.object, scope))).select_from(scope.from_clause())
         else:
             json = joined(["[", func.string_agg(joined(self._object(rows.object, scope)), COMMA), "]"])
         return select(key, json).select_from(scope.from_clause()).group_by(key)

@@ -218,7 +218,10 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyedRows(Declaration):
-    """Rows of a select of its own that takes the keys of all parents at once, by a parameter; it cannot be inlined."""
+    """Rows of a select of its own that takes the keys of all parents at once, by a parameter; it cannot be inlined.
+
+    Without `is_list` there is one row for each key, unless its type is collected.
+    """
 
     on: ColumnElement[Any]
     to: ColumnElement[Any]
@@ -414,7 +417,8 @@ def keyed_rows(
 ) -> Any:
     """Rows of a select with parameters: `keys` names the one for the parents' keys, `values` gives the others.
 
-    For what is read flat over many parents, such as series over time, and never inside of another statement.
+    For what is read flat over many parents, such as series over time, and never inside of another statement. Without
+    `is_list` it is one object: of a collected type with the values of all rows, of any other the one row there is.
     """
     declared = KeyedRows(
         expression_of(on), expression_of(to), keys, [expression_of(by) for by in order], is_list, values

@@ -171,7 +171,9 @@ class PlainReads:
     def _keyed_rows(self, field: Field, rows: KeyedRows) -> Resolve:
         layout = field.target.layout
         collect = lists_of_each if rows.is_list else first_of_each
-        missing: Any = () if rows.is_list else (None, *(() for _ in layout.expressions))
+        missing: Any = () if rows.is_list else None
+        if layout.relation.is_collected:
+            missing = (None, *(() for _ in layout.expressions))
 
         async def resolve(source: Row, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
             context: ReadContext = info.context

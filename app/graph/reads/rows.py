@@ -169,7 +169,7 @@ def keyed_rows(rows: KeyedRows, layout: Layout) -> Statement:
     scope = _scope(layout)
     key = scope.read(rows.to)
     order = [scope.read(expression) for expression in rows.order]
-    if rows.is_list:
+    if not layout.relation.is_collected:
         read = select(key.label("key"), *_values(layout, scope)).select_from(scope.from_clause())
         return statement_of(read.order_by(key, *order))
     collected = [

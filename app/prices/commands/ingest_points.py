@@ -13,10 +13,12 @@ from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, reje
 from app.prices.commands.copy_lines import copy_lines
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
+from app.prices.commands.prune import kept_since
 from app.prices.commands.read_rows import (
     RowReader,
     SeriesName,
     from_microseconds,
+    in_microseconds,
     lines_of,
     read_object,
     read_text,
@@ -35,7 +37,7 @@ from app.prices.commands.series_state import (
 from app.prices.commands.stored_candles import CandlePlanner, append_candles, bring_candles_up_to_date
 from app.prices.commands.valuations import mark_touched
 from app.prices.errors import BadRow
-from app.prices.models import SCHEMA, PricePoint
+from app.prices.models import SCHEMA, PricePoint, RetentionSubject
 
 # A batch has fewer rows than this, so the arrivals of two batches never meet.
 ARRIVALS_PER_BATCH = 65_536
@@ -217,7 +219,7 @@ async def _store_points_and_candles(connection: AsyncConnection, given: Sequence
 
     Goes piece by piece, so that the next one is worked out while the database takes the one before it in.
     """
-    planner = CandlePlanner()
+    planner = CandlePlanner(points_kept_since=await _points_kept_since(connection, given))
     working = asyncio.create_task(asyncio.to_thread(_work_out, planner, ()))
     for piece in [*_pieces(given), ()]:
         points, candles = await working
@@ -228,6 +230,13 @@ async def _store_points_and_candles(connection: AsyncConnection, given: Sequence
         await append_candles(connection, candles)
     await working
     await bring_candles_up_to_date(connection, planner.changes)
+
+
+async def _points_kept_since(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> int:
+    """In microseconds since 1970; only late points ask for it."""
+    if not any(points.late for points in given):
+        return 0
+    return in_microseconds((await kept_since(connection))[RetentionSubject.POINTS])
 
 
 def _pieces(given: Iterable[_SeriesPoints]) -> Iterator[list[_SeriesPoints]]:

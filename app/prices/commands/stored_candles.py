@@ -1,6 +1,6 @@
 """Brings the stored candles up to date with new points. What a source provides is never overwritten from here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
@@ -23,24 +23,33 @@ class CandleChanges:
     """What new points mean for candles, as lines for COPY.
 
     `new` buckets begin after everything that was stored of their series. `extended` ones got points after all that
-    they held. `touched` ones got points in between, and are computed anew.
+    they held. `touched` ones got points in between, and are computed anew. `widened` ones did so, too, but some of
+    their points have been dropped: what is stored of them stays, and takes the new points in as far as it can.
     """
 
     new: list[str] = field(default_factory=list)
     extended: list[str] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)
+    widened: list[str] = field(default_factory=list)
 
 
 class CandlePlanner:
-    """Sorts out what the new points of one batch mean for candles; remembers how buckets are written."""
+    """Sorts out what the new points of one batch mean for candles; remembers how buckets are written.
 
-    def __init__(self) -> None:
+    Points are kept since `points_kept_since`, in microseconds since 1970.
+    """
+
+    def __init__(self, *, points_kept_since: int = 0) -> None:
         self.changes = CandleChanges()
+        self._points_kept_since = points_kept_since
         self._starts: dict[int, dict[int, str]] = {resolution: {} for resolution in ROLLED_UP}
 
     def add(self, series: SeriesState, *, late: Sequence[Point], appended: Sequence[Point]) -> None:
         """Take in a series' stored points: `late` ones not after what was its latest, and those `appended` after it."""
-        touched = self._touched(late)
+        widening = [point for point in late if point[0] < self._points_kept_since]
+        touched = self._touched(late[len(widening) :])
+        for resolution, buckets in roll_up(widening):
+            self.changes.widened += self._lines(series, resolution, buckets)
         for resolution, numbers in touched.items():
             source = series.rolls_up_from(resolution) or r"\N"
             for number in sorted(numbers):
@@ -59,16 +68,18 @@ class CandlePlanner:
 
     def _add_buckets(self, series: SeriesState, resolution: int, buckets: Iterable[Bucket], touched: set[int]) -> None:
         begun = series.last_begun_bucket(resolution)
+        new, extended = self.changes.new, self.changes.extended
+        remaining = [bucket for bucket in buckets if bucket[0] not in touched] if touched else list(buckets)
+        for bucket, line in zip(remaining, self._lines(series, resolution, remaining), strict=True):
+            (new if bucket[0] > begun else extended).append(line)
+
+    def _lines(self, series: SeriesState, resolution: int, buckets: Iterable[Bucket]) -> Iterator[str]:
         beginning = f"{series.id}\t{resolution}\t"
         starts = self._starts[resolution]
-        new, extended = self.changes.new, self.changes.extended
         for number, open_, _, high, _, low, close, volume, turnover, point_count in buckets:
-            if number in touched:
-                continue
             start = starts.get(number) or self._start(resolution, number)
             sums = f"{volume}\t{turnover}" if volume is not None else "\\N\t\\N"
-            line = f"{beginning}{start}\t{open_}\t{high}\t{low}\t{close}\t{sums}\t{point_count}\tf\n"
-            (new if number > begun else extended).append(line)
+            yield f"{beginning}{start}\t{open_}\t{high}\t{low}\t{close}\t{sums}\t{point_count}\tf\n"
 
     def _start(self, resolution: int, number: int) -> str:
         starts = self._starts[resolution]
@@ -90,10 +101,14 @@ async def bring_candles_up_to_date(connection: AsyncConnection, changes: CandleC
     if changes.extended:
         await stage_candles(connection, changes.extended)
         await connection.execute(_EXTEND)
+    if changes.widened:
+        await stage_candles(connection, changes.widened)
+        await connection.execute(_WIDEN)
     if changes.touched:
         await connection.execute(_MAKE_STAGED_BUCKETS)
         await connection.execute(_EMPTY_STAGED_BUCKETS)
         await copy_lines(connection, changes.touched, table="staged_buckets", columns=_BUCKET_COLUMNS)
+        await connection.execute(_SKIP_WHAT_IS_NOT_KEPT)
         await connection.execute(_ROLL_UP_POINTS)
         for finer in ROLLED_UP[:-1]:
             await connection.execute(_ROLL_UP_CANDLES, {"finer": int(finer)})
@@ -134,6 +149,31 @@ _EXTEND = text("""
         turnover = coalesce(stored.turnover + excluded.turnover, stored.turnover, excluded.turnover),
         point_count = stored.point_count + excluded.point_count
     WHERE NOT stored.is_provided
+""")
+# Where in the bucket the new points lie among those that are gone, nobody knows: open and close stay.
+_WIDEN = text("""
+    INSERT INTO prices.candles AS stored (
+        series_id, resolution, bucket, open, high, low, close, volume, turnover,
+        point_count, is_provided
+    )
+    SELECT
+        series_id, resolution, bucket, open, high, low, close, volume, turnover,
+        point_count, is_provided
+    FROM staged_candles ORDER BY series_id, resolution, bucket
+    ON CONFLICT (series_id, resolution, bucket) DO UPDATE SET
+        high = greatest(stored.high, excluded.high),
+        low = least(stored.low, excluded.low),
+        volume = coalesce(stored.volume + excluded.volume, stored.volume, excluded.volume),
+        turnover = coalesce(stored.turnover + excluded.turnover, stored.turnover, excluded.turnover),
+        point_count = stored.point_count + excluded.point_count
+    WHERE NOT stored.is_provided
+""")
+# Minutes, and hours, of the past may have been deleted: what they would make is made from points.
+_SKIP_WHAT_IS_NOT_KEPT = text("""
+    UPDATE staged_buckets SET rolls_up_from = NULL
+    FROM prices.retention_marks AS mark
+    WHERE bucket < mark.kept_since
+        AND (subject, rolls_up_from) IN (('minute_candles', 60), ('hour_candles', 3600))
 """)
 # The lateral makes it one look-up in the index per bucket, however many points there are, whatever is estimated.
 _ROLL_UP_POINTS = text("""

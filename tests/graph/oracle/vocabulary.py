@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from enum import StrEnum
 from random import Random
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.prices.models import PriceKind, Source
+from app.prices.queries.candles import CandleFill
+from app.prices.queries.movers import MoverDirection
 from app.prices.resolutions import Resolution
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
@@ -68,6 +71,8 @@ MISSING_ITEM = public_id(PublicIdTag.ITEM, UUID(int=0))
 PAGE_SIZES = (0, 1, 1, 2, 2, 3, 5, 25, 100)
 WRONG_PAGE_SIZES = (-1, 101, 2**31 - 1, -(2**31))
 CANDLE_COUNTS = (1, 2, 3, 10, 500)
+WINDOWS = ("PT1M", "PT6H", "P1D", "P7D", "P30D", "P365D", "P3660D")
+WRONG_WINDOWS = ("PT0S", "PT59S", "P3661D", "P1M", "", 7)
 WRONG_CANDLE_COUNTS = (0, -1, 10_000, 10_001, 100_000, 100_001, 2**31 - 1)
 
 
@@ -98,7 +103,9 @@ class Vocabulary:
             return self._id_or_slug()
         chosen: dict[str, Value] = {}
         for name, argument in taken.items():
-            is_page = name in {"first", "after", "before"} or (name == "last" and "before" in taken)
+            is_page = (name in {"first", "after", "before"} and "after" in taken) or (
+                name == "last" and "before" in taken
+            )
             if not is_page and (is_required_argument(argument) or self.random.random() < 0.4):
                 is_nullable = not isinstance(argument.type, GraphQLNonNull)
                 chosen[name] = self._argument(field_name, name, is_nullable=is_nullable)
@@ -252,8 +259,12 @@ class Vocabulary:
             order["direction"] = EnumValue(self.random.choice(("ASC", "DESC")))
         return order
 
-    def _kind(self, _: str) -> Value:
-        return EnumValue(self.random.choice([kind.name for kind in PriceKind]))
+    def _kind(self, field_name: str) -> Value:
+        kinds: list[StrEnum] = list(ItemKind if field_name == "movers" else PriceKind)
+        return EnumValue(self.random.choice(kinds).name)
+
+    def _first(self, _: str) -> Value:
+        return self._page_size()
 
     def _slug_of_list(self, field_name: str) -> Value:
         slugs = self.world.column(_TABLE_OF[field_name], "slug")
@@ -276,6 +287,15 @@ class Vocabulary:
 
     def _instant(self, _: str) -> Value:
         return self.instant() if self._mostly(0.997) else self.random.choice(("2026-02-30T00:00:00Z", "now", 0))
+
+    def _fill(self, _: str) -> Value:
+        return EnumValue(self.random.choice([fill.name for fill in CandleFill]))
+
+    def _window(self, _: str) -> Value:
+        return self.random.choice(WINDOWS if self._mostly(0.97) else WRONG_WINDOWS)
+
+    def _direction(self, _: str) -> Value:
+        return EnumValue(self.random.choice([direction.name for direction in MoverDirection]))
 
     def _resolution(self, _: str) -> Value:
         return EnumValue(self.random.choice([resolution.name for resolution in Resolution]))

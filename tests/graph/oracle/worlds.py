@@ -65,11 +65,7 @@ def random_world(random: Random) -> World:
         return world
     for _ in range(random.randint(1, 4)):
         _add_source(world, random)
-    for _ in range(random.randint(0, 3)):
-        _add_card_set(world, random)
-    for table in (Manufacturer, Series, Character, Sculptor):
-        for _ in range(random.randint(0, 3)):
-            _add_named(world, random, table)
+    _add_what_items_belong_to(world, random)
     for _ in range(random.randint(1, 12)):
         _add_item(world, random)
     for _ in range(random.randint(0, 18) if world.rows[ItemVariant] else 0):
@@ -105,6 +101,14 @@ def _add_source(world: World, random: Random) -> None:
     number = len(world.rows[Source]) + 1
     code = random.choice(("shop", "market", "0x", "a-")) + f"-{number}"
     world.add(Source, id=number, code=code, name=any_text(random), created_at=any_instant(world, random))
+
+
+def _add_what_items_belong_to(world: World, random: Random) -> None:
+    for _ in range(random.randint(0, 3)):
+        _add_card_set(world, random)
+    for table in (Manufacturer, Series, Character, Sculptor):
+        for _ in range(random.randint(0, 3)):
+            _add_named(world, random, table)
 
 
 def _add_card_set(world: World, random: Random) -> None:

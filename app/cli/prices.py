@@ -1,0 +1,137 @@
+"""`trove prices`: upkeep of the tables of prices."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.cli.database import first_line, require_current_database
+from app.cli.services import private_services
+from app.core.database import DATABASE_FAILURES, DatabaseRole, Transaction, create_engine
+from app.core.errors import BadUserInput, ServiceUnavailable
+from app.core.ids import PublicIdTag, parse_public_id
+from app.core.settings import Settings, current_settings
+from app.core.telemetry import configure_logging
+from app.prices.commands.rebuild_candles import (
+    RebuildProgress,
+    begin_rebuild,
+    continue_rebuild,
+    count_series_to_rebuild,
+)
+
+INTERRUPTED = 130
+Work = Callable[[AsyncEngine], Awaitable[RebuildProgress]]
+
+commands = typer.Typer(name="prices", help="Look after stored prices.", no_args_is_help=True)
+console = Console(soft_wrap=True, highlight=False, markup=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+@commands.callback()
+def configure() -> None:
+    """Have warnings on standard error."""
+    configure_logging(level="WARNING", readable=True)
+
+
+@commands.command("rebuild-candles")
+def rebuild_candles(
+    series: Annotated[str | None, typer.Option(help="The id of one series; default: all.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="The first day, as 2026-01-31; default: from the beginning.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="The day before which it ends; default: to the end.")
+    ] = None,
+) -> None:
+    """Compute candles of a minute, an hour and a day anew from points. May be ended at any time, and begun again.
+
+    What a source provided is left alone, and so is what comes of points that are kept no more.
+    """
+    series_id, first, last = _series(series), _instant(since, "--from"), _instant(until, "--to")
+
+    async def work(engine: AsyncEngine) -> RebuildProgress:
+        async with engine.begin() as connection:
+            rebuild = await begin_rebuild(Transaction(connection), series_id=series_id, since=first, until=last)
+            total = await count_series_to_rebuild(connection, series_id=series_id, first=rebuild.next_series_id)
+        if rebuild.is_resumed:
+            errors.print("It was begun before, and goes on where it was.")
+        with _progress() as bar:
+            task = bar.add_task("series rebuilt", total=total)
+            done = rebuild
+            while not done.is_finished:
+                async with engine.begin() as connection:
+                    step = await continue_rebuild(Transaction(connection), rebuild.id)
+                if step.next_series_id > done.next_series_id:
+                    bar.advance(task)
+                done = step
+        return done
+
+    done = _run(work)
+    console.print(
+        f"{done.changed:,} candles were wrong or missing; {done.removed:,} were removed that no point is behind."
+    )
+
+
+def _series(public_id: str | None) -> int | None:
+    if public_id is None:
+        return None
+    parsed = parse_public_id(public_id)
+    if parsed is None or parsed[0] is not PublicIdTag.PRICE_SERIES or not isinstance(parsed[1], int):
+        raise BadUserInput(f"`{public_id}` is not the id of a series; take the `id` of a series from the API.")
+    return parsed[1]
+
+
+def _instant(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadUserInput(f"{option} takes a day such as 2026-01-31, and not `{text}`.") from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _run(work: Work) -> RebuildProgress:
+    settings = current_settings()
+    if settings.worker_database_url or settings.database_url:
+        return _over(settings, work)
+    with private_services(settings) as filled:
+        return _over(filled, work)
+
+
+def _over(settings: Settings, work: Work) -> RebuildProgress:
+    require_current_database(settings)
+    url = settings.worker_database_url or settings.database_url or ""
+
+    async def over_the_database() -> RebuildProgress:
+        engine = create_engine(url, role=DatabaseRole.WORKER, pool_size=1, application_name="trove-prices")
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(over_the_database())
+    except KeyboardInterrupt:
+        errors.print("Interrupted; what was done is kept. Run it again to go on.", style="red")
+        raise typer.Exit(INTERRUPTED) from None
+    except DATABASE_FAILURES as error:
+        raise ServiceUnavailable(
+            f"The database refused or went away ({first_line(error)}); what was done is kept. Run it again to go on."
+        ) from error
+
+
+def _progress() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=errors)
