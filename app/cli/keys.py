@@ -15,6 +15,7 @@ import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
 import app.prices.models
+import app.providers.models
 from app.cli.database import first_line, require_current_database
 from app.cli.services import private_services
 from app.core.database import DATABASE_FAILURES, Base, DatabaseRole, create_engine

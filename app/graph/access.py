@@ -37,7 +37,7 @@ CHECKS_ITSELF = "trove-checks-itself"
 DEFINITION = "strawberry-definition"
 # Schemas whose rows are the same for everybody, and single tables, views and selects by hand that are so, too.
 PUBLIC_SCHEMAS = frozenset({"catalogue", "prices"})
-PUBLIC_TABLES = frozenset({"identity.public_profiles", "candle"})
+PUBLIC_TABLES = frozenset({"identity.public_profiles", "providers.providers", "candle"})
 
 
 class AccessContext(Protocol):

@@ -37,6 +37,7 @@ from app.graph.operations import OperationsQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.updates import PriceSubscriptions
+from app.graph.providers import ProviderCredential, ProviderMutations, ProviderQueries
 from app.graph.reads.arguments import OperationContext, graphql_argument
 from app.graph.reads.executor import ReadExecutor, tables_shown
 from app.graph.reads.fields import Reference, refer, reference
@@ -62,6 +63,7 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.ROLE_GRANT: (RoleGrant, ACCOUNT_READS),
     PublicIdTag.AUDIT_ENTRY: (AuditEntry, needs(Scope.ACCOUNT_READ, Scope.AUDIT_READ)),
     PublicIdTag.DATA_EXPORT: (DataExport, ACCOUNT_READS),
+    PublicIdTag.PROVIDER_CREDENTIAL: (ProviderCredential, needs(Scope.ACCOUNT_READ)),
 }
 
 
@@ -80,7 +82,7 @@ def _refer_to_node(context: OperationContext, id: str, argument: str) -> Referen
 
 
 @strawberry.type(description="Where every question begins.")
-class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries):
+class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries, ProviderQueries):
     @reference(
         "Anything with an id; null when it is gone.",
         [graphql_argument("id", strawberry.ID, default=UNSET)],
@@ -119,6 +121,7 @@ class Mutation(
     ApiTokenMutations,
     RoleMutations,
     DataMutations,
+    ProviderMutations,
 ):
     pass
 

@@ -23,6 +23,7 @@ from app.identity.models import (
 )
 from app.ingestion.models import IngestBatch, IngestReject
 from app.prices.models import Candle, PricePoint, PriceSeries, Source
+from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
 
 Row = dict[str, Any]
@@ -38,6 +39,9 @@ TABLES: tuple[type[Base], ...] = (
     RoleGrant,
     DataExport,
     AuditEntry,
+    Provider,
+    ProviderCredential,
+    ProviderCall,
     Item,
     Skin,
     Coin,
@@ -110,6 +114,7 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.ROLE_GRANT: RoleGrant,
     PublicIdTag.AUDIT_ENTRY: AuditEntry,
     PublicIdTag.DATA_EXPORT: DataExport,
+    PublicIdTag.PROVIDER_CREDENTIAL: ProviderCredential,
 }
 
 

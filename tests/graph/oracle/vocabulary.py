@@ -21,6 +21,7 @@ from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.prices.models import PriceKind, Source
 from app.prices.resolutions import Resolution
+from app.providers.models import Provider
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
@@ -256,6 +257,10 @@ class Vocabulary:
 
     def _source(self, _: str) -> Value:
         codes = self.world.column(Source, "code")
+        return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
+
+    def _provider(self, _: str) -> Value:
+        codes = self.world.column(Provider, "code")
         return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
 
     def _currency(self, _: str) -> Value:
