@@ -21,8 +21,8 @@ _LIMIT = ("X-RateLimit-Limit", "X-Rate-Limit-Limit", "RateLimit-Limit")
 _REMAINING = ("X-RateLimit-Remaining", "X-Rate-Limit-Remaining", "RateLimit-Remaining")
 _RESET = ("X-RateLimit-Reset", "X-Rate-Limit-Reset", "RateLimit-Reset")
 # `100;w=60`, or `"default";q=100;w=60` with the count as a parameter.
-_POLICY = re.compile(r'^\s*(?:"[^"]*"|(?P<count>\d+)|[A-Za-z][\w-]*)\s*(?P<parameters>(?:;\s*\w+=[^;,]*)*)')
-_USED_WEIGHT = re.compile(r"^x-mbx-used-weight-(?P<number>\d+)(?P<unit>[smhd])$")
+_POLICY = re.compile(r'^\s*(?:"[^"]*"|(?P<count>\d+)|[A-Za-z][\w-]*)\s*(?P<parameters>(?:;\s*\w+=[^;,]*)*)', re.ASCII)
+_USED_WEIGHT = re.compile(r"^x-mbx-used-weight-(?P<number>\d+)(?P<unit>[smhd])$", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -93,7 +93,7 @@ def _first_number(headers: httpx.Headers, names: tuple[str, ...]) -> int | None:
 
 def _number(text: str | None) -> int | None:
     """A whole number that is not negative; fractions of a second are rounded up."""
-    told = re.fullmatch(r"\s*(\d{1,15})(\.\d{1,9})?\s*", text or "")
+    told = re.fullmatch(r"\s*(\d{1,15})(\.\d{1,9})?\s*", text or "", re.ASCII)
     return None if told is None else int(told[1]) + bool(told[2])
 
 

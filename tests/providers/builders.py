@@ -1,6 +1,7 @@
 """Providers on loopback: rows in the table, and servers that answer as they are told."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,10 +40,10 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(*says: bytes) -> AsyncIterator[Shop]:
+async def open_shop(*says: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Shop]:
     """A provider on loopback that says these."""
     shop = Shop(list(says) or [answer()])
-    server = await asyncio.start_server(shop.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(shop.serve, "127.0.0.1", 0, ssl=tls)
     shop.port = server.sockets[0].getsockname()[1]
     try:
         yield shop

@@ -94,10 +94,14 @@ async def test_a_call_whose_process_died_counts_until_it_cannot_be_under_way(dat
 
 async def test_what_a_transaction_that_fails_booked_is_not_booked(database: Database) -> None:
     await add_provider(database, request_count=1)
-    with pytest.raises(RuntimeError):
+
+    async def fail() -> None:
         async with database.transaction() as transaction:
             assert isinstance(await book_call(transaction, CODE, endpoint="prices"), Booked)
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
     await booked(database)
 
 
