@@ -28,7 +28,7 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 
 # Every room, so that no encrypted column is overlooked: a table is known once its module was read.
-ROOMS = (app.catalogue.models, app.identity.models, app.ingestion.models, app.prices.models)
+ROOMS = (app.catalogue.models, app.identity.models, app.ingestion.models, app.prices.models, app.providers.models)
 SOMETHING_IS_LEFT = 1
 INTERRUPTED = 130
 CONNECTIONS = 2

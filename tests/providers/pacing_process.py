@@ -28,7 +28,7 @@ async def ask(name: str, times: int, at_once: int) -> None:
     database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
     room = asyncio.Semaphore(at_once)
     async with provider_http() as http:
-        client = ProviderClient(database, CODE, http)
+        client = ProviderClient(database, CODE, http, patience_seconds=600)
 
         async def one() -> None:
             async with room:
