@@ -35,7 +35,7 @@ PROVIDERS = """
 """
 USAGE = """
 query ($provider: String) {
-    providerUsage(provider: $provider) { totalCount nodes { provider { code } endpoint status error } }
+    providerUsage(provider: $provider) { totalCount nodes { provider { code } endpoint startedAt durationMilliseconds status error } }
 }
 """
 
@@ -202,6 +202,9 @@ async def test_staff_see_the_calls_and_nobody_else_does(
             await finish_call(transaction, call, CallOutcome(status, error))
     usage = (await graph.ask(USAGE, staff))["providerUsage"]
     assert usage["totalCount"] == 2
+    for node in usage["nodes"]:
+        assert node["durationMilliseconds"] >= 0
+        assert node["startedAt"].startswith("20")
     assert [(node["provider"]["code"], node["status"]) for node in usage["nodes"]] == [
         ("skinport", 429),
         ("steam", 200),

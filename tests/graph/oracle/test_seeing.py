@@ -24,8 +24,8 @@ from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
 
-WORLDS, VIEWERS = 6, 12
-WORLDS_WITH_A_FAULT, DOCUMENTS_WITH_A_FAULT = 12, 30
+WORLDS, VIEWERS = 8, 12
+WORLDS_WITH_A_FAULT, DOCUMENTS_WITH_A_FAULT = 20, 30
 
 OWN = """
 { viewer {
