@@ -35,7 +35,10 @@ PROVIDERS = """
 """
 USAGE = """
 query ($provider: String) {
-    providerUsage(provider: $provider) { totalCount nodes { provider { code } endpoint startedAt durationMilliseconds status error } }
+    providerUsage(provider: $provider) {
+        totalCount
+        nodes { provider { code } endpoint startedAt durationMilliseconds status error }
+    }
 }
 """
 
