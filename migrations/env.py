@@ -11,11 +11,13 @@ import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
 import app.prices.models
+import app.providers.models
 from app.core.database import Base, DatabaseRole
 from app.core.settings import current_settings
 
 OUR_SCHEMAS = {
     app.identity.models.SCHEMA,
+    app.providers.models.SCHEMA,
     app.ingestion.models.SCHEMA,
     app.catalogue.models.SCHEMA,
     app.prices.models.SCHEMA,

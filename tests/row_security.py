@@ -21,6 +21,7 @@ PUBLIC_SCHEMAS = {
     "prices": "what it is worth is the same for everybody",
 }
 PUBLIC_RELATIONS = {
+    "providers.providers": "which services are asked, and at what pace, is the same for everybody",
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
 }
 # Views show rows that policies hide, so each of their columns is named here, too.
@@ -36,6 +37,7 @@ STAFF_SEE = {
     "identity.role_grants": Scope.ACCOUNTS_READ,
     "identity.data_exports": Scope.ACCOUNTS_READ,
     "identity.audit_log": Scope.AUDIT_READ,
+    "providers.usage": Scope.PROVIDERS_READ,
     "ingestion.ingest_batches": Scope.INGESTION_READ,
     "ingestion.ingest_rejects": Scope.INGESTION_READ,
 }

@@ -36,6 +36,7 @@ from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.ingestion import BatchRunner
 from workers.mail import MailRunner, NoPostman
 from workers.prices import make_partitions_ahead, prune_old_prices, prune_price_changes
+from workers.providers import add_known_providers, prune_provider_calls
 from workers.runner import Runner
 from workers.valuations import ValuationRunner, mark_moved_windows
 
@@ -84,6 +85,7 @@ async def serve(settings: Settings) -> None:
     }
     try:
         await _attempt(make_partitions_ahead, database)
+        await _attempt(add_known_providers, database)
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         logger.info("worker_stopping")
         for task in ended:
@@ -200,6 +202,9 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
     async def prune_identity(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await _attempt(prune_what_is_over, upkeep.database)
 
+    async def prune_providers(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(prune_provider_calls, upkeep.database)
+
     return [
         cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
         cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
@@ -207,6 +212,7 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
         cron(prune_prices, name="prune_old_prices", hour=3, minute=30, second=0),
         cron(make_keys, name="make_signing_keys_ahead", hour=None, minute=5, second=0),
         cron(prune_identity, name="prune_what_is_over", hour=None, minute=40, second=0),
+        cron(prune_providers, name="prune_provider_calls", hour=None, minute=50, second=0),
     ]
 
 

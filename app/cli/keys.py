@@ -15,6 +15,7 @@ import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
 import app.prices.models
+import app.providers.models
 from app.cli.database import first_line, require_current_database
 from app.cli.services import private_services
 from app.core.database import DATABASE_FAILURES, Base, DatabaseRole, create_engine
@@ -27,7 +28,7 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 
 # Every room, so that no encrypted column is overlooked: a table is known once its module was read.
-ROOMS = (app.catalogue.models, app.identity.models, app.ingestion.models, app.prices.models)
+ROOMS = (app.catalogue.models, app.identity.models, app.ingestion.models, app.prices.models, app.providers.models)
 SOMETHING_IS_LEFT = 1
 INTERRUPTED = 130
 CONNECTIONS = 2

@@ -38,6 +38,7 @@ class PublicIdTag(StrEnum):
     ROLE_GRANT = "rg"
     AUDIT_ENTRY = "al"
     DATA_EXPORT = "de"
+    PROVIDER_CREDENTIAL = "pc"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

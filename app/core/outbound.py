@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+import zlib
 from enum import StrEnum
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -12,10 +13,15 @@ from typing import Any, TypedDict
 import httpx
 import orjson
 
+from app.core.public_addresses import PublicAddresses
+
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 10.0
 LARGEST_ANSWER_BYTES = 1024 * 1024
 USER_AGENT = f"Trove/{version('trove')}"
+# Has zlib read the header of gzip.
+GZIP_WINDOW = 16 + zlib.MAX_WBITS
+PORTS = {"http": 80, "https": 443}
 
 
 class OutsideFailure(StrEnum):
@@ -26,13 +32,15 @@ class OutsideFailure(StrEnum):
     REFUSED = "refused, or answered by a redirect"
     TOO_LARGE = "answered more than is read"
     NOT_JSON = "answered something that is not JSON"
+    EMPTY = "answered nothing"
     NOT_HTTP = "answered something that is not HTTP as it was asked for"
+    PRIVATE = "has an address that is not public"
 
 
 class OutsideServiceFailed(Exception):
     """An outside service did not do what it was asked for. The message has its host, and nothing else of the request.
 
-    `answer` is there for REFUSED and NOT_JSON: what it says is for the caller to read, and for nobody to log.
+    `answer` is there for REFUSED, NOT_JSON and EMPTY: what it says is for the caller to read, and for nobody to log.
     """
 
     def __init__(self, failure: OutsideFailure, *, host: str, answer: httpx.Response | None = None) -> None:
@@ -51,7 +59,9 @@ def _trusting() -> ssl.SSLContext:
 class BoundedTransport(httpx.AsyncBaseTransport):
     """Sends requests and reads their answers, whole, within bounds of time and size.
 
-    Raises OutsideServiceFailed where they are crossed, or where the service cannot be reached or understood.
+    With `addresses` it connects to nothing but these, whatever the names of hosts come to mean meanwhile. With
+    `reads_gzip` answers may be compressed; the bound of their size is that of what they unfold to. Raises
+    OutsideServiceFailed where a bound is crossed, or where the service cannot be reached or understood.
     """
 
     def __init__(
@@ -60,10 +70,18 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         tls_context: ssl.SSLContext | None = None,
         total_seconds: float = TOTAL_SECONDS,
         largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+        addresses: PublicAddresses | None = None,
+        reads_gzip: bool = False,
     ) -> None:
-        self._transport = httpx.AsyncHTTPTransport(verify=_trusting() if tls_context is None else tls_context)
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=_trusting() if tls_context is None else tls_context,
+            # A connection is known by its address. Kept, it could serve another host, whose certificate nobody saw.
+            limits=httpx.Limits() if addresses is None else httpx.Limits(max_keepalive_connections=0),
+        )
         self._total_seconds = total_seconds
         self._largest_answer_bytes = largest_answer_bytes
+        self._addresses = addresses
+        self._reads_gzip = reads_gzip
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer."""
@@ -80,27 +98,70 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         raise OutsideServiceFailed(failure, host=host)
 
     async def _answer(self, request: httpx.Request, host: str) -> httpx.Response:
-        answer = await self._transport.handle_async_request(request)
+        answer = await self._send(request, host)
         try:
-            # A small answer can unfold to a huge one, so none was asked for that has to be unfolded.
-            if answer.headers.get("Content-Encoding", "identity") != "identity":
-                raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
             content = await self._read(answer, host)
         finally:
             await answer.aclose()
-        return httpx.Response(answer.status_code, headers=answer.headers, content=content, request=request)
+        headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
+        return httpx.Response(answer.status_code, headers=headers, content=content, request=request)
+
+    async def _send(self, request: httpx.Request, host: str) -> httpx.Response:
+        if self._addresses is None:
+            return await self._transport.handle_async_request(request)
+        name = request.url.host
+        try:
+            addresses = await self._addresses.of(name, request.url.port or PORTS.get(request.url.scheme, 0))
+        except (OSError, UnicodeError):
+            raise OutsideServiceFailed(OutsideFailure.UNREACHABLE, host=host) from None
+        if not addresses:
+            raise OutsideServiceFailed(OutsideFailure.PRIVATE, host=host)
+        # To the address that was looked at, and not to the name: asked again, it could mean another one.
+        *others, last = [_sent_to(str(address), request, name) for address in addresses]
+        for sent in others:
+            try:
+                return await self._transport.handle_async_request(sent)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return await self._transport.handle_async_request(last)
 
     async def _read(self, answer: httpx.Response, host: str) -> bytes:
+        encoding = answer.headers.get("Content-Encoding", "identity").lower()
+        unfold = zlib.decompressobj(GZIP_WINDOW) if encoding in {"gzip", "x-gzip"} and self._reads_gzip else None
+        if encoding != "identity" and unfold is None:
+            # What was not asked for could unfold to anything.
+            raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
         content = bytearray()
         async for chunk in answer.aiter_raw():
-            content += chunk
+            content += chunk if unfold is None else self._unfolded(unfold, chunk, len(content), host)
             if len(content) > self._largest_answer_bytes:
                 raise OutsideServiceFailed(OutsideFailure.TOO_LARGE, host=host)
+        if unfold is not None and (not unfold.eof or unfold.unused_data):
+            raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
         return bytes(content)
+
+    def _unfolded(self, unfold: "zlib._Decompress", chunk: bytes, so_far: int, host: str) -> bytes:
+        """What a chunk unfolds to, a byte more than is allowed at most: a small one can unfold to a huge one."""
+        try:
+            return unfold.decompress(chunk, self._largest_answer_bytes - so_far + 1)
+        except zlib.error:
+            failure = OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
+        raise failure
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
+
+
+def _sent_to(address: str, request: httpx.Request, name: str) -> httpx.Request:
+    """The same request to an address; the host stays in its header, and in what TLS asks for and verifies."""
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": name},
+    )
 
 
 class ClientOptions(TypedDict):
@@ -120,23 +181,39 @@ def client_options(
     connect_seconds: float = CONNECT_SECONDS,
     total_seconds: float = TOTAL_SECONDS,
     largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
+    addresses: PublicAddresses | None = None,
+    reads_gzip: bool = False,
 ) -> ClientOptions:
     """The options of a client for outside services.
 
-    Certificates are verified, redirects are not followed, cookies are not kept, and nothing is compressed.
+    Certificates are verified, redirects are not followed, cookies are not kept, and nothing is compressed unless
+    `reads_gzip`. URLs that people give are asked for with `addresses`, so that they lead to the public network alone.
     """
     _keep_addresses_out_of_logs()
     return ClientOptions(
         transport=BoundedTransport(
-            tls_context=tls_context, total_seconds=total_seconds, largest_answer_bytes=largest_answer_bytes
+            tls_context=tls_context,
+            total_seconds=total_seconds,
+            largest_answer_bytes=largest_answer_bytes,
+            addresses=addresses,
+            reads_gzip=reads_gzip,
         ),
         timeout=httpx.Timeout(total_seconds, connect=connect_seconds),
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if reads_gzip else "identity"},
         # One client serves many people: what a service gives one of them is not for the next.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         # Else proxies of the environment get around the transport; certificates of the environment still count.
         trust_env=False,
+    )
+
+
+def client_for_given_urls(
+    *, addresses: PublicAddresses | None = None, largest_answer_bytes: int = LARGEST_ANSWER_BYTES
+) -> httpx.AsyncClient:
+    """A client for URLs that people give us, which lead to the public network alone; whoever makes it closes it."""
+    return httpx.AsyncClient(
+        **client_options(addresses=addresses or PublicAddresses(), largest_answer_bytes=largest_answer_bytes)
     )
 
 

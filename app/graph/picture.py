@@ -32,7 +32,7 @@ FOLDER_OF_ROOMS = "app.graph."
 # The rooms that each picture shows; every type of the graph is in one of them.
 PICTURES: Mapping[str, Collection[str]] = {
     "graph": ("catalogue", "prices", "ingestion", "operations"),
-    "accounts": ("identity",),
+    "accounts": ("identity", "providers"),
 }
 
 

@@ -42,6 +42,7 @@ from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.movers import MoverQueries
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.updates import PriceSubscriptions
+from app.graph.providers import ProviderCredential, ProviderMutations, ProviderQueries
 from app.graph.reads.arguments import OperationContext, graphql_argument
 from app.graph.reads.executor import ReadExecutor, tables_shown
 from app.graph.reads.fields import Reference, refer, reference
@@ -72,6 +73,7 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.ROLE_GRANT: (RoleGrant, ACCOUNT_READS),
     PublicIdTag.AUDIT_ENTRY: (AuditEntry, needs(Scope.ACCOUNT_READ, Scope.AUDIT_READ)),
     PublicIdTag.DATA_EXPORT: (DataExport, ACCOUNT_READS),
+    PublicIdTag.PROVIDER_CREDENTIAL: (ProviderCredential, needs(Scope.ACCOUNT_READ)),
 }
 
 
@@ -99,6 +101,7 @@ class Query(
     IngestionQueries,
     IdentityQueries,
     WaysInQueries,
+    ProviderQueries,
 ):
     @reference(
         "Anything with an id; null when it is gone.",
@@ -138,6 +141,7 @@ class Mutation(
     ApiTokenMutations,
     RoleMutations,
     DataMutations,
+    ProviderMutations,
 ):
     pass
 

@@ -39,6 +39,8 @@ class AuditAction(StrEnum):
     ERASED = "erased"
     EXPORT_REQUESTED = "export_requested"
     EXPORT_FETCHED = "export_fetched"
+    PROVIDER_CREDENTIAL_ADDED = "provider_credential_added"
+    PROVIDER_CREDENTIAL_REMOVED = "provider_credential_removed"
 
 
 MEANINGS: Mapping[AuditAction, str] = {
@@ -74,4 +76,6 @@ MEANINGS: Mapping[AuditAction, str] = {
     AuditAction.ERASED: "The account was erased.",
     AuditAction.EXPORT_REQUESTED: "An archive of everything was asked for.",
     AuditAction.EXPORT_FETCHED: "An archive of everything was fetched.",
+    AuditAction.PROVIDER_CREDENTIAL_ADDED: "A credential for an outside service was added.",
+    AuditAction.PROVIDER_CREDENTIAL_REMOVED: "A credential for an outside service was removed.",
 }

@@ -16,6 +16,7 @@ class Scope(StrEnum):
     ACCOUNTS_READ = "accounts:read"
     AUDIT_READ = "audit:read"
     ROLES_WRITE = "roles:write"
+    PROVIDERS_READ = "providers:read"
 
 
 MEANINGS: Mapping[Scope, str] = {
@@ -26,6 +27,7 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.ACCOUNTS_READ: "Read anybody's account. Has to be granted.",
     Scope.AUDIT_READ: "Read the audit log of everybody. Has to be granted.",
     Scope.ROLES_WRITE: "Grant and revoke roles. Has to be granted.",
+    Scope.PROVIDERS_READ: "Read which calls to outside services were made. Has to be granted.",
 }
 # Of one's own things, which nobody has to grant.
 OWN = frozenset({Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE})
@@ -33,7 +35,7 @@ GRANTABLE = frozenset(Scope) - OWN
 # What a grant of the role carries when it names no permissions itself.
 PERMISSIONS_OF_ROLES: Mapping[Role, frozenset[Scope]] = {
     Role.USER: frozenset(),
-    Role.SUPPORT: frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.INGESTION_READ}),
+    Role.SUPPORT: frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.INGESTION_READ, Scope.PROVIDERS_READ}),
     Role.MODERATOR: frozenset({Scope.ACCOUNTS_READ}),
     Role.ADMIN: GRANTABLE,
 }

@@ -59,6 +59,7 @@ FOR_ANYBODY = {
     "query sculptors",
     "query movers",
     "query serverInfo",
+    "query providers",
     "query identityProviders",
     "query user",
     # Of private things it shows nobody more than their own: see WHOSE, and NEEDED_INSIDE.
@@ -121,10 +122,13 @@ WHOSE: Mapping[str, Whose] = {
     "mutation grantRole.input.userId": Whose(PublicIdTag.USER, is_not_granted, for_whom="admin"),
     "mutation revokeRole.input.id": Whose(PublicIdTag.ROLE_GRANT, is_not_found, for_whom="admin"),
     "mutation createExportDownload.input.id": Whose(PublicIdTag.DATA_EXPORT, is_not_found),
+    "mutation removeProviderCredential.input.id": Whose(PublicIdTag.PROVIDER_CREDENTIAL, is_not_found),
     "subscription priceUpdates.itemIds": Whose(PublicIdTag.ITEM),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
+# What not even staff see of others.
+FOR_OWNERS_ALONE = {PublicIdTag.PROVIDER_CREDENTIAL}
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
 # What an answer must not be where nobody is refused.
 REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}
@@ -250,10 +254,11 @@ async def test_a_node_is_there_for_its_people_and_nobody_else(engine: Engine, sc
     for path in ("query node.id", "query nodes.ids"):
         request = _field_of(path).request(GIVEN | {path: _given(path, scene.ids[tag])}, scene.ids, TAGS)
         others = [scene.bob, replace(scene.bob, scopes=frozenset(Scope)), replace(scene.ada, user_id=scene.bob.user_id)]
-        for viewer in others:
+        staff = [scene.support, scene.admin]
+        for viewer in others + (staff if tag in FOR_OWNERS_ALONE else []):
             answer = await ask(engine, request, viewer)
             assert is_null(answer) or answer.codes == ["FORBIDDEN"], answer
-        for viewer in (scene.ada, scene.support, scene.admin):
+        for viewer in [scene.ada] + ([] if tag in FOR_OWNERS_ALONE else staff):
             answer = await ask(engine, request, viewer)
             assert not is_null(answer), answer
             assert answer.codes == []
@@ -287,9 +292,12 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
     private_types = {
         name
         for name, tables in tables_shown(core_schema).items()
-        if any(table.startswith(("identity.", "ingestion.")) for table in set(tables) - {"identity.public_profiles"})
+        if any(
+            table.startswith(("identity.", "ingestion.", "providers."))
+            for table in set(tables) - {"identity.public_profiles", "providers.providers"}
+        )
     }
-    assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject"} <= private_types
+    assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject", "ProviderCredential"} <= private_types
     for name in private_types:
         privacy = privacy_of(core_schema.type_map[name])
         assert privacy is not None, name

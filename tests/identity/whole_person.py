@@ -10,6 +10,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.clock import utc_now
+from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import place_of
 from app.identity.models import (
@@ -30,6 +31,8 @@ from app.identity.models import (
 )
 from app.identity.tokens import hash_of_token
 from app.ingestion.models import IngestBatch, IngestReject
+from app.providers.commands.save_known import save_known_providers
+from app.providers.models import ProviderCall, ProviderCredential
 from tests.identity.builders import SECRETS
 
 CREATED_AT = datetime(2025, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -56,7 +59,7 @@ async def add_whole_person(
     """Somebody whose texts all hold the word; their password, seed and tokens are `secret` and the word."""
     person = WholePerson(new_id(), word, f"{word}@example.com", address)
     user_id, where = person.id, ip_address(address)
-    session_id, challenge_id, mail_id, export_id, batch_id = (new_id() for _ in range(5))
+    session_id, challenge_id, mail_id, export_id, batch_id, credential_id = (new_id() for _ in range(6))
     secret = f"secret-{word}".encode()
     rows: list[tuple[type[Any], dict[str, Any]]] = [
         (
@@ -221,7 +224,29 @@ async def add_whole_person(
             IngestReject,
             {"batch_id": batch_id, "row_number": 1, "reason": f"`{word}` is no price.", "content": f"{word}!"},
         ),
+        (
+            ProviderCredential,
+            {
+                "id": credential_id,
+                "user_id": user_id,
+                "provider": "steam",
+                "label": f"Key of {word}",
+                "secret": SECRETS.encrypt(secret, place_of(ProviderCredential.secret, credential_id)),
+                "shown_as": f"…{word[-4:]}",
+            },
+        ),
+        (
+            ProviderCall,
+            {
+                "provider": "steam",
+                "endpoint": "inventory",
+                "user_id": user_id,
+                "credential_id": credential_id,
+                "started_at": CREATED_AT,
+            },
+        ),
     ]
+    await save_known_providers(Transaction(connection))
     for table, values in rows:
         # The tables make their own ids where none is named.
         await connection.execute(insert(table).values(**values))
@@ -236,7 +261,7 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdroppe
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
-    AND c.relnamespace::regnamespace::text IN ('identity', 'ingestion', 'catalogue', 'prices')
+    AND c.relnamespace::regnamespace::text IN ('identity', 'providers', 'ingestion', 'catalogue', 'prices')
     AND coalesce(element.typname, t.typname)
         IN ('text', 'varchar', 'bpchar', 'name', 'citext', 'json', 'jsonb', 'xml', 'inet', 'cidr')
 GROUP BY 1

@@ -10,6 +10,7 @@ from app.core.ids import PublicIdTag
 from app.graph.access import OWNER_AND_STAFF, private
 from app.graph.fields import show_enum
 from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
+from app.graph.providers import ProviderCredential
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
 from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
 from app.graph.relay import Connection, Node, key_of
@@ -26,6 +27,7 @@ from app.identity.queries.expressions import (
     USERNAME_KEY,
 )
 from app.identity.scopes import MEANINGS, Scope
+from app.providers.models import ProviderCredential as CredentialRow
 
 show_enum(Scope, "What one may do.", MEANINGS)
 show_enum(
@@ -277,6 +279,12 @@ class Account(Node):
         on=models.User.id,
         to=models.DataExport.user_id,
         orders=EXPORT_ORDERS,
+    )
+    provider_credentials: list[ProviderCredential] = edges(
+        "Their keys for outside services, the oldest first; empty for everybody but their owner.",
+        on=models.User.id,
+        to=CredentialRow.user_id,
+        order=[CredentialRow.created_at, CredentialRow.id],
     )
     audit_log: Connection[AuditEntry] | None = connection(
         "What was done to the account, the newest first.",

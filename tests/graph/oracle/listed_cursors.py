@@ -15,6 +15,8 @@ from tests.graph.oracle.rows import World
 from tests.graph.oracle.viewers import granted_scopes
 from tests.graph.oracle.vocabulary import list_of
 
+# Who has these may ask for every list of the roots.
+STAFF_OF_LISTS = frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.PROVIDERS_READ})
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
   list: items(first: 100, orderBy: {field: $field, direction: $direction}) { edges { cursor } }
@@ -42,7 +44,7 @@ def _questions(world: World, listed: ListField) -> Iterator[Asked]:
     page = f"list: {listed.name}(first: 100) {{ edges {{ cursor }} }}"
     if listed.tag is None:
         everybody = [Viewer(user_id=key, scopes=granted_scopes(world, key)) for key in world.column(User, "id")]
-        staff = [viewer for viewer in everybody if viewer.scopes >= {Scope.ACCOUNTS_READ, Scope.AUDIT_READ}]
+        staff = [viewer for viewer in everybody if viewer.scopes >= STAFF_OF_LISTS]
         yield from (Asked(f"{{ {page} }}", viewer=viewer) for viewer in staff[:1])
         return
     query = f"query ($id: ID!) {{ node(id: $id) {{ ... on {listed.owner} {{ {page} }} }} }}"

@@ -41,6 +41,7 @@ from app.identity.models import (
 )
 from app.ingestion.models import IngestBatch, IngestReject
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, Valuation
+from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
 
 Row = dict[str, Any]
@@ -62,6 +63,9 @@ TABLES: tuple[type[Base], ...] = (
     Character,
     Sculptor,
     SeriesExternalId,
+    Provider,
+    ProviderCredential,
+    ProviderCall,
     Item,
     Skin,
     Coin,
@@ -144,6 +148,7 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.ROLE_GRANT: RoleGrant,
     PublicIdTag.AUDIT_ENTRY: AuditEntry,
     PublicIdTag.DATA_EXPORT: DataExport,
+    PublicIdTag.PROVIDER_CREDENTIAL: ProviderCredential,
 }
 
 

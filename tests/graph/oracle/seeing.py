@@ -24,6 +24,7 @@ from app.identity.models import (
 from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
+from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.rows import TABLE_OF, Row, World
 from tests.graph.oracle.viewers import granted_scopes
@@ -36,8 +37,8 @@ def _names(*columns: str) -> Owns:
     return lambda row, user_id: user_id is not None and any(row[column] == user_id for column in columns)
 
 
-# Whose a row is, and the permission by which staff see everybody's.
-RULES: Mapping[type[Base], tuple[Owns, Scope]] = {
+# Whose a row is, and the permission by which staff see everybody's; None where they never do.
+RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     User: (lambda row, user_id: row["id"] == user_id and row["deleted_at"] is None, Scope.ACCOUNTS_READ),
     Session: (_names("user_id"), Scope.ACCOUNTS_READ),
     Identity: (_names("user_id"), Scope.ACCOUNTS_READ),
@@ -46,6 +47,7 @@ RULES: Mapping[type[Base], tuple[Owns, Scope]] = {
     RoleGrant: (_names("user_id"), Scope.ACCOUNTS_READ),
     DataExport: (_names("user_id"), Scope.ACCOUNTS_READ),
     AuditEntry: (_names("subject_id", "actor_id"), Scope.AUDIT_READ),
+    ProviderCredential: (_names("user_id"), None),
     IngestBatch: (_names("sender_id"), Scope.INGESTION_READ),
 }
 

@@ -24,8 +24,8 @@ from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
 
-WORLDS, VIEWERS = 6, 12
 WORLDS_WITH_A_FAULT, DOCUMENTS_WITH_A_FAULT = 24, 30
+WORLDS, VIEWERS = 8, 12
 
 OWN = """
 { viewer {
@@ -201,7 +201,7 @@ async def test_policies_without_a_fault_are_not_suspected(stage: Stage) -> None:
 
 async def _is_found(stage: Stage, statements: Sequence[str]) -> bool:
     for number in range(WORLDS_WITH_A_FAULT):
-        random = Random(f"policies/{number}")
+        random = Random(f"who may see/{number}")
         vocabulary = await _world(stage, random)
         async with _planted(stage.owner, statements):
             for _ in range(VIEWERS):

@@ -25,6 +25,7 @@ from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
 from app.prices.resolutions import Resolution
+from app.providers.models import Provider
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
@@ -280,6 +281,10 @@ class Vocabulary:
 
     def _source(self, _: str) -> Value:
         codes = self.world.column(Source, "code")
+        return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
+
+    def _provider(self, _: str) -> Value:
+        codes = self.world.column(Provider, "code")
         return self.random.choice(codes) if codes and self._mostly(0.85) else any_text(self.random)
 
     def _currency(self, _: str) -> Value:

@@ -42,6 +42,7 @@ from app.prices.models import (
     ValuationBasis,
 )
 from app.prices.resolutions import Resolution, bucket_start
+from app.providers.models import AuthMethod, Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.people import add_partner, add_person
 from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
 from tests.graph.oracle.texts import any_text
@@ -77,6 +78,8 @@ def random_world(random: Random) -> World:
         _add_batch(world, random)
     if world.rows[ItemVariant]:
         _add_valuations(world)
+    for _ in range(random.randint(0, 3)):
+        _add_provider(world, random)
     return world
 
 
@@ -414,6 +417,54 @@ def _any_exclusion(world: World, random: Random) -> dict[str, str]:
         "reason": ExclusionReason.OUTLIER.value,
         "score": format(any_amount(random), "f"),
     }
+
+
+def _add_provider(world: World, random: Random) -> None:
+    number = len(world.rows[Provider]) + 1
+    is_learned = random.random() < 0.5
+    provider = world.add(
+        Provider,
+        code=random.choice(("shop", "0x", "a-")) + f"-{number}",
+        name=any_text(random),
+        base_url="https://shop.example",
+        docs_url=maybe(random, "https://shop.example/" + any_text(random)),
+        auth_method=random.choice(list(AuthMethod)).value,
+        window_seconds=random.choice((1, 60, 2**31 - 1)),
+        request_count=random.choice((1, 20, 2**31 - 1)),
+        learned_window_seconds=random.choice((1, 2**31 - 1)) if is_learned else None,
+        learned_count=random.choice((1, 2**31 - 1)) if is_learned else None,
+        # Now and then to the microsecond what the operation takes for now.
+        blocked_until=maybe(random, random.choice((world.now, any_instant(world, random)))),
+        is_enabled=random.random() < 0.5,
+    )
+    people: list[UUID] = world.column(User, "id")
+    for _ in range(random.choice((0, 1, 3))):
+        world.add(
+            ProviderCredential,
+            id=any_key(random),
+            user_id=random.choice(people),
+            provider=provider["code"],
+            label=any_text(random),
+            secret=random.randbytes(8),
+            shown_as=any_text(random),
+            created_at=any_instant(world, random),
+            last_used_at=maybe(random, any_instant(world, random)),
+        )
+    for _ in range(random.choice((0, 1, 3, 8))):
+        credential = maybe(random, random.choice(world.rows[ProviderCredential] or [None]))
+        world.add(
+            ProviderCall,
+            id=any_key(random),
+            provider=provider["code"],
+            endpoint=any_text(random),
+            user_id=maybe(random, random.choice(people)),
+            credential_id=None if credential is None else credential["id"],
+            started_at=any_instant(world, random),
+            ended_at=maybe(random, any_instant(world, random)),
+            duration_ms=maybe(random, random.choice((0, 1, 2**31 - 1))),
+            status=maybe(random, random.choice((200, 429, -1))),
+            error=maybe(random, any_text(random)),
+        )
 
 
 def _add_batch(world: World, random: Random) -> None:

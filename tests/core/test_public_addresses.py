@@ -1,0 +1,164 @@
+"""URLs that people give lead to the public network alone, whatever their names come to mean."""
+
+import ssl
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.core.outbound import OutsideFailure, OutsideServiceFailed, client_for_given_urls, client_options, fetch
+from app.core.public_addresses import Address, PublicAddresses, is_public, resolve
+from tests.core.mail_builders import throw_away_certificate
+from tests.providers.builders import answer, open_shop
+
+LOOPBACK, ELSEWHERE = ip_address("127.0.0.1"), ip_address("127.0.0.2")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.8.8.8",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "fc00::1",
+        "fd12:3456::1",
+        "ff02::1",
+        "2001:db8::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::127.0.0.1",
+        "2002:7f00:1::",
+        "2002:a00:1::1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::7f00:1",
+        "2001:0:0:0:0:0:80ff:fffe",
+    ],
+)
+def test_what_is_private_is_not_public(address: str) -> None:
+    assert not is_public(ip_address(address))
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_what_is_public_is(address: str) -> None:
+    assert is_public(ip_address(address))
+
+
+async def failure_of(client: httpx.AsyncClient, url: str) -> OutsideFailure:
+    """How asking fails."""
+    with pytest.raises(OutsideServiceFailed) as failed:
+        await fetch(client, "GET", url)
+    return failed.value.failure
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "127.1"]
+)
+async def test_a_url_to_this_machine_is_refused_however_it_is_written(host: str) -> None:
+    async with open_shop() as shop, client_for_given_urls() as client:
+        assert await failure_of(client, f"http://{host}:{shop.port}/") is OutsideFailure.PRIVATE
+        assert shop.asked == []
+
+
+class Names:
+    """Answers for a name, one after the other, and how often each was asked for."""
+
+    def __init__(self, *answers: Sequence[Address]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, int]] = []
+
+    async def resolve(self, host: str, port: int) -> Sequence[Address]:
+        """The next answer."""
+        self.asked.append((host, port))
+        return self.answers.pop(0)
+
+
+def calling_itself_public(names: Names) -> PublicAddresses:
+    """Takes 127.0.0.1 for a public address, for there is no other to be reached here."""
+    return PublicAddresses(names.resolve, lambda address: address == LOOPBACK)
+
+
+async def test_a_name_is_asked_for_once_and_called_at_the_address_that_was_looked_at() -> None:
+    # Asked a second time, the name would lead elsewhere.
+    names = Names([LOOPBACK], [ELSEWHERE])
+    async with (
+        open_shop(answer(b"[1]")) as shop,
+        client_for_given_urls(addresses=calling_itself_public(names)) as client,
+    ):
+        got = await fetch(client, "GET", f"http://pictures.test:{shop.port}/a?b=c")
+        assert got.json() == [1]
+        assert names.asked == [("pictures.test", shop.port)]
+        assert f"\r\nHost: pictures.test:{shop.port}\r\n".encode() in shop.asked[0]
+        # And for the next request it is looked at anew: a connection that is there already must not save it.
+        assert await failure_of(client, f"http://pictures.test:{shop.port}/") is OutsideFailure.PRIVATE
+        assert len(shop.asked) == 1
+
+
+async def test_one_private_address_among_others_is_enough_to_refuse() -> None:
+    for found in ([LOOPBACK, ELSEWHERE], [ELSEWHERE, LOOPBACK], []):
+        names = Names(found)
+        async with open_shop() as shop, client_for_given_urls(addresses=calling_itself_public(names)) as client:
+            assert await failure_of(client, f"http://pictures.test:{shop.port}/") is OutsideFailure.PRIVATE
+            assert shop.asked == []
+
+
+async def test_an_address_where_nobody_listens_is_passed_over() -> None:
+    names = Names([ELSEWHERE, LOOPBACK])
+    addresses = PublicAddresses(names.resolve, lambda _: True)
+    async with open_shop() as shop, client_for_given_urls(addresses=addresses) as client:
+        assert (await fetch(client, "GET", f"http://pictures.test:{shop.port}/")).status_code == 200
+
+
+async def test_a_redirect_to_a_private_address_is_not_followed() -> None:
+    names = Names([LOOPBACK])
+    async with open_shop() as private:
+        moved = answer(status="302 Found", headers=f"Location: http://127.0.0.1:{private.port}/\r\n")
+        async with open_shop(moved) as shop, client_for_given_urls(addresses=calling_itself_public(names)) as client:
+            assert await failure_of(client, f"http://pictures.test:{shop.port}/") is OutsideFailure.REFUSED
+        assert private.asked == []
+
+
+async def test_a_name_that_nobody_has_cannot_be_reached() -> None:
+    async def nobody(_host: str, _port: int) -> Sequence[Address]:
+        raise OSError
+
+    async with client_for_given_urls(addresses=PublicAddresses(nobody)) as client:
+        assert await failure_of(client, "http://pictures.test/") is OutsideFailure.UNREACHABLE
+
+
+async def test_the_system_is_asked_for_names() -> None:
+    assert LOOPBACK in await resolve("127.0.0.1", 80)
+    assert all(address.is_loopback for address in await resolve("localhost", 80))
+
+
+async def test_a_certificate_is_of_the_name_and_not_of_the_address(tmp_path: Path) -> None:
+    of_server, of_client = throw_away_certificate(tmp_path)
+    asked_for: list[str | None] = []
+
+    def note(_socket: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        asked_for.append(name)
+
+    of_server.sni_callback = note
+    async with open_shop(tls=of_server) as shop:
+        names = Names([LOOPBACK])
+        options = client_options(tls_context=of_client, addresses=calling_itself_public(names))
+        async with httpx.AsyncClient(**options) as client:
+            # The certificate is of 127.0.0.1 alone.
+            assert await failure_of(client, f"https://pictures.test:{shop.port}/") is OutsideFailure.UNREACHABLE
+            assert asked_for == ["pictures.test"]
+            assert (await fetch(client, "GET", f"https://127.0.0.1:{shop.port}/")).status_code == 200
