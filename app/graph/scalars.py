@@ -1,7 +1,7 @@
 """The scalars of the graph: how each is written on the wire and what is refused on the way in."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, NewType
 
@@ -18,6 +18,7 @@ EmailAddress = NewType("EmailAddress", str)
 JSON = NewType("JSON", object)
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
 # At least one amount, and after a T at least one of time.
 _DURATION = re.compile(r"P(?!$)(?:(\d{1,9})D)?(?:T(?!$)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII)
@@ -38,6 +39,21 @@ def read_date_time(value: Any) -> datetime:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise GraphQLError(f"{value} is not a date and time that exists.") from error
+
+
+def write_date(day: date) -> str:
+    """ISO 8601: year, month and day."""
+    return day.isoformat()
+
+
+def read_date(value: Any) -> date:
+    """A string of year, month and day, in the calendar that there is."""
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise GraphQLError('A Date is a string such as "2026-01-31": year, month and day.')
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise GraphQLError(f"{value} is not a day that exists.") from error
 
 
 def write_decimal(value: Decimal) -> str:
@@ -123,6 +139,13 @@ SCALARS: dict[object, ScalarDefinition] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=write_date_time,
         parse_value=read_date_time,
+    ),
+    date: strawberry.scalar(
+        name="Date",
+        description='A day of the calendar, without a time or a place: ISO 8601, such as `"2026-01-31"`.',
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=write_date,
+        parse_value=read_date,
     ),
     timedelta: strawberry.scalar(
         name="Duration",

@@ -34,6 +34,7 @@ from app.graph.identity.sign_in import SignInMutations
 from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
+from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.updates import PriceSubscriptions
@@ -80,7 +81,7 @@ def _refer_to_node(context: OperationContext, id: str, argument: str) -> Referen
 
 
 @strawberry.type(description="Where every question begins.")
-class Query(CatalogueQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries):
+class Query(CatalogueQueries, ExchangeRateQueries, OperationsQueries, IngestionQueries, IdentityQueries, WaysInQueries):
     @reference(
         "Anything with an id; null when it is gone.",
         [graphql_argument("id", strawberry.ID, default=UNSET)],

@@ -1,6 +1,6 @@
-"""Sources, series, and the points and candles in them."""
+"""Sources, series, the points and candles in them, and exchange rates."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     ForeignKey,
     Identity,
     Index,
@@ -142,3 +143,19 @@ class PriceChange(Base):
     quantity: Mapped[Decimal | None]
     observed_at: Mapped[datetime]
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class StoredExchangeRate(Base):
+    """How many units of a currency one euro bought on a day, as `source` published it. The euro itself has no rows."""
+
+    __tablename__ = "exchange_rates"
+    __table_args__ = (
+        CheckConstraint("currency ~ '^[A-Z]{3}$' AND currency <> 'EUR'", name="currency_is_a_code"),
+        CheckConstraint("units_per_eur > 0 AND units_per_eur < 'Infinity'", name="units_per_eur_is_positive"),
+        {"schema": SCHEMA},
+    )
+
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    rate_date: Mapped[date] = mapped_column(Date, primary_key=True)
+    units_per_eur: Mapped[Decimal]
+    source: Mapped[str]

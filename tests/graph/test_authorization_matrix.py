@@ -52,6 +52,7 @@ from tests.graph.authorization import (
 FOR_ANYBODY = {
     "query items",
     "query item",
+    "query exchangeRate",
     "query serverInfo",
     "query identityProviders",
     "query user",

@@ -41,6 +41,7 @@ ROOT_WEIGHTS = {
     "nodes": 4,
     "ingestBatch": 2,
     "serverInfo": 0.4,
+    "exchangeRate": 0.6,
     "viewer": 4,
     "account": 2,
     "accounts": 2,

@@ -22,7 +22,7 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
-from app.prices.models import Candle, PricePoint, PriceSeries, Source
+from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate
 from tests.graph.oracle.texts import any_text
 
 Row = dict[str, Any]
@@ -49,6 +49,7 @@ TABLES: tuple[type[Base], ...] = (
     PriceSeries,
     PricePoint,
     Candle,
+    StoredExchangeRate,
     IngestBatch,
     IngestReject,
 )

@@ -95,6 +95,8 @@ class Vocabulary:
         """Arguments for a field that takes these."""
         if field_name == "item" and taken:
             return self._id_or_slug()
+        if field_name == "exchangeRate":
+            return self._exchange()
         chosen: dict[str, Value] = {}
         for name, argument in taken.items():
             is_page = name in {"first", "after", "before"} or (name == "last" and "before" in taken)
@@ -177,6 +179,13 @@ class Vocabulary:
         """A slug, mostly of an item there is."""
         slugs: list[str] = self.world.column(Item, "slug")
         return self.random.choice(slugs) if slugs and self._mostly(0.85) else any_text(self.random)
+
+    def _exchange(self) -> dict[str, Value]:
+        currencies = {"from": self._currency(""), "to": self._currency("")}
+        if self._mostly(0.3):
+            return currencies
+        day = (self.random.choice(self.world.instants) - self.random.choice((0, 0, 1)) * timedelta(days=1)).date()
+        return currencies | {"on": self.random.choice((day.isoformat(), self.world.now.date().isoformat(), None))}
 
     def _page_size(self) -> Value:
         return self.random.choice(PAGE_SIZES if self._mostly(0.95) else (*WRONG_PAGE_SIZES, None))

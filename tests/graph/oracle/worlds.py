@@ -8,7 +8,7 @@ from uuid import UUID
 from app.catalogue.models import Card, Coin, ExternalId, Figure, Item, ItemKind, ItemVariant, Skin
 from app.identity.models import User
 from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
-from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source
+from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source, StoredExchangeRate
 from app.prices.resolutions import Resolution, bucket_start
 from tests.graph.oracle.people import add_partner, add_person
 from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
@@ -37,6 +37,7 @@ def random_world(random: Random) -> World:
         _add_item(world, random)
     for _ in range(random.randint(0, 18) if world.rows[ItemVariant] else 0):
         _add_series(world, random)
+    _add_exchange_rates(world, random)
     add_partner(world, random)
     for _ in range(random.randint(0, 6)):
         add_person(world, random)
@@ -245,6 +246,18 @@ def _add_candles(world: World, random: Random, series_id: int, resolution: int, 
                 turnover=None if volume is None else maybe(random, any_amount(random)),
                 point_count=None if is_provided else random.randint(1, 9),
                 is_provided=is_provided,
+            )
+
+
+def _add_exchange_rates(world: World, random: Random) -> None:
+    for currency in ("USD", "JPY", "BHD"):
+        for number in random.sample(range(40), random.choice((0, 1, 4))):
+            world.add(
+                StoredExchangeRate,
+                currency=currency,
+                rate_date=world.now.date() - timedelta(days=number - 2),
+                units_per_eur=any_amount(random) + Decimal("0.1"),
+                source=random.choice(("ECB", "ECB", any_text(random))),
             )
 
 
