@@ -71,14 +71,15 @@ async def load_world_into(database: Database, *, now: datetime) -> LoadedWorld:
     """
     async with database.transaction() as transaction:
         items = await save_items(transaction, [demo.item for demo in WORLD])
-        rates = await _load_rates(transaction, now)
+        rates = await load_rates(transaction, now=now)
     if await _has_prices(database):
         return LoadedWorld(items, None, rates)
     batches = in_batches(price_rows(now))
     return LoadedWorld(items, await deliver(database, kind=BatchKind.PRICE_POINTS, batches=batches), rates)
 
 
-async def _load_rates(transaction: Transaction, now: datetime) -> ImportedRates | None:
+async def load_rates(transaction: Transaction, *, now: datetime) -> ImportedRates | None:
+    """Import the demo's exchange rates up to `now`; None, and nothing is done, where there are real ones."""
     has_real_ones = select(exists().where(StoredExchangeRate.source != RATES_SOURCE))
     if await transaction.connection.scalar(has_real_ones):
         return None
