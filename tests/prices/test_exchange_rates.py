@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 from pathlib import Path
 from random import Random
@@ -12,15 +12,18 @@ import pytest
 from sqlalchemy import func, select
 from typer.testing import CliRunner
 
+from app.catalogue.commands.coins import add_coin
 from app.cli.exchange_rate_import import import_rates, open_rates
 from app.cli.imports import app as import_commands
 from app.core.database import Database
 from app.core.settings import Settings, current_settings
+from app.ingestion.models import BatchKind
 from app.prices.commands.import_exchange_rates import ChangedRate, ImportedRates, import_exchange_rates
 from app.prices.errors import RatesContradict, WrongRate
 from app.prices.exchange_rates import Exchange, ExchangeRate, ReferenceRate
 from app.prices.models import StoredExchangeRate
 from app.prices.queries.exchange_rates import exchange_rates, rates_on
+from tests.prices.builders import candle, ingested, point
 
 TODAY = date(2026, 4, 20)
 FRIDAY, SATURDAY, MONDAY = date(2024, 3, 1), date(2024, 3, 2), date(2024, 3, 4)
@@ -206,6 +209,81 @@ def _any_rate(random: Random) -> str:
     fraction = f".{random.randrange(10**places):0{places}d}" if places else ""
     spelled = f"{whole}{fraction}"
     return spelled if Decimal(spelled) else "1"
+
+
+class TestCoins:
+    async def add_bitcoin(self, database: Database, *, slug: str | None = None) -> str:
+        async with database.transaction() as transaction:
+            return await add_coin(transaction, "BTC", slug=slug)
+
+    async def test_a_coin_is_worth_its_last_price_by_the_end_of_the_day(self, database: Database) -> None:
+        await store(database, RATES)
+        bitcoin = await self.add_bitcoin(database)
+        noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+        await ingested(
+            database,
+            point(bitcoin, "61000", at=noon),
+            point(bitcoin, "62440.57", at=noon + timedelta(hours=11)),
+            # The first instant of the next day, and a price that only asks.
+            point(bitcoin, "63000", at=noon + timedelta(hours=12)),
+            point(bitcoin, "99999", at=noon + timedelta(hours=1), kind="ask"),
+        )
+        dollars, euros, pounds = (Exchange("BTC", currency, FRIDAY) for currency in ("USD", "EUR", "GBP"))
+        back, before = Exchange("USD", "BTC", FRIDAY), Exchange("BTC", "USD", FRIDAY - timedelta(days=1))
+        found = await exchanged(database, dollars, euros, pounds, back, before)
+        # Through the euro and back to the currency of the price: not a digit is lost.
+        assert str(found[dollars].rate) == "62440.57"
+        assert found[euros].rate == RULE.divide(Decimal("62440.57"), Decimal("1.0813"))
+        assert found[pounds].rate == RULE.divide(Decimal("62440.57") * Decimal("0.85595"), Decimal("1.0813"))
+        assert found[back].rate == RULE.divide(Decimal(1), Decimal("62440.57"))
+        assert (found[pounds].rate_date, found[pounds].source) == (FRIDAY, "test-market, ECB")
+        assert before not in found
+        assert (await exchanged(database, Exchange("BTC", "USD", SATURDAY)))[
+            Exchange("BTC", "USD", SATURDAY)
+        ].rate == Decimal(63_000)
+
+    async def test_a_provided_candle_counts_once_it_is_over(self, database: Database) -> None:
+        await store(database, RATES)
+        bitcoin = await self.add_bitcoin(database)
+        monday, hours = datetime(2024, 2, 26, tzinfo=UTC), timedelta(hours=1)
+        candles = [
+            candle(bitcoin, monday, 168 * hours, "50000 70000 50000 60000"),
+            candle(bitcoin, monday + 116 * hours, 4 * hours, "1 62000.5 1 62000.5"),
+        ]
+        await ingested(database, *candles, kind=BatchKind.CANDLES)
+        friday, sunday = Exchange("BTC", "USD", FRIDAY), Exchange("BTC", "USD", date(2024, 3, 3))
+        found = await exchanged(database, friday, sunday)
+        assert (found[friday].rate, found[sunday].rate) == (Decimal("62000.5"), Decimal(60_000))
+
+    async def test_the_day_of_a_coin_is_said_and_grows_stale(self, database: Database) -> None:
+        await store(database, [*RATES, ReferenceRate("USD", date(2024, 3, 15), Decimal("1.09"))])
+        bitcoin = await self.add_bitcoin(database)
+        await ingested(database, point(bitcoin, "62000", at=datetime(2024, 3, 5, tzinfo=UTC)))
+        (rate,) = (await exchanged(database, Exchange("EUR", "BTC", date(2024, 3, 15)))).values()
+        assert (rate.rate_date, rate.is_stale) == (date(2024, 3, 5), True)
+        assert rate.rate == RULE.divide(Decimal("1.09"), Decimal(62_000))
+        assert await held(database, "BTC", on=date(2024, 3, 15)) == {"BTC": (rate.rate, rate.rate_date)}
+
+    async def test_a_symbol_of_two_coins_a_price_of_nothing_and_an_unpublished_quote_give_none(
+        self, database: Database
+    ) -> None:
+        await store(database, RATES)
+        bitcoin = await self.add_bitcoin(database)
+        at = datetime(2024, 3, 1, tzinfo=UTC)
+        await ingested(database, point(bitcoin, "0", at=at), point(bitcoin, "9000000", at=at, currency="JPY"))
+        asked = Exchange("BTC", "EUR", FRIDAY)
+        assert await exchanged(database, asked) == {}
+        await ingested(database, point(bitcoin, "56000", at=at, currency="EUR"))
+        assert (await exchanged(database, asked))[asked].rate == Decimal(56_000)
+        await self.add_bitcoin(database, slug="bitcoin-of-others")
+        assert await exchanged(database, asked) == {}
+
+    async def test_a_coin_whose_code_is_no_currency_of_trove_is_not_looked_for(self, database: Database) -> None:
+        await store(database, RATES)
+        async with database.transaction() as transaction:
+            coin = await add_coin(transaction, "XAU", slug="gold-token")
+        await ingested(database, point(coin, "2000", at=datetime(2024, 3, 1, tzinfo=UTC)))
+        assert await exchanged(database, Exchange("XAU", "USD", FRIDAY)) == {}
 
 
 class TestRealFiles:

@@ -1,4 +1,4 @@
-"""What one currency is worth in another, by the reference rates of the European Central Bank."""
+"""What one currency is worth in another, by reference rates, and for coins by their prices."""
 
 from datetime import date
 from decimal import Decimal
@@ -30,18 +30,20 @@ class ExchangeRate:
         name="date",
     )
     is_stale: bool = attribute(
-        "Whether `date` lies more than 7 days before the day asked for, longer than the bank ever rests: the currency "
-        "has no rates any more, or the newest did not come in."
+        "Whether `date` lies more than 7 days before the day asked for, longer than the bank ever rests: there are no "
+        "rates any more, or the newest did not come in."
     )
     source: str | None = attribute(
-        "Who published it: `ECB`, the European Central Bank; null from euro to euro, which needs no rate."
+        "Who published it: `ECB`, the European Central Bank, for a coin also the source of its price, as in "
+        "`coinbase, ECB`; null from euro to euro, which needs no rate."
     )
 
 
 @strawberry.type
 class ExchangeRateQueries:
     @resolved(
-        "The exchange rate of a day, or the last one before it; null where one of the two has no rate by then.",
+        "The exchange rate of a day, or the last one before it; null where one of the two has no rate by then. A coin "
+        "such as BTC has that of its last market price in the catalogue.",
         type=ExchangeRate | None,
         access=ANYBODY,
     )
