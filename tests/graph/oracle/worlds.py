@@ -37,12 +37,12 @@ def random_world(random: Random) -> World:
         _add_item(world, random)
     for _ in range(random.randint(0, 18) if world.rows[ItemVariant] else 0):
         _add_series(world, random)
-    _add_exchange_rates(world, random)
     add_partner(world, random)
     for _ in range(random.randint(0, 6)):
         add_person(world, random)
     for _ in range(random.randint(0, 4)):
         _add_batch(world, random)
+    _add_exchange_rates(world, random)
     return world
 
 
