@@ -92,7 +92,7 @@ class TestImporting:
             await store(database, [*RATES, ReferenceRate("USD", FRIDAY, Decimal("1.09"))])
         assert await store(database, [*RATES, RATES[0]]) == ImportedRates(4, [], 0)
 
-    @pytest.mark.parametrize("currency", ["EUR", "usd", "USDT", ""])
+    @pytest.mark.parametrize("currency", ["EUR", "usd", "USDT", "BTC", ""])
     async def test_what_has_no_rate_against_the_euro_is_refused(self, database: Database, currency: str) -> None:
         with pytest.raises(WrongRate, match="has no rate against the euro"):
             await store(database, [ReferenceRate(currency, FRIDAY, Decimal(1))])

@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import ARRAY, Date, Numeric, Text, bindparam, func, select, text
 
 from app.core.database import Transaction
+from app.core.money import CRYPTO_CURRENCIES
 from app.prices.errors import RatesContradict, WrongRate
 from app.prices.exchange_rates import (
     BASE_CURRENCY,
@@ -105,7 +106,8 @@ def _distinct(rates: Sequence[ReferenceRate]) -> list[ReferenceRate]:
 
 
 def _check(rate: ReferenceRate) -> None:
-    if not _CURRENCY.fullmatch(rate.currency) or rate.currency == BASE_CURRENCY:
+    # A coin has the rate of its prices; one that is published would stand beside it.
+    if not _CURRENCY.fullmatch(rate.currency) or rate.currency in {BASE_CURRENCY, *CRYPTO_CURRENCIES}:
         raise WrongRate(f"“{rate.currency}” has no rate against the euro; give a code of ISO 4217 other than EUR.")
     units = rate.units_per_eur
     if not units.is_finite() or not 0 < units < 10**MOST_WHOLE_DIGITS or _decimal_places(units) > MOST_DECIMAL_PLACES:

@@ -5,6 +5,7 @@ from datetime import date
 
 from sqlalchemy import ARRAY, Date, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import TextClause
 
 from app.core.money import CRYPTO_CURRENCIES
 from app.prices.exchange_rates import (
@@ -60,9 +61,12 @@ _LAST_CLOSE = f"""
 
 # What one unit costs, and how many units of the currency of that price a euro buys: a published currency costs one unit
 # of itself, a coin what its newest price says. A symbol that several coins have names none of them.
-_HELD = f"""
+_HELD_OF_PUBLISHED = f"""
     SELECT units_per_eur, CAST(1 AS numeric) AS price, rate_date, ARRAY[source] AS sources
     FROM ({_PUBLISHED}) AS published
+"""  # noqa: S608  # constants of ours
+_HELD_OF_ALL = f"""
+    {_HELD_OF_PUBLISHED}
     UNION ALL
     (SELECT quoted.units_per_eur, priced.close, least(quoted.rate_date, priced.price_date),
             ARRAY[source.code, quoted.source]
@@ -81,9 +85,13 @@ _HELD = f"""
      LIMIT 1)
 """  # noqa: S608  # constants of ours
 
-# The one place that says how a quotient is rounded: to so many digits from the first that is not 0. A quotient of 1 or
-# more has its first digit before the point; of a smaller one the zeros behind the point are counted.
-_EXCHANGE_RATES = f"""
+
+def _reading(held: str) -> TextClause:
+    """The one place that says how a quotient is rounded: to so many digits from the first that is not 0.
+
+    A quotient of 1 or more has its first digit before the point; of a smaller one the zeros behind it are counted.
+    """
+    statement = f"""
 SELECT asked.place, trim_scale(round(quotient, CAST(:significant_digits AS integer) - CASE
            WHEN quotient >= 1 THEN length(CAST(trunc(quotient) AS text))
            ELSE length(ltrim(behind_point, '0')) - length(behind_point)
@@ -96,8 +104,8 @@ SELECT asked.place, trim_scale(round(quotient, CAST(:significant_digits AS integ
        ) AS named) AS source
 FROM unnest(:from_currencies, :to_currencies, :days)
     WITH ORDINALITY AS asked (from_currency, to_currency, day, place)
-CROSS JOIN LATERAL ({_HELD.format(currency="asked.from_currency", day="asked.day")}) AS from_held
-CROSS JOIN LATERAL ({_HELD.format(currency="asked.to_currency", day="asked.day")}) AS to_held
+CROSS JOIN LATERAL ({held.format(currency="asked.from_currency", day="asked.day")}) AS from_held
+CROSS JOIN LATERAL ({held.format(currency="asked.to_currency", day="asked.day")}) AS to_held
 CROSS JOIN LATERAL (
     SELECT round(to_held.units_per_eur * from_held.price, CAST(:divided_to AS integer))
         / (from_held.units_per_eur * to_held.price) AS quotient
@@ -105,14 +113,20 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (SELECT split_part(CAST(quotient AS text), '.', 2) AS behind_point) AS spelled
 WHERE quotient > 0
 """  # noqa: S608  # constants of ours
-_READ_EXCHANGE_RATES = text(_EXCHANGE_RATES).bindparams(
-    bindparam("from_currencies", type_=ARRAY(Text)),
-    bindparam("to_currencies", type_=ARRAY(Text)),
-    bindparam("days", type_=ARRAY(Date)),
+    return text(statement).bindparams(
+        bindparam("from_currencies", type_=ARRAY(Text)),
+        bindparam("to_currencies", type_=ARRAY(Text)),
+        bindparam("days", type_=ARRAY(Date)),
+        bindparam("significant_digits", SIGNIFICANT_DIGITS),
+        bindparam("divided_to", _DIVIDED_TO),
+    )
+
+
+_READ_PUBLISHED = _reading(_HELD_OF_PUBLISHED)
+# Longer to plan by far, so it is for those who ask for a coin.
+_READ_ALL = _reading(_HELD_OF_ALL).bindparams(
     bindparam("coins", sorted(CRYPTO_CURRENCIES), type_=ARRAY(Text)),
     bindparam("kinds_of_coins", [kind.value for kind in _KINDS_OF_COINS], type_=ARRAY(Text)),
-    bindparam("significant_digits", SIGNIFICANT_DIGITS),
-    bindparam("divided_to", _DIVIDED_TO),
 )
 
 
@@ -138,8 +152,9 @@ async def exchange_rates(connection: AsyncConnection, exchanges: Sequence[Exchan
     market price, in whichever currency that is.
     """
     asked = list(dict.fromkeys(exchanges))
+    has_coin = any({exchange.from_currency, exchange.to_currency} & CRYPTO_CURRENCIES for exchange in asked)
     rows = await connection.execute(
-        _READ_EXCHANGE_RATES,
+        _READ_ALL if has_coin else _READ_PUBLISHED,
         {
             "from_currencies": [exchange.from_currency for exchange in asked],
             "to_currencies": [exchange.to_currency for exchange in asked],

@@ -24,7 +24,7 @@ from app.prices.resolutions import Resolution
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
-from tests.graph.oracle.worlds import CURRENCIES
+from tests.graph.oracle.worlds import CURRENCIES, PUBLISHED_CURRENCIES
 
 WRONG_CURSORS = (
     "",
@@ -181,7 +181,10 @@ class Vocabulary:
         return self.random.choice(slugs) if slugs and self._mostly(0.85) else any_text(self.random)
 
     def _exchange(self) -> dict[str, Value]:
-        currencies = {"from": self._currency(""), "to": self._currency("")}
+        currencies: dict[str, Value] = {
+            name: self.random.choice(PUBLISHED_CURRENCIES) if self._mostly(0.7) else self._currency(name)
+            for name in ("from", "to")
+        }
         if self._mostly(0.3):
             return currencies
         day = (self.random.choice(self.world.instants) - self.random.choice((0, 0, 1)) * timedelta(days=1)).date()
