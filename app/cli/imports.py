@@ -1,7 +1,7 @@
-"""`trove import`: price files and catalogues, by the same durable path as everything that comes in over HTTP."""
+"""`trove import`: price files, by the same durable path as everything that comes in over HTTP, rates and catalogues."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from app.catalogue.commands.import_cs2 import ImportedMarket
 from app.catalogue.cs2 import MarketItem, read_market
 from app.cli.database import require_current_database
+from app.cli.exchange_rate_import import OpenedRates, import_rates, open_rates
 from app.cli.price_import import (
     ImportSummary,
     PriceFormat,
@@ -23,10 +24,12 @@ from app.cli.price_import import (
     open_prices,
 )
 from app.cli.services import private_services
+from app.core.clock import utc_now
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings, current_settings
 from app.ingestion.errors import BatchNotProcessed
-from app.prices.delivery import delivering_database
+from app.prices.commands.import_exchange_rates import ImportedRates
+from app.prices.delivery import REJECTS_TOLD, delivering_database
 from app.prices.formats.candles import CandleFile
 from app.prices.formats.durations import parse_resolution
 from app.prices.formats.ndjson import NdjsonFile
@@ -35,7 +38,7 @@ from app.prices.models import PriceKind
 NOTHING_READ = 1
 CANNOT_BEGIN = 2
 
-app = typer.Typer(name="import", help="Bring in price files and catalogues.", no_args_is_help=True)
+app = typer.Typer(name="import", help="Bring in price files, exchange rates and catalogues.", no_args_is_help=True)
 
 
 @app.command("prices")
@@ -86,6 +89,23 @@ def cs2(
     raise typer.Exit(0 if market else NOTHING_READ)
 
 
+@app.command("fx")
+def fx(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Files of the European Central Bank: zip, CSV or XML.", show_default=False),
+    ],
+) -> None:
+    """Import reference rates against the euro, file by file; importing them again changes nothing."""
+    with _sentences():
+        opened = [open_rates(file, today=utc_now().date()) for file in files]
+        with _services() as settings:
+            imported = asyncio.run(_import_rates(settings, opened))
+        for rates, outcome in imported:
+            _print_rates(rates, outcome)
+    raise typer.Exit(0 if any(rates.read.rates for rates in opened) else NOTHING_READ)
+
+
 @contextmanager
 def _services() -> Iterator[Settings]:
     """The settings with the addresses of services that run, over a database that is up to date."""
@@ -133,6 +153,13 @@ async def _import_market(settings: Settings, market: list[MarketItem]) -> Import
             return await import_market(database, market)
 
 
+async def _import_rates(
+    settings: Settings, opened: Sequence[OpenedRates]
+) -> Sequence[tuple[OpenedRates, ImportedRates]]:
+    async with delivering_database(settings) as database:
+        return [(rates, await import_rates(database, rates)) for rates in opened]
+
+
 def _progress() -> Progress:
     return Progress(
         SpinnerColumn(),
@@ -169,3 +196,24 @@ def _print_market(imported: ImportedMarket) -> None:
     )
     shapes = sorted(imported.shapes.items(), key=lambda shape: (-shape[1], shape[0]))
     console.print(", ".join(f"{count:,} {shape}" for shape, count in shapes))
+
+
+def _print_rates(rates: OpenedRates, imported: ImportedRates) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"{rates.file.name}: {len(rates.read.rates):,} rates: {imported.inserted:,} new, {imported.updated:,} changed, "
+        f"{imported.unchanged:,} as they were; {len(rates.read.rejected):,} rows rejected"
+    )
+    for changed in imported.changed[:REJECTS_TOLD]:
+        console.print(
+            f"  {changed.currency} on {changed.rate_date}: {changed.units_before} before, {changed.units_after} now"
+        )
+    _print_rest(console, imported.updated)
+    for row in rates.read.rejected[:REJECTS_TOLD]:
+        console.print(f"  row {row.number:,}: {row.reason}")
+    _print_rest(console, len(rates.read.rejected))
+
+
+def _print_rest(console: Console, count: int) -> None:
+    if count > REJECTS_TOLD:
+        console.print(f"  … and {count - REJECTS_TOLD:,} more")

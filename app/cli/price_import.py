@@ -84,7 +84,7 @@ def open_prices(wanted: PriceImport) -> Iterator[CandleFile | NdjsonFile]:
     try:
         stream = wanted.file.open("rb")
     except OSError as error:
-        raise _unreadable(wanted.file, error) from error
+        raise unreadable(wanted.file, error) from error
     with stream:
         yield _read(stream.read, wanted) if wanted.format in _CANDLE_READERS else NdjsonFile(stream, _target(wanted))
 
@@ -93,12 +93,13 @@ def _read(read_content: Callable[[], bytes], wanted: PriceImport) -> CandleFile:
     try:
         content = read_content()
     except OSError as error:
-        raise _unreadable(wanted.file, error) from error
+        raise unreadable(wanted.file, error) from error
     read_candles = _CANDLE_READERS[wanted.format]
     return read_candles(content, file_name=wanted.file.stem, resolution=wanted.resolution)
 
 
-def _unreadable(file: Path, error: OSError) -> FileNotUnderstood:
+def unreadable(file: Path, error: OSError) -> FileNotUnderstood:
+    """The refusal of a file that the system does not give out."""
     reason = (error.strerror or str(error)).lower()
     return FileNotUnderstood(f"{file} cannot be read: {reason}. Give the path of a file.")
 

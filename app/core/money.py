@@ -46,3 +46,4 @@ MINOR_UNITS: dict[str, int] = {
     **{code: digits for digits, codes in _BY_MINOR_UNITS.items() for code in codes.split()},
     **_CRYPTO,
 }
+CRYPTO_CURRENCIES = frozenset(_CRYPTO)

@@ -1,4 +1,4 @@
-"""The demo world: its items, and a year of daily prices for each, the same for everyone on the same day."""
+"""The demo world: its items, a year of daily prices for each, and of exchange rates, the same for everyone on a day."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,18 +9,21 @@ from math import exp, log
 from random import Random
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from app.catalogue.commands.save_items import SavedItems, save_items
 from app.catalogue.models import Item, ItemVariant
 from app.core.clock import utc_now
-from app.core.database import Database, among
+from app.core.database import Database, Transaction, among
 from app.core.settings import Settings
 from app.demo.items import WORLD, DemoItem
+from app.demo.rates import SOURCE as RATES_SOURCE
+from app.demo.rates import demo_rates
 from app.ingestion.models import BatchKind
+from app.prices.commands.import_exchange_rates import ImportedRates, import_exchange_rates
 from app.prices.delivery import Delivery, deliver, delivering_database
 from app.prices.formats.rows import CanonicalRow, in_batches
-from app.prices.models import PriceKind, PriceSeries, Source
+from app.prices.models import PriceKind, PriceSeries, Source, StoredExchangeRate
 
 MARKET = "demo-market"
 AUCTIONS = "demo-auctions"
@@ -36,10 +39,11 @@ _SALES_A_DAY = (0, 0, 0, 1, 1, 2)
 
 @dataclass(frozen=True, slots=True)
 class LoadedWorld:
-    """What loading did; there is no delivery when the world was there already."""
+    """What loading did; there is no delivery when the world was there already, and no rates where real ones are."""
 
     items: SavedItems
     delivery: Delivery | None
+    rates: ImportedRates | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,25 @@ def load_world(settings: Settings) -> LoadedWorld:
 
 
 async def load_world_into(database: Database, *, now: datetime) -> LoadedWorld:
-    """Save the items of the world, and deliver their prices up to `now`; where it is there nothing changes."""
+    """Save the items of the world, and deliver their prices up to `now`; where it is there nothing changes.
+
+    Exchange rates are added for the days since the last time, unless real ones have been imported.
+    """
     async with database.transaction() as transaction:
         items = await save_items(transaction, [demo.item for demo in WORLD])
+        rates = await load_rates(transaction, now=now)
     if await _has_prices(database):
-        return LoadedWorld(items, None)
+        return LoadedWorld(items, None, rates)
     batches = in_batches(price_rows(now))
-    return LoadedWorld(items, await deliver(database, kind=BatchKind.PRICE_POINTS, batches=batches))
+    return LoadedWorld(items, await deliver(database, kind=BatchKind.PRICE_POINTS, batches=batches), rates)
+
+
+async def load_rates(transaction: Transaction, *, now: datetime) -> ImportedRates | None:
+    """Import the demo's exchange rates up to `now`; None, and nothing is done, where there are real ones."""
+    has_real_ones = select(exists().where(StoredExchangeRate.source != RATES_SOURCE))
+    if await transaction.connection.scalar(has_real_ones):
+        return None
+    return await import_exchange_rates(transaction, demo_rates(now.astimezone(UTC).date()), source=RATES_SOURCE)
 
 
 async def _has_prices(database: Database) -> bool:

@@ -38,6 +38,7 @@ from app.graph.identity.sign_in import SignInMutations
 from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
 from app.graph.operations import OperationsQueries
+from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.movers import MoverQueries
 from app.graph.prices.series import PriceSeries
@@ -97,6 +98,7 @@ class Query(
     CardQueries,
     FigureQueries,
     MoverQueries,
+    ExchangeRateQueries,
     OperationsQueries,
     IngestionQueries,
     IdentityQueries,

@@ -1,5 +1,6 @@
 """Prices: what things are worth.
 
-Tables: sources, price_series, price_points, candles, price_changes. Batches of prices come in through ingestion.
+Tables: sources, price_series, price_points, candles, price_changes, exchange_rates. Batches of prices
+come in through ingestion.
 May call: catalogue, ingestion, core.
 """

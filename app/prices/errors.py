@@ -1,5 +1,15 @@
-"""What the prices room says of rows that it does not take in."""
+"""What the prices room says of rows and rates that it does not take in."""
+
+from app.core.errors import BadUserInput
 
 
 class BadRow(Exception):
     """A row of a batch is not taken in; the message says why, and what would be."""
+
+
+class RatesContradict(BadUserInput):
+    """Two exchange rates of one currency for one day differ."""
+
+
+class WrongRate(BadUserInput):
+    """A value that no exchange rate can have."""

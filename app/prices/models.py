@@ -1,6 +1,6 @@
-"""Sources, series, the points and candles in them, and what they make variants worth."""
+"""Sources, series, the points and candles in them, what they make variants worth, and exchange rates."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     ForeignKey,
     Identity,
     Index,
@@ -274,3 +275,19 @@ class CandleRebuild(Base):
     removed_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+
+
+class StoredExchangeRate(Base):
+    """How many units of a currency one euro bought on a day, as `source` published it. The euro itself has no rows."""
+
+    __tablename__ = "exchange_rates"
+    __table_args__ = (
+        CheckConstraint("currency ~ '^[A-Z]{3}$' AND currency <> 'EUR'", name="currency_is_a_code"),
+        CheckConstraint("units_per_eur > 0 AND units_per_eur < 'Infinity'", name="units_per_eur_is_positive"),
+        {"schema": SCHEMA},
+    )
+
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    rate_date: Mapped[date] = mapped_column(Date, primary_key=True)
+    units_per_eur: Mapped[Decimal]
+    source: Mapped[str]

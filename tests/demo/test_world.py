@@ -22,8 +22,10 @@ from app.core.database import Database
 from app.core.money import MINOR_UNITS
 from app.demo.feed import Feed, main
 from app.demo.items import WORLD
+from app.demo.rates import demo_rates
 from app.demo.world import DAYS, daily_prices, load_world_into, price_rows
 from app.ingestion.models import BatchKind
+from app.prices.commands.import_exchange_rates import ImportedRates
 from app.prices.delivery import deliver
 from app.prices.formats.rows import in_batches
 from app.prices.models import PricePoint, PriceSeries, Source
@@ -66,6 +68,7 @@ async def test_loading_stores_every_row_and_loading_again_changes_nothing(databa
     rows = sum(1 for _ in price_rows(NOW))
     first = await load_world_into(database, now=NOW)
     assert first.items == SavedItems(inserted=40)
+    assert first.rates == ImportedRates(len(demo_rates(NOW.date())), [], 0)
     assert first.delivery is not None
     assert (first.delivery.accepted, first.delivery.rejected_count) == (rows, 0)
     again = await load_world_into(database, now=NOW + timedelta(days=3))
@@ -221,3 +224,10 @@ def test_a_feed_without_a_token_does_not_start(arguments: list[str], capsys: pyt
 
 def test_the_walk_begins_on_one_day_for_all() -> None:
     assert daily_prices(WORLD[0], date(2024, 1, 1), days=1)[0].price == pytest.approx(WORLD[0].price)
+
+
+def test_a_day_has_the_same_exchange_rates_whenever_they_are_made() -> None:
+    today, later = demo_rates(NOW.date()), demo_rates(NOW.date() + timedelta(days=30))
+    assert {rate for rate in later if rate.rate_date <= NOW.date()} <= set(today)
+    assert {rate.rate_date.weekday() for rate in today} == {0, 1, 2, 3, 4}
+    assert max(rate.rate_date for rate in today) == NOW.date()

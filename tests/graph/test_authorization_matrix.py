@@ -58,6 +58,7 @@ FOR_ANYBODY = {
     "query characters",
     "query sculptors",
     "query movers",
+    "query exchangeRate",
     "query serverInfo",
     "query providers",
     "query identityProviders",

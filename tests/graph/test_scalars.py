@@ -1,6 +1,6 @@
 """How scalars are written, and what is refused on the way in."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -11,9 +11,11 @@ from hypothesis import strategies as some
 from app.graph.scalars import (
     read_big_int,
     read_currency_code,
+    read_date,
     read_date_time,
     read_decimal,
     read_duration,
+    write_date,
     write_date_time,
     write_decimal,
     write_duration,
@@ -26,6 +28,20 @@ def test_a_date_time_is_written_in_utc_and_reads_back(instant: datetime) -> None
         written = write_date_time(instant)
         assert written.endswith("Z")
         assert read_date_time(written) == instant
+
+
+@given(some.dates())
+def test_a_date_is_written_as_year_month_and_day_and_reads_back(day: date) -> None:
+    assert len(write_date(day)) == 10
+    assert read_date(write_date(day)) == day
+
+
+@pytest.mark.parametrize(
+    "value", ["", "2026-2-3", "20260203", "2026-W05-2", "2026-02-30", "0000-01-01", "2026-02-03T00:00:00Z", 2026, None]
+)
+def test_what_is_no_day_is_refused(value: object) -> None:
+    with pytest.raises(GraphQLError, match=r"A Date is a string|is not a day that exists"):
+        read_date(value)
 
 
 @given(some.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30, places=18))

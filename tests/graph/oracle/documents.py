@@ -42,6 +42,7 @@ ROOT_WEIGHTS = {
     "ingestBatch": 2,
     "movers": 2,
     "serverInfo": 0.4,
+    "exchangeRate": 0.6,
     "viewer": 4,
     "account": 2,
     "accounts": 2,

@@ -40,7 +40,7 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
-from app.prices.models import Candle, PricePoint, PriceSeries, Source, Valuation
+from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
 
@@ -82,6 +82,7 @@ TABLES: tuple[type[Base], ...] = (
     PricePoint,
     Candle,
     Valuation,
+    StoredExchangeRate,
     IngestBatch,
     IngestReject,
 )

@@ -29,7 +29,7 @@ from app.providers.models import Provider
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
-from tests.graph.oracle.worlds import CURRENCIES
+from tests.graph.oracle.worlds import CURRENCIES, PUBLISHED_CURRENCIES
 
 WRONG_CURSORS = (
     "",
@@ -102,6 +102,8 @@ class Vocabulary:
         """Arguments for a field that takes these."""
         if field_name == "item" and taken:
             return self._id_or_slug()
+        if field_name == "exchangeRate":
+            return self._exchange()
         chosen: dict[str, Value] = {}
         for name, argument in taken.items():
             is_page = (name in {"first", "after", "before"} and "after" in taken) or (
@@ -186,6 +188,16 @@ class Vocabulary:
         """A slug, mostly of an item there is."""
         slugs: list[str] = self.world.column(Item, "slug")
         return self.random.choice(slugs) if slugs and self._mostly(0.85) else any_text(self.random)
+
+    def _exchange(self) -> dict[str, Value]:
+        currencies: dict[str, Value] = {
+            name: self.random.choice(PUBLISHED_CURRENCIES) if self._mostly(0.7) else self._currency(name)
+            for name in ("from", "to")
+        }
+        if self._mostly(0.3):
+            return currencies
+        day = (self.random.choice(self.world.instants) - self.random.choice((0, 0, 1)) * timedelta(days=1)).date()
+        return currencies | {"on": self.random.choice((day.isoformat(), self.world.now.date().isoformat(), None))}
 
     def _page_size(self) -> Value:
         return self.random.choice(PAGE_SIZES if self._mostly(0.95) else (*WRONG_PAGE_SIZES, None))

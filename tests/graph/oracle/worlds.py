@@ -38,6 +38,7 @@ from app.prices.models import (
     PricePoint,
     PriceSeries,
     Source,
+    StoredExchangeRate,
     Valuation,
     ValuationBasis,
 )
@@ -48,6 +49,8 @@ from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_t
 from tests.graph.oracle.texts import any_text
 
 CURRENCIES = ("USD", "EUR", "JPY", "BHD", "CLF", "BTC", "ETH")
+# Those that have exchange rates, at times.
+PUBLISHED_CURRENCIES = ("USD", "JPY", "BHD", "CLF")
 NOWS = (
     datetime(2026, 3, 10, 12, 34, 56, 789_012, tzinfo=UTC),
     datetime(2026, 3, 9, tzinfo=UTC),
@@ -80,6 +83,7 @@ def random_world(random: Random) -> World:
         _add_valuations(world)
     for _ in range(random.randint(0, 3)):
         _add_provider(world, random)
+    _add_exchange_rates(world)
     return world
 
 
@@ -465,6 +469,20 @@ def _add_provider(world: World, random: Random) -> None:
             status=maybe(random, random.choice((200, 429, -1))),
             error=maybe(random, any_text(random)),
         )
+
+
+def _add_exchange_rates(world: World) -> None:
+    # By chances of their own: the rest of the world is the same with them and without.
+    random = Random(f"{world.now} {world.column(Item, 'slug')}")
+    for currency in PUBLISHED_CURRENCIES:
+        for number in random.sample(range(40), random.choice((0, 1, 4, 9))):
+            world.add(
+                StoredExchangeRate,
+                currency=currency,
+                rate_date=world.now.date() - timedelta(days=number - 2),
+                units_per_eur=any_amount(random) + Decimal("0.1"),
+                source=random.choice(("ECB", "ECB", any_text(random))),
+            )
 
 
 def _add_batch(world: World, random: Random) -> None:
