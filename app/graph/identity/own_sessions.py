@@ -202,7 +202,8 @@ class OwnSessionMutations:
         return _changed(context)
 
     @changes(
-        "Ask for another address: it gets a link that makes it that of the account. "
+        "Ask for another address: it gets a link that makes it that of the account, as long as the session that asks "
+        "goes on and the password stays. The present address gets a notice. "
         "The answer is the same for an address that another account has; only the mail says so.",
         type=OwnAccountPayload,
         access=OWN_CREDENTIALS,
