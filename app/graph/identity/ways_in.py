@@ -120,7 +120,8 @@ class WaysInMutations:
         return ShownLink(url)
 
     @changes(
-        "Unlink a way in; with `password` the password goes, too. The last way in stays.",
+        "Unlink a way in; with `password` the password goes, too. An outside one does not come back by its address, "
+        "only by `linkIdentity`. The last way in stays, and so do links by mail to a verified address.",
         type=UnlinkIdentityPayload,
         access=OWN_CREDENTIALS,
     )

@@ -27,6 +27,7 @@ from app.identity.models import (
     RoleGrant,
     Session,
     TotpSecret,
+    UnlinkedIdentity,
     User,
 )
 from app.identity.viewer import Caller
@@ -41,6 +42,7 @@ REASON_OF_ERASED = "The account was erased."
 # What a person has; those that hang on these go with them.
 _OWN_TABLES = (
     Identity,
+    UnlinkedIdentity,
     Credential,
     TotpSecret,
     RecoveryCode,
