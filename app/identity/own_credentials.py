@@ -2,6 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import exists, func, select, update
@@ -60,7 +61,9 @@ class _Owner:
     display_name: str | None
     email: str | None = field(repr=False)
     is_verified: bool
-    stored: bytes | None = field(repr=False)
+    # The same password may be encrypted or hashed anew; that is no change.
+    stored: bytes | None = field(repr=False, compare=False)
+    password_changed_at: datetime | None
 
     @property
     def address(self) -> EmailAddress | None:
@@ -251,9 +254,11 @@ async def _owner_of(transaction: Transaction, caller: Caller, *, is_held: bool =
         User.id == caller.viewer.user_id
     )
     row = (await transaction.connection.execute(statement.with_for_update() if is_held else statement)).one()
-    stored = await transaction.connection.execute(
-        select(Credential.password_hash).where(Credential.user_id == caller.viewer.user_id)
-    )
+    password = (
+        await transaction.connection.execute(
+            select(Credential.password_hash, Credential.changed_at).where(Credential.user_id == caller.viewer.user_id)
+        )
+    ).one_or_none()
     user_id = caller.viewer.user_id
     if user_id is None:
         raise ValueError("somebody who is not signed in has no credentials")
@@ -263,7 +268,8 @@ async def _owner_of(transaction: Transaction, caller: Caller, *, is_held: bool =
         display_name=row.display_name,
         email=row.email,
         is_verified=row.email_verified_at is not None,
-        stored=stored.scalar_one_or_none(),
+        stored=None if password is None else password.password_hash,
+        password_changed_at=None if password is None else password.changed_at,
     )
 
 
