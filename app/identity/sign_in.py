@@ -20,7 +20,7 @@ from app.identity.commands.audit import record
 from app.identity.commands.challenges import begin_challenge
 from app.identity.commands.people import MAGIC_LINK as MAGIC_LINK
 from app.identity.commands.people import PASSWORD as PASSWORD
-from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
+from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session, hold_person
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Credential, Identity, Passkey, TotpSecret, User
 from app.identity.names import EmailRefused, normalise_email
@@ -213,10 +213,12 @@ def open_password_hash(secrets: Secrets, user_id: UUID, stored: bytes) -> str:
 async def _is_still(transaction: Transaction, known: _Known) -> bool:
     """Whether the password is the one that was checked, from now until the end of the transaction.
 
-    It may have been encrypted or hashed anew meanwhile, which changes neither it nor when it was changed.
+    Whoever changes it holds the account, as we do. It may have been encrypted or hashed anew meanwhile, which changes
+    neither it nor when it was changed.
     """
+    await hold_person(transaction, known.user_id)
     changed_at = await transaction.connection.execute(
-        select(Credential.changed_at).where(Credential.user_id == known.user_id).with_for_update()
+        select(Credential.changed_at).where(Credential.user_id == known.user_id)
     )
     return changed_at.scalar_one_or_none() == known.password_changed_at
 

@@ -135,7 +135,7 @@ async def hold_person_to_erase(transaction: Transaction, user_id: UUID) -> bool:
 
     Nothing is issued to them meanwhile, and nobody else erases them.
     """
-    # First the lock that signing in takes first, so that neither waits for the other in turn.
+    # First the lock that signing in takes first, in whichever way, so that neither waits for the other in turn.
     await change_scopes_of(transaction, user_id)
     held = await transaction.connection.execute(
         select(User.id).where(User.id == user_id, _is_due()).with_for_update(key_share=True)

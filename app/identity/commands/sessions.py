@@ -242,6 +242,16 @@ async def hold_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
     return await clock_of(transaction)
 
 
+async def hold_person(transaction: Transaction, user_id: UUID) -> None:
+    """Hold a person's account until the end of this transaction, as whoever signs them in does first.
+
+    Everybody takes the locks of a person in one order, and so nobody waits for each other: `hold_scopes_of` or
+    `change_scopes_of`, a challenge, the account, and then its passwords, passkeys and other ways in.
+    """
+    await hold_scopes_of(transaction, user_id)
+    await transaction.connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+
+
 async def change_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
     """Wait for what is being issued to a person, and have later ones wait for the end of this transaction."""
     await transaction.connection.execute(select(func.pg_advisory_xact_lock(_lock_of(user_id))))
