@@ -15,6 +15,7 @@ from app.core.database import Database, DatabaseRole, Transaction, create_engine
 from app.core.errors import NotSignedIn, ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
+from app.core.secrets import KeyRing, Secrets
 from app.core.settings import Settings
 from app.identity import authentication as module
 from app.identity.access_tokens import LIFETIME, sign_access_token
@@ -44,9 +45,9 @@ class Processes:
         self.database = database
         self.events = events
 
-    async def one(self, issuer: str = "trove") -> Authentication:
+    async def one(self, issuer: str = "trove", secrets: Secrets = SECRETS) -> Authentication:
         """A process that has looked."""
-        process = Authentication(self.database, SECRETS, self.events, issuer=issuer)
+        process = Authentication(self.database, secrets, self.events, issuer=issuer)
         await process.look()
         return process
 
@@ -354,6 +355,16 @@ async def test_the_next_key_is_published_before_it_signs_and_the_last_one_still_
     assert len(published) == 2
     assert all("d" not in key for key in published)
     assert (await process.viewer_of(token.text, HERE)).user_id == ada
+
+
+async def test_after_a_lost_ring_another_key_signs_and_people_sign_in_again(processes: Processes, ada: UUID) -> None:
+    before = await (await processes.one()).access_token(await processes.session_of(ada))
+    process = await processes.one(secrets=Secrets(KeyRing.fresh()))
+    token = await process.access_token(await processes.session_of(ada))
+    assert (await process.viewer_of(token.text, HERE)).user_id == ada
+    assert len((await process.key_set())["keys"]) == 1
+    with pytest.raises(NotSignedIn):
+        await process.viewer_of(before.text, HERE)
 
 
 async def test_keys_that_a_process_does_not_know_yet_are_loaded(processes: Processes, ada: UUID) -> None:
