@@ -1,6 +1,7 @@
 """Linking and unlinking ways in: by who is signed in, in the browser that asked, and nobody else."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -218,15 +219,7 @@ async def test_only_who_has_just_proved_who_they_are_changes_ways_in(
         session: OpenSession = await begin_session(
             transaction, user_id=await world.person(), method=SignInMethod.PASSWORD, caller=Caller()
         )
-    stale = OpenSession(
-        id=session.id,
-        user_id=session.user_id,
-        scopes=session.scopes,
-        authenticated_at=session.authenticated_at.replace(year=2025),
-        issued_at=session.issued_at,
-        refresh_token=session.refresh_token,
-        refreshable_until=session.refreshable_until,
-    )
+    stale = replace(session, authenticated_at=session.authenticated_at.replace(year=2025))
     stale_token = (await world.identity.authentication.access_token(stale)).text
     assert [await code_for(token) for token in (None, PARTNER_TOKEN.text, stale_token)] == [
         "UNAUTHENTICATED",
