@@ -14,11 +14,12 @@ from app.core.attempts import Attempts
 from app.core.clock import utc_now
 from app.core.database import Database, DatabaseRole
 from app.core.ids import new_id
+from app.identity.commands.api_tokens import create_api_token, viewer_of_api_token
 from app.identity.commands.challenges import begin_challenge
 from app.identity.commands.deletion import erase, hold_person_to_erase
 from app.identity.commands.passkeys import begin_sign_in, remove_passkey
 from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, create_person, way_in_by
-from app.identity.commands.sessions import change_scopes_of
+from app.identity.commands.sessions import SignInMethod, begin_session, change_scopes_of, refresh_session
 from app.identity.magic_links import MagicLinks
 from app.identity.models import ChallengeKind, Passkey, User
 from app.identity.names import normalise_email
@@ -26,6 +27,7 @@ from app.identity.own_credentials import OwnCredentials
 from app.identity.passkey_sign_in import PasskeySignIn
 from app.identity.passkeys import RelyingParty
 from app.identity.passwords import Passwords
+from app.identity.scopes import Scope
 from app.identity.sign_in import SignIn, SignInRefused, store_password_hash
 from app.identity.viewer import Caller, Origin, Viewer
 from tests.identity.builders import SECRETS, session_of
@@ -202,3 +204,26 @@ async def test_who_signs_in_while_they_are_erased_waits_and_is_refused(
         signing_in = await begun(database, signed_in())
         await erase(transaction, ada.id)
     assert isinstance(await signing_in, SignInRefused)
+
+
+async def test_a_token_that_is_shown_while_its_owner_is_erased_holds_no_longer(
+    database: Database, api_database: Database, ada: Ada
+) -> None:
+    async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        session = await begin_session(transaction, user_id=ada.id, method=SignInMethod.PASSWORD, caller=SOMEWHERE)
+        token = await create_api_token(
+            transaction, caller=ada.caller, user_id=ada.id, name="Script", scopes=[Scope.ACCOUNT_READ]
+        )
+
+    async def shown() -> object:
+        async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+            return await viewer_of_api_token(transaction, token.text, origin=SOMEWHERE.origin)
+
+    async def refreshed() -> object:
+        async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+            return await refresh_session(transaction, session.refresh_token, caller=SOMEWHERE)
+
+    async with database.transaction() as transaction:
+        await erase(transaction, ada.id)
+        waiting_for_it = [await begun(database, shown()), await begun(database, refreshed())]
+    assert await asyncio.gather(*waiting_for_it) == [None, None]

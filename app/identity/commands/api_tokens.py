@@ -165,7 +165,10 @@ async def viewer_of_api_token(
             .join(User, User.id == ApiToken.user_id)
             .where(ApiToken.token_hash == token_hash)
         )
-    ).one()
+    ).one_or_none()
+    if found is None:
+        # Its owner was erased while we waited.
+        return None
     if found.revoked_at is not None or found.deleted_at is not None:
         return None
     if found.expires_at is not None and found.expires_at <= now:

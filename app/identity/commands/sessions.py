@@ -123,13 +123,14 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
         await transaction.connection.execute(
             select(Session.authenticated_at, Session.ended_at).where(Session.id == found.session_id).with_for_update()
         )
-    ).one()
+    ).one_or_none()
     token = (
         await transaction.connection.execute(
             select(RefreshToken.used_at, RefreshToken.expires_at).where(RefreshToken.token_hash == token_hash)
         )
-    ).one()
-    if session.ended_at is not None:
+    ).one_or_none()
+    # Either may be gone by then: erased with its owner, or deleted since it was over.
+    if session is None or token is None or session.ended_at is not None:
         return None
     now = await clock_of(transaction)
     if token.used_at is not None:
