@@ -203,6 +203,13 @@ class Authentication:
                 if not watches:
                     del self._watches[subject]
 
+    async def require_signing_key(self) -> None:
+        """Have the key at hand that signs, so that nothing has to be asked for it once a session is open.
+
+        Raises ServiceUnavailable where no key signs, and what the database raises.
+        """
+        await self._signing_key()
+
     async def access_token(self, session: OpenSession) -> AccessToken:
         """A fresh access token of a session, for what its holder may do now."""
         return sign_access_token(await self._signing_key(), self.viewer_with(session), issuer=self._issuer)

@@ -233,7 +233,7 @@ class FactorMutations:
     @staticmethod
     async def complete_sign_in(info: Info, input: CompleteSignInInput) -> ShownSignIn:
         context = info.context
-        require_delivery(context, input.deliver)
+        await require_delivery(context, input.deliver)
         outcome = await context.resources.identity.second_factor.complete(
             challenge=input.challenge,
             answer=_answer_of(context, input),
@@ -276,7 +276,7 @@ class FactorMutations:
     @staticmethod
     async def sign_in_with_passkey(info: Info, input: SignInWithPasskeyInput) -> ShownSignIn:
         context = info.context
-        require_delivery(context, input.deliver)
+        await require_delivery(context, input.deliver)
         identity = context.resources.identity
         outcome = await identity.passkey_sign_in.finish(
             identity.relying_party,

@@ -127,7 +127,7 @@ class OwnSessionMutations:
         given = input or RefreshSessionInput()
         in_body = given.refresh_token is not None
         deliver = given.deliver or (Delivery.BODY if in_body else Delivery.COOKIE)
-        require_delivery(context, deliver)
+        await require_delivery(context, deliver)
         cookie = None if context.cookies is None else context.cookies.get(REFRESH_TOKEN)
         token = given.refresh_token if in_body else cookie
         session = None

@@ -4,6 +4,8 @@ import asyncio
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import Database
 from app.core.settings import Settings
@@ -122,6 +124,24 @@ async def test_of_two_who_refresh_by_one_token_at_once_one_gets_a_session_that_h
     payloads = await asyncio.gather(*(browser.change(REFRESH, refreshToken=first) for _ in range(2)))
     (given,) = (payload["session"] for payload in payloads if not codes(payload))
     assert codes(await browser.change(REFRESH, refreshToken=given["refreshToken"])) == ["INVALID_TOKEN"]
+
+
+async def test_a_refresh_token_is_not_used_up_while_nothing_can_be_signed(
+    browser: Browser, mails: Mails, site: Site, _owner: AsyncEngine
+) -> None:
+    refresh = await signed_up(browser, mails)
+    browser.token = None
+    # As in a process that has just started.
+    site.identity.authentication._periods = ()
+    async with _owner.begin() as connection:
+        await connection.execute(text("REVOKE SELECT ON identity.signing_keys FROM trove_authenticator"))
+    try:
+        refusal = await browser.refusal(REFRESH, input={"refreshToken": refresh})
+    finally:
+        async with _owner.begin() as connection:
+            await connection.execute(text("GRANT SELECT ON identity.signing_keys TO trove_authenticator"))
+    assert refusal["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    await browser.sign_in(REFRESH, refreshToken=refresh)
 
 
 async def test_a_refused_cookie_is_taken_back(browser: Browser, mails: Mails) -> None:
