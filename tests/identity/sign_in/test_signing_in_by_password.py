@@ -25,7 +25,16 @@ from app.identity.passwords import PasswordCheck, Passwords
 from app.identity.sign_in import SecondFactorNeeded, SignIn, SignInRefused, open_password_hash, store_password_hash
 from app.identity.viewer import Caller, Origin, Viewer
 from tests.identity.builders import KEY_RING, SECRETS
-from tests.identity.sign_in.browsers import ADA, ADAS_PASSWORD, OTHER_PASSWORD, SIGN_IN, Browser, Mails, audited, codes
+from tests.identity.sign_in.browsers import (
+    ADA,
+    ADAS_PASSWORD,
+    OTHER_PASSWORD,
+    SIGN_IN,
+    Browser,
+    Mails,
+    audited,
+    codes,
+)
 from tests.identity.sign_in.conftest import Browsers, signed_up
 
 # A port on which nothing answers.
@@ -219,9 +228,11 @@ async def test_tries_on_an_account_are_limited_from_wherever_they_come(
     for _ in range(room.TRIES_OF_ACCOUNT.tries):
         assert codes(await stranger.change(SIGN_IN, email=ADA, password=OTHER_PASSWORD)) == ["INVALID_CREDENTIALS"]
     # Not even the right one, in another spelling of the address.
-    refusal = await stranger.refusal(SIGN_IN, input={"email": "ADA@EXAMPLE.com", "password": ADAS_PASSWORD})
+    answer = await stranger.post(SIGN_IN, input={"email": "ADA@EXAMPLE.com", "password": ADAS_PASSWORD})
+    (refusal,) = answer.json()["errors"]
     assert refusal["extensions"]["code"] == "RATE_LIMITED"
     assert 0 < refusal["extensions"]["retryAfter"] <= room.TRIES_OF_ACCOUNT.seconds
+    assert answer.headers["Retry-After"] == str(refusal["extensions"]["retryAfter"])
     # Another account is another matter.
     assert codes(await stranger.change(SIGN_IN, email="bob@example.com", password=OTHER_PASSWORD))
 
