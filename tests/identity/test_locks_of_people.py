@@ -144,7 +144,7 @@ async def test_who_signs_in_by_a_passkey_that_is_being_removed_waits_and_is_answ
 
     async def removed() -> None:
         async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-            await remove_passkey(transaction, passkey_id, caller=ada.caller, user_id=ada.id)
+            await remove_passkey(transaction, passkey_id, caller=ada.caller, user_id=ada.id, providers=[MAGIC_LINK])
 
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
         await change_scopes_of(transaction, ada.id)

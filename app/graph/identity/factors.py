@@ -389,7 +389,13 @@ class FactorMutations:
     async def remove_passkey(info: Info, input: RemovePasskeyInput) -> ShownAccount:
         context, user_id = info.context, _own_id(info.context)
         async with context.authentication() as transaction:
-            await remove_passkey(transaction, _passkey_id(input.id), caller=context.caller, user_id=user_id)
+            await remove_passkey(
+                transaction,
+                _passkey_id(input.id),
+                caller=context.caller,
+                user_id=user_id,
+                providers=context.resources.identity.providers_that_let_in,
+            )
         return ShownAccount(refer(Account, user_id))
 
 

@@ -130,7 +130,10 @@ class WaysInMutations:
         key = key_of(input.id, PublicIdTag.IDENTITY, argument="id")
         async with info.context.authentication() as transaction:
             await unlink_identity(
-                transaction, key if isinstance(key, UUID) else UUID(int=0), caller=info.context.caller
+                transaction,
+                key if isinstance(key, UUID) else UUID(int=0),
+                caller=info.context.caller,
+                providers=info.context.resources.identity.providers_that_let_in,
             )
         return UnlinkIdentityPayload(unlinked_id=input.id, user_errors=[])
 

@@ -1,5 +1,6 @@
 """Ways in by a provider, taken away again."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -15,16 +16,19 @@ from app.identity.models import Credential, Identity, UnlinkedIdentity, User
 from app.identity.viewer import Caller
 
 
-async def unlink_identity(transaction: Transaction, identity_id: UUID, *, caller: Caller) -> None:
+async def unlink_identity(
+    transaction: Transaction, identity_id: UUID, *, caller: Caller, providers: Collection[str]
+) -> None:
     """Take one of the caller's own ways in away, and the password with the way in by it.
 
+    Another has to remain, and of identities those of these `providers` count.
     An outside identity lets nobody in from then on, not by its address either, until its owner links it again.
     Raises IdentityRefused for what is not theirs, for the last way in, and for links by mail to a verified address.
     """
     user_id = caller.viewer.user_id
     if user_id is None:
         raise ValueError("somebody who is not signed in has no ways in")
-    await require_another_way_in(transaction, user_id, besides=identity_id)
+    await require_another_way_in(transaction, user_id, besides=identity_id, providers=providers)
     # Only now: whoever unlinks the same one at once has waited, and finds it gone.
     unlinked = (
         await transaction.connection.execute(

@@ -5,7 +5,7 @@ An answer that does not hold is no error here: it is written into the audit log,
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -153,13 +153,18 @@ async def rename_passkey(
     )
 
 
-async def remove_passkey(transaction: Transaction, passkey_id: UUID, *, caller: Caller, user_id: UUID) -> None:
-    """Remove a passkey; raises IdentityRefused for one that is not theirs, and for the last way in."""
+async def remove_passkey(
+    transaction: Transaction, passkey_id: UUID, *, caller: Caller, user_id: UUID, providers: Collection[str]
+) -> None:
+    """Remove a passkey; raises IdentityRefused for one that is not theirs, and for the last way in.
+
+    Another way in has to remain, and of identities those of these `providers` count.
+    """
     owned = select(Passkey.name).where(Passkey.id == passkey_id, Passkey.user_id == user_id)
     name = (await transaction.connection.execute(owned)).scalar_one_or_none()
     if name is None:
         raise _no_such_passkey()
-    await require_another_way_in(transaction, user_id, besides=passkey_id)
+    await require_another_way_in(transaction, user_id, besides=passkey_id, providers=providers)
     removed: CursorResult[tuple[()]] = await transaction.connection.execute(
         delete(Passkey).where(Passkey.id == passkey_id)
     )
