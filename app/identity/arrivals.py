@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from app.core.attempts import AttemptLimit, Attempts
@@ -34,7 +34,7 @@ from app.identity.identity_providers import (
     read_parameters,
 )
 from app.identity.mails import identity_linked_mail
-from app.identity.models import ChallengeKind, Identity, RefreshToken, Session, UsedNonce, User
+from app.identity.models import ChallengeKind, Identity, RefreshToken, Session, UnlinkedIdentity, UsedNonce, User
 from app.identity.names import EmailAddress, EmailRefused, normalise_email
 from app.identity.sign_in import NOWHERE, SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
 from app.identity.tokens import hash_of_token, new_token
@@ -258,6 +258,7 @@ class Arrivals:
         caller = Caller(Viewer(user_id=user_id, credential_id=attempt.session_id, is_session=True), caller.origin)
         known = await _identity_of(transaction, proven)
         if known is None:
+            await _forget_unlinked(transaction, user_id, proven)
             await self._add(transaction, user_id, proven, caller=caller)
         elif known.user_id != user_id:
             reason = "the identity leads to another account"
@@ -276,6 +277,9 @@ class Arrivals:
         if owner_id is None:
             user_id = await self._create(transaction, proven, email, caller=caller)
             return await self._admit(transaction, user_id, None, caller=caller)
+        if await _was_unlinked(transaction, owner_id, proven):
+            reason = "its owner has unlinked it"
+            return await _refuse(transaction, proven.provider, reason, user_id=owner_id, caller=caller)
         outcome = await self._admit(transaction, owner_id, None, caller=caller)
         # Whoever has a second factor has not given it yet, and gets no new way in before.
         if not isinstance(outcome, SecondFactorNeeded):
@@ -351,6 +355,26 @@ async def _identity_of(transaction: Transaction, proven: ProvenIdentity) -> _Kno
         )
     ).one_or_none()
     return None if row is None else _Known(row.id, row.user_id)
+
+
+def _is_unlinked(user_id: UUID, proven: ProvenIdentity) -> ColumnElement[bool]:
+    return and_(
+        UnlinkedIdentity.user_id == user_id,
+        UnlinkedIdentity.provider == proven.provider,
+        UnlinkedIdentity.issuer == proven.issuer,
+        UnlinkedIdentity.subject == proven.subject,
+    )
+
+
+async def _was_unlinked(transaction: Transaction, user_id: UUID, proven: ProvenIdentity) -> bool:
+    """Whether the account's owner has taken this way in away."""
+    found = await transaction.connection.execute(select(UnlinkedIdentity.user_id).where(_is_unlinked(user_id, proven)))
+    return found.first() is not None
+
+
+async def _forget_unlinked(transaction: Transaction, user_id: UUID, proven: ProvenIdentity) -> None:
+    """The account's owner links it again."""
+    await transaction.connection.execute(delete(UnlinkedIdentity).where(_is_unlinked(user_id, proven)))
 
 
 async def _is_session_open(transaction: Transaction, attempt: _Attempt) -> bool:

@@ -28,7 +28,7 @@ from app.identity.access_tokens import (
     sign_access_token,
 )
 from app.identity.commands.api_tokens import API_TOKEN, is_allowed_from, viewer_of_api_token
-from app.identity.commands.sessions import OpenSession
+from app.identity.commands.sessions import OpenSession, earliest_end
 from app.identity.commands.signing_keys import KeyPeriod, ensure_signing_keys, signing_keys
 from app.identity.models import Network
 from app.identity.queries.revocations import RevocationRow, revocations_since
@@ -203,19 +203,26 @@ class Authentication:
                 if not watches:
                     del self._watches[subject]
 
+    async def require_signing_key(self) -> None:
+        """Have the key at hand that signs, so that nothing has to be asked for it once a session is open.
+
+        Raises ServiceUnavailable where no key signs, and what the database raises.
+        """
+        await self._signing_key()
+
     async def access_token(self, session: OpenSession) -> AccessToken:
         """A fresh access token of a session, for what its holder may do now."""
         return sign_access_token(await self._signing_key(), self.viewer_with(session), issuer=self._issuer)
 
     def viewer_with(self, session: OpenSession) -> Viewer:
-        """Who has this session, as its access token will say."""
+        """Who has this session, as its access token will say: no longer than all of its scopes hold."""
         return Viewer(
             user_id=session.user_id,
             credential_id=session.id,
             scopes=session.scopes,
             is_session=True,
             issued_at=session.issued_at,
-            expires_at=session.issued_at + self._access_tokens_last,
+            expires_at=earliest_end([session.issued_at + self._access_tokens_last, session.scopes_end_at]),
             authenticated_at=session.authenticated_at,
         )
 

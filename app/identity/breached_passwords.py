@@ -2,15 +2,14 @@
 
 import asyncio
 import hashlib
-import logging
 import re
 from typing import Protocol
 
 import httpx
 
+from app.core.outbound import OutsideServiceFailed, fetch
+
 PREFIX_LENGTH = 5
-# A range has some thousand lines of 40 bytes.
-LONGEST_ANSWER = 1 << 20
 DEADLINE_SECONDS = 3.0
 
 _LINE = re.compile(r"([0-9A-F]{35}):([0-9]{1,15})")
@@ -36,15 +35,14 @@ class BreachedPasswordRanges:
     """A list that speaks the range protocol of Pwned Passwords (k-anonymity).
 
     The first five hexadecimal digits of the password's SHA-1 are sent; what comes back is the rest of every hash that
-    begins so, with padding lines of count 0 among them that hide from an observer how many there are.
+    begins so, with padding lines of count 0 among them that hide from an observer how many there are. The client is
+    one of `outside_client`, which bounds answers and keeps the digits out of logs.
     """
 
     def __init__(self, url: str, *, client: httpx.AsyncClient, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._url = url.rstrip("/")
         self._client = client
         self._deadline_seconds = deadline_seconds
-        # At INFO httpx logs every address, and the digits of the hash would be in it.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
 
     async def count(self, password: str) -> int:
         """How often the password was stolen; raises BreachedPasswordsUnavailable."""
@@ -52,23 +50,18 @@ class BreachedPasswordRanges:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await self._range(digest[:PREFIX_LENGTH])
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise BreachedPasswordsUnavailable(type(error).__name__) from None
+        except OutsideServiceFailed as failed:
+            raise BreachedPasswordsUnavailable(failed.failure.value) from None
+        except httpx.InvalidURL:
+            raise BreachedPasswordsUnavailable("its address is none") from None
+        except TimeoutError:
+            raise BreachedPasswordsUnavailable("it takes too long") from None
         return _count_in(answer, digest[PREFIX_LENGTH:])
 
     async def _range(self, prefix: str) -> bytes:
-        headers = {"Add-Padding": "true", "Accept": "text/plain", "Accept-Encoding": "identity"}
-        answer = bytearray()
-        async with self._client.stream(
-            "GET", f"{self._url}/{prefix}", headers=headers, follow_redirects=False
-        ) as response:
-            if response.status_code != httpx.codes.OK:
-                raise BreachedPasswordsUnavailable(f"status {response.status_code}")
-            async for chunk in response.aiter_raw():
-                answer += chunk
-                if len(answer) > LONGEST_ANSWER:
-                    raise BreachedPasswordsUnavailable("the answer is too long")
-        return bytes(answer)
+        headers = {"Add-Padding": "true", "Accept": "text/plain"}
+        answer = await fetch(self._client, "GET", f"{self._url}/{prefix}", headers=headers)
+        return answer.content
 
 
 def _count_in(answer: bytes, suffix: str) -> int:

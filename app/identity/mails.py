@@ -44,8 +44,20 @@ def email_change_mail(to: str, link: str) -> Mail:
     return Mail(
         to=to,
         subject="Confirm your new address",
-        text=f"This link makes this address the one of your account, within {_hours(ChallengeKind.CHANGE_EMAIL)}:\n\n"
-        f"{link}\n\n{_IF_NOT}\n",
+        text=f"This link makes this address the one of your account, within {_hours(ChallengeKind.CHANGE_EMAIL)}, as "
+        f"long as you are signed in where you asked for it:\n\n{link}\n\n{_IF_NOT}\n",
+    )
+
+
+def email_change_requested_mail(to: str, address: str) -> Mail:
+    """The notice to the address that is to be another one; which one, only its own mail says."""
+    return Mail(
+        to=to,
+        subject="Another address was asked for",
+        text=f"Somebody who is signed in to your account at {address} asked for another address for it. It stays as it "
+        "is until a link in a mail to the other address is opened.\n\n"
+        "If this was not you, sign in, end your other sessions and change your password: then that link no longer "
+        "holds.\n",
     )
 
 

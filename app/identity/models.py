@@ -156,6 +156,19 @@ class Identity(Base):
     last_used_at: Mapped[datetime | None]
 
 
+class UnlinkedIdentity(Base):
+    """Whom an outside provider knows and the account's owner has unlinked: their address does not let them in again."""
+
+    __tablename__ = "unlinked_identities"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(OF_A_USER, ondelete="CASCADE"), primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    unlinked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Credential(Base):
     """A person's password, as an Argon2id hash that is encrypted once more."""
 

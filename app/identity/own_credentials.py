@@ -2,9 +2,10 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.core.attempts import AttemptLimit, Attempts
@@ -12,14 +13,20 @@ from app.core.database import Database, DatabaseRole, Transaction
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.challenges import begin_challenge, end_challenge, find_challenge
+from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge
 from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, holder_of, way_in_by
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import EndReason, SignInMethod, clock_of, end_sessions_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_field
 from app.identity.mail_limits import count_mail
-from app.identity.mails import email_change_mail, email_changed_mail, email_in_use_mail, password_changed_mail
-from app.identity.models import ChallengeKind, Credential, Identity, Session, User
+from app.identity.mails import (
+    email_change_mail,
+    email_change_requested_mail,
+    email_changed_mail,
+    email_in_use_mail,
+    password_changed_mail,
+)
+from app.identity.models import Challenge, ChallengeKind, Credential, Identity, Session, User
 from app.identity.names import EmailAddress, normalise_email
 from app.identity.passwords import Passwords
 from app.identity.sign_in import (
@@ -54,7 +61,9 @@ class _Owner:
     display_name: str | None
     email: str | None = field(repr=False)
     is_verified: bool
-    stored: bytes | None = field(repr=False)
+    # The same password may be encrypted or hashed anew; that is no change.
+    stored: bytes | None = field(repr=False, compare=False)
+    password_changed_at: datetime | None
 
     @property
     def address(self) -> EmailAddress | None:
@@ -117,6 +126,7 @@ class OwnCredentials:
     ) -> None:
         """Send a link to the new address, or say there that another account has it; the caller cannot tell which.
 
+        The present address hears of it, and the link holds as long as the session goes on and the password stays.
         Raises IdentityRefused for what is no address or is theirs already, and TooManyAttempts.
         """
         with refusing_field("email"):
@@ -127,6 +137,7 @@ class OwnCredentials:
             "key": wanted.key,
             "browser": None if browser is None else hash_of_token(browser).hex(),
             "return_to": return_to,
+            "session": str(caller.viewer.credential_id),
         }
         async with self._authenticating() as transaction:
             owner = await _owner_of(transaction, caller)
@@ -140,6 +151,9 @@ class OwnCredentials:
             is_free = holder is None or holder == owner.user_id
             mail = email_change_mail(wanted.shown, link) if is_free else email_in_use_mail(wanted.shown, address)
             await post_mail(transaction, self._secrets, mail, user_id=owner.user_id)
+            if owner.address is not None:
+                notice = email_change_requested_mail(owner.address.shown, address)
+                await post_mail(transaction, self._secrets, notice, user_id=owner.user_id)
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
         """Whether it was this browser that asked for the link; nothing is used up."""
@@ -158,6 +172,8 @@ class OwnCredentials:
             if challenge is None or challenge.user_id is None:
                 return await refuse_link(transaction, caller=caller, kind=ChallengeKind.CHANGE_EMAIL)
             await end_challenge(transaction, challenge)
+            if not await _is_still_wanted(transaction, challenge):
+                return await refuse_link(transaction, caller=caller, kind=ChallengeKind.CHANGE_EMAIL)
             email = EmailAddress(shown=challenge.content["email"], key=challenge.content["key"])
             before = await self._move(transaction, challenge.user_id, email)
             await record(
@@ -238,9 +254,11 @@ async def _owner_of(transaction: Transaction, caller: Caller, *, is_held: bool =
         User.id == caller.viewer.user_id
     )
     row = (await transaction.connection.execute(statement.with_for_update() if is_held else statement)).one()
-    stored = await transaction.connection.execute(
-        select(Credential.password_hash).where(Credential.user_id == caller.viewer.user_id)
-    )
+    password = (
+        await transaction.connection.execute(
+            select(Credential.password_hash, Credential.changed_at).where(Credential.user_id == caller.viewer.user_id)
+        )
+    ).one_or_none()
     user_id = caller.viewer.user_id
     if user_id is None:
         raise ValueError("somebody who is not signed in has no credentials")
@@ -250,8 +268,27 @@ async def _owner_of(transaction: Transaction, caller: Caller, *, is_held: bool =
         display_name=row.display_name,
         email=row.email,
         is_verified=row.email_verified_at is not None,
-        stored=stored.scalar_one_or_none(),
+        stored=None if password is None else password.password_hash,
+        password_changed_at=None if password is None else password.changed_at,
     )
+
+
+async def _is_still_wanted(transaction: Transaction, challenge: OpenChallenge) -> bool:
+    """Whether the session that asked goes on, and the password is the one of then: else its owner has defended it."""
+    is_password_newer = exists().where(
+        Challenge.id == challenge.id,
+        Credential.user_id == challenge.user_id,
+        Credential.changed_at > Challenge.created_at,
+    )
+    session = await transaction.connection.execute(
+        select(Session.id).where(
+            Session.id == UUID(challenge.content["session"]),
+            Session.user_id == challenge.user_id,
+            Session.ended_at.is_(None),
+            ~is_password_newer,
+        )
+    )
+    return session.first() is not None
 
 
 async def _has_way_in(transaction: Transaction, user_id: UUID, provider: str) -> bool:

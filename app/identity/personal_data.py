@@ -23,6 +23,7 @@ from app.identity.models import (
     RoleGrant,
     Session,
     TotpSecret,
+    UnlinkedIdentity,
     User,
 )
 
@@ -96,6 +97,18 @@ PARTS = (
             Identity.last_used_at,
         ),
         PublicIdTag.IDENTITY,
+    ),
+    ExportPart(
+        "unlinked-ways-in.json",
+        "The ways in that you unlinked, so that their addresses do not let anybody in again.",
+        _table(UnlinkedIdentity),
+        _rows(
+            UnlinkedIdentity.user_id,
+            UnlinkedIdentity.provider,
+            UnlinkedIdentity.issuer,
+            UnlinkedIdentity.subject,
+            UnlinkedIdentity.unlinked_at,
+        ),
     ),
     ExportPart(
         "password.json",

@@ -18,6 +18,7 @@ from app.core.settings import Settings
 from app.identity.arrivals import Arrivals
 from app.identity.authentication import Authentication
 from app.identity.breached_passwords import BreachedPasswordRanges
+from app.identity.commands.people import MAGIC_LINK
 from app.identity.identity_providers import IdentityProvider
 from app.identity.identity_providers.configured import identity_providers_of
 from app.identity.magic_links import MagicLinks
@@ -63,6 +64,14 @@ class IdentityServices:
     def relying_party(self) -> RelyingParty:
         """What passkeys are registered for: the host of our address."""
         return RelyingParty(id=urlsplit(self.address).hostname or "", name="Trove", origins=(self.address,))
+
+    @property
+    def providers_that_let_in(self) -> frozenset[str]:
+        """The codes of the identities that let somebody in by themselves here: of providers that are configured.
+
+        Links by mail are among them where mail can be sent.
+        """
+        return frozenset([*self.providers, MAGIC_LINK] if self.sends_mail else self.providers)
 
     def require_mail(self) -> None:
         """Refuse what cannot be done without sending mail."""

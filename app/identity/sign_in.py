@@ -6,6 +6,7 @@ written into the audit log, which is committed; the caller learns one sentence, 
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -19,7 +20,7 @@ from app.identity.commands.audit import record
 from app.identity.commands.challenges import begin_challenge
 from app.identity.commands.people import MAGIC_LINK as MAGIC_LINK
 from app.identity.commands.people import PASSWORD as PASSWORD
-from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
+from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session, hold_person
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Credential, Identity, Passkey, TotpSecret, User
 from app.identity.names import EmailRefused, normalise_email
@@ -69,9 +70,8 @@ class _Known:
 
     user_id: UUID
     identity_id: UUID
-    # As it is stored, and decrypted.
-    stored: bytes | None = field(repr=False)
     password_hash: str | None = field(repr=False)
+    password_changed_at: datetime | None
 
 
 class SignIn:
@@ -101,7 +101,7 @@ class SignIn:
                     reason="wrong password" if known else "unknown address",
                 )
             if new_hash is not None:
-                await store_password_hash(transaction, self._secrets, known.user_id, new_hash)
+                await _store_hash_of_same_password(transaction, self._secrets, known.user_id, new_hash)
             outcome = await admit(
                 transaction,
                 self._secrets,
@@ -129,7 +129,7 @@ class SignIn:
     async def _known(self, transaction: Transaction, key: str) -> _Known | None:
         row = (
             await transaction.connection.execute(
-                select(Identity.user_id, Identity.id, Credential.password_hash)
+                select(Identity.user_id, Identity.id, Credential.password_hash, Credential.changed_at)
                 .join(User, User.id == Identity.user_id)
                 .outerjoin(Credential, Credential.user_id == Identity.user_id)
                 .where(Identity.provider == PASSWORD, Identity.subject == key, User.deleted_at.is_(None))
@@ -140,7 +140,7 @@ class SignIn:
         opened = (
             None if row.password_hash is None else open_password_hash(self._secrets, row.user_id, row.password_hash)
         )
-        return _Known(row.user_id, row.id, row.password_hash, opened)
+        return _Known(row.user_id, row.id, opened, row.changed_at)
 
 
 async def admit(
@@ -211,17 +211,30 @@ def open_password_hash(secrets: Secrets, user_id: UUID, stored: bytes) -> str:
 
 
 async def _is_still(transaction: Transaction, known: _Known) -> bool:
-    """Whether the password is the one that was checked, from now until the end of the transaction."""
-    stored = await transaction.connection.execute(
-        select(Credential.password_hash).where(Credential.user_id == known.user_id).with_for_update(read=True)
+    """Whether the password is the one that was checked, from now until the end of the transaction.
+
+    Whoever changes it holds the account, as we do. It may have been encrypted or hashed anew meanwhile, which changes
+    neither it nor when it was changed.
+    """
+    await hold_person(transaction, known.user_id)
+    changed_at = await transaction.connection.execute(
+        select(Credential.changed_at).where(Credential.user_id == known.user_id)
     )
-    return stored.scalar_one_or_none() == known.stored
+    return changed_at.scalar_one_or_none() == known.password_changed_at
+
+
+async def _store_hash_of_same_password(
+    transaction: Transaction, secrets: Secrets, user_id: UUID, password_hash: str
+) -> None:
+    sealed = _seal_password_hash(secrets, user_id, password_hash)
+    await transaction.connection.execute(
+        update(Credential).where(Credential.user_id == user_id).values(password_hash=sealed)
+    )
 
 
 async def store_password_hash(transaction: Transaction, secrets: Secrets, user_id: UUID, password_hash: str) -> None:
-    """Keep a password's hash, encrypted, in place of the one before."""
-    place = place_of(Credential.password_hash, user_id)
-    sealed = secrets.encrypt(password_hash.encode(), place)
+    """Keep the hash of a new password, encrypted, in place of the one before."""
+    sealed = _seal_password_hash(secrets, user_id, password_hash)
     await transaction.connection.execute(
         insert(Credential)
         .values(user_id=user_id, password_hash=sealed)
@@ -229,6 +242,10 @@ async def store_password_hash(transaction: Transaction, secrets: Secrets, user_i
             index_elements=[Credential.user_id], set_={"password_hash": sealed, "changed_at": func.now()}
         )
     )
+
+
+def _seal_password_hash(secrets: Secrets, user_id: UUID, password_hash: str) -> bytes:
+    return secrets.encrypt(password_hash.encode(), place_of(Credential.password_hash, user_id))
 
 
 def _key_of(email: str) -> str:

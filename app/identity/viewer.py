@@ -14,8 +14,9 @@ from app.identity.scopes import GRANTABLE, Scope
 class Viewer:
     """Who asks, and what this credential of theirs allows; without a user it is anybody.
 
-    `credential_id` is the session or the API token. `expires_at` is when the token they showed ends; a session shows a
-    fresh one after that. `authenticated_at` is when they last proved who they are; an API token never does.
+    `credential_id` is the session or the API token. `expires_at` is when the token they showed ends, or the first of
+    its scopes that ends by itself; a session shows a fresh one after that. `authenticated_at` is when they last proved
+    who they are; an API token never does.
     """
 
     user_id: UUID | None = None

@@ -1,6 +1,7 @@
 """Linking and unlinking ways in: by who is signed in, in the browser that asked, and nobody else."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from app.core.clock import utc_now
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.secrets import place_of
 from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
-from app.identity.models import AuditEntry, Challenge, Credential, Identity, Session, User
+from app.identity.models import AuditEntry, Challenge, Credential, Identity, Session, UnlinkedIdentity, User
 from app.identity.viewer import Caller
 from tests.doors.provider_world import BACK, Browser, SignedIn, World
 from tests.identity.builders import PARTNER_TOKEN, SECRETS
@@ -218,15 +219,7 @@ async def test_only_who_has_just_proved_who_they_are_changes_ways_in(
         session: OpenSession = await begin_session(
             transaction, user_id=await world.person(), method=SignInMethod.PASSWORD, caller=Caller()
         )
-    stale = OpenSession(
-        id=session.id,
-        user_id=session.user_id,
-        scopes=session.scopes,
-        authenticated_at=session.authenticated_at.replace(year=2025),
-        issued_at=session.issued_at,
-        refresh_token=session.refresh_token,
-        refreshable_until=session.refreshable_until,
-    )
+    stale = replace(session, authenticated_at=session.authenticated_at.replace(year=2025))
     stale_token = (await world.identity.authentication.access_token(stale)).text
     assert [await code_for(token) for token in (None, PARTNER_TOKEN.text, stale_token)] == [
         "UNAUTHENTICATED",
@@ -283,6 +276,32 @@ async def test_a_way_in_goes_and_lets_nobody_in_any_more(world: World) -> None:
     stranger = world.browser()
     await stranger.sign_in("steam")
     assert await world.signed_in(stranger) != person.user_id
+
+
+async def test_an_unlinked_way_in_does_not_come_back_by_its_address_but_by_its_owner(world: World) -> None:
+    person = await signed_in(world, email="ada@example.com", email_verified_at=utc_now())
+    await add_identity(world, person.user_id, "steam")
+    browser, other = world.browser(), world.browser()
+    assert await browser.walk(await begin(browser, person, "example")) == LINKED
+    (linked,) = [row["id"] for row in await world.rows(Identity) if row["provider"] == "example"]
+    identity = public_id(PublicIdTag.IDENTITY, linked)
+    assert await unlink(browser, person, identity) == (identity, [])
+    assert await other.sign_in("example") == REFUSED
+    assert (other.refresh_token, list(await owners(world))) == (None, ["1"])
+    assert (await world.audit())[-1] == ("sign_in_refused", person.user_id, "example: its owner has unlinked it")
+    assert await browser.walk(await begin(browser, person, "example")) == LINKED
+    assert await world.rows(UnlinkedIdentity, by=UnlinkedIdentity.user_id) == []
+    assert await other.sign_in("example") == f"{BACK}?signed_in=1"
+    assert await world.signed_in(other) == person.user_id
+
+
+async def test_links_by_mail_are_not_unlinked_while_the_address_is_verified(world: World) -> None:
+    person = await signed_in(world, email="ada@example.com", email_verified_at=utc_now())
+    await add_identity(world, person.user_id)
+    link = await add_identity(world, person.user_id, "magic_link", "ada@example.com")
+    assert await unlink(world.browser(), person, link) == (None, ["INVALID_INPUT"])
+    await world.change(User, email_verified_at=None)
+    assert await unlink(world.browser(), person, link) == (link, [])
 
 
 async def test_the_last_way_in_stays(world: World) -> None:

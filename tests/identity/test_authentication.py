@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from app.core.clock import utc_now
 from app.core.database import Database, DatabaseRole, Transaction, create_engine
 from app.core.errors import NotSignedIn, ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
+from app.core.secrets import KeyRing, Secrets
 from app.core.settings import Settings
 from app.identity import authentication as module
 from app.identity.access_tokens import LIFETIME, sign_access_token
@@ -44,9 +45,9 @@ class Processes:
         self.database = database
         self.events = events
 
-    async def one(self, issuer: str = "trove") -> Authentication:
+    async def one(self, issuer: str = "trove", secrets: Secrets = SECRETS) -> Authentication:
         """A process that has looked."""
-        process = Authentication(self.database, SECRETS, self.events, issuer=issuer)
+        process = Authentication(self.database, secrets, self.events, issuer=issuer)
         await process.look()
         return process
 
@@ -354,6 +355,46 @@ async def test_the_next_key_is_published_before_it_signs_and_the_last_one_still_
     assert len(published) == 2
     assert all("d" not in key for key in published)
     assert (await process.viewer_of(token.text, HERE)).user_id == ada
+
+
+async def test_a_token_ends_with_the_first_of_its_scopes_that_ends(
+    processes: Processes, ada: UUID, partner: None, database: Database
+) -> None:
+    now = utc_now().replace(microsecond=0)
+    soon, later = now + timedelta(minutes=5), now + timedelta(minutes=9)
+    process = await processes.one()
+    assert (await process.viewer_of(PARTNER_TOKEN.text, HERE)).expires_at is None
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(RoleGrant).values(expires_at=soon))
+        await grant_until(transaction, later, {ada: Scope.PRICES_WRITE, PARTNER_ID: Scope.PRICES_WRITE})
+        # Of what the partner's token does not do.
+        await grant_until(transaction, soon, {PARTNER_ID: Scope.AUDIT_READ})
+    process = await processes.one()
+    token = await process.access_token(await processes.session_of(ada))
+    assert token.expires_at == later
+    assert (await process.viewer_of(token.text, HERE)).expires_at == later
+    # What was granted twice ends with the later grant.
+    assert (await process.viewer_of(PARTNER_TOKEN.text, HERE)).expires_at == later
+
+
+async def grant_until(transaction: Transaction, ends_at: datetime, granted: dict[UUID, Scope]) -> None:
+    """A grant of one permission to each."""
+    for user_id, scope in granted.items():
+        await transaction.connection.execute(
+            insert(RoleGrant).values(
+                user_id=user_id, role="user", permissions=[scope.value], reason="For a while.", expires_at=ends_at
+            )
+        )
+
+
+async def test_after_a_lost_ring_another_key_signs_and_people_sign_in_again(processes: Processes, ada: UUID) -> None:
+    before = await (await processes.one()).access_token(await processes.session_of(ada))
+    process = await processes.one(secrets=Secrets(KeyRing.fresh()))
+    token = await process.access_token(await processes.session_of(ada))
+    assert (await process.viewer_of(token.text, HERE)).user_id == ada
+    assert len((await process.key_set())["keys"]) == 1
+    with pytest.raises(NotSignedIn):
+        await process.viewer_of(before.text, HERE)
 
 
 async def test_keys_that_a_process_does_not_know_yet_are_loaded(processes: Processes, ada: UUID) -> None:

@@ -345,6 +345,32 @@ async def test_the_function_that_anonymises_takes_nothing_of_what_happened(
     assert WORD not in str(await log_of(owner))
 
 
+async def test_what_somebody_erased_did_to_others_stays_in_full_but_for_where_from(
+    owner: AsyncConnection, database: Database
+) -> None:
+    admin, clerk = await add_whole_person(owner, WORD), await add_whole_person(owner, OTHER)
+    granted = {"role": "support", "permissions": ["accounts:read"], "reason": "She answers the mail."}
+    entry_id = new_id()
+    await owner.execute(
+        insert(AuditEntry).values(
+            id=entry_id,
+            action="role_granted",
+            actor_id=admin.id,
+            subject_id=clerk.id,
+            address=admin.address,
+            user_agent=f"Agent of {WORD}",
+            before={"role": "user"},
+            after=granted,
+        )
+    )
+    await asked_long_ago(owner, admin.id)
+    assert await erase_people(database) == 1
+    entry = (await owner.execute(select(*AuditEntry.__table__.columns).where(AuditEntry.id == entry_id))).one()
+    assert (entry.actor_id, entry.subject_id) == (admin.id, clerk.id)
+    assert (entry.before, entry.after) == ({"role": "user"}, granted)
+    assert (entry.address, entry.user_agent) == (None, None)
+
+
 async def test_somebody_who_was_erased_has_no_name_to_be_found_by(owner: AsyncConnection, database: Database) -> None:
     person = await add_whole_person(owner, WORD)
     await asked_long_ago(owner, person.id)

@@ -7,7 +7,6 @@ import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import pytest
 from argon2 import Parameters, PasswordHasher, Type, extract_parameters
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from app.core.errors import ErrorCode
+from app.core.outbound import outside_client
 from app.identity.breached_passwords import BreachedPasswordRanges
 from app.identity.passwords import (
     PasswordBreached,
@@ -74,7 +74,7 @@ def server() -> Iterator[RangeServer]:
 @pytest.fixture
 async def wary(server: RangeServer) -> AsyncIterator[Passwords]:
     """Passwords that are looked up in the list."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with outside_client() as client:
         ranges = BreachedPasswordRanges(server.url, client=client, deadline_seconds=0.5)
         passwords = Passwords(breached=ranges)
         yield passwords

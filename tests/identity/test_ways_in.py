@@ -18,6 +18,8 @@ from app.identity.models import Passkey
 from app.identity.sign_in import store_password_hash
 from tests.identity.builders import SECRETS, add_person
 
+PROVIDERS = ("github", "magic_link", "steam")
+
 
 async def add_passkey(transaction: Transaction, user_id: UUID, *, verifies_user: bool = True) -> UUID:
     """A passkey in the table."""
@@ -48,6 +50,8 @@ async def add_identity(transaction: Transaction, user_id: UUID, provider: str) -
         ({}, False),
         ({"provider": "magic_link"}, True),
         ({"provider": "github"}, True),
+        # Configured once, and not any more.
+        ({"provider": "example"}, False),
         ({"passkey": True}, True),
         ({"passkey": False}, False),
         ({"provider": "password", "has_password": True, "is_verified": True}, True),
@@ -75,10 +79,10 @@ async def test_a_way_in_may_go_where_another_one_remains(
             await add_passkey(transaction, user_id, verifies_user=besides["passkey"])
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
         if remains:
-            await require_another_way_in(transaction, user_id, besides=going)
+            await require_another_way_in(transaction, user_id, besides=going, providers=PROVIDERS)
             return
         with pytest.raises(IdentityRefused) as refused:
-            await require_another_way_in(transaction, user_id, besides=going)
+            await require_another_way_in(transaction, user_id, besides=going, providers=PROVIDERS)
     assert refused.value.reason is IdentityErrorCode.LAST_WAY_IN
     assert refused.value.field == ["id"]
 
@@ -91,14 +95,14 @@ async def test_of_two_ways_in_that_go_at_once_one_stays(database: Database, api_
     async def remove(passkey_id: UUID) -> bool:
         try:
             async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-                await require_another_way_in(transaction, user_id, besides=passkey_id)
+                await require_another_way_in(transaction, user_id, besides=passkey_id, providers=PROVIDERS)
                 await transaction.connection.execute(delete(Passkey).where(Passkey.id == passkey_id))
         except IdentityRefused:
             return False
         return True
 
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-        await require_another_way_in(transaction, user_id, besides=passkeys[0])
+        await require_another_way_in(transaction, user_id, besides=passkeys[0], providers=PROVIDERS)
         meanwhile = asyncio.create_task(remove(passkeys[1]))
         # It waits for us; if it did not, it would be through by then.
         await asyncio.wait({meanwhile}, timeout=0.5)

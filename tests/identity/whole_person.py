@@ -27,6 +27,7 @@ from app.identity.models import (
     RoleGrant,
     Session,
     TotpSecret,
+    UnlinkedIdentity,
     User,
 )
 from app.identity.tokens import hash_of_token
@@ -89,6 +90,15 @@ async def add_whole_person(
                 "subject": f"subject-{word}",
                 "email": person.email,
                 "display_name": f"The {word}",
+            },
+        ),
+        (
+            UnlinkedIdentity,
+            {
+                "user_id": user_id,
+                "provider": "github",
+                "issuer": "https://github.example",
+                "subject": f"unlinked-{word}",
             },
         ),
         (

@@ -233,7 +233,7 @@ class FactorMutations:
     @staticmethod
     async def complete_sign_in(info: Info, input: CompleteSignInInput) -> ShownSignIn:
         context = info.context
-        require_delivery(context, input.deliver)
+        await require_delivery(context, input.deliver)
         outcome = await context.resources.identity.second_factor.complete(
             challenge=input.challenge,
             answer=_answer_of(context, input),
@@ -276,7 +276,7 @@ class FactorMutations:
     @staticmethod
     async def sign_in_with_passkey(info: Info, input: SignInWithPasskeyInput) -> ShownSignIn:
         context = info.context
-        require_delivery(context, input.deliver)
+        await require_delivery(context, input.deliver)
         identity = context.resources.identity
         outcome = await identity.passkey_sign_in.finish(
             identity.relying_party,
@@ -389,7 +389,13 @@ class FactorMutations:
     async def remove_passkey(info: Info, input: RemovePasskeyInput) -> ShownAccount:
         context, user_id = info.context, _own_id(info.context)
         async with context.authentication() as transaction:
-            await remove_passkey(transaction, _passkey_id(input.id), caller=context.caller, user_id=user_id)
+            await remove_passkey(
+                transaction,
+                _passkey_id(input.id),
+                caller=context.caller,
+                user_id=user_id,
+                providers=context.resources.identity.providers_that_let_in,
+            )
         return ShownAccount(refer(Account, user_id))
 
 

@@ -127,7 +127,7 @@ class OwnSessionMutations:
         given = input or RefreshSessionInput()
         in_body = given.refresh_token is not None
         deliver = given.deliver or (Delivery.BODY if in_body else Delivery.COOKIE)
-        require_delivery(context, deliver)
+        await require_delivery(context, deliver)
         cookie = None if context.cookies is None else context.cookies.get(REFRESH_TOKEN)
         token = given.refresh_token if in_body else cookie
         session = None
@@ -202,7 +202,8 @@ class OwnSessionMutations:
         return _changed(context)
 
     @changes(
-        "Ask for another address: it gets a link that makes it that of the account. "
+        "Ask for another address: it gets a link that makes it that of the account, as long as the session that asks "
+        "goes on and the password stays. The present address gets a notice. "
         "The answer is the same for an address that another account has; only the mail says so.",
         type=OwnAccountPayload,
         access=OWN_CREDENTIALS,

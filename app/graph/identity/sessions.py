@@ -81,10 +81,11 @@ class ShownSignIn:
     user_errors: Sequence[IdentityError] = ()
 
 
-def require_delivery(context: Context, deliver: Delivery) -> None:
-    """Refuse, before anything is done, what could not be handed over."""
+async def require_delivery(context: Context, deliver: Delivery) -> None:
+    """Refuse, before anything is done, what could not be handed over: it would be lost, and a refresh token with it."""
     if deliver is Delivery.COOKIE:
         cookies_of(context)
+    await context.resources.identity.authentication.require_signing_key()
 
 
 def cookies_of(context: Context) -> Cookies:

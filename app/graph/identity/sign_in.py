@@ -136,7 +136,7 @@ class SignInMutations:
     @staticmethod
     async def confirm_sign_up(info: Info, input: ConfirmSignUpInput) -> ShownSignIn:
         context = info.context
-        require_delivery(context, input.deliver)
+        await require_delivery(context, input.deliver)
         arrived = await context.resources.identity.sign_up.confirm(
             input.token,
             browser=input.browser_token or browser_by_cookie(context),
@@ -153,7 +153,7 @@ class SignInMutations:
     @staticmethod
     async def sign_in(info: Info, input: SignInInput) -> ShownSignIn:
         context = info.context
-        require_delivery(context, input.deliver)
+        await require_delivery(context, input.deliver)
         outcome = await context.resources.identity.sign_in.with_password(
             email=input.email, password=input.password, caller=context.caller, device=input.device
         )
@@ -181,7 +181,7 @@ class SignInMutations:
     @staticmethod
     async def sign_in_with_magic_link(info: Info, input: SignInWithMagicLinkInput) -> ShownSignIn:
         context = info.context
-        require_delivery(context, input.deliver)
+        await require_delivery(context, input.deliver)
         arrived = await context.resources.identity.magic_links.open(
             input.token,
             browser=input.browser_token or browser_by_cookie(context),

@@ -120,7 +120,8 @@ class WaysInMutations:
         return ShownLink(url)
 
     @changes(
-        "Unlink a way in; with `password` the password goes, too. The last way in stays.",
+        "Unlink a way in; with `password` the password goes, too. An outside one does not come back by its address, "
+        "only by `linkIdentity`. The last way in stays, and so do links by mail to a verified address.",
         type=UnlinkIdentityPayload,
         access=OWN_CREDENTIALS,
     )
@@ -129,7 +130,10 @@ class WaysInMutations:
         key = key_of(input.id, PublicIdTag.IDENTITY, argument="id")
         async with info.context.authentication() as transaction:
             await unlink_identity(
-                transaction, key if isinstance(key, UUID) else UUID(int=0), caller=info.context.caller
+                transaction,
+                key if isinstance(key, UUID) else UUID(int=0),
+                caller=info.context.caller,
+                providers=info.context.resources.identity.providers_that_let_in,
             )
         return UnlinkIdentityPayload(unlinked_id=input.id, user_errors=[])
 

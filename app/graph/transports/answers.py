@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from graphql import FieldNode, FragmentDefinitionNode, Node, VariableNode, Visit
 from starlette.applications import Starlette
 
 from app.core.cookies import Cookies
+from app.core.errors import ErrorCode
 from app.core.telemetry import SUBSCRIPTIONS
 from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Operation, RequestRefused, Response
@@ -24,12 +25,16 @@ LARGEST_SHARED_ANSWER = 256 * 1024
 
 
 class Answer:
-    """One response, encoded once for however many it is sent to."""
+    """One response, encoded once for however many it is sent to.
+
+    `retry_after_seconds` is there where nothing is wrong but that there were too many tries.
+    """
 
     def __init__(self, response: Response) -> None:
         self.json = orjson.dumps(response)
         self._errors = None if "data" in response else response["errors"]
         self.has_errors = "errors" in response
+        self.retry_after_seconds = _retry_after(response.get("errors", ()))
 
     @property
     def refusal(self) -> list[dict[str, Any]] | None:
@@ -40,6 +45,13 @@ class Answer:
     def text(self) -> str:
         """The JSON as text, for the frames of sockets."""
         return self.json.decode()
+
+
+def _retry_after(errors: Sequence[Mapping[str, Any]]) -> int | None:
+    if len(errors) != 1 or errors[0]["extensions"]["code"] != ErrorCode.RATE_LIMITED:
+        return None
+    seconds: int | None = errors[0]["extensions"].get("retryAfter")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)

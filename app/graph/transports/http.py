@@ -90,7 +90,7 @@ def graphql_endpoint(allowed_origins: Sequence[str] = (), pace: Pace = PACE) -> 
         allow_headers=["*"],
         # Pages of the allowed origins are signed in by cookie, so "*" allows none of them that.
         allow_credentials="*" not in allowed_origins,
-        expose_headers=[REQUEST_ID],
+        expose_headers=[REQUEST_ID, "Retry-After"],
     )
 
 
@@ -303,7 +303,8 @@ class Exchange:
         status = 200
         if answer.refusal is not None and media_type is MediaType.GRAPHQL_RESPONSE:
             status = STATUSES.get(answer.refusal[0]["extensions"]["code"], 400)
-        await self._send_json(media_type, status, answer.json)
+        wait = answer.retry_after_seconds
+        await self._send_json(media_type, status, answer.json, None if wait is None else {"Retry-After": str(wait)})
 
     async def _send_json(
         self, media_type: MediaType, status: int, content: bytes, headers: Mapping[str, str] | None = None

@@ -12,7 +12,14 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.sessions import change_scopes_of, hold_scopes_of, revoke, scopes_of
+from app.identity.commands.sessions import (
+    change_scopes_of,
+    earliest_end,
+    ends_of_scopes,
+    hold_scopes_of,
+    revoke,
+    scopes_of,
+)
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ApiToken, Network, User
 from app.identity.scopes import Scope
@@ -158,7 +165,10 @@ async def viewer_of_api_token(
             .join(User, User.id == ApiToken.user_id)
             .where(ApiToken.token_hash == token_hash)
         )
-    ).one()
+    ).one_or_none()
+    if found is None:
+        # Its owner was erased while we waited.
+        return None
     if found.revoked_at is not None or found.deleted_at is not None:
         return None
     if found.expires_at is not None and found.expires_at <= now:
@@ -169,12 +179,15 @@ async def viewer_of_api_token(
         await transaction.connection.execute(
             update(ApiToken).where(ApiToken.id == found.id).values(last_used_at=now, last_used_address=origin.address)
         )
+    owned = await ends_of_scopes(transaction, found.user_id)
+    scopes = {scope: ends_at for scope, ends_at in owned.items() if scope in found.scopes}
     viewer = Viewer(
         user_id=found.user_id,
         credential_id=found.id,
-        scopes=frozenset(scope for scope in await scopes_of(transaction, found.user_id) if scope in found.scopes),
+        scopes=frozenset(scopes),
         issued_at=now,
-        expires_at=found.expires_at,
+        # What a grant gave for a time must not go on over a socket that was open at its end.
+        expires_at=earliest_end([found.expires_at, *scopes.values()]),
     )
     return viewer, found.allowed_addresses
 

@@ -13,6 +13,7 @@ from app.core.cookies import BROWSER, Cookies
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets, place_of
+from app.identity.commands.sessions import hold_scopes_of
 from app.identity.models import Challenge, ChallengeKind
 from app.identity.tokens import NewToken, hash_of_token, is_token, new_token
 
@@ -76,17 +77,22 @@ async def begin_challenge(
 async def find_challenge(
     transaction: Transaction, secrets: Secrets, kind: ChallengeKind, token: str, *, browser: str | None = None
 ) -> OpenChallenge | None:
-    """The challenge behind a token, held until the end of the transaction.
+    """The challenge behind a token, held until the end of the transaction with what its person may do.
 
     None where there is none of this kind, it is over, or it was begun in another browser.
     """
     if not is_token(token, CHALLENGE_TOKEN):
         return None
+    token_hash = hash_of_token(token)
+    # Before the challenge: whoever erases a person holds that first, and takes the challenge then.
+    user_id = await transaction.connection.scalar(select(Challenge.user_id).where(Challenge.token_hash == token_hash))
+    if user_id is not None:
+        await hold_scopes_of(transaction, user_id)
     row = (
         await transaction.connection.execute(
             select(Challenge.id, Challenge.user_id, Challenge.content, Challenge.browser_hash)
             .where(
-                Challenge.token_hash == hash_of_token(token),
+                Challenge.token_hash == token_hash,
                 Challenge.kind == kind.value,
                 Challenge.used_at.is_(None),
                 Challenge.expires_at > func.now(),

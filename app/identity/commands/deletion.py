@@ -27,6 +27,7 @@ from app.identity.models import (
     RoleGrant,
     Session,
     TotpSecret,
+    UnlinkedIdentity,
     User,
 )
 from app.identity.viewer import Caller
@@ -41,6 +42,7 @@ REASON_OF_ERASED = "The account was erased."
 # What a person has; those that hang on these go with them.
 _OWN_TABLES = (
     Identity,
+    UnlinkedIdentity,
     Credential,
     TotpSecret,
     RecoveryCode,
@@ -133,7 +135,7 @@ async def hold_person_to_erase(transaction: Transaction, user_id: UUID) -> bool:
 
     Nothing is issued to them meanwhile, and nobody else erases them.
     """
-    # First the lock that signing in takes first, so that neither waits for the other in turn.
+    # First the lock that signing in takes first, in whichever way, so that neither waits for the other in turn.
     await change_scopes_of(transaction, user_id)
     held = await transaction.connection.execute(
         select(User.id).where(User.id == user_id, _is_due()).with_for_update(key_share=True)

@@ -5,7 +5,7 @@ An answer that does not hold is no error here: it is written into the audit log,
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ from app.identity.commands.challenges import (
     keep_in_challenge,
 )
 from app.identity.commands.people import MAGIC_LINK, PASSWORD
+from app.identity.commands.sessions import hold_person
 from app.identity.commands.ways_in import require_another_way_in
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Identity, Passkey, User
@@ -152,13 +153,18 @@ async def rename_passkey(
     )
 
 
-async def remove_passkey(transaction: Transaction, passkey_id: UUID, *, caller: Caller, user_id: UUID) -> None:
-    """Remove a passkey; raises IdentityRefused for one that is not theirs, and for the last way in."""
+async def remove_passkey(
+    transaction: Transaction, passkey_id: UUID, *, caller: Caller, user_id: UUID, providers: Collection[str]
+) -> None:
+    """Remove a passkey; raises IdentityRefused for one that is not theirs, and for the last way in.
+
+    Another way in has to remain, and of identities those of these `providers` count.
+    """
     owned = select(Passkey.name).where(Passkey.id == passkey_id, Passkey.user_id == user_id)
     name = (await transaction.connection.execute(owned)).scalar_one_or_none()
     if name is None:
         raise _no_such_passkey()
-    await require_another_way_in(transaction, user_id, besides=passkey_id)
+    await require_another_way_in(transaction, user_id, besides=passkey_id, providers=providers)
     removed: CursorResult[tuple[()]] = await transaction.connection.execute(
         delete(Passkey).where(Passkey.id == passkey_id)
     )
@@ -268,6 +274,13 @@ def _kept(options: PasskeyOptions, *, existing: Sequence[KnownPasskey]) -> dict[
 
 
 async def _hold(transaction: Transaction, credential_id: bytes) -> Row[UUID, UUID, bytes, int] | None:
+    owner_id = await transaction.connection.scalar(
+        select(Passkey.user_id).where(Passkey.credential_id == credential_id)
+    )
+    if owner_id is None:
+        return None
+    # Before the passkey: its owner, who removes it, holds the account first.
+    await hold_person(transaction, owner_id)
     found = await transaction.connection.execute(
         select(Passkey.id, Passkey.user_id, Passkey.public_key, Passkey.sign_count)
         .join(User, User.id == Passkey.user_id)

@@ -1,12 +1,12 @@
 """Sessions: begun at a sign-in, kept alive by refresh tokens that are used once, ended by their owner or by misuse."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, Text, case, func, insert, select, update
 from ua_parser import parse as parse_user_agent
 
 from app.core.database import Transaction, among
@@ -47,11 +47,15 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """A session and the refresh token that keeps it alive, which only its holder ever has."""
+    """A session and the refresh token that keeps it alive, which only its holder ever has.
+
+    `scopes_end_at` is when the first of its scopes ends by itself, where one does.
+    """
 
     id: UUID
     user_id: UUID
     scopes: frozenset[Scope]
+    scopes_end_at: datetime | None
     authenticated_at: datetime
     issued_at: datetime
     refresh_token: str = field(repr=False)
@@ -119,13 +123,14 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
         await transaction.connection.execute(
             select(Session.authenticated_at, Session.ended_at).where(Session.id == found.session_id).with_for_update()
         )
-    ).one()
+    ).one_or_none()
     token = (
         await transaction.connection.execute(
             select(RefreshToken.used_at, RefreshToken.expires_at).where(RefreshToken.token_hash == token_hash)
         )
-    ).one()
-    if session.ended_at is not None:
+    ).one_or_none()
+    # Either may be gone by then: erased with its owner, or deleted since it was over.
+    if session is None or token is None or session.ended_at is not None:
         return None
     now = await clock_of(transaction)
     if token.used_at is not None:
@@ -210,10 +215,30 @@ async def revoke(transaction: Transaction, subject_id: UUID, *, now: datetime) -
 
 async def scopes_of(transaction: Transaction, user_id: UUID) -> frozenset[Scope]:
     """What a person may do at this moment: what is their own, and what was granted."""
-    granted = await transaction.connection.execute(
-        select(func.unnest(RoleGrant.permissions)).where(RoleGrant.user_id == user_id, grant_holds())
+    return frozenset(await ends_of_scopes(transaction, user_id))
+
+
+async def ends_of_scopes(transaction: Transaction, user_id: UUID) -> Mapping[Scope, datetime | None]:
+    """What a person may do at this moment, and when each ends by itself; None where it does not."""
+    granted = (
+        select(func.unnest(RoleGrant.permissions, type_=Text()).label("permission"), RoleGrant.expires_at)
+        .where(RoleGrant.user_id == user_id, grant_holds())
+        .subquery()
     )
-    return OWN | known_scopes(granted.scalars())
+    # Of several grants of one permission the last one that ends counts.
+    has_end = func.bool_and(granted.c.expires_at.is_not(None))
+    rows = await transaction.connection.execute(
+        select(granted.c.permission, case((has_end, func.max(granted.c.expires_at))).label("ends_at")).group_by(
+            granted.c.permission
+        )
+    )
+    ends = {row.permission: row.ends_at for row in rows}
+    return dict.fromkeys(OWN) | {scope: ends[scope.value] for scope in known_scopes(ends)}
+
+
+def earliest_end(ends: Iterable[datetime | None]) -> datetime | None:
+    """The first of these moments; None where there is none."""
+    return min((ends_at for ends_at in ends if ends_at is not None), default=None)
 
 
 def grant_holds() -> ColumnElement[bool]:
@@ -242,6 +267,16 @@ async def hold_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
     return await clock_of(transaction)
 
 
+async def hold_person(transaction: Transaction, user_id: UUID) -> None:
+    """Hold a person's account until the end of this transaction, as whoever signs them in does first.
+
+    Everybody takes the locks of a person in one order, and so nobody waits for each other: `hold_scopes_of` or
+    `change_scopes_of`, a challenge, the account, and then its passwords, passkeys and other ways in.
+    """
+    await hold_scopes_of(transaction, user_id)
+    await transaction.connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+
+
 async def change_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
     """Wait for what is being issued to a person, and have later ones wait for the end of this transaction."""
     await transaction.connection.execute(select(func.pg_advisory_xact_lock(_lock_of(user_id))))
@@ -260,10 +295,12 @@ async def _open(
     await transaction.connection.execute(
         insert(RefreshToken).values(token_hash=token.hash, session_id=session_id, created_at=now, expires_at=expires_at)
     )
+    scopes = await ends_of_scopes(transaction, user_id)
     return OpenSession(
         id=session_id,
         user_id=user_id,
-        scopes=await scopes_of(transaction, user_id),
+        scopes=frozenset(scopes),
+        scopes_end_at=earliest_end(scopes.values()),
         authenticated_at=authenticated_at,
         issued_at=now,
         refresh_token=token.text,

@@ -4,14 +4,18 @@ import secrets as random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
+import structlog
 from joserfc.jwk import OKPKey
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Row, delete, func, insert, select
 
 from app.core.database import Transaction
-from app.core.secrets import Secrets, place_of
+from app.core.secrets import Secrets, SecretUnreadable, place_of
 from app.identity.access_tokens import LIFETIME
 from app.identity.models import SigningKey
+
+logger = structlog.get_logger(__name__)
 
 SIGNS_FOR = timedelta(days=30)
 # Verifiers that keep our key set for a while must know the next key before it signs.
@@ -29,29 +33,35 @@ class KeyPeriod:
 
 
 async def ensure_signing_keys(transaction: Transaction, secrets: Secrets, *, now: datetime) -> None:
-    """See to it that one key signs now, that the next is there in time, and that no old one stays."""
+    """See to it that one key signs now, that the next is there in time, and that no old one stays.
+
+    A key that the ring cannot read counts for nothing.
+    """
     await transaction.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("identity.signing_keys"))))
     await transaction.connection.execute(delete(SigningKey).where(SigningKey.signs_until < now - KEPT_AFTERWARDS))
-    until = (await transaction.connection.execute(select(func.max(SigningKey.signs_until)))).scalar()
-    if until is None or until <= now:
-        until = await _make(transaction, secrets, signs_from=now)
-    if until - now < MADE_AHEAD:
-        await _make(transaction, secrets, signs_from=until)
+    readable = await signing_keys(transaction, secrets)
+    ends = [period.signs_until for period in readable]
+    if not any(period.signs_from <= now < period.signs_until for period in readable):
+        ends.append(await _make(transaction, secrets, signs_from=now))
+    if max(ends) - now < MADE_AHEAD:
+        await _make(transaction, secrets, signs_from=max(ends))
 
 
 async def signing_keys(transaction: Transaction, secrets: Secrets) -> Sequence[KeyPeriod]:
-    """Every key that verifies, the one that signs first in front."""
+    """Every key that verifies, the one that signs first in front; without those that the ring cannot read."""
     rows = await transaction.connection.execute(select(SigningKey).order_by(SigningKey.signs_from))
-    return [
-        KeyPeriod(
-            OKPKey.import_key(
-                secrets.decrypt(row.private_key, place_of(SigningKey.private_key, row.id)), {"kid": row.id}
-            ),
-            row.signs_from,
-            row.signs_until,
-        )
-        for row in rows
-    ]
+    periods = [_period(row, secrets) for row in rows]
+    return [period for period in periods if period is not None]
+
+
+def _period(row: Row[*tuple[Any, ...]], secrets: Secrets) -> KeyPeriod | None:
+    try:
+        private_key = secrets.decrypt(row.private_key, place_of(SigningKey.private_key, row.id))
+    except SecretUnreadable as unreadable:
+        # Its tokens hold no longer, and people sign in again: better than that nobody can.
+        logger.warning("signing_key_unreadable", key=row.id, reason=str(unreadable))
+        return None
+    return KeyPeriod(OKPKey.import_key(private_key, {"kid": row.id}), row.signs_from, row.signs_until)
 
 
 async def _make(transaction: Transaction, secrets: Secrets, *, signs_from: datetime) -> datetime:

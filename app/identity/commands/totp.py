@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.core.database import Transaction
-from app.core.secrets import Secrets, place_of
+from app.core.secrets import Secrets, SecretUnreadable, place_of
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.recovery_codes import delete_recovery_codes, replace_recovery_codes, use_recovery_code
@@ -16,6 +17,8 @@ from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import TotpSecret, User
 from app.identity.one_time_codes import accepted_step, new_totp_secret, totp_text, totp_uri
 from app.identity.viewer import Caller
+
+logger = structlog.get_logger(__name__)
 
 ISSUER = "Trove"
 
@@ -158,7 +161,12 @@ async def _hold(transaction: Transaction, user_id: UUID) -> _Totp | None:
 
 
 async def _accept(transaction: Transaction, secrets: Secrets, totp: _Totp, code: str, *, now: datetime) -> bool:
-    seed = secrets.decrypt(totp.sealed, place_of(TotpSecret.secret, totp.user_id))
+    try:
+        seed = secrets.decrypt(totp.sealed, place_of(TotpSecret.secret, totp.user_id))
+    except SecretUnreadable as unreadable:
+        # No code can be right any more; a recovery code still is, and turns the codes off.
+        logger.warning("totp_seed_unreadable", reason=str(unreadable))
+        return False
     step = accepted_step(seed, code, now=now, last_step=totp.last_step)
     if step is None:
         return False

@@ -4,8 +4,9 @@ import asyncio
 import base64
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from app.core.secrets import KeyRing, Secrets, place_of
 from app.identity.models import TotpSecret
 from app.identity.sign_in import store_password_hash
 from tests.identity.builders import SECRETS
@@ -233,6 +234,18 @@ async def test_codes_that_are_turned_off_are_asked_for_no_longer_and_complete_no
         assert await server.refusal("completeSignIn", challenge=challenge, deliver="BODY", **answer) == NOT_IN
     await ada.sign_in()
     assert "totp_disabled" in await server.actions(ada.id)
+
+
+async def test_codes_whose_seed_cannot_be_read_any_more_are_wrong_and_a_recovery_code_turns_them_off(
+    server: PublicServer, ada: Person
+) -> None:
+    await ada.enable_totp()
+    lost = Secrets(KeyRing.fresh()).encrypt(b"a seed of twenty byt", place_of(TotpSecret.secret, ada.id))
+    async with server.database.transaction() as transaction:
+        await transaction.connection.execute(update(TotpSecret).values(secret=lost))
+    assert await server.refusal("disableTotp", ada.token, code=ada.code(1)) == WRONG_CODE
+    payload = await server.done("disableTotp", ada.token, code=ada.recovery_codes[0])
+    assert payload["account"] == {"totp": None}
 
 
 async def test_a_sign_in_that_a_password_began_cannot_be_completed_once_that_has_changed(

@@ -36,8 +36,11 @@ async def requested(browser: Browser, mails: Mails, email: str = ADA, **given: s
     return await mails.link()
 
 
-async def test_a_link_signs_in_the_browser_that_asked_and_leads_back(browser: Browser, mails: Mails) -> None:
+async def test_a_link_signs_in_the_browser_that_asked_and_leads_back(
+    browser: Browser, mails: Mails, database: Database
+) -> None:
     link = await requested(browser, mails, returnTo=RETURN_TO)
+    assert await audited(database) == [("magic_link_requested", None)]
     response = await browser.http.get(link)
     assert (response.status_code, response.headers["location"]) == (303, f"{RETURN_TO}&signed_in=1")
     assert response.headers["referrer-policy"] == "no-referrer"

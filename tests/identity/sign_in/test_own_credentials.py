@@ -1,6 +1,7 @@
 """Changing one's password and address."""
 
 from datetime import timedelta
+from email.message import EmailMessage
 
 from sqlalchemy import update
 
@@ -34,6 +35,9 @@ CHANGE = (
 REQUEST = f"mutation ($input: RequestEmailChangeInput!) {{ requestEmailChange(input: $input) {{ {ERRORS} }} }}"
 CONFIRM_EMAIL = (
     f"mutation ($input: ConfirmEmailChangeInput!) {{ confirmEmailChange(input: $input) {{ isConfirmed {ERRORS} }} }}"
+)
+SIGN_OUT_EVERYWHERE = (
+    f"mutation ($input: SignOutEverywhereInput) {{ signOutEverywhere(input: $input) {{ endedSessions {ERRORS} }} }}"
 )
 WAYS_IN = "{ viewer { email isEmailVerified identities { provider email } } }"
 NEW = "ada@new.example"
@@ -117,13 +121,21 @@ async def test_a_session_that_was_proved_long_ago_changes_no_credentials(
         assert "sign in again" in refusal["message"]
 
 
+async def requested(browser: Browser, mails: Mails, **given: str) -> EmailMessage:
+    """The mail with the link to a new address that somebody asks for; the present one gets a notice."""
+    assert codes(await browser.change(REQUEST, email=NEW, **given)) == []
+    by_address = {message["To"]: message for message in await mails.fetch()}
+    message, notice = by_address[NEW], by_address[ADA]
+    assert notice["Subject"] == "Another address was asked for"
+    assert NEW not in notice.get_content()
+    return message
+
+
 async def test_a_new_address_is_confirmed_by_its_link_and_leads_to_the_account_from_then_on(
     browser: Browser, mails: Mails, database: Database
 ) -> None:
     await signed_up(browser, mails)
-    assert codes(await browser.change(REQUEST, email=NEW)) == []
-    (message,) = await mails.fetch()
-    assert message["To"] == NEW
+    message = await requested(browser, mails)
     assert (await browser.ask(WAYS_IN))["email"] == ADA
     payload = await browser.change(CONFIRM_EMAIL, token=token_in(link_in(message)))
     assert payload == {"isConfirmed": True, "userErrors": []}
@@ -147,9 +159,12 @@ async def test_an_address_of_another_account_gets_the_same_answer_and_another_ma
     known = await other.post(REQUEST, input={"email": ADA})
     unknown = await other.post(REQUEST, input={"email": "nobody@example.com"})
     assert known.text == unknown.text
-    first, second = await mails.fetch()
-    assert (first["To"], first["Subject"]) == (ADA, "This address has an account already")
-    assert second["Subject"] == "Confirm your new address"
+    assert sorted((message["To"], message["Subject"]) for message in await mails.fetch()) == [
+        (ADA, "This address has an account already"),
+        ("eve@example.com", "Another address was asked for"),
+        ("eve@example.com", "Another address was asked for"),
+        ("nobody@example.com", "Confirm your new address"),
+    ]
     assert codes(await other.change(REQUEST, email="EVE@example.com")) == ["ALREADY_DONE"]
 
 
@@ -157,8 +172,7 @@ async def test_an_address_that_got_an_account_meanwhile_is_refused(
     browser: Browser, browsers: Browsers, mails: Mails
 ) -> None:
     await signed_up(browser, mails)
-    await browser.change(REQUEST, email=NEW)
-    token = token_in(await mails.link())
+    token = token_in(link_in(await requested(browser, mails)))
     await signed_up(await browsers.open(), mails, email=NEW, username="ada-too")
     assert codes(await browser.change(CONFIRM_EMAIL, token=token)) == ["EMAIL_TAKEN"]
     assert (await browser.ask(WAYS_IN))["email"] == ADA
@@ -166,8 +180,7 @@ async def test_an_address_that_got_an_account_meanwhile_is_refused(
 
 async def test_links_of_one_kind_do_not_open_another(browser: Browser, mails: Mails) -> None:
     await signed_up(browser, mails)
-    await browser.change(REQUEST, email=NEW)
-    token = token_in(await mails.link())
+    token = token_in(link_in(await requested(browser, mails)))
     for mutation in (CONFIRM, OPEN_LINK):
         assert codes(await browser.change(mutation, token=token)) == ["INVALID_TOKEN"]
     assert codes(await browser.change(CONFIRM_EMAIL, token=token)) == []
@@ -177,8 +190,7 @@ async def test_the_link_asks_first_in_a_browser_that_did_not_ask_for_it(
     browser: Browser, browsers: Browsers, mails: Mails
 ) -> None:
     await signed_up(browser, mails)
-    await browser.change(REQUEST, email=NEW, returnTo=f"{APP_ORIGIN}/settings")
-    link = await mails.link()
+    link = link_in(await requested(browser, mails, returnTo=f"{APP_ORIGIN}/settings"))
     elsewhere = await browsers.open()
     page = await elsewhere.http.get(link)
     assert page.status_code == 200
@@ -192,10 +204,29 @@ async def test_the_link_asks_first_in_a_browser_that_did_not_ask_for_it(
     assert (await browser.ask(WAYS_IN))["email"] == NEW
 
 
+async def test_a_link_that_a_stolen_session_asked_for_holds_no_longer_once_its_owner_has_ended_that(
+    browser: Browser, browsers: Browsers, mails: Mails
+) -> None:
+    await signed_up(browser, mails)
+    thief = await browsers.open()
+    await thief.sign_in(email=ADA, password=ADAS_PASSWORD)
+    token = token_in(link_in(await requested(thief, mails)))
+    assert codes(await browser.change(SIGN_OUT_EVERYWHERE, exceptThis=True)) == []
+    assert codes(await thief.change(CONFIRM_EMAIL, token=token)) == ["INVALID_TOKEN"]
+    assert (await browser.ask(WAYS_IN))["email"] == ADA
+
+
+async def test_another_password_voids_the_link_also_where_its_session_goes_on(browser: Browser, mails: Mails) -> None:
+    await signed_up(browser, mails)
+    token = token_in(link_in(await requested(browser, mails)))
+    assert codes(await browser.change(CHANGE, currentPassword=ADAS_PASSWORD, newPassword=OTHER_PASSWORD)) == []
+    assert codes(await browser.change(CONFIRM_EMAIL, token=token)) == ["INVALID_TOKEN"]
+    assert (await browser.ask(WAYS_IN))["email"] == ADA
+
+
 async def test_an_expired_link_changes_no_address(browser: Browser, mails: Mails, database: Database) -> None:
     await signed_up(browser, mails)
-    await browser.change(REQUEST, email=NEW)
-    link = await mails.link()
+    link = link_in(await requested(browser, mails))
     async with database.transaction() as transaction:
         await transaction.connection.execute(update(Challenge).values(expires_at=Challenge.created_at))
     assert codes(await browser.change(CONFIRM_EMAIL, token=token_in(link))) == ["INVALID_TOKEN"]

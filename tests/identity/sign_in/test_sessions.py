@@ -1,12 +1,16 @@
 """Sessions: their cookies, refreshed once by each token, ended by their owner."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.core.database import Database
 from app.core.settings import Settings
+from app.identity.models import Session
 from tests.graph.transports.sockets import opened
 from tests.identity.sign_in.browsers import (
     ADA,
@@ -124,6 +128,29 @@ async def test_of_two_who_refresh_by_one_token_at_once_one_gets_a_session_that_h
     assert codes(await browser.change(REFRESH, refreshToken=given["refreshToken"])) == ["INVALID_TOKEN"]
 
 
+@pytest.fixture
+async def owner(_owner: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection that may change the tables; each statement is committed."""
+    async with _owner.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def test_a_refresh_token_is_not_used_up_while_nothing_can_be_signed(
+    browser: Browser, mails: Mails, site: Site, owner: AsyncConnection
+) -> None:
+    refresh = await signed_up(browser, mails)
+    browser.token = None
+    # As in a process that has just started.
+    site.identity.authentication._periods = ()
+    await owner.execute(text("REVOKE SELECT ON identity.signing_keys FROM trove_authenticator"))
+    try:
+        refusal = await browser.refusal(REFRESH, input={"refreshToken": refresh})
+    finally:
+        await owner.execute(text("GRANT SELECT ON identity.signing_keys TO trove_authenticator"))
+    assert refusal["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    await browser.sign_in(REFRESH, refreshToken=refresh)
+
+
 async def test_a_refused_cookie_is_taken_back(browser: Browser, mails: Mails) -> None:
     await signed_up(browser, mails, deliver="COOKIE")
     old = browser.cookie("trove_refresh")
@@ -145,10 +172,13 @@ async def test_without_any_token_there_is_nothing_to_refresh(browser: Browser) -
     assert codes(await browser.ask(REFRESH)) == ["INVALID_TOKEN"]
 
 
-async def test_who_signs_out_loses_the_cookie_and_the_access_token(browser: Browser, mails: Mails) -> None:
+async def test_who_signs_out_loses_the_cookie_and_the_access_token(
+    browser: Browser, mails: Mails, database: Database
+) -> None:
     await signed_up(browser, mails, deliver="COOKIE")
     assert await browser.ask(SIGN_OUT) == {"endedSessions": 1, "userErrors": []}
     assert browser.cookie("trove_refresh") is None
+    assert (await audited(database))[-1] == ("signed_out", None)
     assert (await until_refused(browser)).status_code == 401
 
 
@@ -167,7 +197,9 @@ async def test_all_sessions_end_but_the_one_that_asks_if_it_is_to_stay(
     assert (await until_refused(browser)).status_code == 401
 
 
-async def test_one_ends_a_session_of_ones_own_and_no_other(browser: Browser, browsers: Browsers, mails: Mails) -> None:
+async def test_one_ends_a_session_of_ones_own_and_no_other(
+    browser: Browser, browsers: Browsers, mails: Mails, database: Database
+) -> None:
     await signed_up(browser, mails)
     other = await browsers.open()
     await other.sign_in(email=ADA, password=ADAS_PASSWORD, deliver="BODY", device="Lost phone")
@@ -178,6 +210,9 @@ async def test_one_ends_a_session_of_ones_own_and_no_other(browser: Browser, bro
     assert codes(await stranger.change(END, id=lost)) == ["NOT_FOUND"]
     assert (await other.ask(VIEWER))["username"] == "ada"
     assert codes(await browser.change(END, id=lost)) == []
+    async with database.transaction() as transaction:
+        ended = await transaction.connection.scalar(select(Session.id).where(Session.device == "Lost phone"))
+    assert (await audited(database))[-1] == ("session_ended", {"sessions": [str(ended)]})
     assert (await until_refused(other)).status_code == 401
     assert codes(await browser.change(END, id=lost)) == ["NOT_FOUND"]
 
