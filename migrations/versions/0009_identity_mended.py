@@ -5,7 +5,7 @@ from alembic import op
 from migrations.statements import run
 
 revision = "0009"
-down_revision = "0003"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
