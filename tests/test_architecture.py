@@ -10,13 +10,13 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 VIOLATIONS: list[tuple[str, str, str]] = [
-    ("Arrows point down", "app/catalogue/queries.py", "import app.prices.queries.series"),
+    ("Arrows point down", "app/catalogue/queries/items.py", "import app.prices.queries.series"),
     ("Arrows point down", "app/core/clock.py", "import app.ingestion.models"),
     ("Arrows point down", "app/prices/queries/series.py", "import app.graph.relay"),
     ("Arrows point down", "app/providers/client.py", "import app.ingestion.models"),
     ("Only the graph speaks GraphQL", "app/prices/queries/series.py", "import strawberry"),
     ("Only the graph speaks GraphQL", "app/core/paging.py", "import graphql"),
-    ("Rooms know nothing of HTTP or the job queue", "app/catalogue/queries.py", "import starlette.requests"),
+    ("Rooms know nothing of HTTP or the job queue", "app/catalogue/queries/items.py", "import starlette.requests"),
     ("Only core.jobs and workers import arq", "app/graph/live.py", "import arq"),
     ("Only core.loaders and rooms' loaders import aiodataloader", "app/graph/prices/series.py", "import aiodataloader"),
     ("Reads do not write", "app/prices/queries/series.py", "import app.prices.commands.process"),

@@ -31,7 +31,8 @@ DEFINITION = "strawberry-definition"
 FOLDER_OF_ROOMS = "app.graph."
 # The rooms that each picture shows; every type of the graph is in one of them.
 PICTURES: Mapping[str, Collection[str]] = {
-    "graph": ("catalogue", "prices", "ingestion", "operations"),
+    "graph": ("catalogue", "ingestion", "operations"),
+    "prices": ("prices",),
     "accounts": ("identity", "providers"),
 }
 

@@ -24,6 +24,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog,
         WHERE id = identity.viewer_id() AND deleted_at IS NULL AND nsfw_visibility <> 'hidden'
     )
 $$;
+REVOKE ALL ON FUNCTION identity.viewer_sees_nsfw() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION identity.viewer_sees_nsfw() TO trove_api;
 """
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
     extract,
     func,
     literal_column,
+    null,
     select,
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP, aggregate_order_by
@@ -138,7 +139,9 @@ def _duration(value: ColumnElement[Any]) -> Parts:
         amount(whole(rest(of_day, SECONDS_PER_HOUR), SECONDS_PER_MINUTE), "M"),
         amount(rest(of_day, SECONDS_PER_MINUTE), "S"),
     )
-    return ['"', case((seconds > literal_column("0"), written), else_=text_of("PT0S")), '"']
+    none = literal_column("0")
+    # Where there is no duration, there is nothing between the quotes, and so no text at all.
+    return ['"', case((value.is_(None), null()), (seconds > none, written), else_=text_of("PT0S")), '"']
 
 
 _SQL: dict[str, Callable[[ColumnElement[Any]], Parts]] = {
