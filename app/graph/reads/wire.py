@@ -139,9 +139,8 @@ def _duration(value: ColumnElement[Any]) -> Parts:
         amount(whole(rest(of_day, SECONDS_PER_HOUR), SECONDS_PER_MINUTE), "M"),
         amount(rest(of_day, SECONDS_PER_MINUTE), "S"),
     )
-    none = literal_column("0")
     # Where there is no duration, there is nothing between the quotes, and so no text at all.
-    return ['"', case((value.is_(None), null()), (seconds > none, written), else_=text_of("PT0S")), '"']
+    return ['"', case((value.is_(None), null()), (seconds > literal_column("0"), written), else_=text_of("PT0S")), '"']
 
 
 _SQL: dict[str, Callable[[ColumnElement[Any]], Parts]] = {
