@@ -77,17 +77,17 @@ async def test_the_call_stands_in_the_ledger_before_the_provider_is_asked(databa
         (answer(status="404 Not Here"), OutsideFailure.REFUSED, 404),
         (answer(b"<!doctype html><title>One moment</title>"), OutsideFailure.NOT_JSON, 200),
         (answer(b""), OutsideFailure.NOT_JSON, 200),
-        (answer(gzip.compress(b"{}")), OutsideFailure.NOT_JSON, 200),
+        (answer(gzip.compress(b"{}", mtime=0)), OutsideFailure.NOT_JSON, 200),
         (answer(b'{"half":', length=1000), OutsideFailure.NOT_HTTP, None),
         (
-            answer(gzip.compress(b'{"a": 1}')[:-9], headers="Content-Encoding: gzip\r\n"),
+            answer(gzip.compress(b'{"a": 1}', mtime=0)[:-9], headers="Content-Encoding: gzip\r\n"),
             OutsideFailure.NOT_HTTP,
             None,
         ),
         (answer(b"{}", headers="Content-Encoding: gzip\r\n"), OutsideFailure.NOT_HTTP, None),
         (answer(b"{}", headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, None),
         (
-            answer(gzip.compress(b" " * (LARGEST_ANSWER_BYTES + 1)), headers="Content-Encoding: gzip\r\n"),
+            answer(gzip.compress(b" " * (LARGEST_ANSWER_BYTES + 1), mtime=0), headers="Content-Encoding: gzip\r\n"),
             OutsideFailure.TOO_LARGE,
             None,
         ),
@@ -122,7 +122,7 @@ async def test_a_bad_answer_is_a_failure_that_the_ledger_knows(
 
 
 async def test_gzip_that_is_declared_is_read(database: Database) -> None:
-    said = answer(gzip.compress(b'{"price": 1}'), headers="Content-Encoding: gzip\r\n")
+    said = answer(gzip.compress(b'{"price": 1}', mtime=0), headers="Content-Encoding: gzip\r\n")
     async with open_shop(said) as shop, client_of(database, shop.port) as client:
         assert await client.ask_json(PRICES) == {"price": 1}
     assert b"\r\nAccept-Encoding: gzip\r\n" in shop.asked[0]
