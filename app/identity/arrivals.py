@@ -36,7 +36,7 @@ from app.identity.identity_providers import (
 from app.identity.mails import identity_linked_mail
 from app.identity.models import ChallengeKind, Identity, RefreshToken, Session, UnlinkedIdentity, UsedNonce, User
 from app.identity.names import EmailAddress, EmailRefused, normalise_email
-from app.identity.sign_in import NOWHERE, SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
+from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
 from app.identity.tokens import hash_of_token, new_token
 from app.identity.viewer import Caller, Viewer
 
@@ -193,7 +193,7 @@ class Arrivals:
         return Arrival(outcome, attempt.return_to if attempt else None)
 
     async def _count_try(self, caller: Caller) -> None:
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.limit_key)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)

@@ -2,7 +2,6 @@
 
 from app.core.attempts import AttemptLimit, Attempts
 from app.identity.names import EmailAddress
-from app.identity.sign_in import NOWHERE
 from app.identity.viewer import Caller
 
 MAILS_TO_ADDRESS = AttemptLimit("mails-to-address", tries=5, seconds=15 * 60)
@@ -11,5 +10,5 @@ MAILS_FROM_ADDRESS = AttemptLimit("mails-from-address", tries=30, seconds=15 * 6
 
 async def count_mail(attempts: Attempts, to: EmailAddress, *, caller: Caller) -> None:
     """Count a mail, whether or not anybody has the address; raises TooManyAttempts."""
-    await attempts.check_and_count(MAILS_FROM_ADDRESS, caller.origin.address or NOWHERE)
+    await attempts.check_and_count(MAILS_FROM_ADDRESS, caller.origin.limit_key)
     await attempts.check_and_count(MAILS_TO_ADDRESS, to.key)

@@ -27,8 +27,6 @@ from app.identity.names import EmailRefused, normalise_email
 from app.identity.passwords import Passwords
 from app.identity.viewer import Caller
 
-# Who comes by a socket of files has no address.
-NOWHERE = "nowhere"
 TRIES_OF_ACCOUNT = AttemptLimit("sign-in-account", tries=10, seconds=15 * 60)
 LINK_REFUSED = (
     "This link does not hold: it was used, it is too old, or it was asked for in another browser. "
@@ -121,7 +119,7 @@ class SignIn:
 
     async def count_try_from(self, caller: Caller) -> None:
         """Count a try from a network address alone; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.limit_key)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)

@@ -3,11 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
 from app.core.database import DatabaseViewer
 from app.identity.scopes import GRANTABLE, Scope
+
+# What one customer of a provider gets of IPv6: whoever has one address of it has them all.
+IPV6_PREFIX = 64
+# Who comes by a socket of files has no address.
+NOWHERE = "nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,16 @@ class Origin:
     def of_peer(cls, peer: str | None, user_agent: str) -> "Origin":
         """The origin of a request from this peer, by its address where it has one: a socket of files has none."""
         return cls(None if peer is None else _address(peer), user_agent)
+
+    @property
+    def limit_key(self) -> str:
+        """What tries from here are counted under: the address, or of IPv6 its network of /64."""
+        if self.address is None:
+            return NOWHERE
+        address = ip_address(self.address)
+        if isinstance(address, IPv6Address):
+            return str(IPv6Network((address, IPV6_PREFIX), strict=False))
+        return self.address
 
 
 @lru_cache(maxsize=10_000)
