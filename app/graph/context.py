@@ -70,7 +70,7 @@ class Context:
         self.statements += self.snapshot.statements
 
     async def begin_again(self) -> None:
-        """Take a fresh snapshot and fresh loaders."""
+        """Take a fresh snapshot and fresh loaders; no connection is held until something is read."""
         await self.close()
         self._candles = 0
         self._valuations = 0
@@ -80,6 +80,7 @@ class Context:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """The read-write transaction of one mutation field; what the payload reads afterwards is what it committed."""
+        await self.begin_again()
         async with self.resources.database.transaction(viewer=self.viewer.in_database) as transaction:
             yield transaction
         await self.begin_again()
@@ -87,6 +88,7 @@ class Context:
     @asynccontextmanager
     async def authentication(self) -> AsyncIterator[Transaction]:
         """The same, as the one role that may see what proves who somebody is."""
+        await self.begin_again()
         async with self.resources.database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
             yield transaction
         await self.begin_again()
