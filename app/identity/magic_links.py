@@ -15,7 +15,7 @@ from app.identity.commands.people import MAGIC_LINK, add_way_in, create_person, 
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import SignInMethod, clock_of
 from app.identity.errors import refusing_field
-from app.identity.mail_limits import count_mail
+from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import magic_link_mail
 from app.identity.models import ChallengeKind, Identity
 from app.identity.names import EmailAddress, normalise_email
@@ -40,7 +40,8 @@ class MagicLinks:
         """
         with refusing_field("email"):
             to = normalise_email(email)
-        await count_mail(self._attempts, to, caller=caller)
+        await count_mail_from(self._attempts, caller)
+        await count_mail_to(self._attempts, to)
         async with self._authenticating() as transaction:
             holder = await holder_of(transaction, to)
             token = await begin_challenge(

@@ -8,7 +8,14 @@ MAILS_TO_ADDRESS = AttemptLimit("mails-to-address", tries=5, seconds=15 * 60)
 MAILS_FROM_ADDRESS = AttemptLimit("mails-from-address", tries=30, seconds=15 * 60)
 
 
-async def count_mail(attempts: Attempts, to: EmailAddress, *, caller: Caller) -> None:
-    """Count a mail, whether or not anybody has the address; raises TooManyAttempts."""
+async def count_mail_from(attempts: Attempts, caller: Caller) -> None:
+    """Count that somebody asks for a mail, before anything is looked at; raises TooManyAttempts."""
     await attempts.check_and_count(MAILS_FROM_ADDRESS, caller.origin.limit_key)
+
+
+async def count_mail_to(attempts: Attempts, to: EmailAddress) -> None:
+    """Count a mail just before it is posted, whether or not anybody has the address; raises TooManyAttempts.
+
+    What is refused before sends no mail, and must not keep others from sending one to the address.
+    """
     await attempts.check_and_count(MAILS_TO_ADDRESS, to.key)

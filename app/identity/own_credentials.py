@@ -18,7 +18,7 @@ from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, holde
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import EndReason, SignInMethod, clock_of, end_sessions_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_field
-from app.identity.mail_limits import count_mail
+from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import (
     email_change_mail,
     email_change_requested_mail,
@@ -131,7 +131,12 @@ class OwnCredentials:
         """
         with refusing_field("email"):
             wanted = normalise_email(email)
-        await count_mail(self._attempts, wanted, caller=caller)
+        await count_mail_from(self._attempts, caller)
+        async with self._authenticating() as transaction:
+            owner = await _owner_of(transaction, caller)
+        if owner.address is not None and owner.address.key == wanted.key:
+            raise IdentityRefused(IdentityErrorCode.ALREADY_DONE, "This is your address already.", field=["email"])
+        await count_mail_to(self._attempts, wanted)
         content = {
             "email": wanted.shown,
             "key": wanted.key,
@@ -140,9 +145,6 @@ class OwnCredentials:
             "session": str(caller.viewer.credential_id),
         }
         async with self._authenticating() as transaction:
-            owner = await _owner_of(transaction, caller)
-            if owner.address is not None and owner.address.key == wanted.key:
-                raise IdentityRefused(IdentityErrorCode.ALREADY_DONE, "This is your address already.", field=["email"])
             holder = await holder_of(transaction, wanted)
             token = await begin_challenge(
                 transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, content=content, user_id=owner.user_id

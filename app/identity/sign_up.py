@@ -22,7 +22,7 @@ from app.identity.commands.people import (
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import SignInMethod, clock_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_field
-from app.identity.mail_limits import count_mail
+from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import account_exists_mail, sign_up_mail
 from app.identity.models import ChallengeKind, User
 from app.identity.names import EmailAddress, normalise_email, parse_username
@@ -77,10 +77,13 @@ class SignUp:
         with refusing_field("email"):
             email = normalise_email(account.email)
         display_name = _parse_display_name(account.display_name)
-        await count_mail(self._attempts, email, caller=caller)
+        await count_mail_from(self._attempts, caller)
         own_words = [email.shown, account.username, display_name or ""]
         with refusing_field("password", IdentityErrorCode.WEAK_PASSWORD):
             await self._passwords.check_strength(account.password, own_words=own_words)
+        async with self._authenticating() as transaction:
+            await _require_free(transaction, account.username)
+        await count_mail_to(self._attempts, email)
         password_hash = await self._passwords.hash(account.password)
         content = {
             "email": email.shown,
@@ -92,7 +95,6 @@ class SignUp:
             "return_to": return_to,
         }
         async with self._authenticating() as transaction:
-            await _require_free(transaction, account.username)
             holder = await holder_of(transaction, email)
             # For a known address too, so that it takes no less time; nobody ever learns that token.
             token = await begin_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, content=content)
