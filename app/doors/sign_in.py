@@ -21,8 +21,9 @@ from app.identity.sign_in import SignInRefused
 logger = structlog.get_logger(__name__)
 
 KEYS_KEPT_FOR_SECONDS = 300
-# What browsers send with what nobody has asked for yet.
+# What browsers send with what nobody has asked for yet: "prefetch", "prefetch;prerender", and Safari "preview".
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 ASKED_BY_POST = "POST"
 
 Open = Callable[[Request, Cookies], Awaitable[Response]]
@@ -44,7 +45,7 @@ def door(open_link: Open) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         if request.method == "HEAD":
             return Response(headers=GUARDS)
-        if any("prefe" in request.headers.get(name, "") for name in PREFETCH_HEADERS):
+        if _is_fetched_ahead(request):
             # Neither kept nor shown: whoever then opens it asks anew.
             return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=GUARDS)
         cookies = cookies_of(request)
@@ -59,6 +60,11 @@ def door(open_link: Open) -> Callable[[Request], Awaitable[Response]]:
             return refused(_away(), back=None, cookies=cookies)
 
     return serve
+
+
+def _is_fetched_ahead(request: Request) -> bool:
+    purposes = [request.headers.get(name, "").lower() for name in PREFETCH_HEADERS]
+    return any(word in purpose for word in PREFETCH_WORDS for purpose in purposes)
 
 
 async def _open_magic_link(request: Request, cookies: Cookies) -> Response:

@@ -124,8 +124,9 @@ async def test_of_two_who_open_a_link_at_once_one_is_let_in(browser: Browser, ma
 async def test_what_is_fetched_ahead_uses_no_link_up(browser: Browser, mails: Mails) -> None:
     link = await requested(browser, mails, returnTo=RETURN_TO)
     assert (await browser.http.head(link)).status_code == 200
-    for header in ("Sec-Purpose", "Purpose", "X-Moz"):
-        ahead = await browser.http.get(link, headers={header: "prefetch"})
+    purposes = {"Sec-Purpose": "prefetch;prerender", "Purpose": "prefetch", "X-Moz": "prefetch", "X-Purpose": "preview"}
+    for header, purpose in purposes.items():
+        ahead = await browser.http.get(link, headers={header: purpose})
         assert ahead.status_code == 503
         assert "set-cookie" not in ahead.headers
     assert (await browser.http.get(link)).headers["location"].endswith("signed_in=1")
