@@ -302,7 +302,7 @@ class Arrivals:
     async def _create(
         self, transaction: Transaction, proven: ProvenIdentity, email: EmailAddress | None, *, caller: Caller
     ) -> UUID:
-        names = [name for name in (proven.display_name, proven.email) if name is not None]
+        names = [] if proven.display_name is None else [proven.display_name]
         return await create_person(
             transaction,
             caller=caller,

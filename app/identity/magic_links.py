@@ -86,7 +86,7 @@ class MagicLinks:
             user_id = await create_person(
                 transaction,
                 caller=caller,
-                username=await free_username(transaction, [email.key]),
+                username=await free_username(transaction, []),
                 email=email.shown,
                 email_verified_at=await clock_of(transaction),
             )

@@ -71,12 +71,12 @@ def is_reserved(username: str) -> bool:
 
 
 def suggest_username(words: Iterable[str]) -> str:
-    """A username made of the first of these names or addresses that one can be made of; it may be taken already.
+    """A username made of the first of these names that one can be made of; it may be taken already.
 
-    Of an address only what stands before the `@` and a `+` is used.
+    Usernames are for everybody to see and e-mail addresses are not, so what holds an `@` makes none.
     """
     for word in words:
-        name = _folded(word)
+        name = "" if "@" in word else _folded(word)
         if _USERNAME.fullmatch(name) and not is_reserved(name):
             return name
     return with_random_digits(FALLBACK)
@@ -114,7 +114,6 @@ def normalise_email(text: str) -> EmailAddress:
 
 
 def _folded(word: str) -> str:
-    local_part = word.partition("@")[0].partition("+")[0]
-    decomposed = unicodedata.normalize("NFKD", _SILENT.sub("", local_part).translate(_SPELLED))
+    decomposed = unicodedata.normalize("NFKD", _SILENT.sub("", word).translate(_SPELLED))
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
     return _NOT_IN_A_USERNAME.sub("-", letters).lstrip("_-")[:LONGEST_USERNAME].rstrip("_-")

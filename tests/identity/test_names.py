@@ -62,14 +62,13 @@ def test_a_reserved_name_is_refused_however_it_is_spelled(username: str) -> None
     ("words", "username"),
     [
         (["Ada Lovelace"], "Ada-Lovelace"),
-        (["ada.lovelace+trove@example.com"], "ada-lovelace"),
         (["Jörg Müller-Lüdenscheidt"], "Jorg-Muller-Ludenscheidt"),
         (["Łukasz Straße"], "Lukasz-Strasse"),
         (["Siobhán O'Brien"], "Siobhan-OBrien"),
         (["Ｆｕｌｌ　Ｗｉｄｔｈ"], "Full-Width"),
-        (["Иван", "ivan@example.com"], "ivan"),
-        (["", "@", "  ", "Bo", "bo.bo@example.com"], "bo-bo"),
-        (["admin@example.com", "Root", "Grace"], "Grace"),
+        (["Иван", "ivan@example.com", "Ivan"], "Ivan"),
+        (["", "@", "  ", "Bo", "Bo Bo"], "Bo-Bo"),
+        (["Admin", "Root", "Grace"], "Grace"),
         (["__snake__"], "snake"),
         (["a" * 29 + " " + "b"], "a" * 29),
         (["x" * 300], "x" * 30),
@@ -79,7 +78,7 @@ def test_a_username_is_suggested_from_the_first_word_that_makes_one(words: list[
     assert suggest_username(words) == username
 
 
-@pytest.mark.parametrize("words", [[], [""], ["Иван Петров"], ["李"], ["admin@example.com"], ["🙂🙂🙂"]])
+@pytest.mark.parametrize("words", [[], [""], ["Иван Петров"], ["李"], ["Admin"], ["ada.lovelace+trove@example.com"], ["🙂🙂🙂"]])
 def test_where_no_word_makes_a_username_a_random_one_is_suggested(words: list[str]) -> None:
     suggested = suggest_username(words)
     assert re.fullmatch(r"collector-[0-9]{6}", suggested)
