@@ -29,10 +29,10 @@ from app.identity.passwords import Passwords
 from app.identity.queries.people import PersonSummary, people_by_username, person_of_username
 from app.identity.scopes import Scope
 from app.identity.sign_in import MAGIC_LINK, PASSWORD, store_password_hash
-from app.identity.viewer import Caller, Origin
+from app.identity.viewer import Caller, ClientInfo
 from app.prices.delivery import delivering_database
 
-OPERATOR = Caller(origin=Origin(user_agent="trove people"))
+OPERATOR = Caller(client=ClientInfo(user_agent="trove people"))
 
 commands = typer.Typer(name="people", help="Add people, grant them roles, make them tokens.", no_args_is_help=True)
 console = Console(soft_wrap=True, highlight=False, markup=False)

@@ -26,7 +26,7 @@ from app.identity.passwords import Passwords
 from app.identity.scopes import OWN, Scope
 from app.identity.sign_in import store_password_hash
 from app.identity.tokens import is_token
-from app.identity.viewer import Caller, Origin
+from app.identity.viewer import Caller, ClientInfo
 from app.prices.delivery import delivering_database
 
 EMAIL = "collector@demo.example"
@@ -37,7 +37,7 @@ USERNAME = "demo-collector"
 DISPLAY_NAME = "Demo collector"
 TOKEN_NAME = "GraphiQL and the price feed of this machine"  # noqa: S105  # what it is called
 SCOPES = OWN | {Scope.PRICES_WRITE}
-OPERATOR = Caller(origin=Origin(user_agent="trove up"))
+OPERATOR = Caller(client=ClientInfo(user_agent="trove up"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ async def demo_token_in(database: Database, kept: str) -> str:
     """The token that was kept, where it still holds, or a new one."""
     async with database.transaction() as transaction:
         if is_token(kept, API_TOKEN):
-            held = await viewer_of_api_token(transaction, kept, origin=OPERATOR.origin)
+            held = await viewer_of_api_token(transaction, kept, client=OPERATOR.client)
             if held is not None and held[0].scopes >= SCOPES:
                 return kept
         user_id = await _person(transaction)

@@ -95,7 +95,7 @@ class Context:
 
     async def become(self, viewer: Viewer) -> None:
         """Go on as somebody who has just signed in, or as nobody once they signed out."""
-        self.caller = Caller(viewer, self.caller.origin)
+        self.caller = Caller(viewer, self.caller.client)
         await self.begin_again()
 
     def spend_candles(self, asked: int) -> None:

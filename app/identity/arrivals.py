@@ -193,7 +193,7 @@ class Arrivals:
         return Arrival(outcome, attempt.return_to if attempt else None)
 
     async def _count_try(self, caller: Caller) -> None:
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.limit_key)
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
@@ -255,7 +255,7 @@ class Arrivals:
         if await _signed_in_by(transaction, refresh_token) not in {None, user_id}:
             reason = "somebody else is signed in in this browser by now"
             return await _refuse(transaction, proven.provider, reason, user_id=user_id, caller=caller)
-        caller = Caller(Viewer(user_id=user_id, credential_id=attempt.session_id, is_session=True), caller.origin)
+        caller = Caller(Viewer(user_id=user_id, credential_id=attempt.session_id, is_session=True), caller.client)
         known = await _identity_of(transaction, proven)
         if known is None:
             await _forget_unlinked(transaction, user_id, proven)

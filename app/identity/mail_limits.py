@@ -10,7 +10,7 @@ MAILS_FROM_ADDRESS = AttemptLimit("mails-from-address", tries=30, seconds=15 * 6
 
 async def count_mail_from(attempts: Attempts, caller: Caller) -> None:
     """Count that somebody asks for a mail, before anything is looked at; raises TooManyAttempts."""
-    await attempts.check_and_count(MAILS_FROM_ADDRESS, caller.origin.limit_key)
+    await attempts.check_and_count(MAILS_FROM_ADDRESS, caller.client.limit_key)
 
 
 async def count_mail_to(attempts: Attempts, to: EmailAddress) -> None:

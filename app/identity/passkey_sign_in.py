@@ -30,7 +30,7 @@ class PasskeySignIn:
 
         The answer does not tell whether anybody has the address.
         """
-        await self._attempts.check_and_count(BEGUN_BY_ADDRESS, caller.origin.limit_key)
+        await self._attempts.check_and_count(BEGUN_BY_ADDRESS, caller.client.limit_key)
         try:
             address = None if email is None else normalise_email(email)
         except EmailRefused:
@@ -48,7 +48,7 @@ class PasskeySignIn:
         device: str | None,
     ) -> SignInOutcome:
         """Let in whose passkey answered the challenge, if it verified its holder; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.limit_key)
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
         async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
             begun = await find_challenge(transaction, self._secrets, ChallengeKind.PASSKEY_SIGN_IN, challenge)
             if begun is None:

@@ -86,7 +86,7 @@ class SecondFactor:
 
         The fifth wrong answer ends the challenge.
         """
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.limit_key)
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
         async with self._authenticating() as transaction:
             begun = await self._find(transaction, challenge)
         # Redis is not asked while rows are held.

@@ -119,7 +119,7 @@ class SignIn:
 
     async def count_try_from(self, caller: Caller) -> None:
         """Count a try from a network address alone; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.limit_key)
+        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)

@@ -51,15 +51,15 @@ ANYONE = Viewer()
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request came from, for the audit log and the list of sessions."""
+class ClientInfo:
+    """Where a request came from and by which program, for the audit log and the list of sessions."""
 
     address: str | None = None
     user_agent: str = ""
 
     @classmethod
-    def of_peer(cls, peer: str | None, user_agent: str) -> "Origin":
-        """The origin of a request from this peer, by its address where it has one: a socket of files has none."""
+    def of_peer(cls, peer: str | None, user_agent: str) -> "ClientInfo":
+        """The client behind a request from this peer, by its address where it has one: a socket of files has none."""
         return cls(None if peer is None else _address(peer), user_agent)
 
     @property
@@ -88,4 +88,4 @@ class Caller:
     """Who calls, and from where."""
 
     viewer: Viewer = ANYONE
-    origin: Origin = field(default_factory=Origin)
+    client: ClientInfo = field(default_factory=ClientInfo)

@@ -32,10 +32,10 @@ from app.identity.commands.sessions import (
 from app.identity.commands.signing_keys import SIGNS_FOR, ensure_signing_keys, signing_keys
 from app.identity.models import RoleGrant, SigningKey
 from app.identity.scopes import Scope
-from app.identity.viewer import ANYONE, Caller, Origin, Viewer
+from app.identity.viewer import ANYONE, Caller, ClientInfo, Viewer
 from tests.identity.builders import PARTNER_ID, PARTNER_TOKEN, PARTNER_TOKEN_ID, SECRETS, add_person
 
-HERE = Origin("192.0.2.7")
+HERE = ClientInfo("192.0.2.7")
 
 
 class Processes:

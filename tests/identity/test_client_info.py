@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.identity.viewer import NOWHERE, Origin
+from app.identity.viewer import NOWHERE, ClientInfo
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from app.identity.viewer import NOWHERE, Origin
     ],
 )
 def test_tries_are_counted_by_address_and_of_ipv6_by_network(peer: str | None, key: str) -> None:
-    assert Origin.of_peer(peer, "test").limit_key == key
+    assert ClientInfo.of_peer(peer, "test").limit_key == key
 
 
 def test_the_address_that_is_written_down_is_the_whole_one() -> None:
-    assert Origin.of_peer("2001:db8:1:2::1", "test").address == "2001:db8:1:2::1"
+    assert ClientInfo.of_peer("2001:db8:1:2::1", "test").address == "2001:db8:1:2::1"

@@ -29,7 +29,7 @@ from app.identity.passkeys import RelyingParty
 from app.identity.passwords import Passwords
 from app.identity.scopes import Scope
 from app.identity.sign_in import SignIn, SignInRefused, store_password_hash
-from app.identity.viewer import Caller, Origin, Viewer
+from app.identity.viewer import Caller, ClientInfo, Viewer
 from tests.identity.builders import SECRETS, session_of
 from tests.identity.software_authenticator import EDDSA, SoftwarePasskey, get, new_private_key
 
@@ -38,7 +38,7 @@ EMAIL = normalise_email(ADDRESS)
 OLD, NEW = "marzipan ladder violet", "quiet harbour umbrella"
 URL = "https://trove.example"
 PARTY = RelyingParty(id="trove.example", name="Trove", origins=(URL,))
-SOMEWHERE = Caller(origin=Origin("192.0.2.7"))
+SOMEWHERE = Caller(client=ClientInfo("192.0.2.7"))
 Result = TypeVar("Result")
 
 
@@ -86,7 +86,7 @@ async def ada(database: Database, api_database: Database, redis_url: str, passwo
     sign_in = SignIn(api_database, SECRETS, passwords, attempts)
     yield Ada(
         id=user_id,
-        caller=Caller(session, SOMEWHERE.origin),
+        caller=Caller(session, SOMEWHERE.client),
         sign_in=sign_in,
         own_credentials=OwnCredentials(api_database, SECRETS, passwords, attempts, sign_in),
         magic_links=MagicLinks(api_database, SECRETS, attempts, sign_in),
@@ -217,7 +217,7 @@ async def test_a_token_that_is_shown_while_its_owner_is_erased_holds_no_longer(
 
     async def shown() -> object:
         async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-            return await viewer_of_api_token(transaction, token.text, origin=SOMEWHERE.origin)
+            return await viewer_of_api_token(transaction, token.text, client=SOMEWHERE.client)
 
     async def refreshed() -> object:
         async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:

@@ -78,7 +78,9 @@ def test_a_username_is_suggested_from_the_first_word_that_makes_one(words: list[
     assert suggest_username(words) == username
 
 
-@pytest.mark.parametrize("words", [[], [""], ["Иван Петров"], ["李"], ["Admin"], ["ada.lovelace+trove@example.com"], ["🙂🙂🙂"]])
+@pytest.mark.parametrize(
+    "words", [[], [""], ["Иван Петров"], ["李"], ["Admin"], ["ada.lovelace+trove@example.com"], ["🙂🙂🙂"]]
+)
 def test_where_no_word_makes_a_username_a_random_one_is_suggested(words: list[str]) -> None:
     suggested = suggest_username(words)
     assert re.fullmatch(r"collector-[0-9]{6}", suggested)

@@ -24,7 +24,7 @@ from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ApiToken, Network, User
 from app.identity.scopes import Scope
 from app.identity.tokens import hash_of_token, new_token
-from app.identity.viewer import Caller, Origin, Viewer
+from app.identity.viewer import Caller, ClientInfo, Viewer
 
 API_TOKEN = "trove_api"  # noqa: S105  # what such tokens begin with
 MAXIMUM_TOKENS = 50
@@ -150,7 +150,7 @@ async def revoke_api_token(transaction: Transaction, token_id: UUID, *, caller: 
 
 
 async def viewer_of_api_token(
-    transaction: Transaction, text: str, *, origin: Origin
+    transaction: Transaction, text: str, *, client: ClientInfo
 ) -> tuple[Viewer, Sequence[Network]] | None:
     """Whose token this is, what it allows now, and from where; None where it does not hold, or not from here."""
     token_hash = hash_of_token(text)
@@ -173,11 +173,11 @@ async def viewer_of_api_token(
         return None
     if found.expires_at is not None and found.expires_at <= now:
         return None
-    if not is_allowed_from(origin, found.allowed_addresses):
+    if not is_allowed_from(client, found.allowed_addresses):
         return None
     if found.last_used_at is None or found.last_used_at < now - LAST_USED_WITHIN:
         await transaction.connection.execute(
-            update(ApiToken).where(ApiToken.id == found.id).values(last_used_at=now, last_used_address=origin.address)
+            update(ApiToken).where(ApiToken.id == found.id).values(last_used_at=now, last_used_address=client.address)
         )
     owned = await ends_of_scopes(transaction, found.user_id)
     scopes = {scope: ends_at for scope, ends_at in owned.items() if scope in found.scopes}
@@ -192,13 +192,13 @@ async def viewer_of_api_token(
     return viewer, found.allowed_addresses
 
 
-def is_allowed_from(origin: Origin, networks: Collection[Network]) -> bool:
+def is_allowed_from(client: ClientInfo, networks: Collection[Network]) -> bool:
     """Whether a token may be used from here; a token without addresses may be used from anywhere."""
     if not networks:
         return True
-    if origin.address is None:
+    if client.address is None:
         return False
-    address = ip_address(origin.address)
+    address = ip_address(client.address)
     return any(address in network for network in networks)
 
 

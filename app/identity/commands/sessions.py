@@ -80,9 +80,9 @@ async def begin_session(
             id=session_id,
             user_id=user_id,
             method=method.value,
-            device=(device or device_of(caller.origin.user_agent))[:LONGEST_DEVICE],
-            user_agent=caller.origin.user_agent[:LONGEST_USER_AGENT],
-            address=caller.origin.address,
+            device=(device or device_of(caller.client.user_agent))[:LONGEST_DEVICE],
+            user_agent=caller.client.user_agent[:LONGEST_USER_AGENT],
+            address=caller.client.address,
             created_at=now,
             authenticated_at=now,
             last_seen_at=now,
@@ -154,8 +154,8 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
         .values(
             last_seen_at=now,
             expires_at=now + REFRESHABLE_FOR,
-            address=caller.origin.address,
-            user_agent=caller.origin.user_agent[:LONGEST_USER_AGENT],
+            address=caller.client.address,
+            user_agent=caller.client.user_agent[:LONGEST_USER_AGENT],
         )
     )
     return await _open(transaction, found.session_id, found.user_id, authenticated_at=session.authenticated_at, now=now)

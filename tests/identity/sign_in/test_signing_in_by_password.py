@@ -23,7 +23,7 @@ from app.identity.names import normalise_email
 from app.identity.own_credentials import OwnCredentials
 from app.identity.passwords import PasswordCheck, Passwords
 from app.identity.sign_in import SecondFactorNeeded, SignIn, SignInRefused, open_password_hash, store_password_hash
-from app.identity.viewer import Caller, Origin, Viewer
+from app.identity.viewer import Caller, ClientInfo, Viewer
 from tests.identity.builders import KEY_RING, SECRETS
 from tests.identity.sign_in.browsers import (
     ADA,
@@ -39,7 +39,7 @@ from tests.identity.sign_in.conftest import Browsers, signed_up
 
 # A port on which nothing answers.
 NO_REDIS = "redis://127.0.0.1:1/0"
-SOMEWHERE = Caller(origin=Origin("192.0.2.7", "test"))
+SOMEWHERE = Caller(client=ClientInfo("192.0.2.7", "test"))
 
 
 @dataclass
@@ -263,7 +263,7 @@ async def test_tries_from_an_address_are_limited_with_redis_and_without(
         await sign_in.with_password(email=email, password=OTHER_PASSWORD, caller=SOMEWHERE, device=None)
     with pytest.raises(TooManyAttempts):
         await sign_in.with_password(email=ADA, password=OTHER_PASSWORD, caller=SOMEWHERE, device=None)
-    elsewhere = Caller(origin=Origin("192.0.2.8", "test"))
+    elsewhere = Caller(client=ClientInfo("192.0.2.8", "test"))
     outcome = await sign_in.with_password(email=ADA, password=OTHER_PASSWORD, caller=elsewhere, device=None)
     assert outcome == SignInRefused()
     passwords.close()
