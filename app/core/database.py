@@ -29,7 +29,9 @@ from sqlalchemy import (
     any_,
     bindparam,
     event,
+    func,
     literal,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
@@ -205,6 +207,12 @@ class Transaction:
     def announce(self, event: Event) -> None:
         """Tell live listeners once this transaction has committed; dropped when it rolls back."""
         self.events.append(event)
+
+
+async def clock_of(transaction: Transaction) -> datetime:
+    """The database's clock, by which all processes agree on what came first."""
+    now: datetime = (await transaction.connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
 
 
 class Snapshot:

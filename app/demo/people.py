@@ -19,8 +19,7 @@ from app.identity.actions import AuditAction
 from app.identity.commands.api_tokens import API_TOKEN, create_api_token, viewer_of_api_token
 from app.identity.commands.audit import record
 from app.identity.commands.people import PASSWORD, WayIn, add_way_in, create_person
-from app.identity.commands.roles import grant_role
-from app.identity.commands.sessions import scopes_of
+from app.identity.commands.roles import grant_role, scopes_of
 from app.identity.models import Credential, Identity, Role, User
 from app.identity.passwords import Passwords
 from app.identity.scopes import OWN, Scope

@@ -28,7 +28,8 @@ from app.identity.access_tokens import (
     sign_access_token,
 )
 from app.identity.commands.api_tokens import API_TOKEN, is_allowed_from, viewer_of_api_token
-from app.identity.commands.sessions import OpenSession, earliest_end
+from app.identity.commands.roles import earliest_end
+from app.identity.commands.sessions import OpenSession
 from app.identity.commands.signing_keys import KeyPeriod, ensure_signing_keys, signing_keys
 from app.identity.models import Network
 from app.identity.queries.revocations import RevocationRow, revocations_since

@@ -6,14 +6,14 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.core.attempts import Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, DatabaseRole, Transaction, clock_of
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import begin_challenge, end_challenge, find_challenge
 from app.identity.commands.people import MAGIC_LINK, add_way_in, create_person, free_username, holder_of, way_in_by
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import SignInMethod, clock_of
+from app.identity.commands.sessions import SignInMethod
 from app.identity.errors import refusing_field
 from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import magic_link_mail

@@ -9,14 +9,14 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, DatabaseRole, Transaction, clock_of
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge
 from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, holder_of, way_in_by
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import EndReason, SignInMethod, clock_of, end_sessions_of
+from app.identity.commands.sessions import EndReason, SignInMethod, end_sessions_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_field
 from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import (

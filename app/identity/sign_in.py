@@ -18,9 +18,10 @@ from app.core.secrets import Secrets, place_of
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import begin_challenge
+from app.identity.commands.locks import lock_account
 from app.identity.commands.people import MAGIC_LINK as MAGIC_LINK
 from app.identity.commands.people import PASSWORD as PASSWORD
-from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session, hold_person
+from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Credential, Identity, Passkey, TotpSecret, User
 from app.identity.names import EmailRefused, normalise_email
@@ -214,7 +215,7 @@ async def _is_still(transaction: Transaction, known: _Known) -> bool:
     Whoever changes it holds the account, as we do. It may have been encrypted or hashed anew meanwhile, which changes
     neither it nor when it was changed.
     """
-    await hold_person(transaction, known.user_id)
+    await lock_account(transaction, known.user_id)
     changed_at = await transaction.connection.execute(
         select(Credential.changed_at).where(Credential.user_id == known.user_id)
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from app.core.attempts import Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, DatabaseRole, Transaction, clock_of
 from app.core.secrets import Secrets
 from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge
 from app.identity.commands.people import (
@@ -20,7 +20,7 @@ from app.identity.commands.people import (
     way_in_by,
 )
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import SignInMethod, clock_of
+from app.identity.commands.sessions import SignInMethod
 from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_field
 from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import account_exists_mail, sign_up_mail

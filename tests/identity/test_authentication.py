@@ -20,13 +20,13 @@ from app.core.settings import Settings
 from app.identity import authentication as module
 from app.identity.access_tokens import LIFETIME, sign_access_token
 from app.identity.authentication import Authentication
+from app.identity.commands.revocations import revoke
 from app.identity.commands.sessions import (
     EndReason,
     OpenSession,
     SignInMethod,
     begin_session,
     end_sessions_of,
-    revoke,
     sign_out,
 )
 from app.identity.commands.signing_keys import SIGNS_FOR, ensure_signing_keys, signing_keys

@@ -17,9 +17,10 @@ from app.core.ids import new_id
 from app.identity.commands.api_tokens import create_api_token, viewer_of_api_token
 from app.identity.commands.challenges import begin_challenge
 from app.identity.commands.deletion import erase, hold_person_to_erase
+from app.identity.commands.locks import lock_person_exclusive
 from app.identity.commands.passkeys import begin_sign_in, remove_passkey
 from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, create_person, way_in_by
-from app.identity.commands.sessions import SignInMethod, begin_session, change_scopes_of, refresh_session
+from app.identity.commands.sessions import SignInMethod, begin_session, refresh_session
 from app.identity.magic_links import MagicLinks
 from app.identity.models import ChallengeKind, Passkey, User
 from app.identity.names import normalise_email
@@ -122,7 +123,7 @@ async def test_who_signs_in_while_the_password_changes_waits_and_is_answered(
     database: Database, api_database: Database, ada: Ada
 ) -> None:
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-        await change_scopes_of(transaction, ada.id)
+        await lock_person_exclusive(transaction, ada.id)
         signing_in = await begun(database, ada.sign_in_by_password())
         changing = asyncio.ensure_future(
             ada.own_credentials.change_password(current=OLD, new=NEW, caller=ada.caller, address=URL)
@@ -147,7 +148,7 @@ async def test_who_signs_in_by_a_passkey_that_is_being_removed_waits_and_is_answ
             await remove_passkey(transaction, passkey_id, caller=ada.caller, user_id=ada.id, providers=[MAGIC_LINK])
 
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-        await change_scopes_of(transaction, ada.id)
+        await lock_person_exclusive(transaction, ada.id)
         signing_in = await begun(
             database,
             ada.passkey_sign_in.finish(

@@ -17,13 +17,7 @@ from app.graph.identity.sign_in import RETURN_TO, checked_return, remembered_bro
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.identity.access import ANYBODY, OWN_CREDENTIALS, OWN_SESSIONS
-from app.identity.commands.sessions import (
-    EndReason,
-    end_session,
-    end_sessions_of,
-    refresh_session,
-    sign_out,
-)
+from app.identity.commands.sessions import EndReason, end_session, end_sessions_of, refresh_session, sign_out
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.sign_in import SignInRefused
 from app.identity.viewer import ANYONE

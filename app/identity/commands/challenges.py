@@ -13,7 +13,7 @@ from app.core.cookies import BROWSER, Cookies
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets, place_of
-from app.identity.commands.sessions import hold_scopes_of
+from app.identity.commands.locks import lock_person_shared
 from app.identity.models import Challenge, ChallengeKind
 from app.identity.tokens import NewToken, hash_of_token, is_token, new_token
 
@@ -87,7 +87,7 @@ async def find_challenge(
     # Before the challenge: whoever erases a person holds that first, and takes the challenge then.
     user_id = await transaction.connection.scalar(select(Challenge.user_id).where(Challenge.token_hash == token_hash))
     if user_id is not None:
-        await hold_scopes_of(transaction, user_id)
+        await lock_person_shared(transaction, user_id)
     row = (
         await transaction.connection.execute(
             select(Challenge.id, Challenge.user_id, Challenge.content, Challenge.browser_hash)

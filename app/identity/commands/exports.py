@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.database import Transaction
+from app.core.database import Transaction, clock_of
 from app.core.errors import NotFound
 from app.core.ids import new_id
 from app.core.jobs import Job
@@ -18,7 +18,6 @@ from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import LIFETIMES, begin_challenge, find_challenge
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import clock_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, DataExport, ExportStatus, User
 from app.identity.viewer import Caller

@@ -26,8 +26,8 @@ from app.identity.commands.challenges import (
     find_challenge,
     keep_in_challenge,
 )
+from app.identity.commands.locks import lock_account
 from app.identity.commands.people import MAGIC_LINK, PASSWORD
-from app.identity.commands.sessions import hold_person
 from app.identity.commands.ways_in import require_another_way_in
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Identity, Passkey, User
@@ -291,7 +291,7 @@ async def _hold(transaction: Transaction, credential_id: bytes) -> Row[UUID, UUI
     if owner_id is None:
         return None
     # Before the passkey: its owner, who removes it, holds the account first.
-    await hold_person(transaction, owner_id)
+    await lock_account(transaction, owner_id)
     found = await transaction.connection.execute(
         select(Passkey.id, Passkey.user_id, Passkey.public_key, Passkey.sign_count)
         .join(User, User.id == Passkey.user_id)
