@@ -88,7 +88,7 @@ async def _open_email(request: Request, cookies: Cookies) -> Response:
     if not await _is_meant(request, cookies, identity.own_credentials.was_begun_in):
         return _ask(token, "Make this the address of your account at Trove?", "Use this address", cookies)
     outcome = await identity.own_credentials.confirm_email_change(
-        token, caller=caller_of(request), address=identity.address
+        token, caller=caller_of(request), public_url=identity.require_public_url()
     )
     if isinstance(outcome, SignInRefused):
         return refused(outcome.refusal, back=None, cookies=cookies)

@@ -42,7 +42,7 @@ from app.identity.viewer import Caller, Viewer
 
 logger = structlog.get_logger(__name__)
 
-TRIES_OF_ADDRESS = AttemptLimit("provider-address", tries=200, seconds=15 * 60)
+ARRIVALS_BY_IP = AttemptLimit("provider-address", tries=200, seconds=15 * 60)
 # Of two who arrive as the same person at once, one finds on the second try what the other has made.
 TRIES_TO_LET_IN = 3
 
@@ -193,7 +193,7 @@ class Arrivals:
         return Arrival(outcome, attempt.return_to if attempt else None)
 
     async def _count_try(self, caller: Caller) -> None:
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
+        await self._attempts.check_and_count(ARRIVALS_BY_IP, caller.client.limit_key)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)

@@ -33,8 +33,12 @@ class MagicLinks:
         self._attempts = attempts
         self._sign_in = sign_in
 
-    async def request(self, email: str, *, caller: Caller, address: str, browser: str, return_to: str | None) -> None:
-        """Send a link to an address, whoever has it. `address` is our own, `browser` the token of who asks.
+    async def request(
+        self, email: str, *, caller: Caller, public_url: str, browser: str, return_to: str | None
+    ) -> None:
+        """Send a link to an address, whoever has it. `browser` is the token of who asks.
+
+        `public_url` is where browsers reach us.
 
         Raises IdentityRefused for what is no address, and TooManyAttempts.
         """
@@ -52,7 +56,7 @@ class MagicLinks:
                 user_id=holder,
                 browser=browser,
             )
-            link = f"{address}/auth/magic-link?token={token}"
+            link = f"{public_url}/auth/magic-link?token={token}"
             await post_mail(transaction, self._secrets, magic_link_mail(to.shown, link), user_id=holder)
             await record(transaction, AuditAction.MAGIC_LINK_REQUESTED, caller=caller, subject_id=holder)
 

@@ -66,7 +66,7 @@ class _Owner:
     password_changed_at: datetime | None
 
     @property
-    def address(self) -> EmailAddress | None:
+    def verified_email(self) -> EmailAddress | None:
         """The address that is known to be theirs."""
         return normalise_email(self.email) if self.email is not None and self.is_verified else None
 
@@ -83,15 +83,16 @@ class OwnCredentials:
         self._attempts = attempts
         self._sign_in = sign_in
 
-    async def change_password(self, *, current: str | None, new: str, caller: Caller, address: str) -> None:
+    async def change_password(self, *, current: str | None, new: str, caller: Caller, public_url: str) -> None:
         """Set the first password, or another in place of the current one, and end all other sessions.
 
-        Who forgot the current one signs in by a link in a mail, and needs none then. `address` is our own.
+        Who forgot the current one signs in by a link in a mail, and needs none then.
+        `public_url` is where browsers reach us.
         Raises IdentityRefused, TooManyAttempts, and PasswordsBusy.
         """
         async with self._authenticating() as transaction:
             owner = await _owner_of(transaction, caller)
-        email = owner.address
+        email = owner.verified_email
         if email is None:
             raise IdentityRefused(
                 IdentityErrorCode.INVALID_INPUT,
@@ -118,11 +119,11 @@ class OwnCredentials:
                 caller=caller,
                 except_id=caller.viewer.credential_id,
             )
-            mail = password_changed_mail(email.shown, address)
+            mail = password_changed_mail(email.shown, public_url)
             await post_mail(transaction, self._secrets, mail, user_id=owner.user_id)
 
     async def request_email_change(
-        self, email: str, *, caller: Caller, address: str, browser: str | None, return_to: str | None = None
+        self, email: str, *, caller: Caller, public_url: str, browser: str | None, return_to: str | None = None
     ) -> None:
         """Send a link to the new address, or say there that another account has it; the caller cannot tell which.
 
@@ -134,7 +135,7 @@ class OwnCredentials:
         await count_mail_from(self._attempts, caller)
         async with self._authenticating() as transaction:
             owner = await _owner_of(transaction, caller)
-        if owner.address is not None and owner.address.key == wanted.key:
+        if owner.verified_email is not None and owner.verified_email.key == wanted.key:
             raise IdentityRefused(IdentityErrorCode.ALREADY_DONE, "This is your address already.", field=["email"])
         await count_mail_to(self._attempts, wanted)
         content = {
@@ -149,12 +150,12 @@ class OwnCredentials:
             token = await begin_challenge(
                 transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, content=content, user_id=owner.user_id
             )
-            link = f"{address}/auth/email?token={token}"
+            link = f"{public_url}/auth/email?token={token}"
             is_free = holder is None or holder == owner.user_id
-            mail = email_change_mail(wanted.shown, link) if is_free else email_in_use_mail(wanted.shown, address)
+            mail = email_change_mail(wanted.shown, link) if is_free else email_in_use_mail(wanted.shown, public_url)
             await post_mail(transaction, self._secrets, mail, user_id=owner.user_id)
-            if owner.address is not None:
-                notice = email_change_requested_mail(owner.address.shown, address)
+            if owner.verified_email is not None:
+                notice = email_change_requested_mail(owner.verified_email.shown, public_url)
                 await post_mail(transaction, self._secrets, notice, user_id=owner.user_id)
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
@@ -163,7 +164,9 @@ class OwnCredentials:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, token)
         return challenge is not None and was_begun_in(challenge, browser)
 
-    async def confirm_email_change(self, token: str, *, caller: Caller, address: str) -> EmailChanged | SignInRefused:
+    async def confirm_email_change(
+        self, token: str, *, caller: Caller, public_url: str
+    ) -> EmailChanged | SignInRefused:
         """Make the address behind a link that of its account; passwords and links go with the new one from now on.
 
         Raises IdentityRefused where another account has it by now, and TooManyAttempts.
@@ -187,7 +190,7 @@ class OwnCredentials:
                 after={"email": email.shown},
             )
             if before is not None:
-                mail = email_changed_mail(before, address)
+                mail = email_changed_mail(before, public_url)
                 await post_mail(transaction, self._secrets, mail, user_id=challenge.user_id)
         return EmailChanged(challenge.user_id, challenge.content["return_to"])
 

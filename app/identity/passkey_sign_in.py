@@ -11,10 +11,10 @@ from app.identity.commands.sessions import SignInMethod
 from app.identity.models import ChallengeKind
 from app.identity.names import EmailRefused, normalise_email
 from app.identity.passkeys import PasskeyRefused, RelyingParty
-from app.identity.sign_in import TRIES_OF_ADDRESS, SignInOutcome, SignInRefused, admit, refuse_sign_in
+from app.identity.sign_in import SIGN_INS_BY_IP, SignInOutcome, SignInRefused, admit, refuse_sign_in
 from app.identity.viewer import Caller
 
-BEGUN_BY_ADDRESS = AttemptLimit("passkey-sign-in-begun", tries=100, seconds=15 * 60)
+BEGUN_BY_IP = AttemptLimit("passkey-sign-in-begun", tries=100, seconds=15 * 60)
 
 
 class PasskeySignIn:
@@ -30,7 +30,7 @@ class PasskeySignIn:
 
         The answer does not tell whether anybody has the address.
         """
-        await self._attempts.check_and_count(BEGUN_BY_ADDRESS, caller.client.limit_key)
+        await self._attempts.check_and_count(BEGUN_BY_IP, caller.client.limit_key)
         try:
             address = None if email is None else normalise_email(email)
         except EmailRefused:
@@ -48,7 +48,7 @@ class PasskeySignIn:
         device: str | None,
     ) -> SignInOutcome:
         """Let in whose passkey answered the challenge, if it verified its holder; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
+        await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
         async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
             begun = await find_challenge(transaction, self._secrets, ChallengeKind.PASSKEY_SIGN_IN, challenge)
             if begun is None:

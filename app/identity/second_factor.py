@@ -19,7 +19,7 @@ from app.identity.commands.totp import accept_totp_code, refuse_second_factor
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import Challenge, ChallengeKind, Credential, User
 from app.identity.passkeys import PasskeyRefused, RelyingParty
-from app.identity.sign_in import TRIES_OF_ADDRESS, SignInOutcome, SignInRefused
+from app.identity.sign_in import SIGN_INS_BY_IP, SignInOutcome, SignInRefused
 from app.identity.viewer import Caller
 
 # Of codes of an account, wherever they are asked for. Passkeys cannot be guessed, so these do not keep them away.
@@ -86,7 +86,7 @@ class SecondFactor:
 
         The fifth wrong answer ends the challenge.
         """
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
+        await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
         async with self._authenticating() as transaction:
             begun = await self._find(transaction, challenge)
         # Redis is not asked while rows are held.

@@ -28,12 +28,12 @@ from app.identity.names import EmailRefused, normalise_email
 from app.identity.passwords import Passwords
 from app.identity.viewer import Caller
 
-TRIES_OF_ACCOUNT = AttemptLimit("sign-in-account", tries=10, seconds=15 * 60)
+SIGN_INS_BY_ACCOUNT = AttemptLimit("sign-in-account", tries=10, seconds=15 * 60)
 LINK_REFUSED = (
     "This link does not hold: it was used, it is too old, or it was asked for in another browser. "
     "Open it where you asked for it, or ask for another one."
 )
-TRIES_OF_ADDRESS = AttemptLimit("sign-in-address", tries=100, seconds=15 * 60)
+SIGN_INS_BY_IP = AttemptLimit("sign-in-address", tries=100, seconds=15 * 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +110,17 @@ class SignIn:
                 caller=caller,
                 device=device,
             )
-        await self._attempts.forget(TRIES_OF_ACCOUNT, key)
+        await self._attempts.forget(SIGN_INS_BY_ACCOUNT, key)
         return outcome
 
     async def count_try(self, account: str, caller: Caller) -> None:
         """Count a try on an account, by any name of it, and from an address; raises TooManyAttempts."""
         await self.count_try_from(caller)
-        await self._attempts.check_and_count(TRIES_OF_ACCOUNT, account)
+        await self._attempts.check_and_count(SIGN_INS_BY_ACCOUNT, account)
 
     async def count_try_from(self, caller: Caller) -> None:
         """Count a try from a network address alone; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.client.limit_key)
+        await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
 
     def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)

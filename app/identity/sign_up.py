@@ -65,12 +65,13 @@ class SignUp:
         self._sign_in = sign_in
 
     async def begin(
-        self, account: NewAccount, *, caller: Caller, address: str, browser: str | None, return_to: str | None = None
+        self, account: NewAccount, *, caller: Caller, public_url: str, browser: str | None, return_to: str | None = None
     ) -> None:
         """Send the link that makes the account, or say in a mail that there is one; the caller cannot tell which.
 
-        `address` is our own. Raises IdentityRefused for what is no username, address or password or is taken as a
-        username, TooManyAttempts, and PasswordsBusy.
+        `public_url` is where browsers reach us.
+        Raises IdentityRefused for what is no username, address or password or is taken as a username,
+        TooManyAttempts, and PasswordsBusy.
         """
         with refusing_field("username"):
             parse_username(account.username)
@@ -98,8 +99,8 @@ class SignUp:
             holder = await holder_of(transaction, email)
             # For a known address too, so that it takes no less time; nobody ever learns that token.
             token = await begin_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, content=content)
-            link = f"{address}/auth/sign-up?token={token}"
-            mail = sign_up_mail(email.shown, link) if holder is None else account_exists_mail(email.shown, address)
+            link = f"{public_url}/auth/sign-up?token={token}"
+            mail = sign_up_mail(email.shown, link) if holder is None else account_exists_mail(email.shown, public_url)
             await post_mail(transaction, self._secrets, mail, user_id=holder)
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:

@@ -126,7 +126,7 @@ async def test_who_signs_in_while_the_password_changes_waits_and_is_answered(
         await lock_person_exclusive(transaction, ada.id)
         signing_in = await begun(database, ada.sign_in_by_password())
         changing = asyncio.ensure_future(
-            ada.own_credentials.change_password(current=OLD, new=NEW, caller=ada.caller, address=URL)
+            ada.own_credentials.change_password(current=OLD, new=NEW, caller=ada.caller, public_url=URL)
         )
         # It is through by then, or waits for who signs in.
         await asyncio.wait({changing}, timeout=1.0)

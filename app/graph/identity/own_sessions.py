@@ -190,7 +190,10 @@ class OwnSessionMutations:
         context = info.context
         identity = writing_service(context)
         await identity.own_credentials.change_password(
-            current=input.current_password, new=input.new_password, caller=context.caller, address=identity.address
+            current=input.current_password,
+            new=input.new_password,
+            caller=context.caller,
+            public_url=identity.require_public_url(),
         )
         await context.begin_again()
         return _changed(context)
@@ -209,7 +212,7 @@ class OwnSessionMutations:
         await identity.own_credentials.request_email_change(
             input.email,
             caller=context.caller,
-            address=identity.address,
+            public_url=identity.require_public_url(),
             browser=remembered_browser(context),
             return_to=checked_return(context, input.return_to),
         )
@@ -225,7 +228,7 @@ class OwnSessionMutations:
         context = info.context
         identity = writing_service(context)
         outcome = await identity.own_credentials.confirm_email_change(
-            input.token, caller=context.caller, address=identity.address
+            input.token, caller=context.caller, public_url=identity.require_public_url()
         )
         if isinstance(outcome, SignInRefused):
             raise outcome.refusal

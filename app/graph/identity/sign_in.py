@@ -126,7 +126,7 @@ class SignInMutations:
         await identity.sign_up.begin(
             account,
             caller=context.caller,
-            address=identity.address,
+            public_url=identity.require_public_url(),
             browser=browser,
             return_to=checked_return(context, input.return_to),
         )
@@ -173,7 +173,11 @@ class SignInMutations:
         is_in_cookie = input.deliver is Delivery.COOKIE
         browser = know_browser(cookies_of(context)) if is_in_cookie else new_browser_token()
         await identity.magic_links.request(
-            input.email, caller=context.caller, address=identity.address, browser=browser, return_to=return_to
+            input.email,
+            caller=context.caller,
+            public_url=identity.require_public_url(),
+            browser=browser,
+            return_to=return_to,
         )
         return Sent(None if is_in_cookie else browser)
 

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.secrets import place_of
-from app.identity.mail_limits import MAILS_TO_ADDRESS
+from app.identity.mail_limits import MAILS_TO_EMAIL
 from app.identity.models import Challenge, TotpSecret, User
 from tests.identity.builders import SECRETS
 from tests.identity.sign_in.browsers import (
@@ -157,11 +157,11 @@ async def test_a_second_factor_is_asked_for_after_the_link_too(
 
 async def test_mails_to_one_address_are_limited_whoever_has_it(browser: Browser, mails: Mails) -> None:
     for email in (ADA, "bob@example.com"):
-        for _ in range(MAILS_TO_ADDRESS.tries):
+        for _ in range(MAILS_TO_EMAIL.tries):
             assert codes(await browser.change(REQUEST_LINK, email=email)) == []
         refusal = await browser.refusal(REQUEST_LINK, input={"email": email.upper()})
         assert refusal["extensions"]["code"] == "RATE_LIMITED"
-    assert len(await mails.fetch()) == 2 * MAILS_TO_ADDRESS.tries
+    assert len(await mails.fetch()) == 2 * MAILS_TO_EMAIL.tries
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from app.core.database import Database
-from app.identity.mail_limits import MAILS_TO_ADDRESS
+from app.identity.mail_limits import MAILS_TO_EMAIL
 from app.identity.models import Challenge
 from tests.identity.sign_in.browsers import (
     ADA,
@@ -89,7 +89,7 @@ async def test_what_cannot_be_an_account_is_refused_with_the_input_at_fault(brow
 
 async def test_what_is_refused_keeps_no_mail_from_the_address(browser: Browser, mails: Mails) -> None:
     await signed_up(browser, mails, email="bob@example.com", username="bob")
-    for _ in range(MAILS_TO_ADDRESS.tries):
+    for _ in range(MAILS_TO_EMAIL.tries):
         assert codes(await browser.change(SIGN_UP, **wanted(password="password1"))) == ["WEAK_PASSWORD"]
         assert codes(await browser.change(SIGN_UP, **wanted(username="bob"))) == ["USERNAME_TAKEN"]
     assert codes(await browser.change(SIGN_UP, **wanted())) == []
