@@ -15,6 +15,7 @@ from app.core.database import Database, Transaction
 from app.core.key_rings import key_ring_of
 from app.core.secrets import Secrets, SecretUnreadable, place_of
 from app.core.settings import Settings
+from app.core.worker_database import worker_database
 from app.identity.actions import AuditAction
 from app.identity.commands.api_tokens import API_TOKEN, create_api_token, viewer_of_api_token
 from app.identity.commands.audit import record
@@ -26,7 +27,6 @@ from app.identity.scopes import OWN, Scope
 from app.identity.sign_in import store_password_hash
 from app.identity.tokens import is_token
 from app.identity.viewer import Caller, ClientInfo
-from app.prices.delivery import delivering_database
 
 EMAIL = "collector@demo.example"
 TOKEN_FILE = "demo-token"  # noqa: S105  # the name of a file
@@ -52,7 +52,7 @@ def ensure_demo_person(settings: Settings, directory: Path) -> DemoSecrets:
     token_file, password_file = directory / TOKEN_FILE, directory / PASSWORD_FILE
 
     async def ensure() -> DemoSecrets:
-        async with delivering_database(settings) as database:
+        async with worker_database(settings, application_name="trove-demo") as database:
             return await demo_secrets_in(
                 database,
                 Secrets(key_ring_of(settings)),

@@ -14,7 +14,7 @@ from app.core.database import DATABASE_FAILURES, is_database_away
 from app.core.errors import Forbidden, Refusal, ServiceUnavailable
 from app.core.origins import allowed_return
 from app.doors.browsers import GUARDS, caller_of, cookies_of, done, finish, page, refused
-from app.identity.commands.challenges import browser_of
+from app.identity.browser_tokens import browser_of
 from app.identity.services import IdentityServices
 from app.identity.sign_in import SignInRefused
 

@@ -67,7 +67,8 @@ def email_in_use_mail(to: str, public_url: str) -> Mail:
         to=to,
         subject="This address has an account already",
         text=f"Somebody, maybe you, wanted this address for another account at {public_url}. It belongs to one "
-        "already, which has to be erased or given another address first.\n\nIf this was not you, there is nothing to do.\n",
+        "already, which has to be erased or given another address first.\n\n"
+        "If this was not you, there is nothing to do.\n",
     )
 
 

@@ -16,7 +16,7 @@ from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account, Passkey
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
-from app.graph.identity.sessions import Delivery, ShownSignIn, SignInPayload, require_delivery, show_sign_in
+from app.graph.identity.sign_in_payload import Delivery, ShownSignIn, SignInPayload, require_delivery, show_sign_in
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.scalars import JSON

@@ -9,7 +9,7 @@ from app.core.origins import allowed_return
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
-from app.graph.identity.sessions import (
+from app.graph.identity.sign_in_payload import (
     Delivery,
     ShownSignIn,
     SignInPayload,
@@ -18,7 +18,7 @@ from app.graph.identity.sessions import (
     show_sign_in,
 )
 from app.identity.access import ANYBODY
-from app.identity.commands.challenges import browser_of, know_browser, new_browser_token
+from app.identity.browser_tokens import browser_of, know_browser, new_browser_token
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.services import IdentityServices
 from app.identity.sign_up import NewAccount
