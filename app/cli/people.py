@@ -22,14 +22,14 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.core.worker_database import worker_database
 from app.identity.commands.api_tokens import create_api_token
-from app.identity.commands.people import WayIn, add_way_in, create_person
+from app.identity.commands.people import MAGIC_LINK, PASSWORD, WayIn, add_way_in, create_person
 from app.identity.commands.roles import grant_role, revoke_role
 from app.identity.models import Role
 from app.identity.names import EmailAddress, normalise_email
 from app.identity.passwords import Passwords
 from app.identity.queries.people import PersonSummary, people_by_username, person_of_username
 from app.identity.scopes import Scope
-from app.identity.sign_in import MAGIC_LINK, PASSWORD, store_password_hash
+from app.identity.sign_in import store_password_hash
 from app.identity.viewer import Caller, ClientInfo
 
 OPERATOR = Caller(client=ClientInfo(user_agent="trove people"))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -458,6 +458,10 @@ class Database:
                     await connection.invalidate()
                 raise
         await self._release(transaction)
+
+    def authentication(self) -> AbstractAsyncContextManager[Transaction]:
+        """The same, as the one role of the API's that may see what proves who somebody is."""
+        return self.transaction(role=DatabaseRole.AUTHENTICATOR)
 
     @asynccontextmanager
     async def _living_connection(self) -> AsyncIterator[AsyncConnection]:

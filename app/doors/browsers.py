@@ -16,8 +16,6 @@ from app.identity.errors import IdentityRefused
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
 from app.identity.viewer import Caller, ClientInfo
 
-__all__ = ["allowed_return", "caller_of", "cookies_of", "done", "finish", "page", "refused", "with_cookies"]
-
 GUARDS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",

@@ -10,7 +10,7 @@ import strawberry
 
 from app.core.clock import utc_now
 from app.core.cookies import Cookies
-from app.core.database import Database, DatabaseRole, Snapshot, Transaction
+from app.core.database import Database, Snapshot, Transaction
 from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
@@ -89,7 +89,7 @@ class Context:
     async def authentication(self) -> AsyncIterator[Transaction]:
         """The same, as the one role that may see what proves who somebody is."""
         await self.begin_again()
-        async with self.resources.database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        async with self.resources.database.authentication() as transaction:
             yield transaction
         await self.begin_again()
 

@@ -5,7 +5,6 @@ the caller learns one sentence, whatever it was.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from app.core.attempts import AttemptLimit, Attempts
 from app.core.clock import utc_now
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction
 from app.core.errors import ErrorCode, NotFound, Refusal, ServiceUnavailable
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
@@ -146,7 +145,7 @@ class Arrivals:
             "return_to": return_to,
             "session": str(viewer.credential_id) if links else None,
         }
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             await begin_challenge(
                 transaction,
                 self._secrets,
@@ -183,7 +182,7 @@ class Arrivals:
             )
             outcome = await self._let_in(attempt, proven, refresh_token=refresh_token, caller=caller)
         except ProviderRefused as refused:
-            async with self._authenticating() as transaction:
+            async with self._database.authentication() as transaction:
                 outcome = await _refuse(
                     transaction, code, refused.reason, user_id=attempt.user_id if attempt else None, caller=caller
                 )
@@ -195,12 +194,9 @@ class Arrivals:
     async def _count_try(self, caller: Caller) -> None:
         await self._attempts.check_and_count(ARRIVALS_BY_IP, caller.client.limit_key)
 
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
-
     async def _take_up(self, state: str, browser: str | None) -> _Attempt:
         """The attempt that began with this state in this browser; nobody can take it up again."""
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.PROVIDER, state, browser=browser)
             if challenge is not None:
                 await end_challenge(transaction, challenge)
@@ -230,7 +226,7 @@ class Arrivals:
     async def _decide(
         self, attempt: _Attempt, proven: ProvenIdentity, *, refresh_token: str | None, caller: Caller
     ) -> ArrivalOutcome:
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             if not await _store_nonce(transaction, proven):
                 return await _refuse(
                     transaction, proven.provider, "the nonce was used before", user_id=attempt.user_id, caller=caller

@@ -14,7 +14,7 @@ import structlog
 from joserfc.jwk import OKPKey
 
 from app.core.clock import utc_now
-from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, is_database_away
+from app.core.database import DATABASE_FAILURES, Database, is_database_away
 from app.core.errors import NotSignedIn, ServiceUnavailable
 from app.core.events import EventBus, Topic
 from app.core.secrets import Secrets
@@ -266,7 +266,7 @@ class Authentication:
         return read_access_token(token, self._keys, issuer=self._issuer, now=now)
 
     async def _check_api_token(self, token: str, client: ClientInfo) -> _Checked:
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        async with self._database.authentication() as transaction:
             held = await viewer_of_api_token(transaction, token, client=client)
         if held is None:
             raise NotSignedIn(INVALID)
@@ -280,7 +280,7 @@ class Authentication:
         now = utc_now()
         period = self._period_at(now)
         if period is None:
-            async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+            async with self._database.authentication() as transaction:
                 await ensure_signing_keys(transaction, self._secrets, now=now)
             self._keys_loaded_at = float("-inf")
             await self._load_keys()
@@ -297,7 +297,7 @@ class Authentication:
         async with self._loading_keys:
             if monotonic() - self._keys_loaded_at < KEYS_LOADED_AT_MOST_EVERY_SECONDS:
                 return
-            async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+            async with self._database.authentication() as transaction:
                 self._periods = await signing_keys(transaction, self._secrets)
             self._keys = {str(period.key.kid): period.key for period in self._periods}
             self._keys_loaded_at = monotonic()
@@ -321,7 +321,7 @@ class Authentication:
     async def look(self) -> None:
         """Read what has been revoked since the last look, and end what rests on it."""
         begun = monotonic()
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        async with self._database.authentication() as transaction:
             looked_at, rows = await revocations_since(
                 transaction.connection, since=self._looked_at, overlap=REVOCATIONS_OVERLAP, kept=REVOCATIONS_MATTER_FOR
             )

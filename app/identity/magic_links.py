@@ -1,12 +1,11 @@
 """Links in mails that sign in, once, in the browser that asked for them."""
 
-from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 from sqlalchemy import select
 
 from app.core.attempts import Attempts
-from app.core.database import Database, DatabaseRole, Transaction, clock_of
+from app.core.database import Database, Transaction, clock_of
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
@@ -46,7 +45,7 @@ class MagicLinks:
             to = normalise_email(email)
         await count_mail_from(self._attempts, caller)
         await count_mail_to(self._attempts, to)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             holder = await holder_of(transaction, to)
             token = await begin_challenge(
                 transaction,
@@ -63,7 +62,7 @@ class MagicLinks:
     async def open(self, token: str, *, browser: str | None, caller: Caller, device: str | None = None) -> Arrived:
         """Sign in by a link. Raises TooManyAttempts, and IdentityRefused where another link was quicker."""
         await self._sign_in.count_try_from(caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(
                 transaction, self._secrets, ChallengeKind.MAGIC_LINK, token, browser=browser
             )
@@ -103,6 +102,3 @@ class MagicLinks:
         if identity_id is None:
             identity_id = await add_way_in(transaction, user_id=user_id, way_in=way_in_by(MAGIC_LINK, email))
         return user_id, identity_id
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)

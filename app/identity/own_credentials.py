@@ -1,6 +1,5 @@
 """What people change of how they get in: their password and their address."""
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -9,11 +8,11 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction, clock_of
+from app.core.database import Database, Transaction, clock_of
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge
+from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge, was_begun_in
 from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, holder_of, way_in_by
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import EndReason, SignInMethod, end_sessions_of
@@ -37,7 +36,6 @@ from app.identity.sign_in import (
     refuse_sign_in,
     store_password_hash,
 )
-from app.identity.sign_up import was_begun_in
 from app.identity.tokens import hash_of_token
 from app.identity.viewer import Caller
 
@@ -90,7 +88,7 @@ class OwnCredentials:
         `public_url` is where browsers reach us.
         Raises IdentityRefused, TooManyAttempts, and PasswordsBusy.
         """
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             owner = await _owner_of(transaction, caller)
         email = owner.verified_email
         if email is None:
@@ -103,7 +101,7 @@ class OwnCredentials:
         with refusing_field("newPassword", IdentityErrorCode.WEAK_PASSWORD):
             await self._passwords.check_strength(new, own_words=own_words)
         password_hash = await self._passwords.hash(new)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             if await _owner_of(transaction, caller, is_held=True) != owner:
                 raise IdentityRefused(
                     IdentityErrorCode.ALREADY_DONE, "Your account changed meanwhile; look at it again."
@@ -133,7 +131,7 @@ class OwnCredentials:
         with refusing_field("email"):
             wanted = normalise_email(email)
         await count_mail_from(self._attempts, caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             owner = await _owner_of(transaction, caller)
         if owner.verified_email is not None and owner.verified_email.key == wanted.key:
             raise IdentityRefused(IdentityErrorCode.ALREADY_DONE, "This is your address already.", field=["email"])
@@ -145,7 +143,7 @@ class OwnCredentials:
             "return_to": return_to,
             "session": str(caller.viewer.credential_id),
         }
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             holder = await holder_of(transaction, wanted)
             token = await begin_challenge(
                 transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, content=content, user_id=owner.user_id
@@ -160,7 +158,7 @@ class OwnCredentials:
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
         """Whether it was this browser that asked for the link; nothing is used up."""
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, token)
         return challenge is not None and was_begun_in(challenge, browser)
 
@@ -172,7 +170,7 @@ class OwnCredentials:
         Raises IdentityRefused where another account has it by now, and TooManyAttempts.
         """
         await self._sign_in.count_try_from(caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, token)
             if challenge is None or challenge.user_id is None:
                 return await refuse_link(transaction, caller=caller, kind=ChallengeKind.CHANGE_EMAIL)
@@ -228,7 +226,7 @@ class OwnCredentials:
         await self._attempts.check_and_count(TRIES_OF_CURRENT_PASSWORD, str(owner.user_id))
         known = open_password_hash(self._secrets, owner.user_id, owner.stored)
         if not (await self._passwords.verify(current or "", known)).is_right:
-            async with self._authenticating() as transaction:
+            async with self._database.authentication() as transaction:
                 await refuse_sign_in(
                     transaction,
                     caller=caller,
@@ -244,14 +242,11 @@ class OwnCredentials:
         await self._attempts.forget(TRIES_OF_CURRENT_PASSWORD, str(owner.user_id))
 
     async def _has_come_by_link(self, caller: Caller) -> bool:
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             method = await transaction.connection.execute(
                 select(Session.method).where(Session.id == caller.viewer.credential_id)
             )
         return method.scalar_one_or_none() == SignInMethod.MAGIC_LINK.value
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
 
 
 async def _owner_of(transaction: Transaction, caller: Caller, *, is_held: bool = False) -> _Owner:

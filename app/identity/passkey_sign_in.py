@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction
 from app.core.secrets import Secrets
 from app.identity.commands.challenges import count_wrong_answer, end_challenge, find_challenge
 from app.identity.commands.passkeys import BegunPasskey, accept_passkey, begin_sign_in, owner_of_passkey
@@ -35,7 +35,7 @@ class PasskeySignIn:
             address = None if email is None else normalise_email(email)
         except EmailRefused:
             address = None
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        async with self._database.authentication() as transaction:
             return await begin_sign_in(transaction, self._secrets, party, email=address, is_named=email is not None)
 
     async def finish(
@@ -49,7 +49,7 @@ class PasskeySignIn:
     ) -> SignInOutcome:
         """Let in whose passkey answered the challenge, if it verified its holder; raises TooManyAttempts."""
         await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        async with self._database.authentication() as transaction:
             begun = await find_challenge(transaction, self._secrets, ChallengeKind.PASSKEY_SIGN_IN, challenge)
             if begun is None:
                 return await _refuse(transaction, caller, response, reason="no such challenge")

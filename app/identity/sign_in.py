@@ -4,7 +4,6 @@ These span several transactions, since passwords are hashed and providers asked 
 written into the audit log, which is committed; the caller learns one sentence, whatever it was.
 """
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -13,14 +12,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction
 from app.core.secrets import Secrets, place_of
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import begin_challenge
 from app.identity.commands.locks import lock_account
-from app.identity.commands.people import MAGIC_LINK as MAGIC_LINK
-from app.identity.commands.people import PASSWORD as PASSWORD
+from app.identity.commands.people import PASSWORD
 from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Credential, Identity, Passkey, TotpSecret, User
@@ -86,11 +84,11 @@ class SignIn:
         """By address and password. Raises TooManyAttempts, and PasswordsBusy while too many are being checked."""
         key = _key_of(email)
         await self.count_try(key, caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             known = await self._known(transaction, key)
         check = await self._passwords.verify(password, known.password_hash if known else None)
         new_hash = await self._passwords.hash(password) if check.is_right and check.needs_new_hash else None
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             if known is None or not check.is_right or not await _is_still(transaction, known):
                 return await refuse_sign_in(
                     transaction,
@@ -121,9 +119,6 @@ class SignIn:
     async def count_try_from(self, caller: Caller) -> None:
         """Count a try from a network address alone; raises TooManyAttempts."""
         await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
 
     async def _known(self, transaction: Transaction, key: str) -> _Known | None:
         row = (

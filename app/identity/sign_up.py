@@ -1,15 +1,13 @@
 """Signing up with an address and a password: begun by anybody, done by who opens the link that the address gets."""
 
-import hmac
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
 from app.core.attempts import Attempts
-from app.core.database import Database, DatabaseRole, Transaction, clock_of
+from app.core.database import Database, Transaction, clock_of
 from app.core.secrets import Secrets
-from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge
+from app.identity.commands.challenges import begin_challenge, end_challenge, find_challenge, was_begun_in
 from app.identity.commands.people import (
     MAGIC_LINK,
     PASSWORD,
@@ -82,7 +80,7 @@ class SignUp:
         own_words = [email.shown, account.username, display_name or ""]
         with refusing_field("password", IdentityErrorCode.WEAK_PASSWORD):
             await self._passwords.check_strength(account.password, own_words=own_words)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             await _require_free(transaction, account.username)
         await count_mail_to(self._attempts, email)
         password_hash = await self._passwords.hash(account.password)
@@ -95,7 +93,7 @@ class SignUp:
             "browser": None if browser is None else hash_of_token(browser).hex(),
             "return_to": return_to,
         }
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             holder = await holder_of(transaction, email)
             # For a known address too, so that it takes no less time; nobody ever learns that token.
             token = await begin_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, content=content)
@@ -105,7 +103,7 @@ class SignUp:
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
         """Whether it was this browser that asked for the link; nothing is used up."""
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, token)
         return challenge is not None and was_begun_in(challenge, browser)
 
@@ -118,7 +116,7 @@ class SignUp:
         taken meanwhile gets digits at its end.
         """
         await self._sign_in.count_try_from(caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, token)
             if challenge is None:
                 return Arrived(await refuse_link(transaction, caller=caller, kind=ChallengeKind.SIGN_UP))
@@ -152,17 +150,6 @@ class SignUp:
                 device=device,
             )
         return Arrived(outcome, wanted["return_to"])
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
-
-
-def was_begun_in(challenge: OpenChallenge, browser: str | None) -> bool:
-    """Whether a challenge whose content names its browser was begun in this one."""
-    begun_in = challenge.content["browser"]
-    if begun_in is None or browser is None:
-        return False
-    return hmac.compare_digest(begun_in, hash_of_token(browser).hex())
 
 
 async def _require_free(transaction: Transaction, username: str) -> None:

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
 from app.core.database import DatabaseViewer
+from app.core.errors import NotSignedIn
 from app.identity.scopes import GRANTABLE, Scope
 
 # What one customer of a provider gets of IPv6: whoever has one address of it has them all.
@@ -33,6 +34,13 @@ class Viewer:
     authenticated_at: datetime | None = None
 
     @property
+    def own_id(self) -> UUID:
+        """Who asks, where access lets nobody ask who has not signed in; raises NotSignedIn."""
+        if self.user_id is None:
+            raise NotSignedIn("Sign in first.")
+        return self.user_id
+
+    @property
     def permissions(self) -> tuple[str, ...]:
         """What was granted beyond one's own, as the database is told."""
         return tuple(sorted(scope.value for scope in self.scopes & GRANTABLE))
@@ -41,10 +49,6 @@ class Viewer:
     def in_database(self) -> DatabaseViewer | None:
         """The viewer as row-level security knows them; none for anybody."""
         return None if self.user_id is None else DatabaseViewer(self.user_id, self.permissions)
-
-    def may(self, scope: Scope) -> bool:
-        """Whether this credential allows it."""
-        return scope in self.scopes
 
 
 ANYONE = Viewer()

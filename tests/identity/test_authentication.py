@@ -270,12 +270,12 @@ async def test_an_api_token_that_was_checked_loses_what_its_owner_loses(
     processes: Processes, partner: None, database: Database
 ) -> None:
     process = await processes.one()
-    assert (await process.viewer_of(PARTNER_TOKEN.text, HERE)).may(Scope.PRICES_WRITE)
+    assert Scope.PRICES_WRITE in (await process.viewer_of(PARTNER_TOKEN.text, HERE)).scopes
     async with database.transaction() as transaction:
         await transaction.connection.execute(update(RoleGrant).values(revoked_at=utc_now()))
         await revoke(transaction, PARTNER_ID, now=utc_now())
     await process.look()
-    assert not (await process.viewer_of(PARTNER_TOKEN.text, HERE)).may(Scope.PRICES_WRITE)
+    assert Scope.PRICES_WRITE not in (await process.viewer_of(PARTNER_TOKEN.text, HERE)).scopes
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
 from app.graph.identity.sign_in_payload import (
+    DELIVER,
+    DEVICE,
     Delivery,
     ShownSignIn,
     SignInPayload,
@@ -23,8 +25,6 @@ from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.services import IdentityServices
 from app.identity.sign_up import NewAccount
 
-DEVICE = "What to call this device among one's sessions; by default “Firefox on Windows”."
-DELIVER = "How to hand over the refresh token."
 RETURN_TO = (
     "Where the link leads in the end: an address on an origin that the operator allows, which gets "
     "`signed_in=1`, `second_factor=<challenge>` or `error=<code>`. By default a plain page says what came of it."

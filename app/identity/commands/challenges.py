@@ -1,5 +1,6 @@
 """Challenges: what is begun here and ends once, by whoever has the token, within minutes."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -103,6 +104,14 @@ async def find_challenge(
         return None
     content: Mapping[str, Any] = orjson.loads(secrets.decrypt(row.content, place_of(Challenge.content, row.id)))
     return OpenChallenge(row.id, row.user_id, content)
+
+
+def was_begun_in(challenge: OpenChallenge, browser: str | None) -> bool:
+    """Whether a challenge whose content names its browser was begun in this one."""
+    begun_in = challenge.content["browser"]
+    if begun_in is None or browser is None:
+        return False
+    return hmac.compare_digest(begun_in, hash_of_token(browser).hex())
 
 
 async def keep_in_challenge(

@@ -61,7 +61,7 @@ async def request_deletion(transaction: Transaction, secrets: Secrets, *, caller
 
     Raises IdentityRefused where that was asked for already.
     """
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     changed = (
         await transaction.connection.execute(
             update(User)
@@ -94,7 +94,7 @@ async def request_deletion(transaction: Transaction, secrets: Secrets, *, caller
 
 async def cancel_deletion(transaction: Transaction, secrets: Secrets, *, caller: Caller) -> None:
     """Keep the caller's account; raises IdentityRefused where nobody asked for it to be erased."""
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     changed = (
         await transaction.connection.execute(
             update(User)
@@ -194,12 +194,6 @@ async def _leave_nothing_in_account(transaction: Transaction, user_id: UUID) -> 
 
 def _is_due() -> ColumnElement[bool]:
     return (User.erase_after <= func.now()) & User.deleted_at.is_(None)
-
-
-def _user_of(caller: Caller) -> UUID:
-    if caller.viewer.user_id is None:
-        raise ValueError("somebody who is not signed in has no account")
-    return caller.viewer.user_id
 
 
 async def _tell(transaction: Transaction, secrets: Secrets, user_id: UUID, subject: str, content: str) -> None:

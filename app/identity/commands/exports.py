@@ -65,7 +65,7 @@ async def request_export(transaction: Transaction, *, caller: Caller) -> UUID:
 
     Raises IdentityRefused while one is being put together, and within a day of the last one that was not given up.
     """
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     # Two requests at once must not both find that there is none.
     await transaction.connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     found = await transaction.connection.execute(
@@ -241,7 +241,7 @@ async def create_download(
 
     Raises IdentityRefused for an export that is not theirs, or not ready.
     """
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     found = await transaction.connection.execute(
         select(DataExport.expires_at, func.now().label("now")).where(
             DataExport.id == export_id,
@@ -299,9 +299,3 @@ async def fetch_export(
 
 def _no_such_link() -> NotFound:
     return NotFound("This link does not hold, or no longer; make another with `createExportDownload`.")
-
-
-def _user_of(caller: Caller) -> UUID:
-    if caller.viewer.user_id is None:
-        raise ValueError("somebody who is not signed in has no data to export")
-    return caller.viewer.user_id

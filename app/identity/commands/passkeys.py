@@ -221,10 +221,7 @@ async def ask_for_second_factor(
     begun = await find_challenge(transaction, secrets, ChallengeKind.SECOND_FACTOR, challenge)
     if begun is None or begun.user_id is None:
         return None
-    allowed = [
-        KnownPasskey(passkey.credential_id, passkey.transports)
-        for passkey in await _passkeys_of(transaction, begun.user_id)
-    ]
+    allowed = await _passkeys_of(transaction, begun.user_id)
     if not allowed:
         return None
     options = sign_in_options(party, allowed=allowed, require_user_verification=False)

@@ -34,7 +34,6 @@ class SignInMethod(StrEnum):
     MAGIC_LINK = "magic_link"
     PROVIDER = "provider"
     PASSKEY = "passkey"
-    OPERATOR = "operator"
 
 
 class EndReason(StrEnum):
@@ -44,7 +43,6 @@ class EndReason(StrEnum):
     ENDED_BY_OWNER = "ended_by_owner"
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  # a word of the graph
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a word of the graph
-    ACCOUNT_ERASED = "account_erased"
 
 
 @dataclass(frozen=True, slots=True)
