@@ -23,13 +23,11 @@ from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_fie
 from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import account_exists_mail, sign_up_mail
 from app.identity.models import ChallengeKind, User
-from app.identity.names import EmailAddress, normalise_email, parse_username
+from app.identity.names import EmailAddress, normalise_email, parse_display_name, parse_username
 from app.identity.passwords import Passwords
 from app.identity.sign_in import SignIn, SignInOutcome, admit, refuse_link, store_password_hash
 from app.identity.tokens import hash_of_token
 from app.identity.viewer import Caller
-
-LONGEST_DISPLAY_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,9 @@ class SignUp:
             parse_username(account.username)
         with refusing_field("email"):
             email = normalise_email(account.email)
-        display_name = _parse_display_name(account.display_name)
+        with refusing_field("displayName"):
+            wanted_name = (account.display_name or "").strip()
+            display_name = parse_display_name(wanted_name) if wanted_name else None
         await count_mail_from(self._attempts, caller)
         own_words = [email.shown, account.username, display_name or ""]
         with refusing_field("password", IdentityErrorCode.WEAK_PASSWORD):
@@ -158,14 +158,3 @@ async def _require_free(transaction: Transaction, username: str) -> None:
         raise IdentityRefused(
             IdentityErrorCode.USERNAME_TAKEN, "Somebody has this username; choose another one.", field=["username"]
         )
-
-
-def _parse_display_name(text: str | None) -> str | None:
-    name = (text or "").strip()
-    if len(name) > LONGEST_DISPLAY_NAME or not name.isprintable():
-        raise IdentityRefused(
-            IdentityErrorCode.INVALID_INPUT,
-            f"A display name has at most {LONGEST_DISPLAY_NAME} characters, in one line.",
-            field=["displayName"],
-        )
-    return name or None

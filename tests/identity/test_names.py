@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.identity.names import (
+    DisplayNameRefused,
     EmailRefused,
     UsernameRefused,
+    display_name_of,
     is_reserved,
     normalise_email,
+    parse_display_name,
     parse_username,
     suggest_username,
     with_random_digits,
@@ -189,3 +192,24 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
 
 def test_an_address_is_not_in_its_representation() -> None:
     assert "ada" not in repr(normalise_email("ada@example.com"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("👩‍💻 Ada", "👩‍💻 Ada"),
+        ("Ada\nLovelace\t\u202eevil", "Ada Lovelace evil"),
+        ("x" * 100, "x" * 60),
+        (" \u2028 ", None),
+        ("", None),
+    ],
+)
+def test_a_name_from_elsewhere_becomes_one_that_one_could_give_oneself(text: str, shown: str | None) -> None:
+    assert display_name_of(text) == shown
+    assert shown is None or parse_display_name(shown) == shown
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 61, "two\nlines", "turned \u202e round"])
+def test_what_cannot_stand_where_names_are_read_is_refused(text: str) -> None:
+    with pytest.raises(DisplayNameRefused):
+        parse_display_name(text)

@@ -28,7 +28,7 @@ IDENTITIES = "{ viewer { isEmailVerified displayName identities { provider email
 async def test_the_link_in_the_mail_makes_the_account_and_signs_in(
     browser: Browser, mails: Mails, database: Database
 ) -> None:
-    wanted = {"email": "Ada@Example.COM", "password": ADAS_PASSWORD, "username": "ada", "displayName": "Ada L."}
+    wanted = {"email": "Ada@Example.COM", "password": ADAS_PASSWORD, "username": "ada", "displayName": "👩‍💻 Ada L."}
     assert await browser.change(SIGN_UP, **wanted) == {"userErrors": []}
     assert await browser.ask(VIEWER) is None
     (message,) = await mails.fetch()
@@ -38,7 +38,7 @@ async def test_the_link_in_the_mail_makes_the_account_and_signs_in(
     assert session["viewer"]["email"] == "Ada@example.com"
     account = await browser.ask(IDENTITIES)
     assert account["isEmailVerified"] is True
-    assert account["displayName"] == "Ada L."
+    assert account["displayName"] == "👩‍💻 Ada L."
     assert {identity["provider"] for identity in account["identities"]} == {"password", "magic_link"}
     assert [action for action, _ in await audited(database)] == ["signed_up", "signed_in"]
 
