@@ -27,9 +27,10 @@ from app.cli.services import private_services
 from app.core.clock import utc_now
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings, current_settings
+from app.core.worker_database import worker_database
 from app.ingestion.errors import BatchNotProcessed
 from app.prices.commands.import_exchange_rates import ImportedRates
-from app.prices.delivery import REJECTS_TOLD, delivering_database
+from app.prices.delivery import REJECTS_TOLD
 from app.prices.formats.candles import CandleFile
 from app.prices.formats.durations import parse_resolution
 from app.prices.formats.ndjson import NdjsonFile
@@ -140,14 +141,14 @@ def _exit(message: str, code: int) -> typer.Exit:
 
 async def _import_prices(settings: Settings, wanted: PriceImport, opened: CandleFile | NdjsonFile) -> ImportSummary:
     total = len(opened.candles) if isinstance(opened, CandleFile) else None
-    async with delivering_database(settings) as database:
+    async with worker_database(settings, application_name="trove-import") as database:
         with _progress() as progress:
             task = progress.add_task("rows", total=total)
             return await import_prices(database, wanted, opened, on_progress=lambda rows: progress.advance(task, rows))
 
 
 async def _import_market(settings: Settings, market: list[MarketItem]) -> ImportedMarket:
-    async with delivering_database(settings) as database:
+    async with worker_database(settings, application_name="trove-import") as database:
         with _progress() as progress:
             progress.add_task("items", total=None)
             return await import_market(database, market)
@@ -156,7 +157,7 @@ async def _import_market(settings: Settings, market: list[MarketItem]) -> Import
 async def _import_rates(
     settings: Settings, opened: Sequence[OpenedRates]
 ) -> Sequence[tuple[OpenedRates, ImportedRates]]:
-    async with delivering_database(settings) as database:
+    async with worker_database(settings, application_name="trove-import") as database:
         return [(rates, await import_rates(database, rates)) for rates in opened]
 
 

@@ -20,19 +20,19 @@ from app.core.key_rings import key_ring_of
 from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
+from app.core.worker_database import worker_database
 from app.identity.commands.api_tokens import create_api_token
-from app.identity.commands.people import WayIn, add_way_in, create_person
+from app.identity.commands.people import MAGIC_LINK, PASSWORD, WayIn, add_way_in, create_person
 from app.identity.commands.roles import grant_role, revoke_role
 from app.identity.models import Role
 from app.identity.names import EmailAddress, normalise_email
 from app.identity.passwords import Passwords
 from app.identity.queries.people import PersonSummary, people_by_username, person_of_username
 from app.identity.scopes import Scope
-from app.identity.sign_in import MAGIC_LINK, PASSWORD, store_password_hash
-from app.identity.viewer import Caller, Origin
-from app.prices.delivery import delivering_database
+from app.identity.sign_in import store_password_hash
+from app.identity.viewer import Caller, ClientInfo
 
-OPERATOR = Caller(origin=Origin(user_agent="trove people"))
+OPERATOR = Caller(client=ClientInfo(user_agent="trove people"))
 
 commands = typer.Typer(name="people", help="Add people, grant them roles, make them tokens.", no_args_is_help=True)
 console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -224,7 +224,7 @@ def _run(work: Callable[[Database, Settings], Awaitable[Result]]) -> Result:
     """Run it over the database of the settings, as the worker's role; what it announces reaches every process."""
 
     async def over_the_database(settings: Settings) -> Result:
-        async with delivering_database(settings) as database:
+        async with worker_database(settings, application_name="trove-people") as database:
             return await work(database, settings)
 
     with private_services(current_settings()) as settings:

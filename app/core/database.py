@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -29,7 +29,9 @@ from sqlalchemy import (
     any_,
     bindparam,
     event,
+    func,
     literal,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
@@ -205,6 +207,12 @@ class Transaction:
     def announce(self, event: Event) -> None:
         """Tell live listeners once this transaction has committed; dropped when it rolls back."""
         self.events.append(event)
+
+
+async def clock_of(transaction: Transaction) -> datetime:
+    """The database's clock, by which all processes agree on what came first."""
+    now: datetime = (await transaction.connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
 
 
 class Snapshot:
@@ -450,6 +458,10 @@ class Database:
                     await connection.invalidate()
                 raise
         await self._release(transaction)
+
+    def authentication(self) -> AbstractAsyncContextManager[Transaction]:
+        """The same, as the one role of the API's that may see what proves who somebody is."""
+        return self.transaction(role=DatabaseRole.AUTHENTICATOR)
 
     @asynccontextmanager
     async def _living_connection(self) -> AsyncIterator[AsyncConnection]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 # A hint that takes longer is given up: whoever waits for it must not wait, and the work is found without it.
@@ -36,11 +36,6 @@ class JobQueue:
                 await self._redis.enqueue_job(job.name, _job_id=job.key, **job.arguments)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("job_not_enqueued", job=job.name, reason=type(error).__name__)
-
-
-def redis_settings(url: str) -> RedisSettings:
-    """arq's form of a Redis URL."""
-    return RedisSettings.from_dsn(url)
 
 
 def connect_redis(url: str) -> ArqRedis:

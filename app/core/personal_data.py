@@ -55,6 +55,12 @@ class PersonalData:
     parts: Sequence[ExportPart]
 
 
+def table_of(model: type[Any]) -> Table:
+    """The table of a model, as a part of an export names it."""
+    table: Table = model.__table__
+    return table
+
+
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

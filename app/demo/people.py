@@ -15,19 +15,18 @@ from app.core.database import Database, Transaction
 from app.core.key_rings import key_ring_of
 from app.core.secrets import Secrets, SecretUnreadable, place_of
 from app.core.settings import Settings
+from app.core.worker_database import worker_database
 from app.identity.actions import AuditAction
 from app.identity.commands.api_tokens import API_TOKEN, create_api_token, viewer_of_api_token
 from app.identity.commands.audit import record
 from app.identity.commands.people import PASSWORD, WayIn, add_way_in, create_person
-from app.identity.commands.roles import grant_role
-from app.identity.commands.sessions import scopes_of
+from app.identity.commands.roles import grant_role, scopes_of
 from app.identity.models import Credential, Identity, Role, User
 from app.identity.passwords import Passwords
 from app.identity.scopes import OWN, Scope
 from app.identity.sign_in import store_password_hash
 from app.identity.tokens import is_token
-from app.identity.viewer import Caller, Origin
-from app.prices.delivery import delivering_database
+from app.identity.viewer import Caller, ClientInfo
 
 EMAIL = "collector@demo.example"
 TOKEN_FILE = "demo-token"  # noqa: S105  # the name of a file
@@ -37,7 +36,7 @@ USERNAME = "demo-collector"
 DISPLAY_NAME = "Demo collector"
 TOKEN_NAME = "GraphiQL and the price feed of this machine"  # noqa: S105  # what it is called
 SCOPES = OWN | {Scope.PRICES_WRITE}
-OPERATOR = Caller(origin=Origin(user_agent="trove up"))
+OPERATOR = Caller(client=ClientInfo(user_agent="trove up"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def ensure_demo_person(settings: Settings, directory: Path) -> DemoSecrets:
     token_file, password_file = directory / TOKEN_FILE, directory / PASSWORD_FILE
 
     async def ensure() -> DemoSecrets:
-        async with delivering_database(settings) as database:
+        async with worker_database(settings, application_name="trove-demo") as database:
             return await demo_secrets_in(
                 database,
                 Secrets(key_ring_of(settings)),
@@ -86,7 +85,7 @@ async def demo_token_in(database: Database, kept: str) -> str:
     """The token that was kept, where it still holds, or a new one."""
     async with database.transaction() as transaction:
         if is_token(kept, API_TOKEN):
-            held = await viewer_of_api_token(transaction, kept, origin=OPERATOR.origin)
+            held = await viewer_of_api_token(transaction, kept, client=OPERATOR.client)
             if held is not None and held[0].scopes >= SCOPES:
                 return kept
         user_id = await _person(transaction)

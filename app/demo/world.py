@@ -16,12 +16,13 @@ from app.catalogue.models import Item, ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database, Transaction, among
 from app.core.settings import Settings
+from app.core.worker_database import worker_database
 from app.demo.items import WORLD, DemoItem
 from app.demo.rates import SOURCE as RATES_SOURCE
 from app.demo.rates import demo_rates
 from app.ingestion.models import BatchKind
 from app.prices.commands.import_exchange_rates import ImportedRates, import_exchange_rates
-from app.prices.delivery import Delivery, deliver, delivering_database
+from app.prices.delivery import Delivery, deliver
 from app.prices.formats.rows import CanonicalRow, in_batches
 from app.prices.models import PriceKind, PriceSeries, Source, StoredExchangeRate
 
@@ -58,7 +59,7 @@ def load_world(settings: Settings) -> LoadedWorld:
     """Load the world into the services of these settings; where it is there nothing changes."""
 
     async def load() -> LoadedWorld:
-        async with delivering_database(settings) as database:
+        async with worker_database(settings, application_name="trove-demo") as database:
             return await load_world_into(database, now=utc_now())
 
     return asyncio.run(load())

@@ -14,9 +14,7 @@ from app.core.settings import Settings
 from app.identity.commands.sessions import REFRESHABLE_FOR, OpenSession
 from app.identity.errors import IdentityRefused
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
-from app.identity.viewer import Caller, Origin
-
-__all__ = ["allowed_return", "caller_of", "cookies_of", "done", "finish", "page", "refused", "with_cookies"]
+from app.identity.viewer import Caller, ClientInfo
 
 GUARDS = {
     "Cache-Control": "no-store",
@@ -35,7 +33,7 @@ _STATUSES = {
 def caller_of(request: Request) -> Caller:
     """Who comes through a door in a browser: anybody, from somewhere. `Authorization` is not looked at."""
     peer = request.client.host if request.client else None
-    return Caller(origin=Origin.of_peer(peer, request.headers.get("user-agent", "")))
+    return Caller(client=ClientInfo.of_peer(peer, request.headers.get("user-agent", "")))
 
 
 def cookies_of(request: Request) -> Cookies:

@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, is_database_away
+from app.core.database import DATABASE_FAILURES, Database, is_database_away
 from app.core.errors import ErrorCode, NotFound
 from app.core.ids import PublicIdTag, parse_public_id
+from app.doors.browsers import caller_of
 from app.identity.commands.exports import FetchedExport, fetch_export
 from app.identity.services import IdentityServices
-from app.identity.viewer import ANYONE, Caller, Origin
 
 logger = structlog.get_logger(__name__)
 
@@ -54,10 +54,8 @@ async def _fetch(request: Request) -> FetchedExport:
     tokens = request.query_params.getlist("token")
     if parsed is None or parsed[0] is not PublicIdTag.DATA_EXPORT or isinstance(parsed[1], int) or len(tokens) != 1:
         raise NotFound(NO_SUCH_LINK)
-    peer = request.client.host if request.client else None
-    caller = Caller(ANYONE, Origin.of_peer(peer, request.headers.get("user-agent", "")))
-    async with database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-        return await fetch_export(transaction, identity.secrets, parsed[1], token=tokens[0], caller=caller)
+    async with database.authentication() as transaction:
+        return await fetch_export(transaction, identity.secrets, parsed[1], token=tokens[0], caller=caller_of(request))
 
 
 def _refused(status: HTTPStatus, code: ErrorCode, message: str) -> JSONResponse:

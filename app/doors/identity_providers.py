@@ -11,7 +11,7 @@ from app.core.settings import Settings
 from app.doors.browsers import GUARDS, caller_of, done, finish, refused, with_cookies
 from app.doors.sign_in import door
 from app.identity.arrivals import Arrival, ArrivalCancelled, Arrivals, Linked
-from app.identity.commands.challenges import browser_of, know_browser
+from app.identity.browser_tokens import browser_of, know_browser
 from app.identity.errors import IdentityRefused
 from app.identity.identity_providers import ProviderAway
 

@@ -16,7 +16,7 @@ from app.core.ids import PublicIdTag, public_id
 from app.identity.access import needs
 from app.identity.scopes import Scope
 from app.identity.services import IdentityServices
-from app.identity.viewer import Origin, Viewer
+from app.identity.viewer import ClientInfo, Viewer
 from app.ingestion.commands import MAXIMUM_BYTES, AcceptedBatch, accept_batch
 from app.ingestion.errors import BatchTooLarge
 from app.ingestion.models import BatchKind
@@ -88,8 +88,8 @@ async def _accept(request: Request) -> AcceptedBatch:
 async def _sender(request: Request) -> Viewer:
     identity: IdentityServices = request.app.state.identity
     peer = request.client.host if request.client else None
-    origin = Origin.of_peer(peer, request.headers.get("user-agent", ""))
-    caller = await identity.authentication.caller_of(request.headers.getlist("authorization"), origin)
+    client = ClientInfo.of_peer(peer, request.headers.get("user-agent", ""))
+    caller = await identity.authentication.caller_of(request.headers.getlist("authorization"), client)
     MAY_SEND.check(caller.viewer, utc_now())
     return caller.viewer
 

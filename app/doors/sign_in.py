@@ -14,15 +14,16 @@ from app.core.database import DATABASE_FAILURES, is_database_away
 from app.core.errors import Forbidden, Refusal, ServiceUnavailable
 from app.core.origins import allowed_return
 from app.doors.browsers import GUARDS, caller_of, cookies_of, done, finish, page, refused
-from app.identity.commands.challenges import browser_of
+from app.identity.browser_tokens import browser_of
 from app.identity.services import IdentityServices
 from app.identity.sign_in import SignInRefused
 
 logger = structlog.get_logger(__name__)
 
 KEYS_KEPT_FOR_SECONDS = 300
-# What browsers send with what nobody has asked for yet.
+# What browsers send with what nobody has asked for yet: "prefetch", "prefetch;prerender", and Safari "preview".
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 ASKED_BY_POST = "POST"
 
 Open = Callable[[Request, Cookies], Awaitable[Response]]
@@ -44,7 +45,7 @@ def door(open_link: Open) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         if request.method == "HEAD":
             return Response(headers=GUARDS)
-        if any("prefe" in request.headers.get(name, "") for name in PREFETCH_HEADERS):
+        if _is_fetched_ahead(request):
             # Neither kept nor shown: whoever then opens it asks anew.
             return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=GUARDS)
         cookies = cookies_of(request)
@@ -59,6 +60,11 @@ def door(open_link: Open) -> Callable[[Request], Awaitable[Response]]:
             return refused(_away(), back=None, cookies=cookies)
 
     return serve
+
+
+def _is_fetched_ahead(request: Request) -> bool:
+    purposes = [request.headers.get(name, "").lower() for name in PREFETCH_HEADERS]
+    return any(word in purpose for word in PREFETCH_WORDS for purpose in purposes)
 
 
 async def _open_magic_link(request: Request, cookies: Cookies) -> Response:
@@ -82,7 +88,7 @@ async def _open_email(request: Request, cookies: Cookies) -> Response:
     if not await _is_meant(request, cookies, identity.own_credentials.was_begun_in):
         return _ask(token, "Make this the address of your account at Trove?", "Use this address", cookies)
     outcome = await identity.own_credentials.confirm_email_change(
-        token, caller=caller_of(request), address=identity.address
+        token, caller=caller_of(request), public_url=identity.require_public_url()
     )
     if isinstance(outcome, SignInRefused):
         return refused(outcome.refusal, back=None, cookies=cookies)

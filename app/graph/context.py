@@ -10,7 +10,7 @@ import strawberry
 
 from app.core.clock import utc_now
 from app.core.cookies import Cookies
-from app.core.database import Database, DatabaseRole, Snapshot, Transaction
+from app.core.database import Database, Snapshot, Transaction
 from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
@@ -70,7 +70,7 @@ class Context:
         self.statements += self.snapshot.statements
 
     async def begin_again(self) -> None:
-        """Take a fresh snapshot and fresh loaders."""
+        """Take a fresh snapshot and fresh loaders; no connection is held until something is read."""
         await self.close()
         self._candles = 0
         self._valuations = 0
@@ -80,6 +80,7 @@ class Context:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """The read-write transaction of one mutation field; what the payload reads afterwards is what it committed."""
+        await self.begin_again()
         async with self.resources.database.transaction(viewer=self.viewer.in_database) as transaction:
             yield transaction
         await self.begin_again()
@@ -87,13 +88,14 @@ class Context:
     @asynccontextmanager
     async def authentication(self) -> AsyncIterator[Transaction]:
         """The same, as the one role that may see what proves who somebody is."""
-        async with self.resources.database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        await self.begin_again()
+        async with self.resources.database.authentication() as transaction:
             yield transaction
         await self.begin_again()
 
     async def become(self, viewer: Viewer) -> None:
         """Go on as somebody who has just signed in, or as nobody once they signed out."""
-        self.caller = Caller(viewer, self.caller.origin)
+        self.caller = Caller(viewer, self.caller.client)
         await self.begin_again()
 
     def spend_candles(self, asked: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Annotated, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import strawberry
 
@@ -59,11 +59,6 @@ def streamed(description: str, *, type: Any, access: Access) -> Callable[[Resolv
 
 def _metadata(access: Access | None) -> dict[Any, Any]:
     return {} if access is None else {ACCESS: access}
-
-
-def type_in(module: str, name: str) -> Any:
-    """A type of another module of the graph that refers back to this one."""
-    return Annotated.__class_getitem__((name, strawberry.lazy(module)))  # type: ignore[attr-defined]  # built from names
 
 
 def show_enum(

@@ -31,6 +31,7 @@ from app.graph.identity.api_tokens import ApiTokenMutations
 from app.graph.identity.audit import AuditEntry
 from app.graph.identity.data import DataMutations
 from app.graph.identity.factors import FactorMutations
+from app.graph.identity.own_credentials import OwnCredentialMutations
 from app.graph.identity.own_sessions import OwnSessionMutations
 from app.graph.identity.profile import ProfileMutations
 from app.graph.identity.roles import RoleMutations
@@ -137,6 +138,7 @@ class Mutation(
     PriceMutations,
     SignInMutations,
     OwnSessionMutations,
+    OwnCredentialMutations,
     FactorMutations,
     WaysInMutations,
     ProfileMutations,

@@ -5,7 +5,6 @@ the caller learns one sentence, whatever it was.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from app.core.attempts import AttemptLimit, Attempts
 from app.core.clock import utc_now
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction
 from app.core.errors import ErrorCode, NotFound, Refusal, ServiceUnavailable
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
@@ -36,13 +35,13 @@ from app.identity.identity_providers import (
 from app.identity.mails import identity_linked_mail
 from app.identity.models import ChallengeKind, Identity, RefreshToken, Session, UnlinkedIdentity, UsedNonce, User
 from app.identity.names import EmailAddress, EmailRefused, normalise_email
-from app.identity.sign_in import NOWHERE, SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
+from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused, admit, refuse_sign_in
 from app.identity.tokens import hash_of_token, new_token
 from app.identity.viewer import Caller, Viewer
 
 logger = structlog.get_logger(__name__)
 
-TRIES_OF_ADDRESS = AttemptLimit("provider-address", tries=200, seconds=15 * 60)
+ARRIVALS_BY_IP = AttemptLimit("provider-address", tries=200, seconds=15 * 60)
 # Of two who arrive as the same person at once, one finds on the second try what the other has made.
 TRIES_TO_LET_IN = 3
 
@@ -146,7 +145,7 @@ class Arrivals:
             "return_to": return_to,
             "session": str(viewer.credential_id) if links else None,
         }
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             await begin_challenge(
                 transaction,
                 self._secrets,
@@ -183,7 +182,7 @@ class Arrivals:
             )
             outcome = await self._let_in(attempt, proven, refresh_token=refresh_token, caller=caller)
         except ProviderRefused as refused:
-            async with self._authenticating() as transaction:
+            async with self._database.authentication() as transaction:
                 outcome = await _refuse(
                     transaction, code, refused.reason, user_id=attempt.user_id if attempt else None, caller=caller
                 )
@@ -193,14 +192,11 @@ class Arrivals:
         return Arrival(outcome, attempt.return_to if attempt else None)
 
     async def _count_try(self, caller: Caller) -> None:
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
+        await self._attempts.check_and_count(ARRIVALS_BY_IP, caller.client.limit_key)
 
     async def _take_up(self, state: str, browser: str | None) -> _Attempt:
         """The attempt that began with this state in this browser; nobody can take it up again."""
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.PROVIDER, state, browser=browser)
             if challenge is not None:
                 await end_challenge(transaction, challenge)
@@ -230,7 +226,7 @@ class Arrivals:
     async def _decide(
         self, attempt: _Attempt, proven: ProvenIdentity, *, refresh_token: str | None, caller: Caller
     ) -> ArrivalOutcome:
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             if not await _store_nonce(transaction, proven):
                 return await _refuse(
                     transaction, proven.provider, "the nonce was used before", user_id=attempt.user_id, caller=caller
@@ -255,7 +251,7 @@ class Arrivals:
         if await _signed_in_by(transaction, refresh_token) not in {None, user_id}:
             reason = "somebody else is signed in in this browser by now"
             return await _refuse(transaction, proven.provider, reason, user_id=user_id, caller=caller)
-        caller = Caller(Viewer(user_id=user_id, credential_id=attempt.session_id, is_session=True), caller.origin)
+        caller = Caller(Viewer(user_id=user_id, credential_id=attempt.session_id, is_session=True), caller.client)
         known = await _identity_of(transaction, proven)
         if known is None:
             await _forget_unlinked(transaction, user_id, proven)
@@ -302,7 +298,7 @@ class Arrivals:
     async def _create(
         self, transaction: Transaction, proven: ProvenIdentity, email: EmailAddress | None, *, caller: Caller
     ) -> UUID:
-        names = [name for name in (proven.display_name, proven.email) if name is not None]
+        names = [] if proven.display_name is None else [proven.display_name]
         return await create_person(
             transaction,
             caller=caller,

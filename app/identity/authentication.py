@@ -14,7 +14,7 @@ import structlog
 from joserfc.jwk import OKPKey
 
 from app.core.clock import utc_now
-from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, is_database_away
+from app.core.database import DATABASE_FAILURES, Database, is_database_away
 from app.core.errors import NotSignedIn, ServiceUnavailable
 from app.core.events import EventBus, Topic
 from app.core.secrets import Secrets
@@ -28,12 +28,13 @@ from app.identity.access_tokens import (
     sign_access_token,
 )
 from app.identity.commands.api_tokens import API_TOKEN, is_allowed_from, viewer_of_api_token
-from app.identity.commands.sessions import OpenSession, earliest_end
+from app.identity.commands.roles import earliest_end
+from app.identity.commands.sessions import OpenSession
 from app.identity.commands.signing_keys import KeyPeriod, ensure_signing_keys, signing_keys
 from app.identity.models import Network
 from app.identity.queries.revocations import RevocationRow, revocations_since
 from app.identity.tokens import is_token
-from app.identity.viewer import ANYONE, Caller, Origin, Viewer
+from app.identity.viewer import ANYONE, Caller, ClientInfo, Viewer
 
 logger = structlog.get_logger(__name__)
 
@@ -131,22 +132,22 @@ class Authentication:
         if self._follower is not None:
             await end_tasks([self._follower])
 
-    async def caller_of(self, authorizations: Sequence[str], origin: Origin) -> Caller:
+    async def caller_of(self, authorizations: Sequence[str], client: ClientInfo) -> Caller:
         """Who sends these values of `Authorization`: anybody without one; a wrong one is refused, never taken for none.
 
         Raises NotSignedIn, and ServiceUnavailable while tokens cannot be checked.
         """
         if not authorizations:
-            return Caller(ANYONE, origin)
+            return Caller(ANYONE, client)
         scheme, _, token = authorizations[0].strip().partition(" ")
         if len(authorizations) > 1 or scheme.lower() != "bearer" or not token.strip():
             raise NotSignedIn(
                 "Send one `Authorization: Bearer <token>`, of an access token or an API token, or none at all to read "
                 "what is public."
             )
-        return Caller(await self.viewer_of(token.strip(), origin), origin)
+        return Caller(await self.viewer_of(token.strip(), client), client)
 
-    async def viewer_of(self, token: str, origin: Origin) -> Viewer:
+    async def viewer_of(self, token: str, client: ClientInfo) -> Viewer:
         """Who shows this token; raises NotSignedIn, with one sentence for all that can be wrong about it."""
         if monotonic() > self._look_is_good_until:
             await self._wait_for_look()
@@ -155,7 +156,7 @@ class Authentication:
         if checked is None or checked.good_until <= now or self.is_void(checked.viewer):
             self._checked.pop(token, None)
             try:
-                checked = await self._check(token, origin, now)
+                checked = await self._check(token, client, now)
             except DATABASE_FAILURES as error:
                 if not is_database_away(error):
                     raise
@@ -165,7 +166,7 @@ class Authentication:
                 self._checked.popitem(last=False)
         else:
             self._checked.move_to_end(token)
-        if checked.networks and not is_allowed_from(origin, checked.networks):
+        if checked.networks and not is_allowed_from(client, checked.networks):
             raise NotSignedIn(INVALID)
         return checked.viewer
 
@@ -242,9 +243,9 @@ class Authentication:
         except TimeoutError:
             raise ServiceUnavailable(AWAY) from None
 
-    async def _check(self, token: str, origin: Origin, now: datetime) -> _Checked:
+    async def _check(self, token: str, client: ClientInfo, now: datetime) -> _Checked:
         if is_token(token, API_TOKEN):
-            return await self._check_api_token(token, origin)
+            return await self._check_api_token(token, client)
         if token.count(".") != 2:
             raise NotSignedIn(INVALID)
         try:
@@ -264,9 +265,9 @@ class Authentication:
         await self._load_keys()
         return read_access_token(token, self._keys, issuer=self._issuer, now=now)
 
-    async def _check_api_token(self, token: str, origin: Origin) -> _Checked:
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-            held = await viewer_of_api_token(transaction, token, origin=origin)
+    async def _check_api_token(self, token: str, client: ClientInfo) -> _Checked:
+        async with self._database.authentication() as transaction:
+            held = await viewer_of_api_token(transaction, token, client=client)
         if held is None:
             raise NotSignedIn(INVALID)
         viewer, networks = held
@@ -279,7 +280,7 @@ class Authentication:
         now = utc_now()
         period = self._period_at(now)
         if period is None:
-            async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+            async with self._database.authentication() as transaction:
                 await ensure_signing_keys(transaction, self._secrets, now=now)
             self._keys_loaded_at = float("-inf")
             await self._load_keys()
@@ -296,7 +297,7 @@ class Authentication:
         async with self._loading_keys:
             if monotonic() - self._keys_loaded_at < KEYS_LOADED_AT_MOST_EVERY_SECONDS:
                 return
-            async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+            async with self._database.authentication() as transaction:
                 self._periods = await signing_keys(transaction, self._secrets)
             self._keys = {str(period.key.kid): period.key for period in self._periods}
             self._keys_loaded_at = monotonic()
@@ -320,7 +321,7 @@ class Authentication:
     async def look(self) -> None:
         """Read what has been revoked since the last look, and end what rests on it."""
         begun = monotonic()
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        async with self._database.authentication() as transaction:
             looked_at, rows = await revocations_since(
                 transaction.connection, since=self._looked_at, overlap=REVOCATIONS_OVERLAP, kept=REVOCATIONS_MATTER_FOR
             )

@@ -17,12 +17,12 @@ def sign_up_mail(to: str, link: str) -> Mail:
     )
 
 
-def account_exists_mail(to: str, address: str) -> Mail:
+def account_exists_mail(to: str, public_url: str) -> Mail:
     """For who signs up with an address that has an account: how to get in."""
     return Mail(
         to=to,
         subject="You have an account already",
-        text=f"Somebody, maybe you, wanted to make an account with this address at {address}. There is one already: "
+        text=f"Somebody, maybe you, wanted to make an account with this address at {public_url}. There is one already: "
         "sign in with your password, or ask for a link to sign in where you sign in, and set a new password then.\n\n"
         "If this was not you, there is nothing to do.\n",
     )
@@ -49,44 +49,45 @@ def email_change_mail(to: str, link: str) -> Mail:
     )
 
 
-def email_change_requested_mail(to: str, address: str) -> Mail:
+def email_change_requested_mail(to: str, public_url: str) -> Mail:
     """The notice to the address that is to be another one; which one, only its own mail says."""
     return Mail(
         to=to,
         subject="Another address was asked for",
-        text=f"Somebody who is signed in to your account at {address} asked for another address for it. It stays as it "
-        "is until a link in a mail to the other address is opened.\n\n"
+        text=f"Somebody who is signed in to your account at {public_url} asked for another address for it. It stays as "
+        "it is until a link in a mail to the other address is opened.\n\n"
         "If this was not you, sign in, end your other sessions and change your password: then that link no longer "
         "holds.\n",
     )
 
 
-def email_in_use_mail(to: str, address: str) -> Mail:
+def email_in_use_mail(to: str, public_url: str) -> Mail:
     """For who wants an address for their account that another account has."""
     return Mail(
         to=to,
         subject="This address has an account already",
-        text=f"Somebody, maybe you, wanted this address for another account at {address}. It belongs to one already, "
-        "which has to be erased or given another address first.\n\nIf this was not you, there is nothing to do.\n",
+        text=f"Somebody, maybe you, wanted this address for another account at {public_url}. It belongs to one "
+        "already, which has to be erased or given another address first.\n\n"
+        "If this was not you, there is nothing to do.\n",
     )
 
 
-def email_changed_mail(to: str, address: str) -> Mail:
+def email_changed_mail(to: str, public_url: str) -> Mail:
     """The notice to the address that was."""
     return Mail(
         to=to,
         subject="Your address was changed",
-        text=f"Your account at {address} has another address now, and this one no longer leads to it. "
+        text=f"Your account at {public_url} has another address now, and this one no longer leads to it. "
         "If this was not you, write to those who run it at once.\n",
     )
 
 
-def password_changed_mail(to: str, address: str) -> Mail:
+def password_changed_mail(to: str, public_url: str) -> Mail:
     """The notice of a new password."""
     return Mail(
         to=to,
         subject="Your password was changed",
-        text=f"The password of your account at {address} was set or changed, and all other sessions were ended. "
+        text=f"The password of your account at {public_url} was set or changed, and all other sessions were ended. "
         "If this was not you, ask for a link to sign in, and set another one at once.\n",
     )
 

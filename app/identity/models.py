@@ -316,7 +316,7 @@ class SigningKey(Base):
 
 
 class ApiToken(Base):
-    """A partner's token by its hash; `prefix` is what its holder recognises it by."""
+    """An API token by its hash; `prefix` is what its holder recognises it by."""
 
     __tablename__ = "api_tokens"
     __table_args__ = (

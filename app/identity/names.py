@@ -1,4 +1,4 @@
-"""What people are called: their usernames, and their e-mail addresses."""
+"""What people are called: their usernames, what others read in their place, and their e-mail addresses."""
 
 import re
 import secrets
@@ -13,6 +13,7 @@ from app.core.errors import BadUserInput
 SHORTEST_USERNAME = 3
 LONGEST_USERNAME = 30
 LONGEST_EMAIL = 254
+LONGEST_DISPLAY_NAME = 60
 RANDOM_DIGITS = 6
 FALLBACK = "collector"
 # Names that would speak for Trove, stand in its addresses, or mean nobody; compared without case, `_` and `-`.
@@ -27,6 +28,9 @@ _RESERVED_WORDS = """
 RESERVED = frozenset(_RESERVED_WORDS.split())
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,29}")
+# Of what is shown beside other people's words: nothing that breaks lines, or turns the direction of what follows.
+_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NOT_IN_A_USERNAME = re.compile(r"[^A-Za-z0-9_]+")
 _SILENT = re.compile("['’`]")
 # Letters that decompose into nothing: how they are spelled without.
@@ -38,6 +42,10 @@ _SPELLED = str.maketrans(
 
 class UsernameRefused(BadUserInput):
     """A username has another shape than usernames have, or is reserved."""
+
+
+class DisplayNameRefused(BadUserInput):
+    """A text cannot stand where others read somebody's name."""
 
 
 class EmailRefused(BadUserInput):
@@ -65,18 +73,43 @@ def parse_username(text: str) -> str:
     return text
 
 
+def parse_display_name(text: str) -> str:
+    """The name as it is kept; raises DisplayNameRefused with the reason."""
+    name = unicodedata.normalize("NFC", text).strip()
+    if not 1 <= len(name) <= LONGEST_DISPLAY_NAME:
+        raise DisplayNameRefused(
+            f"A display name has 1 to {LONGEST_DISPLAY_NAME} characters; send null to have none.",
+            argument="displayName",
+        )
+    if not all(map(_is_shown_in_names, name)):
+        raise DisplayNameRefused(
+            "A display name is one line of text, without control characters.", argument="displayName"
+        )
+    return name
+
+
+def display_name_of(text: str) -> str | None:
+    """What can be shown of somebody's name elsewhere, shortened where it must be; None where that is nothing."""
+    shown = "".join(letter if _is_shown_in_names(letter) else " " for letter in unicodedata.normalize("NFC", text))
+    return " ".join(shown.split())[:LONGEST_DISPLAY_NAME].rstrip() or None
+
+
+def _is_shown_in_names(letter: str) -> bool:
+    return unicodedata.category(letter) not in _FORBIDDEN_CATEGORIES and letter not in _TURNS_DIRECTION
+
+
 def is_reserved(username: str) -> bool:
     """Whether the name is kept from people, however it is spelled with `_`, `-` and capitals."""
     return username.lower().replace("_", "").replace("-", "") in RESERVED
 
 
 def suggest_username(words: Iterable[str]) -> str:
-    """A username made of the first of these names or addresses that one can be made of; it may be taken already.
+    """A username made of the first of these names that one can be made of; it may be taken already.
 
-    Of an address only what stands before the `@` and a `+` is used.
+    Usernames are for everybody to see and e-mail addresses are not, so what holds an `@` makes none.
     """
     for word in words:
-        name = _folded(word)
+        name = "" if "@" in word else _folded(word)
         if _USERNAME.fullmatch(name) and not is_reserved(name):
             return name
     return with_random_digits(FALLBACK)
@@ -114,7 +147,6 @@ def normalise_email(text: str) -> EmailAddress:
 
 
 def _folded(word: str) -> str:
-    local_part = word.partition("@")[0].partition("+")[0]
-    decomposed = unicodedata.normalize("NFKD", _SILENT.sub("", local_part).translate(_SPELLED))
+    decomposed = unicodedata.normalize("NFKD", _SILENT.sub("", word).translate(_SPELLED))
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
     return _NOT_IN_A_USERNAME.sub("-", letters).lstrip("_-")[:LONGEST_USERNAME].rstrip("_-")

@@ -1,6 +1,5 @@
 """What people change of how they get in: their password and their address."""
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -9,16 +8,16 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction, clock_of
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge
+from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge, was_begun_in
 from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, holder_of, way_in_by
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import EndReason, SignInMethod, clock_of, end_sessions_of
+from app.identity.commands.sessions import EndReason, SignInMethod, end_sessions_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_field
-from app.identity.mail_limits import count_mail
+from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import (
     email_change_mail,
     email_change_requested_mail,
@@ -37,7 +36,6 @@ from app.identity.sign_in import (
     refuse_sign_in,
     store_password_hash,
 )
-from app.identity.sign_up import was_begun_in
 from app.identity.tokens import hash_of_token
 from app.identity.viewer import Caller
 
@@ -66,7 +64,7 @@ class _Owner:
     password_changed_at: datetime | None
 
     @property
-    def address(self) -> EmailAddress | None:
+    def verified_email(self) -> EmailAddress | None:
         """The address that is known to be theirs."""
         return normalise_email(self.email) if self.email is not None and self.is_verified else None
 
@@ -83,15 +81,16 @@ class OwnCredentials:
         self._attempts = attempts
         self._sign_in = sign_in
 
-    async def change_password(self, *, current: str | None, new: str, caller: Caller, address: str) -> None:
+    async def change_password(self, *, current: str | None, new: str, caller: Caller, public_url: str) -> None:
         """Set the first password, or another in place of the current one, and end all other sessions.
 
-        Who forgot the current one signs in by a link in a mail, and needs none then. `address` is our own.
+        Who forgot the current one signs in by a link in a mail, and needs none then.
+        `public_url` is where browsers reach us.
         Raises IdentityRefused, TooManyAttempts, and PasswordsBusy.
         """
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             owner = await _owner_of(transaction, caller)
-        email = owner.address
+        email = owner.verified_email
         if email is None:
             raise IdentityRefused(
                 IdentityErrorCode.INVALID_INPUT,
@@ -102,7 +101,7 @@ class OwnCredentials:
         with refusing_field("newPassword", IdentityErrorCode.WEAK_PASSWORD):
             await self._passwords.check_strength(new, own_words=own_words)
         password_hash = await self._passwords.hash(new)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             if await _owner_of(transaction, caller, is_held=True) != owner:
                 raise IdentityRefused(
                     IdentityErrorCode.ALREADY_DONE, "Your account changed meanwhile; look at it again."
@@ -118,11 +117,11 @@ class OwnCredentials:
                 caller=caller,
                 except_id=caller.viewer.credential_id,
             )
-            mail = password_changed_mail(email.shown, address)
+            mail = password_changed_mail(email.shown, public_url)
             await post_mail(transaction, self._secrets, mail, user_id=owner.user_id)
 
     async def request_email_change(
-        self, email: str, *, caller: Caller, address: str, browser: str | None, return_to: str | None = None
+        self, email: str, *, caller: Caller, public_url: str, browser: str | None, return_to: str | None = None
     ) -> None:
         """Send a link to the new address, or say there that another account has it; the caller cannot tell which.
 
@@ -131,7 +130,12 @@ class OwnCredentials:
         """
         with refusing_field("email"):
             wanted = normalise_email(email)
-        await count_mail(self._attempts, wanted, caller=caller)
+        await count_mail_from(self._attempts, caller)
+        async with self._database.authentication() as transaction:
+            owner = await _owner_of(transaction, caller)
+        if owner.verified_email is not None and owner.verified_email.key == wanted.key:
+            raise IdentityRefused(IdentityErrorCode.ALREADY_DONE, "This is your address already.", field=["email"])
+        await count_mail_to(self._attempts, wanted)
         content = {
             "email": wanted.shown,
             "key": wanted.key,
@@ -139,35 +143,34 @@ class OwnCredentials:
             "return_to": return_to,
             "session": str(caller.viewer.credential_id),
         }
-        async with self._authenticating() as transaction:
-            owner = await _owner_of(transaction, caller)
-            if owner.address is not None and owner.address.key == wanted.key:
-                raise IdentityRefused(IdentityErrorCode.ALREADY_DONE, "This is your address already.", field=["email"])
+        async with self._database.authentication() as transaction:
             holder = await holder_of(transaction, wanted)
             token = await begin_challenge(
                 transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, content=content, user_id=owner.user_id
             )
-            link = f"{address}/auth/email?token={token}"
+            link = f"{public_url}/auth/email?token={token}"
             is_free = holder is None or holder == owner.user_id
-            mail = email_change_mail(wanted.shown, link) if is_free else email_in_use_mail(wanted.shown, address)
+            mail = email_change_mail(wanted.shown, link) if is_free else email_in_use_mail(wanted.shown, public_url)
             await post_mail(transaction, self._secrets, mail, user_id=owner.user_id)
-            if owner.address is not None:
-                notice = email_change_requested_mail(owner.address.shown, address)
+            if owner.verified_email is not None:
+                notice = email_change_requested_mail(owner.verified_email.shown, public_url)
                 await post_mail(transaction, self._secrets, notice, user_id=owner.user_id)
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
         """Whether it was this browser that asked for the link; nothing is used up."""
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, token)
         return challenge is not None and was_begun_in(challenge, browser)
 
-    async def confirm_email_change(self, token: str, *, caller: Caller, address: str) -> EmailChanged | SignInRefused:
+    async def confirm_email_change(
+        self, token: str, *, caller: Caller, public_url: str
+    ) -> EmailChanged | SignInRefused:
         """Make the address behind a link that of its account; passwords and links go with the new one from now on.
 
         Raises IdentityRefused where another account has it by now, and TooManyAttempts.
         """
         await self._sign_in.count_try_from(caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.CHANGE_EMAIL, token)
             if challenge is None or challenge.user_id is None:
                 return await refuse_link(transaction, caller=caller, kind=ChallengeKind.CHANGE_EMAIL)
@@ -185,7 +188,7 @@ class OwnCredentials:
                 after={"email": email.shown},
             )
             if before is not None:
-                mail = email_changed_mail(before, address)
+                mail = email_changed_mail(before, public_url)
                 await post_mail(transaction, self._secrets, mail, user_id=challenge.user_id)
         return EmailChanged(challenge.user_id, challenge.content["return_to"])
 
@@ -223,7 +226,7 @@ class OwnCredentials:
         await self._attempts.check_and_count(TRIES_OF_CURRENT_PASSWORD, str(owner.user_id))
         known = open_password_hash(self._secrets, owner.user_id, owner.stored)
         if not (await self._passwords.verify(current or "", known)).is_right:
-            async with self._authenticating() as transaction:
+            async with self._database.authentication() as transaction:
                 await refuse_sign_in(
                     transaction,
                     caller=caller,
@@ -239,14 +242,11 @@ class OwnCredentials:
         await self._attempts.forget(TRIES_OF_CURRENT_PASSWORD, str(owner.user_id))
 
     async def _has_come_by_link(self, caller: Caller) -> bool:
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             method = await transaction.connection.execute(
                 select(Session.method).where(Session.id == caller.viewer.credential_id)
             )
         return method.scalar_one_or_none() == SignInMethod.MAGIC_LINK.value
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
 
 
 async def _owner_of(transaction: Transaction, caller: Caller, *, is_held: bool = False) -> _Owner:

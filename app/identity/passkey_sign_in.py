@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction
 from app.core.secrets import Secrets
 from app.identity.commands.challenges import count_wrong_answer, end_challenge, find_challenge
 from app.identity.commands.passkeys import BegunPasskey, accept_passkey, begin_sign_in, owner_of_passkey
@@ -11,10 +11,10 @@ from app.identity.commands.sessions import SignInMethod
 from app.identity.models import ChallengeKind
 from app.identity.names import EmailRefused, normalise_email
 from app.identity.passkeys import PasskeyRefused, RelyingParty
-from app.identity.sign_in import NOWHERE, TRIES_OF_ADDRESS, SignInOutcome, SignInRefused, admit, refuse_sign_in
+from app.identity.sign_in import SIGN_INS_BY_IP, SignInOutcome, SignInRefused, admit, refuse_sign_in
 from app.identity.viewer import Caller
 
-BEGUN_BY_ADDRESS = AttemptLimit("passkey-sign-in-begun", tries=100, seconds=15 * 60)
+BEGUN_BY_IP = AttemptLimit("passkey-sign-in-begun", tries=100, seconds=15 * 60)
 
 
 class PasskeySignIn:
@@ -30,12 +30,12 @@ class PasskeySignIn:
 
         The answer does not tell whether anybody has the address.
         """
-        await self._attempts.check_and_count(BEGUN_BY_ADDRESS, caller.origin.address or NOWHERE)
+        await self._attempts.check_and_count(BEGUN_BY_IP, caller.client.limit_key)
         try:
             address = None if email is None else normalise_email(email)
         except EmailRefused:
             address = None
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        async with self._database.authentication() as transaction:
             return await begin_sign_in(transaction, self._secrets, party, email=address, is_named=email is not None)
 
     async def finish(
@@ -48,8 +48,8 @@ class PasskeySignIn:
         device: str | None,
     ) -> SignInOutcome:
         """Let in whose passkey answered the challenge, if it verified its holder; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
-        async with self._database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
+        await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
+        async with self._database.authentication() as transaction:
             begun = await find_challenge(transaction, self._secrets, ChallengeKind.PASSKEY_SIGN_IN, challenge)
             if begun is None:
                 return await _refuse(transaction, caller, response, reason="no such challenge")

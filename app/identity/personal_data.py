@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, case, select
+from sqlalchemy import ColumnElement, Select, case, select
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from app.core.ids import PublicIdTag
-from app.core.personal_data import ExportPart, PersonalData
+from app.core.personal_data import ExportPart, PersonalData, table_of
 from app.identity.commands.deletion import erase
 from app.identity.models import (
     ApiToken,
@@ -65,16 +65,11 @@ def _audit_entries(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _table(model: type[Any]) -> Table:
-    table: Table = model.__table__
-    return table
-
-
 PARTS = (
     ExportPart(
         "account.json",
         "Your account: your names, your address and how you want things.",
-        _table(User),
+        table_of(User),
         _rows(
             User.id,
             *(column for name, column in sorted(User.__table__.columns.items()) if name != "deleted_at"),
@@ -84,7 +79,7 @@ PARTS = (
     ExportPart(
         "ways-in.json",
         "The ways in that are linked, with what their providers told us.",
-        _table(Identity),
+        table_of(Identity),
         _rows(
             Identity.user_id,
             Identity.id,
@@ -101,7 +96,7 @@ PARTS = (
     ExportPart(
         "unlinked-ways-in.json",
         "The ways in that you unlinked, so that their addresses do not let anybody in again.",
-        _table(UnlinkedIdentity),
+        table_of(UnlinkedIdentity),
         _rows(
             UnlinkedIdentity.user_id,
             UnlinkedIdentity.provider,
@@ -113,25 +108,25 @@ PARTS = (
     ExportPart(
         "password.json",
         "When you last changed your password. The password itself we do not know.",
-        _table(Credential),
+        table_of(Credential),
         _rows(Credential.user_id, Credential.changed_at),
     ),
     ExportPart(
         "one-time-codes.json",
         "Since when an app gives you one-time codes.",
-        _table(TotpSecret),
+        table_of(TotpSecret),
         _rows(TotpSecret.user_id, TotpSecret.created_at, TotpSecret.confirmed_at),
     ),
     ExportPart(
         "recovery-codes.json",
         "When your recovery codes were made, and when one was used.",
-        _table(RecoveryCode),
+        table_of(RecoveryCode),
         _rows(RecoveryCode.user_id, RecoveryCode.created_at, RecoveryCode.used_at),
     ),
     ExportPart(
         "passkeys.json",
         "Your passkeys, by the names you gave them.",
-        _table(Passkey),
+        table_of(Passkey),
         _rows(
             Passkey.user_id,
             Passkey.id,
@@ -147,7 +142,7 @@ PARTS = (
     ExportPart(
         "sessions.json",
         "The devices that you signed in with, and from where.",
-        _table(Session),
+        table_of(Session),
         _rows(
             Session.user_id,
             Session.id,
@@ -167,7 +162,7 @@ PARTS = (
     ExportPart(
         "api-tokens.json",
         "Your API tokens. Their texts we do not know.",
-        _table(ApiToken),
+        table_of(ApiToken),
         _rows(
             ApiToken.user_id,
             ApiToken.id,
@@ -186,7 +181,7 @@ PARTS = (
     ExportPart(
         "role-grants.json",
         "The roles that you were given, and why.",
-        _table(RoleGrant),
+        table_of(RoleGrant),
         _rows(
             RoleGrant.user_id,
             RoleGrant.id,
@@ -202,7 +197,7 @@ PARTS = (
     ExportPart(
         "begun.json",
         "What you began and what was waited for, such as a link to sign in.",
-        _table(Challenge),
+        table_of(Challenge),
         _rows(
             Challenge.user_id,
             Challenge.kind,
@@ -215,13 +210,13 @@ PARTS = (
     ExportPart(
         "mails.json",
         "When we wrote to you. What we wrote is not kept once it is sent.",
-        _table(OutgoingMail),
+        table_of(OutgoingMail),
         _rows(OutgoingMail.user_id, OutgoingMail.status, OutgoingMail.created_at, OutgoingMail.sent_at),
     ),
     ExportPart(
         "exports.json",
         "The archives like this one that you asked for.",
-        _table(DataExport),
+        table_of(DataExport),
         _rows(
             DataExport.user_id,
             DataExport.id,
@@ -236,7 +231,7 @@ PARTS = (
     ExportPart(
         "audit-log.json",
         "What was done to your account, and what you did to those of others.",
-        _table(AuditEntry),
+        table_of(AuditEntry),
         _audit_entries,
         PublicIdTag.AUDIT_ENTRY,
     ),

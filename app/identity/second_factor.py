@@ -1,7 +1,6 @@
 """The second factor: a one-time code, a recovery code or a passkey completes a sign-in that one factor began."""
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import exists, select
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction
 from app.core.secrets import Secrets
 from app.identity.commands.challenges import OpenChallenge, count_wrong_answer, end_challenge, find_challenge
 from app.identity.commands.passkeys import accept_passkey, ask_for_second_factor
@@ -19,7 +18,7 @@ from app.identity.commands.totp import accept_totp_code, refuse_second_factor
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import Challenge, ChallengeKind, Credential, User
 from app.identity.passkeys import PasskeyRefused, RelyingParty
-from app.identity.sign_in import NOWHERE, TRIES_OF_ADDRESS, SignInOutcome, SignInRefused
+from app.identity.sign_in import SIGN_INS_BY_IP, SignInOutcome, SignInRefused
 from app.identity.viewer import Caller
 
 # Of codes of an account, wherever they are asked for. Passkeys cannot be guessed, so these do not keep them away.
@@ -69,7 +68,7 @@ class SecondFactor:
 
     async def ask_for_passkey(self, party: RelyingParty, *, challenge: str) -> Mapping[str, object]:
         """What to ask of a browser for this challenge; raises IdentityRefused where it or a passkey is missing."""
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             options = await ask_for_second_factor(transaction, self._secrets, party, challenge=challenge)
         if options is None:
             raise IdentityRefused(
@@ -86,14 +85,14 @@ class SecondFactor:
 
         The fifth wrong answer ends the challenge.
         """
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
-        async with self._authenticating() as transaction:
+        await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
+        async with self._database.authentication() as transaction:
             begun = await self._find(transaction, challenge)
         # Redis is not asked while rows are held.
         user_id = begun.user_id if begun is not None else None
         if user_id is not None and not isinstance(answer, PasskeyAnswer):
             await self.count_code(user_id)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             outcome = await self._complete(
                 transaction, await self._find(transaction, challenge), answer, caller=caller, device=device, now=now
             )
@@ -162,9 +161,6 @@ class SecondFactor:
 
     async def _find(self, transaction: Transaction, challenge: str) -> OpenChallenge | None:
         return await find_challenge(transaction, self._secrets, ChallengeKind.SECOND_FACTOR, challenge)
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
 
 
 async def _holds_still(transaction: Transaction, begun: OpenChallenge) -> bool:

@@ -53,8 +53,7 @@ class IdentityServices:
     public_url: str | None
     sends_mail: bool
 
-    @property
-    def address(self) -> str:
+    def require_public_url(self) -> str:
         """Where browsers reach this server; raises ServiceUnavailable where nobody has said it."""
         if self.public_url is None:
             raise ServiceUnavailable("This server does not know its own address; its operator sets TROVE_PUBLIC_URL.")
@@ -63,7 +62,8 @@ class IdentityServices:
     @property
     def relying_party(self) -> RelyingParty:
         """What passkeys are registered for: the host of our address."""
-        return RelyingParty(id=urlsplit(self.address).hostname or "", name="Trove", origins=(self.address,))
+        url = self.require_public_url()
+        return RelyingParty(id=urlsplit(url).hostname or "", name="Trove", origins=(url,))
 
     @property
     def providers_that_let_in(self) -> frozenset[str]:

@@ -4,7 +4,6 @@ These span several transactions, since passwords are hashed and providers asked 
 written into the audit log, which is committed; the caller learns one sentence, whatever it was.
 """
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -13,28 +12,26 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.core.attempts import AttemptLimit, Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction
 from app.core.secrets import Secrets, place_of
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import begin_challenge
-from app.identity.commands.people import MAGIC_LINK as MAGIC_LINK
-from app.identity.commands.people import PASSWORD as PASSWORD
-from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session, hold_person
+from app.identity.commands.locks import lock_account
+from app.identity.commands.people import PASSWORD
+from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Credential, Identity, Passkey, TotpSecret, User
 from app.identity.names import EmailRefused, normalise_email
 from app.identity.passwords import Passwords
 from app.identity.viewer import Caller
 
-# Who comes by a socket of files has no address.
-NOWHERE = "nowhere"
-TRIES_OF_ACCOUNT = AttemptLimit("sign-in-account", tries=10, seconds=15 * 60)
+SIGN_INS_BY_ACCOUNT = AttemptLimit("sign-in-account", tries=10, seconds=15 * 60)
 LINK_REFUSED = (
     "This link does not hold: it was used, it is too old, or it was asked for in another browser. "
     "Open it where you asked for it, or ask for another one."
 )
-TRIES_OF_ADDRESS = AttemptLimit("sign-in-address", tries=100, seconds=15 * 60)
+SIGN_INS_BY_IP = AttemptLimit("sign-in-address", tries=100, seconds=15 * 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +84,11 @@ class SignIn:
         """By address and password. Raises TooManyAttempts, and PasswordsBusy while too many are being checked."""
         key = _key_of(email)
         await self.count_try(key, caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             known = await self._known(transaction, key)
         check = await self._passwords.verify(password, known.password_hash if known else None)
         new_hash = await self._passwords.hash(password) if check.is_right and check.needs_new_hash else None
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             if known is None or not check.is_right or not await _is_still(transaction, known):
                 return await refuse_sign_in(
                     transaction,
@@ -111,20 +108,17 @@ class SignIn:
                 caller=caller,
                 device=device,
             )
-        await self._attempts.forget(TRIES_OF_ACCOUNT, key)
+        await self._attempts.forget(SIGN_INS_BY_ACCOUNT, key)
         return outcome
 
     async def count_try(self, account: str, caller: Caller) -> None:
         """Count a try on an account, by any name of it, and from an address; raises TooManyAttempts."""
         await self.count_try_from(caller)
-        await self._attempts.check_and_count(TRIES_OF_ACCOUNT, account)
+        await self._attempts.check_and_count(SIGN_INS_BY_ACCOUNT, account)
 
     async def count_try_from(self, caller: Caller) -> None:
         """Count a try from a network address alone; raises TooManyAttempts."""
-        await self._attempts.check_and_count(TRIES_OF_ADDRESS, caller.origin.address or NOWHERE)
-
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
+        await self._attempts.check_and_count(SIGN_INS_BY_IP, caller.client.limit_key)
 
     async def _known(self, transaction: Transaction, key: str) -> _Known | None:
         row = (
@@ -216,7 +210,7 @@ async def _is_still(transaction: Transaction, known: _Known) -> bool:
     Whoever changes it holds the account, as we do. It may have been encrypted or hashed anew meanwhile, which changes
     neither it nor when it was changed.
     """
-    await hold_person(transaction, known.user_id)
+    await lock_account(transaction, known.user_id)
     changed_at = await transaction.connection.execute(
         select(Credential.changed_at).where(Credential.user_id == known.user_id)
     )

@@ -1,15 +1,13 @@
 """Signing up with an address and a password: begun by anybody, done by who opens the link that the address gets."""
 
-import hmac
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
 from app.core.attempts import Attempts
-from app.core.database import Database, DatabaseRole, Transaction
+from app.core.database import Database, Transaction, clock_of
 from app.core.secrets import Secrets
-from app.identity.commands.challenges import OpenChallenge, begin_challenge, end_challenge, find_challenge
+from app.identity.commands.challenges import begin_challenge, end_challenge, find_challenge, was_begun_in
 from app.identity.commands.people import (
     MAGIC_LINK,
     PASSWORD,
@@ -20,18 +18,16 @@ from app.identity.commands.people import (
     way_in_by,
 )
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import SignInMethod, clock_of
+from app.identity.commands.sessions import SignInMethod
 from app.identity.errors import IdentityErrorCode, IdentityRefused, refusing_field
-from app.identity.mail_limits import count_mail
+from app.identity.mail_limits import count_mail_from, count_mail_to
 from app.identity.mails import account_exists_mail, sign_up_mail
 from app.identity.models import ChallengeKind, User
-from app.identity.names import EmailAddress, normalise_email, parse_username
+from app.identity.names import EmailAddress, normalise_email, parse_display_name, parse_username
 from app.identity.passwords import Passwords
 from app.identity.sign_in import SignIn, SignInOutcome, admit, refuse_link, store_password_hash
 from app.identity.tokens import hash_of_token
 from app.identity.viewer import Caller
-
-LONGEST_DISPLAY_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +61,28 @@ class SignUp:
         self._sign_in = sign_in
 
     async def begin(
-        self, account: NewAccount, *, caller: Caller, address: str, browser: str | None, return_to: str | None = None
+        self, account: NewAccount, *, caller: Caller, public_url: str, browser: str | None, return_to: str | None = None
     ) -> None:
         """Send the link that makes the account, or say in a mail that there is one; the caller cannot tell which.
 
-        `address` is our own. Raises IdentityRefused for what is no username, address or password or is taken as a
-        username, TooManyAttempts, and PasswordsBusy.
+        `public_url` is where browsers reach us.
+        Raises IdentityRefused for what is no username, address or password or is taken as a username,
+        TooManyAttempts, and PasswordsBusy.
         """
         with refusing_field("username"):
             parse_username(account.username)
         with refusing_field("email"):
             email = normalise_email(account.email)
-        display_name = _parse_display_name(account.display_name)
-        await count_mail(self._attempts, email, caller=caller)
+        with refusing_field("displayName"):
+            wanted_name = (account.display_name or "").strip()
+            display_name = parse_display_name(wanted_name) if wanted_name else None
+        await count_mail_from(self._attempts, caller)
         own_words = [email.shown, account.username, display_name or ""]
         with refusing_field("password", IdentityErrorCode.WEAK_PASSWORD):
             await self._passwords.check_strength(account.password, own_words=own_words)
+        async with self._database.authentication() as transaction:
+            await _require_free(transaction, account.username)
+        await count_mail_to(self._attempts, email)
         password_hash = await self._passwords.hash(account.password)
         content = {
             "email": email.shown,
@@ -91,18 +93,17 @@ class SignUp:
             "browser": None if browser is None else hash_of_token(browser).hex(),
             "return_to": return_to,
         }
-        async with self._authenticating() as transaction:
-            await _require_free(transaction, account.username)
+        async with self._database.authentication() as transaction:
             holder = await holder_of(transaction, email)
             # For a known address too, so that it takes no less time; nobody ever learns that token.
             token = await begin_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, content=content)
-            link = f"{address}/auth/sign-up?token={token}"
-            mail = sign_up_mail(email.shown, link) if holder is None else account_exists_mail(email.shown, address)
+            link = f"{public_url}/auth/sign-up?token={token}"
+            mail = sign_up_mail(email.shown, link) if holder is None else account_exists_mail(email.shown, public_url)
             await post_mail(transaction, self._secrets, mail, user_id=holder)
 
     async def was_begun_in(self, token: str, browser: str | None) -> bool:
         """Whether it was this browser that asked for the link; nothing is used up."""
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, token)
         return challenge is not None and was_begun_in(challenge, browser)
 
@@ -115,7 +116,7 @@ class SignUp:
         taken meanwhile gets digits at its end.
         """
         await self._sign_in.count_try_from(caller)
-        async with self._authenticating() as transaction:
+        async with self._database.authentication() as transaction:
             challenge = await find_challenge(transaction, self._secrets, ChallengeKind.SIGN_UP, token)
             if challenge is None:
                 return Arrived(await refuse_link(transaction, caller=caller, kind=ChallengeKind.SIGN_UP))
@@ -150,17 +151,6 @@ class SignUp:
             )
         return Arrived(outcome, wanted["return_to"])
 
-    def _authenticating(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._database.transaction(role=DatabaseRole.AUTHENTICATOR)
-
-
-def was_begun_in(challenge: OpenChallenge, browser: str | None) -> bool:
-    """Whether a challenge whose content names its browser was begun in this one."""
-    begun_in = challenge.content["browser"]
-    if begun_in is None or browser is None:
-        return False
-    return hmac.compare_digest(begun_in, hash_of_token(browser).hex())
-
 
 async def _require_free(transaction: Transaction, username: str) -> None:
     others = await transaction.connection.execute(select(User.id).where(func.lower(User.username) == username.lower()))
@@ -168,14 +158,3 @@ async def _require_free(transaction: Transaction, username: str) -> None:
         raise IdentityRefused(
             IdentityErrorCode.USERNAME_TAKEN, "Somebody has this username; choose another one.", field=["username"]
         )
-
-
-def _parse_display_name(text: str | None) -> str | None:
-    name = (text or "").strip()
-    if len(name) > LONGEST_DISPLAY_NAME or not name.isprintable():
-        raise IdentityRefused(
-            IdentityErrorCode.INVALID_INPUT,
-            f"A display name has at most {LONGEST_DISPLAY_NAME} characters, in one line.",
-            field=["displayName"],
-        )
-    return name or None

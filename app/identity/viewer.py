@@ -3,11 +3,17 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
 from app.core.database import DatabaseViewer
+from app.core.errors import NotSignedIn
 from app.identity.scopes import GRANTABLE, Scope
+
+# What one customer of a provider gets of IPv6: whoever has one address of it has them all.
+IPV6_PREFIX = 64
+# Who comes by a socket of files has no address.
+NOWHERE = "nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,13 @@ class Viewer:
     authenticated_at: datetime | None = None
 
     @property
+    def own_id(self) -> UUID:
+        """Who asks, where access lets nobody ask who has not signed in; raises NotSignedIn."""
+        if self.user_id is None:
+            raise NotSignedIn("Sign in first.")
+        return self.user_id
+
+    @property
     def permissions(self) -> tuple[str, ...]:
         """What was granted beyond one's own, as the database is told."""
         return tuple(sorted(scope.value for scope in self.scopes & GRANTABLE))
@@ -37,25 +50,31 @@ class Viewer:
         """The viewer as row-level security knows them; none for anybody."""
         return None if self.user_id is None else DatabaseViewer(self.user_id, self.permissions)
 
-    def may(self, scope: Scope) -> bool:
-        """Whether this credential allows it."""
-        return scope in self.scopes
-
 
 ANYONE = Viewer()
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request came from, for the audit log and the list of sessions."""
+class ClientInfo:
+    """Where a request came from and by which program, for the audit log and the list of sessions."""
 
     address: str | None = None
     user_agent: str = ""
 
     @classmethod
-    def of_peer(cls, peer: str | None, user_agent: str) -> "Origin":
-        """The origin of a request from this peer, by its address where it has one: a socket of files has none."""
+    def of_peer(cls, peer: str | None, user_agent: str) -> "ClientInfo":
+        """The client behind a request from this peer, by its address where it has one: a socket of files has none."""
         return cls(None if peer is None else _address(peer), user_agent)
+
+    @property
+    def limit_key(self) -> str:
+        """What tries from here are counted under: the address, or of IPv6 its network of /64."""
+        if self.address is None:
+            return NOWHERE
+        address = ip_address(self.address)
+        if isinstance(address, IPv6Address):
+            return str(IPv6Network((address, IPV6_PREFIX), strict=False))
+        return self.address
 
 
 @lru_cache(maxsize=10_000)
@@ -73,4 +92,4 @@ class Caller:
     """Who calls, and from where."""
 
     viewer: Viewer = ANYONE
-    origin: Origin = field(default_factory=Origin)
+    client: ClientInfo = field(default_factory=ClientInfo)

@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, select, update
+from sqlalchemy import Select, select, update
 
 from app.core.database import Transaction
 from app.core.ids import PublicIdTag
-from app.core.personal_data import ExportPart, PersonalData
+from app.core.personal_data import ExportPart, PersonalData, table_of
 from app.ingestion.models import IngestBatch, IngestReject
 
 SENDER_ERASED = "It was refused. The account that sent it was erased, and what it held with it."
@@ -62,11 +62,6 @@ def _rejects(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _table(model: type[Any]) -> Table:
-    table: Table = model.__table__
-    return table
-
-
 PERSONAL_DATA = PersonalData(
     "ingestion",
     erase,
@@ -74,14 +69,14 @@ PERSONAL_DATA = PersonalData(
         ExportPart(
             "batches.json",
             "The batches of prices that you sent.",
-            _table(IngestBatch),
+            table_of(IngestBatch),
             _batches,
             PublicIdTag.INGEST_BATCH,
         ),
         ExportPart(
             "refused-rows.json",
             "The rows of your batches that were refused, by the id of their batch.",
-            _table(IngestReject),
+            table_of(IngestReject),
             _rejects,
             PublicIdTag.INGEST_BATCH,
         ),

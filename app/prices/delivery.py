@@ -1,19 +1,15 @@
 """Deliver rows of prices by the durable path: each batch is accepted and committed, then processed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import select
 
-from app.core.database import Database, DatabaseRole, create_engine, is_database_away
+from app.core.database import Database, is_database_away
 from app.core.errors import ServiceUnavailable
-from app.core.events import EventBus
-from app.core.jobs import JobQueue, connect_redis
-from app.core.settings import Settings
 from app.ingestion.commands import AcceptedBatch, accept_batch, record_failure
 from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.models import BatchKind, BatchStatus, IngestReject
@@ -23,25 +19,6 @@ from app.prices.formats.rows import RejectedRow, RowBatch
 
 REJECTS_TOLD = 10
 SECONDS_BETWEEN_LOOKS = 0.05
-
-
-@asynccontextmanager
-async def delivering_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database for a process that only delivers, acting as the worker.
-
-    Raises `ServiceUnavailable` when the settings do not say where the services are.
-    """
-    url = settings.worker_database_url or settings.database_url
-    if url is None or settings.redis_url is None:
-        raise ServiceUnavailable("There is no database to import into: set DATABASE_URL and REDIS_URL.")
-    redis = connect_redis(settings.redis_url)
-    engine = create_engine(url, role=DatabaseRole.WORKER, pool_size=2, application_name="trove-import")
-    database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
-    try:
-        yield database
-    finally:
-        await database.close()
-        await redis.aclose()
 
 
 @dataclass(slots=True)

@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, delete, select, update
+from sqlalchemy import Select, delete, select, update
 
 from app.core.database import Transaction
 from app.core.ids import PublicIdTag
-from app.core.personal_data import ExportPart, PersonalData
+from app.core.personal_data import ExportPart, PersonalData, table_of
 from app.providers.models import ProviderCall, ProviderCredential
 
 
@@ -49,11 +49,6 @@ def _calls(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _table(model: type[Any]) -> Table:
-    table: Table = model.__table__
-    return table
-
-
 PERSONAL_DATA = PersonalData(
     "providers",
     erase,
@@ -61,14 +56,14 @@ PERSONAL_DATA = PersonalData(
         ExportPart(
             "provider-credentials.json",
             "The keys for outside services that you gave us. The keys themselves are not in here.",
-            _table(ProviderCredential),
+            table_of(ProviderCredential),
             _credentials,
             PublicIdTag.PROVIDER_CREDENTIAL,
         ),
         ExportPart(
             "provider-calls.json",
             "The calls to outside services that were made for you in the last 30 days.",
-            _table(ProviderCall),
+            table_of(ProviderCall),
             _calls,
         ),
     ),

@@ -10,8 +10,8 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# What proves who somebody is can be read by this role alone. The API takes it on for the transactions that sign
-# somebody in, and does not inherit it: an ordinary operation sees no hash and no secret.
+# Of what the API can be, this role alone reads what proves who somebody is. The API takes it on for the transactions
+# that sign somebody in, and does not inherit it: an ordinary operation sees no hash and no secret.
 AUTHENTICATOR = """
 DO $$
 BEGIN

@@ -514,7 +514,7 @@ async def test_a_server_that_does_not_know_its_address_sends_nobody_away(
 
 async def test_tries_from_one_address_are_limited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = AttemptLimit("provider-address", tries=2, seconds=900)
-    monkeypatch.setattr("app.identity.arrivals.TRIES_OF_ADDRESS", limit)
+    monkeypatch.setattr("app.identity.arrivals.ARRIVALS_BY_IP", limit)
     browser = world.browser()
     callback = await browser.walk_to_callback("github")
     assert await browser.walk(callback) == IN

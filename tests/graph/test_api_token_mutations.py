@@ -10,7 +10,7 @@ from app.core.database import Database
 from app.core.errors import NotSignedIn
 from app.graph.scalars import write_date_time
 from app.identity.scopes import Scope
-from app.identity.viewer import Origin, Viewer
+from app.identity.viewer import ClientInfo, Viewer
 from tests.graph.conftest import Graph
 from tests.identity.builders import add_person, session_of
 
@@ -37,7 +37,7 @@ mutation ($input: RevokeApiTokenInput!) {
     revokeApiToken(input: $input) { apiToken { id revokedAt } userErrors { field code } }
 }
 """
-HOME = Origin("192.0.2.7")
+HOME = ClientInfo("192.0.2.7")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ async def created(graph: Graph, viewer: Viewer, **input: Any) -> dict[str, Any]:
     return payload
 
 
-async def holder_of(graph: Graph, token: str, origin: Origin = HOME) -> Viewer:
+async def holder_of(graph: Graph, token: str, origin: ClientInfo = HOME) -> Viewer:
     """Who is let in by a token."""
     authentication = graph.engine.resources.identity.authentication
     await authentication.look()
@@ -84,8 +84,8 @@ async def test_a_token_is_shown_once_and_lets_its_owner_in(graph: Graph, shop: V
 async def test_a_token_is_let_in_from_its_own_addresses_alone(graph: Graph, shop: Viewer) -> None:
     payload = await created(graph, shop, allowedAddresses=["192.0.2.0/24", "::ffff:198.51.100.7"])
     for address in ("192.0.2.9", "198.51.100.7"):
-        assert (await holder_of(graph, payload["text"], Origin(address))).user_id == shop.user_id
-    for origin in (Origin("203.0.113.1"), Origin("2001:db8::1"), Origin(None)):
+        assert (await holder_of(graph, payload["text"], ClientInfo(address))).user_id == shop.user_id
+    for origin in (ClientInfo("203.0.113.1"), ClientInfo("2001:db8::1"), ClientInfo(None)):
         with pytest.raises(NotSignedIn):
             await holder_of(graph, payload["text"], origin)
 

@@ -22,10 +22,10 @@ from app.identity.commands.roles import grant_role
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ApiToken, Role, User
 from app.identity.scopes import Scope
-from app.identity.viewer import Caller, Origin
+from app.identity.viewer import Caller, ClientInfo
 from tests.identity.builders import SECRETS, add_person
 
-HERE = Origin("192.0.2.7")
+HERE = ClientInfo("192.0.2.7")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_a_token_that_is_checked_while_it_is_revoked_is_void_afterwards(
     process = Authentication(api_database, SECRETS, api_database._events, issuer="trove")
     checking = api_database.transaction(role=DatabaseRole.AUTHENTICATOR)
     transaction = await checking.__aenter__()
-    held = await viewer_of_api_token(transaction, token.text, origin=HERE)
+    held = await viewer_of_api_token(transaction, token.text, client=HERE)
     assert held is not None
 
     async def revoked() -> None:
@@ -89,7 +89,7 @@ async def test_a_token_that_is_checked_while_it_is_revoked_is_void_afterwards(
     await process.look()
     assert process.is_void(held[0])
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as after:
-        assert await viewer_of_api_token(after, token.text, origin=HERE) is None
+        assert await viewer_of_api_token(after, token.text, client=HERE) is None
 
 
 async def test_a_token_whose_revocation_is_under_way_waits_for_it(api_database: Database, ada: UUID) -> None:
@@ -100,7 +100,7 @@ async def test_a_token_whose_revocation_is_under_way_waits_for_it(api_database: 
 
     async def checked() -> object:
         async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as other:
-            return await viewer_of_api_token(other, token.text, origin=HERE)
+            return await viewer_of_api_token(other, token.text, client=HERE)
 
     checking = asyncio.create_task(checked())
     done, _ = await asyncio.wait({checking}, timeout=0.3)
@@ -126,7 +126,7 @@ async def test_a_token_allows_no_more_than_its_owner_may_do_now(
     scopes = {Scope.PRICES_WRITE, Scope.ACCOUNT_READ}
     while Scope.PRICES_WRITE in scopes:
         async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-            held = await viewer_of_api_token(transaction, token.text, origin=HERE)
+            held = await viewer_of_api_token(transaction, token.text, client=HERE)
         assert held is not None
         scopes = set(held[0].scopes)
     assert scopes == {Scope.ACCOUNT_READ}
@@ -139,7 +139,7 @@ async def test_a_token_of_an_erased_person_holds_no_longer(
     async with database.transaction() as transaction:
         await transaction.connection.execute(update(User).where(User.id == ada).values(deleted_at=func.now()))
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-        assert await viewer_of_api_token(transaction, token.text, origin=HERE) is None
+        assert await viewer_of_api_token(transaction, token.text, client=HERE) is None
 
 
 async def test_nothing_of_a_token_stands_where_it_is_shown(api_database: Database, ada: UUID) -> None:

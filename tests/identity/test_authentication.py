@@ -20,22 +20,22 @@ from app.core.settings import Settings
 from app.identity import authentication as module
 from app.identity.access_tokens import LIFETIME, sign_access_token
 from app.identity.authentication import Authentication
+from app.identity.commands.revocations import revoke
 from app.identity.commands.sessions import (
     EndReason,
     OpenSession,
     SignInMethod,
     begin_session,
     end_sessions_of,
-    revoke,
     sign_out,
 )
 from app.identity.commands.signing_keys import SIGNS_FOR, ensure_signing_keys, signing_keys
 from app.identity.models import RoleGrant, SigningKey
 from app.identity.scopes import Scope
-from app.identity.viewer import ANYONE, Caller, Origin, Viewer
+from app.identity.viewer import ANYONE, Caller, ClientInfo, Viewer
 from tests.identity.builders import PARTNER_ID, PARTNER_TOKEN, PARTNER_TOKEN_ID, SECRETS, add_person
 
-HERE = Origin("192.0.2.7")
+HERE = ClientInfo("192.0.2.7")
 
 
 class Processes:
@@ -270,12 +270,12 @@ async def test_an_api_token_that_was_checked_loses_what_its_owner_loses(
     processes: Processes, partner: None, database: Database
 ) -> None:
     process = await processes.one()
-    assert (await process.viewer_of(PARTNER_TOKEN.text, HERE)).may(Scope.PRICES_WRITE)
+    assert Scope.PRICES_WRITE in (await process.viewer_of(PARTNER_TOKEN.text, HERE)).scopes
     async with database.transaction() as transaction:
         await transaction.connection.execute(update(RoleGrant).values(revoked_at=utc_now()))
         await revoke(transaction, PARTNER_ID, now=utc_now())
     await process.look()
-    assert not (await process.viewer_of(PARTNER_TOKEN.text, HERE)).may(Scope.PRICES_WRITE)
+    assert Scope.PRICES_WRITE not in (await process.viewer_of(PARTNER_TOKEN.text, HERE)).scopes
 
 
 @pytest.mark.parametrize(

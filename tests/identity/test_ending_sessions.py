@@ -20,10 +20,10 @@ from app.identity.commands.sessions import (
     refresh_session,
 )
 from app.identity.models import Session
-from app.identity.viewer import Caller, Origin, Viewer
+from app.identity.viewer import Caller, ClientInfo, Viewer
 from tests.identity.builders import SECRETS, add_person
 
-HERE = Origin("192.0.2.7")
+HERE = ClientInfo("192.0.2.7")
 
 
 @pytest.fixture

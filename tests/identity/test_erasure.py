@@ -17,7 +17,7 @@ from app.core.personal_data import PersonalData
 from app.identity.commands.sessions import SignInMethod, begin_session
 from app.identity.errors import IdentityRefused
 from app.identity.models import AuditEntry, NsfwVisibility, Revocation, RoleGrant, Session, User
-from app.identity.viewer import Caller, Origin
+from app.identity.viewer import Caller, ClientInfo
 from app.ingestion.models import IngestBatch
 from tests.identity.builders import add_person
 from tests.identity.whole_person import CREATED_AT, add_whole_person, places_of
@@ -246,7 +246,7 @@ async def test_what_comes_in_of_somebody_who_has_just_been_erased_goes_too(
     await asked_long_ago(owner, person.id)
     await erase_people(database)
     name = (await owner.execute(select(User.username).where(User.id == person.id))).scalar_one()
-    caller = Caller(origin=Origin(person.address, f"Agent of {WORD}"))
+    caller = Caller(client=ClientInfo(person.address, f"Agent of {WORD}"))
     with pytest.raises(IdentityRefused):
         async with database.transaction() as transaction:
             await begin_session(
@@ -260,7 +260,7 @@ async def test_what_comes_in_of_somebody_who_has_just_been_erased_goes_too(
             user_id=person.id,
             method="password",
             device=f"Device of {WORD}",
-            user_agent=caller.origin.user_agent,
+            user_agent=caller.client.user_agent,
             address=person.address,
             expires_at=utc_now() + timedelta(days=7),
         )

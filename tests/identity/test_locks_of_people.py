@@ -17,9 +17,10 @@ from app.core.ids import new_id
 from app.identity.commands.api_tokens import create_api_token, viewer_of_api_token
 from app.identity.commands.challenges import begin_challenge
 from app.identity.commands.deletion import erase, hold_person_to_erase
+from app.identity.commands.locks import lock_person_exclusive
 from app.identity.commands.passkeys import begin_sign_in, remove_passkey
 from app.identity.commands.people import MAGIC_LINK, PASSWORD, add_way_in, create_person, way_in_by
-from app.identity.commands.sessions import SignInMethod, begin_session, change_scopes_of, refresh_session
+from app.identity.commands.sessions import SignInMethod, begin_session, refresh_session
 from app.identity.magic_links import MagicLinks
 from app.identity.models import ChallengeKind, Passkey, User
 from app.identity.names import normalise_email
@@ -29,7 +30,7 @@ from app.identity.passkeys import RelyingParty
 from app.identity.passwords import Passwords
 from app.identity.scopes import Scope
 from app.identity.sign_in import SignIn, SignInRefused, store_password_hash
-from app.identity.viewer import Caller, Origin, Viewer
+from app.identity.viewer import Caller, ClientInfo, Viewer
 from tests.identity.builders import SECRETS, session_of
 from tests.identity.software_authenticator import EDDSA, SoftwarePasskey, get, new_private_key
 
@@ -38,7 +39,7 @@ EMAIL = normalise_email(ADDRESS)
 OLD, NEW = "marzipan ladder violet", "quiet harbour umbrella"
 URL = "https://trove.example"
 PARTY = RelyingParty(id="trove.example", name="Trove", origins=(URL,))
-SOMEWHERE = Caller(origin=Origin("192.0.2.7"))
+SOMEWHERE = Caller(client=ClientInfo("192.0.2.7"))
 Result = TypeVar("Result")
 
 
@@ -86,7 +87,7 @@ async def ada(database: Database, api_database: Database, redis_url: str, passwo
     sign_in = SignIn(api_database, SECRETS, passwords, attempts)
     yield Ada(
         id=user_id,
-        caller=Caller(session, SOMEWHERE.origin),
+        caller=Caller(session, SOMEWHERE.client),
         sign_in=sign_in,
         own_credentials=OwnCredentials(api_database, SECRETS, passwords, attempts, sign_in),
         magic_links=MagicLinks(api_database, SECRETS, attempts, sign_in),
@@ -122,10 +123,10 @@ async def test_who_signs_in_while_the_password_changes_waits_and_is_answered(
     database: Database, api_database: Database, ada: Ada
 ) -> None:
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-        await change_scopes_of(transaction, ada.id)
+        await lock_person_exclusive(transaction, ada.id)
         signing_in = await begun(database, ada.sign_in_by_password())
         changing = asyncio.ensure_future(
-            ada.own_credentials.change_password(current=OLD, new=NEW, caller=ada.caller, address=URL)
+            ada.own_credentials.change_password(current=OLD, new=NEW, caller=ada.caller, public_url=URL)
         )
         # It is through by then, or waits for who signs in.
         await asyncio.wait({changing}, timeout=1.0)
@@ -147,7 +148,7 @@ async def test_who_signs_in_by_a_passkey_that_is_being_removed_waits_and_is_answ
             await remove_passkey(transaction, passkey_id, caller=ada.caller, user_id=ada.id, providers=[MAGIC_LINK])
 
     async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-        await change_scopes_of(transaction, ada.id)
+        await lock_person_exclusive(transaction, ada.id)
         signing_in = await begun(
             database,
             ada.passkey_sign_in.finish(
@@ -217,7 +218,7 @@ async def test_a_token_that_is_shown_while_its_owner_is_erased_holds_no_longer(
 
     async def shown() -> object:
         async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:
-            return await viewer_of_api_token(transaction, token.text, origin=SOMEWHERE.origin)
+            return await viewer_of_api_token(transaction, token.text, client=SOMEWHERE.client)
 
     async def refreshed() -> object:
         async with api_database.transaction(role=DatabaseRole.AUTHENTICATOR) as transaction:

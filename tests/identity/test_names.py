@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.identity.names import (
+    DisplayNameRefused,
     EmailRefused,
     UsernameRefused,
+    display_name_of,
     is_reserved,
     normalise_email,
+    parse_display_name,
     parse_username,
     suggest_username,
     with_random_digits,
@@ -62,14 +65,13 @@ def test_a_reserved_name_is_refused_however_it_is_spelled(username: str) -> None
     ("words", "username"),
     [
         (["Ada Lovelace"], "Ada-Lovelace"),
-        (["ada.lovelace+trove@example.com"], "ada-lovelace"),
         (["Jörg Müller-Lüdenscheidt"], "Jorg-Muller-Ludenscheidt"),
         (["Łukasz Straße"], "Lukasz-Strasse"),
         (["Siobhán O'Brien"], "Siobhan-OBrien"),
         (["Ｆｕｌｌ　Ｗｉｄｔｈ"], "Full-Width"),
-        (["Иван", "ivan@example.com"], "ivan"),
-        (["", "@", "  ", "Bo", "bo.bo@example.com"], "bo-bo"),
-        (["admin@example.com", "Root", "Grace"], "Grace"),
+        (["Иван", "ivan@example.com", "Ivan"], "Ivan"),
+        (["", "@", "  ", "Bo", "Bo Bo"], "Bo-Bo"),
+        (["Admin", "Root", "Grace"], "Grace"),
         (["__snake__"], "snake"),
         (["a" * 29 + " " + "b"], "a" * 29),
         (["x" * 300], "x" * 30),
@@ -79,7 +81,9 @@ def test_a_username_is_suggested_from_the_first_word_that_makes_one(words: list[
     assert suggest_username(words) == username
 
 
-@pytest.mark.parametrize("words", [[], [""], ["Иван Петров"], ["李"], ["admin@example.com"], ["🙂🙂🙂"]])
+@pytest.mark.parametrize(
+    "words", [[], [""], ["Иван Петров"], ["李"], ["Admin"], ["ada.lovelace+trove@example.com"], ["🙂🙂🙂"]]
+)
 def test_where_no_word_makes_a_username_a_random_one_is_suggested(words: list[str]) -> None:
     suggested = suggest_username(words)
     assert re.fullmatch(r"collector-[0-9]{6}", suggested)
@@ -188,3 +192,24 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
 
 def test_an_address_is_not_in_its_representation() -> None:
     assert "ada" not in repr(normalise_email("ada@example.com"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("👩‍💻 Ada", "👩‍💻 Ada"),
+        ("Ada\nLovelace\t\u202eevil", "Ada Lovelace evil"),
+        ("x" * 100, "x" * 60),
+        (" \u2028 ", None),
+        ("", None),
+    ],
+)
+def test_a_name_from_elsewhere_becomes_one_that_one_could_give_oneself(text: str, shown: str | None) -> None:
+    assert display_name_of(text) == shown
+    assert shown is None or parse_display_name(shown) == shown
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 61, "two\nlines", "turned \u202e round"])
+def test_what_cannot_stand_where_names_are_read_is_refused(text: str) -> None:
+    with pytest.raises(DisplayNameRefused):
+        parse_display_name(text)

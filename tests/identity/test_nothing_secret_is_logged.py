@@ -29,13 +29,13 @@ from app.core.secrets import KeyRing
 from app.core.settings import Settings
 from app.identity.commands.api_tokens import create_api_token
 from app.identity.commands.challenges import begin_challenge
-from app.identity.commands.people import WayIn, create_person
+from app.identity.commands.people import PASSWORD, WayIn, create_person
 from app.identity.commands.post_mail import post_mail
 from app.identity.commands.sessions import SignInMethod, begin_session
 from app.identity.models import ChallengeKind, Credential, Identity, OutgoingMail, User
 from app.identity.scopes import Scope
 from app.identity.services import identity_services
-from app.identity.sign_in import PASSWORD, SignInRefused, store_password_hash
+from app.identity.sign_in import SignInRefused, store_password_hash
 from app.identity.viewer import Caller
 from tests.conftest import environment_of
 from tests.core.mail_builders import Mailbox, mail_server

@@ -12,7 +12,6 @@ from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import ApiToken
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
-from app.graph.identity.profile import viewer_id
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.identity.access import OWN_CREDENTIALS, OWN_SESSIONS
@@ -110,7 +109,7 @@ class ApiTokenMutations:
     )
     @staticmethod
     async def create_api_token(info: Info, input: CreateApiTokenInput) -> Issued:
-        user_id = viewer_id(info)
+        user_id = info.context.viewer.own_id
         async with info.context.authentication() as transaction:
             issued = await create_api_token(
                 transaction,
@@ -130,7 +129,7 @@ class ApiTokenMutations:
     )
     @staticmethod
     async def rotate_api_token(info: Info, input: RotateApiTokenInput) -> Issued:
-        user_id, token_id = viewer_id(info), _token_id(input.id)
+        user_id, token_id = info.context.viewer.own_id, _token_id(input.id)
         async with info.context.authentication() as transaction:
             issued = await rotate_api_token(
                 transaction, token_id, caller=info.context.caller, user_id=user_id, overlap=input.overlap
@@ -140,7 +139,7 @@ class ApiTokenMutations:
     @changes("End a token at once.", type=RevokeApiTokenPayload, access=OWN_SESSIONS)
     @staticmethod
     async def revoke_api_token(info: Info, input: RevokeApiTokenInput) -> Revoked:
-        user_id, token_id = viewer_id(info), _token_id(input.id)
+        user_id, token_id = info.context.viewer.own_id, _token_id(input.id)
         async with info.context.authentication() as transaction:
             await revoke_api_token(transaction, token_id, caller=info.context.caller, user_id=user_id)
         return Revoked(refer(ApiToken, token_id))

@@ -42,7 +42,10 @@ class AuditFilter:
     )
 
 
-@strawberry.type(description="Something that was done to an account. Never changed, and never removed.")
+@strawberry.type(
+    description="Something that was done to an account. Never removed; once an account is erased, what told of its "
+    "person is gone."
+)
 @private(Privacy(f"whose account it was about, who did it, and staff with `{Scope.AUDIT_READ}`"))
 @shows(Entry, PublicIdTag.AUDIT_ENTRY)
 class AuditEntry(Node):

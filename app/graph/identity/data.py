@@ -124,11 +124,11 @@ class DataMutations:
     @staticmethod
     async def create_export_download(info: Info, input: CreateExportDownloadInput) -> Download:
         identity = info.context.resources.identity
-        address = identity.address
+        public_url = identity.require_public_url()
         key = key_of(input.id, PublicIdTag.DATA_EXPORT, argument="id")
         if not isinstance(key, UUID):
             raise IdentityRefused(IdentityErrorCode.NOT_FOUND, "This is no id of an export.", field=["id"])
         async with info.context.authentication() as transaction:
             download = await create_download(transaction, identity.secrets, key, caller=info.context.caller)
-        link = f"{address}/exports/{public_id(PublicIdTag.DATA_EXPORT, key)}?{urlencode({'token': download.token})}"
+        link = f"{public_url}/exports/{public_id(PublicIdTag.DATA_EXPORT, key)}?{urlencode({'token': download.token})}"
         return Download(link, download.expires_at)

@@ -7,6 +7,7 @@ from typing import Any
 
 import strawberry
 
+from app.graph.context import Info
 from app.graph.fields import Resolver, attribute, resolved, show_enum
 from app.identity.access import Access
 from app.identity.errors import IdentityErrorCode, IdentityRefused
@@ -61,6 +62,9 @@ def changes(description: str, *, type: Any, access: Access) -> Callable[[Resolve
 
         @wraps(change)
         async def refusing(*args: Any, **kwargs: Any) -> Any:
+            info: Info = kwargs["info"]
+            # The payload before may have been read: services take a connection of their own, and one is enough.
+            await info.context.begin_again()
             try:
                 return await change(*args, **kwargs)
             except IdentityRefused as refusal:

@@ -9,14 +9,21 @@ from uuid import UUID
 import strawberry
 
 from app.core.database import Transaction
-from app.core.errors import NotSignedIn
 from app.core.ids import PublicIdTag
 from app.core.secrets import Secrets
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account, Passkey
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
-from app.graph.identity.sessions import Delivery, ShownSignIn, SignInPayload, require_delivery, show_sign_in
+from app.graph.identity.sign_in_payload import (
+    DELIVER,
+    DEVICE,
+    Delivery,
+    ShownSignIn,
+    SignInPayload,
+    require_delivery,
+    show_sign_in,
+)
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.scalars import JSON
@@ -35,8 +42,6 @@ from app.identity.viewer import Caller
 
 Changed = TypeVar("Changed", covariant=True)
 
-DEVICE = "What to call this device among one's sessions; by default “Firefox on Windows”."
-DELIVER = "How to hand over the refresh token."
 ANSWER = "What `navigator.credentials.{}()` gave, as its `toJSON()` writes it."
 OPTIONS = "What to hand to `navigator.credentials.{}()`, by `PublicKeyCredential.parse{}OptionsFromJSON()`."
 CODES = "The codes, ten of them, shown this once; each stands in for the second factor once. Null when refused."
@@ -296,7 +301,7 @@ class FactorMutations:
     async def enable_totp(info: Info) -> ShownSeed:
         context = info.context
         async with context.authentication() as transaction:
-            totp = await enable_totp(transaction, context.resources.identity.secrets, user_id=_own_id(context))
+            totp = await enable_totp(transaction, context.resources.identity.secrets, user_id=context.viewer.own_id)
         return ShownSeed(totp.secret, totp.uri)
 
     @changes(
@@ -307,7 +312,7 @@ class FactorMutations:
     @staticmethod
     async def confirm_totp(info: Info, input: ConfirmTotpInput) -> ShownCodes:
         codes = await _by_code(info.context, confirm_totp, input.code)
-        return ShownCodes(refer(Account, _own_id(info.context)), codes)
+        return ShownCodes(refer(Account, info.context.viewer.own_id), codes)
 
     @changes(
         "Ask for one-time codes no longer. The recovery codes go with them.",
@@ -317,7 +322,7 @@ class FactorMutations:
     @staticmethod
     async def disable_totp(info: Info, input: DisableTotpInput) -> ShownAccount:
         await _by_code(info.context, disable_totp, input.code)
-        return ShownAccount(refer(Account, _own_id(info.context)))
+        return ShownAccount(refer(Account, info.context.viewer.own_id))
 
     @changes(
         "Make ten recovery codes in place of those before.",
@@ -327,7 +332,7 @@ class FactorMutations:
     @staticmethod
     async def create_recovery_codes(info: Info, input: CreateRecoveryCodesInput) -> ShownCodes:
         codes = await _by_code(info.context, renew_recovery_codes, input.code)
-        return ShownCodes(refer(Account, _own_id(info.context)), codes)
+        return ShownCodes(refer(Account, info.context.viewer.own_id), codes)
 
     @changes(
         "Ask for a new passkey.",
@@ -340,7 +345,7 @@ class FactorMutations:
         identity = context.resources.identity
         async with context.authentication() as transaction:
             begun = await begin_registration(
-                transaction, identity.secrets, identity.relying_party, user_id=_own_id(context)
+                transaction, identity.secrets, identity.relying_party, user_id=context.viewer.own_id
             )
         return ShownOptions.of(begun)
 
@@ -359,7 +364,7 @@ class FactorMutations:
                 identity.secrets,
                 identity.relying_party,
                 caller=context.caller,
-                user_id=_own_id(context),
+                user_id=context.viewer.own_id,
                 challenge=input.challenge,
                 response=_response(input.response),
                 name=input.name,
@@ -378,7 +383,7 @@ class FactorMutations:
         context, passkey_id = info.context, _passkey_id(input.id)
         async with context.authentication() as transaction:
             await rename_passkey(
-                transaction, passkey_id, caller=context.caller, user_id=_own_id(context), name=input.name
+                transaction, passkey_id, caller=context.caller, user_id=context.viewer.own_id, name=input.name
             )
         return ShownPasskey(refer(Passkey, passkey_id))
 
@@ -387,7 +392,7 @@ class FactorMutations:
     )
     @staticmethod
     async def remove_passkey(info: Info, input: RemovePasskeyInput) -> ShownAccount:
-        context, user_id = info.context, _own_id(info.context)
+        context, user_id = info.context, info.context.viewer.own_id
         async with context.authentication() as transaction:
             await remove_passkey(
                 transaction,
@@ -397,12 +402,6 @@ class FactorMutations:
                 providers=context.resources.identity.providers_that_let_in,
             )
         return ShownAccount(refer(Account, user_id))
-
-
-def _own_id(context: Context) -> UUID:
-    if context.viewer.user_id is None:
-        raise NotSignedIn("Sign in first.")
-    return context.viewer.user_id
 
 
 def _answer_of(context: Context, input: CompleteSignInInput) -> SecondFactorAnswer:
@@ -446,7 +445,7 @@ class ChangeByCode(Protocol[Changed]):
 
 async def _by_code(context: Context, change: ChangeByCode[Changed], code: str) -> Changed:
     """Make the change, and count the tries; that a code was wrong is committed before it is refused."""
-    identity, user_id = context.resources.identity, _own_id(context)
+    identity, user_id = context.resources.identity, context.viewer.own_id
     await identity.second_factor.count_code(user_id)
     async with context.authentication() as transaction:
         changed = await change(

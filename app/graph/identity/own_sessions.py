@@ -1,4 +1,4 @@
-"""Sessions after signing in: refreshed, ended; and what their owner changes of how they get in."""
+"""Sessions after signing in: refreshed, and ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,22 +10,12 @@ from app.core.cookies import REFRESH_TOKEN
 from app.core.ids import PublicIdTag
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
-from app.graph.identity.accounts import Account
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
-from app.graph.identity.sessions import Delivery, ShownSignIn, SignInPayload, require_delivery, show_sign_in
-from app.graph.identity.sign_in import RETURN_TO, checked_return, remembered_browser, writing_service
-from app.graph.reads.fields import Reference, refer
+from app.graph.identity.sign_in_payload import Delivery, ShownSignIn, SignInPayload, require_delivery, show_sign_in
 from app.graph.relay import key_of
-from app.identity.access import ANYBODY, OWN_CREDENTIALS, OWN_SESSIONS
-from app.identity.commands.sessions import (
-    EndReason,
-    end_session,
-    end_sessions_of,
-    refresh_session,
-    sign_out,
-)
+from app.identity.access import ANYBODY, OWN_SESSIONS
+from app.identity.commands.sessions import EndReason, end_session, end_sessions_of, refresh_session, sign_out
 from app.identity.errors import IdentityErrorCode, IdentityRefused
-from app.identity.sign_in import SignInRefused
 from app.identity.viewer import ANYONE
 
 
@@ -49,43 +39,9 @@ class EndSessionInput:
     id: strawberry.ID = strawberry.field(description="Its id, as `viewer { sessions }` shows it.")
 
 
-@strawberry.input(description="A new password.")
-class ChangePasswordInput:
-    current_password: str | None = strawberry.field(
-        default=None,
-        description="The current one, where there is one and one has not just signed in by a link in a mail.",
-    )
-    new_password: str = strawberry.field(description="The new one: 8 to 256 characters that are hard to guess.")
-
-
-@strawberry.input(description="A new address.")
-class RequestEmailChangeInput:
-    email: str = strawberry.field(description="The new address; it gets a link.")
-    return_to: str | None = strawberry.field(
-        default=None, description=RETURN_TO.replace("`signed_in=1`, `second_factor=<challenge>`", "`email_changed=1`")
-    )
-
-
-@strawberry.input(description="The link that a new address got.")
-class ConfirmEmailChangeInput:
-    token: str = strawberry.field(description="The `token` of the link.")
-
-
 @strawberry.type(description="What came of signing out.")
 class SignOutPayload:
     ended_sessions: int | None = attribute("How many sessions were ended; null when it was refused.")
-    user_errors: list[IdentityError] = attribute(USER_ERRORS)
-
-
-@strawberry.type(description="What came of a change to one's own account.")
-class OwnAccountPayload:
-    viewer: Account | None = attribute("The account as it is now; null when it was refused, or nobody is signed in.")
-    user_errors: list[IdentityError] = attribute(USER_ERRORS)
-
-
-@strawberry.type(description="What came of confirming an address.")
-class ConfirmEmailChangePayload:
-    is_confirmed: bool | None = attribute("True when the address is that of its account now; null when it was refused.")
     user_errors: list[IdentityError] = attribute(USER_ERRORS)
 
 
@@ -94,22 +50,6 @@ class Ended:
     """The payload of what ends sessions."""
 
     ended_sessions: int
-    user_errors: Sequence[IdentityError] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The payload of a change to one's own account."""
-
-    viewer: Reference | None
-    user_errors: Sequence[IdentityError] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The payload of a confirmed address."""
-
-    is_confirmed: bool = True
     user_errors: Sequence[IdentityError] = ()
 
 
@@ -185,63 +125,6 @@ class OwnSessionMutations:
         if key == context.viewer.credential_id:
             await _leave(context)
         return Ended(1)
-
-    @changes(
-        "Set a password, or another one. All other sessions end, and the address gets a notice.",
-        type=OwnAccountPayload,
-        access=OWN_CREDENTIALS,
-    )
-    @staticmethod
-    async def change_password(info: Info, input: ChangePasswordInput) -> Changed:
-        context = info.context
-        identity = writing_service(context)
-        await identity.own_credentials.change_password(
-            current=input.current_password, new=input.new_password, caller=context.caller, address=identity.address
-        )
-        await context.begin_again()
-        return _changed(context)
-
-    @changes(
-        "Ask for another address: it gets a link that makes it that of the account, as long as the session that asks "
-        "goes on and the password stays. The present address gets a notice. "
-        "The answer is the same for an address that another account has; only the mail says so.",
-        type=OwnAccountPayload,
-        access=OWN_CREDENTIALS,
-    )
-    @staticmethod
-    async def request_email_change(info: Info, input: RequestEmailChangeInput) -> Changed:
-        context = info.context
-        identity = writing_service(context)
-        await identity.own_credentials.request_email_change(
-            input.email,
-            caller=context.caller,
-            address=identity.address,
-            browser=remembered_browser(context),
-            return_to=checked_return(context, input.return_to),
-        )
-        return _changed(context)
-
-    @changes(
-        "Make the address behind a link that of the account which asked for it; the address before gets a notice.",
-        type=ConfirmEmailChangePayload,
-        access=ANYBODY,
-    )
-    @staticmethod
-    async def confirm_email_change(info: Info, input: ConfirmEmailChangeInput) -> Confirmed:
-        context = info.context
-        identity = writing_service(context)
-        outcome = await identity.own_credentials.confirm_email_change(
-            input.token, caller=context.caller, address=identity.address
-        )
-        if isinstance(outcome, SignInRefused):
-            raise outcome.refusal
-        await context.begin_again()
-        return Confirmed()
-
-
-def _changed(context: Context) -> Changed:
-    user_id = context.viewer.user_id
-    return Changed(None if user_id is None else refer(Account, user_id))
 
 
 def _forget_cookie(context: Context) -> None:

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
-from uuid import UUID
 
 import strawberry
 from strawberry import UNSET, Parent
 
-from app.core.errors import NotSignedIn
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved
 from app.graph.identity.accounts import VIEWER_READS, Account
@@ -89,13 +87,6 @@ class UpdatePreferencesPayload:
         return root.viewer
 
 
-def viewer_id(info: Info) -> UUID:
-    """Who asks, where the field's access lets nobody else ask."""
-    if info.context.viewer.user_id is None:
-        raise NotSignedIn("Sign in first.")
-    return info.context.viewer.user_id
-
-
 def _given(input: UpdateProfileInput | UpdatePreferencesInput) -> dict[str, Any]:
     """The fields that were sent, null among them."""
     return {name: value for name, value in vars(input).items() if value is not UNSET}
@@ -106,7 +97,7 @@ class ProfileMutations:
     @changes("Change what others see of oneself.", type=UpdateProfilePayload, access=ACCOUNT_WRITES)
     @staticmethod
     async def update_profile(info: Info, input: UpdateProfileInput) -> Changed:
-        user_id = viewer_id(info)
+        user_id = info.context.viewer.own_id
         async with info.context.transaction() as transaction:
             await update_profile(
                 transaction, cast("ProfileChanges", _given(input)), caller=info.context.caller, user_id=user_id
@@ -116,7 +107,7 @@ class ProfileMutations:
     @changes("Change how one wants things shown and told.", type=UpdatePreferencesPayload, access=ACCOUNT_WRITES)
     @staticmethod
     async def update_preferences(info: Info, input: UpdatePreferencesInput) -> Changed:
-        user_id = viewer_id(info)
+        user_id = info.context.viewer.own_id
         async with info.context.transaction() as transaction:
             await update_preferences(
                 transaction, cast("PreferenceChanges", _given(input)), caller=info.context.caller, user_id=user_id

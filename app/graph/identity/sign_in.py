@@ -9,7 +9,9 @@ from app.core.origins import allowed_return
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
-from app.graph.identity.sessions import (
+from app.graph.identity.sign_in_payload import (
+    DELIVER,
+    DEVICE,
     Delivery,
     ShownSignIn,
     SignInPayload,
@@ -18,13 +20,11 @@ from app.graph.identity.sessions import (
     show_sign_in,
 )
 from app.identity.access import ANYBODY
-from app.identity.commands.challenges import browser_of, know_browser, new_browser_token
+from app.identity.browser_tokens import browser_of, know_browser, new_browser_token
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.services import IdentityServices
 from app.identity.sign_up import NewAccount
 
-DEVICE = "What to call this device among one's sessions; by default “Firefox on Windows”."
-DELIVER = "How to hand over the refresh token."
 RETURN_TO = (
     "Where the link leads in the end: an address on an origin that the operator allows, which gets "
     "`signed_in=1`, `second_factor=<challenge>` or `error=<code>`. By default a plain page says what came of it."
@@ -126,7 +126,7 @@ class SignInMutations:
         await identity.sign_up.begin(
             account,
             caller=context.caller,
-            address=identity.address,
+            public_url=identity.require_public_url(),
             browser=browser,
             return_to=checked_return(context, input.return_to),
         )
@@ -173,7 +173,11 @@ class SignInMutations:
         is_in_cookie = input.deliver is Delivery.COOKIE
         browser = know_browser(cookies_of(context)) if is_in_cookie else new_browser_token()
         await identity.magic_links.request(
-            input.email, caller=context.caller, address=identity.address, browser=browser, return_to=return_to
+            input.email,
+            caller=context.caller,
+            public_url=identity.require_public_url(),
+            browser=browser,
+            return_to=return_to,
         )
         return Sent(None if is_in_cookie else browser)
 

@@ -16,8 +16,8 @@ from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
 from app.graph.relay import key_of
 from app.graph.scalars import URL
 from app.identity.access import ANYBODY, OWN_CREDENTIALS
-from app.identity.commands.challenges import know_browser
-from app.identity.commands.identities import unlink_identity
+from app.identity.browser_tokens import know_browser
+from app.identity.commands.identities import no_such_identity, unlink_identity
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 
 
@@ -128,10 +128,12 @@ class WaysInMutations:
     @staticmethod
     async def unlink_identity(info: Info, input: UnlinkIdentityInput) -> UnlinkIdentityPayload:
         key = key_of(input.id, PublicIdTag.IDENTITY, argument="id")
+        if not isinstance(key, UUID):
+            raise no_such_identity()
         async with info.context.authentication() as transaction:
             await unlink_identity(
                 transaction,
-                key if isinstance(key, UUID) else UUID(int=0),
+                key,
                 caller=info.context.caller,
                 providers=info.context.resources.identity.providers_that_let_in,
             )

@@ -24,7 +24,7 @@ from app.graph.transports.media_types import MediaType, negotiate, parse_media_t
 from app.graph.transports.pace import PACE, Pace
 from app.graph.transports.parameters import parse_json, request_from, request_from_url
 from app.graph.transports.sse import EventStream
-from app.identity.viewer import Caller, Origin
+from app.identity.viewer import Caller, ClientInfo
 
 PATH = "/graphql"
 METHODS = ("GET", "POST")
@@ -194,10 +194,10 @@ class Exchange:
 
     async def _caller(self) -> Caller:
         peer = self._request.scope.get("client")
-        origin = Origin.of_peer(peer[0] if peer else None, self._header("user-agent"))
+        client = ClientInfo.of_peer(peer[0] if peer else None, self._header("user-agent"))
         try:
             return await self._engine.resources.identity.authentication.caller_of(
-                self._given.get("authorization", ()), origin
+                self._given.get("authorization", ()), client
             )
         except NotSignedIn as refusal:
             raise HTTPRefusal(401, refusal, {"WWW-Authenticate": 'Bearer realm="trove"'}) from refusal

@@ -21,7 +21,7 @@ from app.graph.transports.connections import connections_of
 from app.graph.transports.hang_up import Presence
 from app.graph.transports.pace import PACE, Pace
 from app.graph.transports.parameters import request_from
-from app.identity.viewer import Caller, Origin
+from app.identity.viewer import Caller, ClientInfo
 
 logger = structlog.get_logger(__name__)
 
@@ -117,7 +117,7 @@ class Socket:
         self._was_heard = False
         self._is_initialised = False
         peer = scope.get("client")
-        self._origin = Origin.of_peer(peer[0] if peer else None, self._headers.get("user-agent", ""))
+        self._client_info = ClientInfo.of_peer(peer[0] if peer else None, self._headers.get("user-agent", ""))
         self._caller: Caller | None = None
         self._watching = ExitStack()
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -194,7 +194,7 @@ class Socket:
         """Acknowledge who asks, or close the socket; close it later, when the token ends or is revoked."""
         authentication = self._engine.resources.identity.authentication
         try:
-            caller = await authentication.caller_of(authorizations, self._origin)
+            caller = await authentication.caller_of(authorizations, self._client_info)
         except NotSignedIn as refusal:
             self.leave(Close(FORBIDDEN, f"Forbidden: {refusal.message}"))
             return

@@ -12,19 +12,14 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.sessions import (
-    change_scopes_of,
-    earliest_end,
-    ends_of_scopes,
-    hold_scopes_of,
-    revoke,
-    scopes_of,
-)
+from app.identity.commands.locks import lock_person_exclusive, lock_person_shared
+from app.identity.commands.revocations import revoke
+from app.identity.commands.roles import earliest_end, ends_of_scopes, scopes_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ApiToken, Network, User
 from app.identity.scopes import Scope
 from app.identity.tokens import hash_of_token, new_token
-from app.identity.viewer import Caller, Origin, Viewer
+from app.identity.viewer import Caller, ClientInfo, Viewer
 
 API_TOKEN = "trove_api"  # noqa: S105  # what such tokens begin with
 MAXIMUM_TOKENS = 50
@@ -60,7 +55,7 @@ async def create_api_token(
     Raises IdentityRefused for a name or addresses that are wrong, for scopes that were not granted, for an expiry that
     has passed or is more than ten years away, and for more than 50 tokens.
     """
-    now = await change_scopes_of(transaction, user_id)
+    now = await lock_person_exclusive(transaction, user_id)
     networks = _networks(allowed_addresses)
     _check(name, scopes, expires_at, now)
     missing = sorted(set(scopes) - await scopes_of(transaction, user_id))
@@ -99,7 +94,7 @@ async def rotate_api_token(
             field=["overlap"],
         )
     # Whoever checks a token holds its owner's scopes: then what they see of it is what we leave of it.
-    now = await change_scopes_of(transaction, user_id)
+    now = await lock_person_exclusive(transaction, user_id)
     old = (
         await transaction.connection.execute(
             select(ApiToken.name, ApiToken.scopes, ApiToken.expires_at, ApiToken.created_at, ApiToken.allowed_addresses)
@@ -131,7 +126,7 @@ async def rotate_api_token(
 
 async def revoke_api_token(transaction: Transaction, token_id: UUID, *, caller: Caller, user_id: UUID) -> None:
     """End a token at once; raises IdentityRefused where the person has no such token that still holds."""
-    now = await change_scopes_of(transaction, user_id)
+    now = await lock_person_exclusive(transaction, user_id)
     result: CursorResult[tuple[()]] = await transaction.connection.execute(
         update(ApiToken)
         .where(ApiToken.id == token_id, ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
@@ -150,7 +145,7 @@ async def revoke_api_token(transaction: Transaction, token_id: UUID, *, caller: 
 
 
 async def viewer_of_api_token(
-    transaction: Transaction, text: str, *, origin: Origin
+    transaction: Transaction, text: str, *, client: ClientInfo
 ) -> tuple[Viewer, Sequence[Network]] | None:
     """Whose token this is, what it allows now, and from where; None where it does not hold, or not from here."""
     token_hash = hash_of_token(text)
@@ -158,7 +153,7 @@ async def viewer_of_api_token(
     if user_id is None:
         return None
     # Only then is it read: a revocation that was under way is either seen here, or comes after this `now`.
-    now = await hold_scopes_of(transaction, user_id)
+    now = await lock_person_shared(transaction, user_id)
     found = (
         await transaction.connection.execute(
             select(ApiToken, User.deleted_at)
@@ -173,11 +168,11 @@ async def viewer_of_api_token(
         return None
     if found.expires_at is not None and found.expires_at <= now:
         return None
-    if not is_allowed_from(origin, found.allowed_addresses):
+    if not is_allowed_from(client, found.allowed_addresses):
         return None
     if found.last_used_at is None or found.last_used_at < now - LAST_USED_WITHIN:
         await transaction.connection.execute(
-            update(ApiToken).where(ApiToken.id == found.id).values(last_used_at=now, last_used_address=origin.address)
+            update(ApiToken).where(ApiToken.id == found.id).values(last_used_at=now, last_used_address=client.address)
         )
     owned = await ends_of_scopes(transaction, found.user_id)
     scopes = {scope: ends_at for scope, ends_at in owned.items() if scope in found.scopes}
@@ -192,13 +187,13 @@ async def viewer_of_api_token(
     return viewer, found.allowed_addresses
 
 
-def is_allowed_from(origin: Origin, networks: Collection[Network]) -> bool:
+def is_allowed_from(client: ClientInfo, networks: Collection[Network]) -> bool:
     """Whether a token may be used from here; a token without addresses may be used from anywhere."""
     if not networks:
         return True
-    if origin.address is None:
+    if client.address is None:
         return False
-    address = ip_address(origin.address)
+    address = ip_address(client.address)
     return any(address in network for network in networks)
 
 

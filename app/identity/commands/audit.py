@@ -32,8 +32,8 @@ async def record(
             actor_id=caller.viewer.user_id,
             subject_id=subject_id,
             credential_id=caller.viewer.credential_id,
-            address=caller.origin.address,
-            user_agent=caller.origin.user_agent[:LONGEST_USER_AGENT] or None,
+            address=caller.client.address,
+            user_agent=caller.client.user_agent[:LONGEST_USER_AGENT] or None,
             before=before,
             after=after,
         )

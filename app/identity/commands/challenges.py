@@ -1,5 +1,6 @@
 """Challenges: what is begun here and ends once, by whoever has the token, within minutes."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,16 +10,14 @@ from uuid import UUID
 import orjson
 from sqlalchemy import func, insert, select, update
 
-from app.core.cookies import BROWSER, Cookies
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets, place_of
-from app.identity.commands.sessions import hold_scopes_of
+from app.identity.commands.locks import lock_person_shared
 from app.identity.models import Challenge, ChallengeKind
 from app.identity.tokens import NewToken, hash_of_token, is_token, new_token
 
 CHALLENGE_TOKEN = "trove_challenge"  # noqa: S105  # what such tokens begin with
-BROWSER_TOKEN = "trove_browser"  # noqa: S105  # what such tokens begin with
 LIFETIMES: Mapping[ChallengeKind, timedelta] = {
     ChallengeKind.SIGN_UP: timedelta(hours=24),
     ChallengeKind.MAGIC_LINK: timedelta(minutes=15),
@@ -29,8 +28,6 @@ LIFETIMES: Mapping[ChallengeKind, timedelta] = {
     ChallengeKind.PASSKEY_SIGN_IN: timedelta(minutes=10),
     ChallengeKind.EXPORT_DOWNLOAD: timedelta(minutes=15),
 }
-# As long as the longest of them.
-BROWSER_KNOWN_FOR = timedelta(hours=24)
 # Wrong answers to one challenge; then it is over.
 MAXIMUM_ATTEMPTS = 5
 
@@ -87,7 +84,7 @@ async def find_challenge(
     # Before the challenge: whoever erases a person holds that first, and takes the challenge then.
     user_id = await transaction.connection.scalar(select(Challenge.user_id).where(Challenge.token_hash == token_hash))
     if user_id is not None:
-        await hold_scopes_of(transaction, user_id)
+        await lock_person_shared(transaction, user_id)
     row = (
         await transaction.connection.execute(
             select(Challenge.id, Challenge.user_id, Challenge.content, Challenge.browser_hash)
@@ -107,6 +104,14 @@ async def find_challenge(
         return None
     content: Mapping[str, Any] = orjson.loads(secrets.decrypt(row.content, place_of(Challenge.content, row.id)))
     return OpenChallenge(row.id, row.user_id, content)
+
+
+def was_begun_in(challenge: OpenChallenge, browser: str | None) -> bool:
+    """Whether a challenge whose content names its browser was begun in this one."""
+    begun_in = challenge.content["browser"]
+    if begun_in is None or browser is None:
+        return False
+    return hmac.compare_digest(begun_in, hash_of_token(browser).hex())
 
 
 async def keep_in_challenge(
@@ -129,21 +134,3 @@ async def count_wrong_answer(transaction: Transaction, challenge: OpenChallenge)
     await transaction.connection.execute(
         update(Challenge).where(Challenge.id == challenge.id).values(attempts=Challenge.attempts + 1)
     )
-
-
-def new_browser_token() -> str:
-    """A token for who begins something without cookies, to show with what ends it."""
-    return new_token(BROWSER_TOKEN).text
-
-
-def browser_of(cookies: Cookies) -> str | None:
-    """The token by which we know the browser again; None where it has none of ours."""
-    token = cookies.get(BROWSER)
-    return token if token is not None and is_token(token, BROWSER_TOKEN) else None
-
-
-def know_browser(cookies: Cookies) -> str:
-    """The token of the browser, which it keeps for a day from now; what it began before stays bound to it."""
-    token = browser_of(cookies) or new_browser_token()
-    cookies.set(BROWSER, token, lasts=BROWSER_KNOWN_FOR)
-    return token

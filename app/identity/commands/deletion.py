@@ -12,8 +12,9 @@ from app.core.mail import Mail
 from app.core.secrets import Secrets
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
+from app.identity.commands.locks import lock_person_exclusive
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import change_scopes_of, revoke
+from app.identity.commands.revocations import revoke
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import (
     ApiToken,
@@ -60,7 +61,7 @@ async def request_deletion(transaction: Transaction, secrets: Secrets, *, caller
 
     Raises IdentityRefused where that was asked for already.
     """
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     changed = (
         await transaction.connection.execute(
             update(User)
@@ -93,7 +94,7 @@ async def request_deletion(transaction: Transaction, secrets: Secrets, *, caller
 
 async def cancel_deletion(transaction: Transaction, secrets: Secrets, *, caller: Caller) -> None:
     """Keep the caller's account; raises IdentityRefused where nobody asked for it to be erased."""
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     changed = (
         await transaction.connection.execute(
             update(User)
@@ -136,7 +137,7 @@ async def hold_person_to_erase(transaction: Transaction, user_id: UUID) -> bool:
     Nothing is issued to them meanwhile, and nobody else erases them.
     """
     # First the lock that signing in takes first, in whichever way, so that neither waits for the other in turn.
-    await change_scopes_of(transaction, user_id)
+    await lock_person_exclusive(transaction, user_id)
     held = await transaction.connection.execute(
         select(User.id).where(User.id == user_id, _is_due()).with_for_update(key_share=True)
     )
@@ -148,7 +149,7 @@ async def erase(transaction: Transaction, user_id: UUID) -> None:
 
     May be called again: what came in meanwhile goes too. Everything that was issued to them holds no longer.
     """
-    now = await change_scopes_of(transaction, user_id)
+    now = await lock_person_exclusive(transaction, user_id)
     is_first = await _leave_nothing_in_account(transaction, user_id)
     issued = [
         issued_id
@@ -193,12 +194,6 @@ async def _leave_nothing_in_account(transaction: Transaction, user_id: UUID) -> 
 
 def _is_due() -> ColumnElement[bool]:
     return (User.erase_after <= func.now()) & User.deleted_at.is_(None)
-
-
-def _user_of(caller: Caller) -> UUID:
-    if caller.viewer.user_id is None:
-        raise ValueError("somebody who is not signed in has no account")
-    return caller.viewer.user_id
 
 
 async def _tell(transaction: Transaction, secrets: Secrets, user_id: UUID, subject: str, content: str) -> None:

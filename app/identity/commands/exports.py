@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.database import Transaction
+from app.core.database import Transaction, clock_of
 from app.core.errors import NotFound
 from app.core.ids import new_id
 from app.core.jobs import Job
@@ -18,7 +18,6 @@ from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.commands.challenges import LIFETIMES, begin_challenge, find_challenge
 from app.identity.commands.post_mail import post_mail
-from app.identity.commands.sessions import clock_of
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, DataExport, ExportStatus, User
 from app.identity.viewer import Caller
@@ -66,7 +65,7 @@ async def request_export(transaction: Transaction, *, caller: Caller) -> UUID:
 
     Raises IdentityRefused while one is being put together, and within a day of the last one that was not given up.
     """
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     # Two requests at once must not both find that there is none.
     await transaction.connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     found = await transaction.connection.execute(
@@ -242,7 +241,7 @@ async def create_download(
 
     Raises IdentityRefused for an export that is not theirs, or not ready.
     """
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     found = await transaction.connection.execute(
         select(DataExport.expires_at, func.now().label("now")).where(
             DataExport.id == export_id,
@@ -300,9 +299,3 @@ async def fetch_export(
 
 def _no_such_link() -> NotFound:
     return NotFound("This link does not hold, or no longer; make another with `createExportDownload`.")
-
-
-def _user_of(caller: Caller) -> UUID:
-    if caller.viewer.user_id is None:
-        raise ValueError("somebody who is not signed in has no data to export")
-    return caller.viewer.user_id

@@ -26,8 +26,8 @@ from app.identity.commands.challenges import (
     find_challenge,
     keep_in_challenge,
 )
+from app.identity.commands.locks import lock_account
 from app.identity.commands.people import MAGIC_LINK, PASSWORD
-from app.identity.commands.sessions import hold_person
 from app.identity.commands.ways_in import require_another_way_in
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import ChallengeKind, Identity, Passkey, User
@@ -50,7 +50,18 @@ from app.identity.viewer import Caller
 MAXIMUM_PASSKEYS = 20
 LONGEST_NAME = 80
 # What passkeys of common makers look like: the length of their ids, and how browsers reach them.
-DECOYS = ((32, ("internal", "hybrid")), (20, ("internal", "hybrid")), (16, ("hybrid", "internal")), (64, ("usb",)))
+DECOYS = (
+    (16, ("hybrid", "internal")),
+    (16, ("internal",)),
+    (20, ("hybrid", "internal")),
+    (20, ("internal", "hybrid")),
+    (32, ("hybrid", "internal")),
+    (32, ("internal",)),
+    (48, ("nfc", "usb")),
+    (64, ("usb",)),
+)
+# How many passkeys people have: most have one.
+NUMBERS_OF_DECOYS = (1, 1, 1, 1, 1, 2, 2, 3)
 # Of what is kept for the end of a challenge.
 ASKED = "asked"
 ALLOWED = "allowed"
@@ -210,10 +221,7 @@ async def ask_for_second_factor(
     begun = await find_challenge(transaction, secrets, ChallengeKind.SECOND_FACTOR, challenge)
     if begun is None or begun.user_id is None:
         return None
-    allowed = [
-        KnownPasskey(passkey.credential_id, passkey.transports)
-        for passkey in await _passkeys_of(transaction, begun.user_id)
-    ]
+    allowed = await _passkeys_of(transaction, begun.user_id)
     if not allowed:
         return None
     options = sign_in_options(party, allowed=allowed, require_user_verification=False)
@@ -280,7 +288,7 @@ async def _hold(transaction: Transaction, credential_id: bytes) -> Row[UUID, UUI
     if owner_id is None:
         return None
     # Before the passkey: its owner, who removes it, holds the account first.
-    await hold_person(transaction, owner_id)
+    await lock_account(transaction, owner_id)
     found = await transaction.connection.execute(
         select(Passkey.id, Passkey.user_id, Passkey.public_key, Passkey.sign_count)
         .join(User, User.id == Passkey.user_id)
@@ -351,10 +359,15 @@ async def _passkeys_of_address(transaction: Transaction, email: EmailAddress) ->
 
 
 def _decoys(secrets: Secrets, key: str) -> Sequence[KnownPasskey]:
-    """A passkey that nobody has, of a common make; which one, only who knows the ring of keys can tell."""
+    """One to three passkeys that nobody has, of common makes; which ones, only who knows the ring of keys can tell."""
     chance = hmac.digest(secrets.derived_key(b"passkey decoys"), key.encode("utf-8", "surrogatepass"), "sha512")
+    number = NUMBERS_OF_DECOYS[chance[0] % len(NUMBERS_OF_DECOYS)]
+    return [_decoy(hashlib.shake_256(chance + bytes([place])).digest(65)) for place in range(number)]
+
+
+def _decoy(chance: bytes) -> KnownPasskey:
     length, transports = DECOYS[chance[0] % len(DECOYS)]
-    return [KnownPasskey(hashlib.shake_256(chance[1:]).digest(length), transports)]
+    return KnownPasskey(chance[1 : length + 1], transports)
 
 
 def _name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""People: who comes to be, and what they say of themselves."""
+"""People: who comes to be, and by which ways they come in."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

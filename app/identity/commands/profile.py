@@ -1,7 +1,6 @@
 """What a person says of themselves, and how they want things shown: changed by them, in the words that they gave."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypedDict, TypeVar
@@ -14,16 +13,14 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.database import Transaction
 from app.core.money import MINOR_UNITS
-from app.core.secure_urls import is_secure_url
+from app.core.secure_urls import LONGEST_PICTURE_URL, is_picture_url
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import NsfwVisibility, User
-from app.identity.names import UsernameRefused, parse_username
+from app.identity.names import DisplayNameRefused, UsernameRefused, parse_display_name, parse_username
 from app.identity.viewer import Caller
 
-LONGEST_DISPLAY_NAME = 60
-LONGEST_URL = 2_000
 LONGEST_LOCALE = 35
 
 # Language, script, region and variants of BCP 47; extensions say nothing that we could heed.
@@ -32,10 +29,6 @@ _LOCALE = re.compile(
     r"(?P<variants>(-([a-z0-9]{5,8}|\d[a-z0-9]{3}))*)",
     re.ASCII | re.IGNORECASE,
 )
-# Of what is shown beside other people's words: nothing that breaks lines, or turns the direction of what follows.
-_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNS_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
 
 Value = TypeVar("Value")
 
@@ -146,20 +139,18 @@ def _username(value: str | None) -> str:
 def _display_name(value: str | None) -> str | None:
     if value is None:
         return None
-    name = unicodedata.normalize("NFC", value).strip()
-    if not 1 <= len(name) <= LONGEST_DISPLAY_NAME:
-        raise ValueError(f"A display name has 1 to {LONGEST_DISPLAY_NAME} characters; send null to have none.")
-    if any(unicodedata.category(letter) in _FORBIDDEN_CATEGORIES or letter in _TURNS_DIRECTION for letter in name):
-        raise ValueError("A display name is one line of text, without control characters.")
-    return name
+    try:
+        return parse_display_name(value)
+    except DisplayNameRefused as refusal:
+        raise ValueError(refusal.message) from None
 
 
 def _avatar_url(value: str | None) -> str | None:
     if value is None:
         return None
-    if len(value) > LONGEST_URL or not value.startswith("https://") or not is_secure_url(value):
+    if not is_picture_url(value):
         raise ValueError(
-            f"A picture has an address that begins with https:// and has {LONGEST_URL:,} characters at most; "
+            f"A picture has an address that begins with https:// and has {LONGEST_PICTURE_URL:,} characters at most; "
             "send null to have none."
         )
     return value

@@ -1,19 +1,20 @@
 """Roles: granted by somebody, for a reason, with permissions that say what the grant lets do."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CursorResult, insert, select, update
+from sqlalchemy import ColumnElement, CursorResult, Text, case, func, insert, select, update
 
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import record
-from app.identity.commands.sessions import change_scopes_of, grant_holds, known_scopes, revoke, scopes_of
+from app.identity.commands.locks import lock_person_exclusive
+from app.identity.commands.revocations import revoke
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 from app.identity.models import Role, RoleGrant
-from app.identity.scopes import GRANTABLE, PERMISSIONS_OF_ROLES, Scope
+from app.identity.scopes import GRANTABLE, OWN, PERMISSIONS_OF_ROLES, Scope
 from app.identity.viewer import Caller
 
 LONGEST_REASON = 500
@@ -56,7 +57,7 @@ async def grant_role(
             field=["permissions"],
         )
     await _refuse_unless_theirs_to_give(transaction, caller, user_id=user_id, role=role, permissions=wanted)
-    now = await change_scopes_of(transaction, user_id)
+    now = await lock_person_exclusive(transaction, user_id)
     if expires_at is not None and expires_at <= now:
         raise IdentityRefused(
             IdentityErrorCode.INVALID_INPUT, "`expiresAt` has passed; choose a later time.", field=["expiresAt"]
@@ -101,7 +102,7 @@ async def revoke_role(transaction: Transaction, grant_id: UUID, *, caller: Calle
     await _refuse_unless_theirs_to_give(
         transaction, caller, user_id=user_id, role=Role(found.role), permissions=known_scopes(found.permissions)
     )
-    now = await change_scopes_of(transaction, user_id)
+    now = await lock_person_exclusive(transaction, user_id)
     result: CursorResult[tuple[()]] = await transaction.connection.execute(
         update(RoleGrant)
         .where(RoleGrant.id == grant_id, RoleGrant.revoked_at.is_(None))
@@ -123,6 +124,45 @@ async def revoke_role(transaction: Transaction, grant_id: UUID, *, caller: Calle
 def no_such_grant() -> IdentityRefused:
     """The refusal for a grant that is none, or that the caller cannot see."""
     return IdentityRefused(IdentityErrorCode.NOT_FOUND, "There is no such grant that still holds.", field=["id"])
+
+
+async def scopes_of(transaction: Transaction, user_id: UUID) -> frozenset[Scope]:
+    """What a person may do at this moment: what is their own, and what was granted."""
+    return frozenset(await ends_of_scopes(transaction, user_id))
+
+
+async def ends_of_scopes(transaction: Transaction, user_id: UUID) -> Mapping[Scope, datetime | None]:
+    """What a person may do at this moment, and when each ends by itself; None where it does not."""
+    granted = (
+        select(func.unnest(RoleGrant.permissions, type_=Text()).label("permission"), RoleGrant.expires_at)
+        .where(RoleGrant.user_id == user_id, grant_holds())
+        .subquery()
+    )
+    # Of several grants of one permission the last one that ends counts.
+    has_end = func.bool_and(granted.c.expires_at.is_not(None))
+    rows = await transaction.connection.execute(
+        select(granted.c.permission, case((has_end, func.max(granted.c.expires_at))).label("ends_at")).group_by(
+            granted.c.permission
+        )
+    )
+    ends = {row.permission: row.ends_at for row in rows}
+    return dict.fromkeys(OWN) | {scope: ends[scope.value] for scope in known_scopes(ends)}
+
+
+def earliest_end(ends: Iterable[datetime | None]) -> datetime | None:
+    """The first of these moments; None where there is none."""
+    return min((ends_at for ends_at in ends if ends_at is not None), default=None)
+
+
+def grant_holds() -> ColumnElement[bool]:
+    """The condition that a grant of a role holds at this moment."""
+    return RoleGrant.revoked_at.is_(None) & (RoleGrant.expires_at.is_(None) | (RoleGrant.expires_at > func.now()))
+
+
+def known_scopes(words: Iterable[str]) -> frozenset[Scope]:
+    """What a grant's words let do; a word that this release does not know gives nothing."""
+    named = set(words)
+    return frozenset(scope for scope in GRANTABLE if scope.value in named)
 
 
 async def _refuse_unless_theirs_to_give(

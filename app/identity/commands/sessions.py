@@ -1,22 +1,24 @@
 """Sessions: begun at a sign-in, kept alive by refresh tokens that are used once, ended by their owner or by misuse."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, case, func, insert, select, update
+from sqlalchemy import insert, select, update
 from ua_parser import parse as parse_user_agent
 
-from app.core.database import Transaction, among
-from app.core.events import Event, Topic
+from app.core.database import Transaction, among, clock_of
 from app.core.ids import new_id
 from app.identity.actions import AuditAction
 from app.identity.commands.audit import LONGEST_USER_AGENT, record
+from app.identity.commands.locks import lock_person_shared
+from app.identity.commands.revocations import revoke
+from app.identity.commands.roles import earliest_end, ends_of_scopes
 from app.identity.errors import IdentityErrorCode, IdentityRefused
-from app.identity.models import RefreshToken, Revocation, RoleGrant, Session, User
-from app.identity.scopes import GRANTABLE, OWN, Scope
+from app.identity.models import RefreshToken, Session, User
+from app.identity.scopes import Scope
 from app.identity.tokens import hash_of_token, is_token, new_token
 from app.identity.viewer import Caller
 
@@ -32,7 +34,6 @@ class SignInMethod(StrEnum):
     MAGIC_LINK = "magic_link"
     PROVIDER = "provider"
     PASSKEY = "passkey"
-    OPERATOR = "operator"
 
 
 class EndReason(StrEnum):
@@ -42,7 +43,6 @@ class EndReason(StrEnum):
     ENDED_BY_OWNER = "ended_by_owner"
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  # a word of the graph
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a word of the graph
-    ACCOUNT_ERASED = "account_erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ async def begin_session(
 
     Raises IdentityRefused where the account was erased meanwhile.
     """
-    now = await hold_scopes_of(transaction, user_id)
+    now = await lock_person_shared(transaction, user_id)
     is_there = await transaction.connection.scalar(select(User.id).where(User.id == user_id, User.deleted_at.is_(None)))
     if is_there is None:
         raise IdentityRefused(IdentityErrorCode.INVALID_CREDENTIALS, "This account is gone.")
@@ -80,9 +80,9 @@ async def begin_session(
             id=session_id,
             user_id=user_id,
             method=method.value,
-            device=(device or device_of(caller.origin.user_agent))[:LONGEST_DEVICE],
-            user_agent=caller.origin.user_agent[:LONGEST_USER_AGENT],
-            address=caller.origin.address,
+            device=(device or device_of(caller.client.user_agent))[:LONGEST_DEVICE],
+            user_agent=caller.client.user_agent[:LONGEST_USER_AGENT],
+            address=caller.client.address,
             created_at=now,
             authenticated_at=now,
             last_seen_at=now,
@@ -117,7 +117,7 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
     ).one_or_none()
     if found is None:
         return None
-    await hold_scopes_of(transaction, found.user_id)
+    await lock_person_shared(transaction, found.user_id)
     # Of two who come with the same token at once, the second one sees that it has been used.
     session = (
         await transaction.connection.execute(
@@ -154,8 +154,8 @@ async def refresh_session(transaction: Transaction, refresh_token: str, *, calle
         .values(
             last_seen_at=now,
             expires_at=now + REFRESHABLE_FOR,
-            address=caller.origin.address,
-            user_agent=caller.origin.user_agent[:LONGEST_USER_AGENT],
+            address=caller.client.address,
+            user_agent=caller.client.user_agent[:LONGEST_USER_AGENT],
         )
     )
     return await _open(transaction, found.session_id, found.user_id, authenticated_at=session.authenticated_at, now=now)
@@ -205,86 +205,6 @@ async def end_sessions_of(
             after={"sessions": [str(session_id) for session_id in ended], "reason": reason.value},
         )
     return len(ended)
-
-
-async def revoke(transaction: Transaction, subject_id: UUID, *, now: datetime) -> None:
-    """Have every process refuse what was issued before now to this session, token or user."""
-    await transaction.connection.execute(insert(Revocation).values(subject_id=subject_id, revoked_at=now))
-    transaction.announce(Event(Topic.REVOKED))
-
-
-async def scopes_of(transaction: Transaction, user_id: UUID) -> frozenset[Scope]:
-    """What a person may do at this moment: what is their own, and what was granted."""
-    return frozenset(await ends_of_scopes(transaction, user_id))
-
-
-async def ends_of_scopes(transaction: Transaction, user_id: UUID) -> Mapping[Scope, datetime | None]:
-    """What a person may do at this moment, and when each ends by itself; None where it does not."""
-    granted = (
-        select(func.unnest(RoleGrant.permissions, type_=Text()).label("permission"), RoleGrant.expires_at)
-        .where(RoleGrant.user_id == user_id, grant_holds())
-        .subquery()
-    )
-    # Of several grants of one permission the last one that ends counts.
-    has_end = func.bool_and(granted.c.expires_at.is_not(None))
-    rows = await transaction.connection.execute(
-        select(granted.c.permission, case((has_end, func.max(granted.c.expires_at))).label("ends_at")).group_by(
-            granted.c.permission
-        )
-    )
-    ends = {row.permission: row.ends_at for row in rows}
-    return dict.fromkeys(OWN) | {scope: ends[scope.value] for scope in known_scopes(ends)}
-
-
-def earliest_end(ends: Iterable[datetime | None]) -> datetime | None:
-    """The first of these moments; None where there is none."""
-    return min((ends_at for ends_at in ends if ends_at is not None), default=None)
-
-
-def grant_holds() -> ColumnElement[bool]:
-    """The condition that a grant of a role holds at this moment."""
-    return RoleGrant.revoked_at.is_(None) & (RoleGrant.expires_at.is_(None) | (RoleGrant.expires_at > func.now()))
-
-
-def known_scopes(words: Iterable[str]) -> frozenset[Scope]:
-    """What a grant's words let do; a word that this release does not know gives nothing."""
-    named = set(words)
-    return frozenset(scope for scope in GRANTABLE if scope.value in named)
-
-
-async def clock_of(transaction: Transaction) -> datetime:
-    """The database's clock, by which all processes agree on what came first."""
-    now: datetime = (await transaction.connection.execute(select(func.clock_timestamp()))).scalar_one()
-    return now
-
-
-async def hold_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
-    """Keep changes of roles away until the end of this transaction; gives the database's clock from then on.
-
-    What is issued to a person is issued beside other such things, and never while what they may do is being changed.
-    """
-    await transaction.connection.execute(select(func.pg_advisory_xact_lock_shared(_lock_of(user_id))))
-    return await clock_of(transaction)
-
-
-async def hold_person(transaction: Transaction, user_id: UUID) -> None:
-    """Hold a person's account until the end of this transaction, as whoever signs them in does first.
-
-    Everybody takes the locks of a person in one order, and so nobody waits for each other: `hold_scopes_of` or
-    `change_scopes_of`, a challenge, the account, and then its passwords, passkeys and other ways in.
-    """
-    await hold_scopes_of(transaction, user_id)
-    await transaction.connection.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
-
-
-async def change_scopes_of(transaction: Transaction, user_id: UUID) -> datetime:
-    """Wait for what is being issued to a person, and have later ones wait for the end of this transaction."""
-    await transaction.connection.execute(select(func.pg_advisory_xact_lock(_lock_of(user_id))))
-    return await clock_of(transaction)
-
-
-def _lock_of(user_id: UUID) -> ColumnElement[int]:
-    return func.hashtextextended(f"identity.scopes:{user_id}", 0)
 
 
 async def _open(

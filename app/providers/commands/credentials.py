@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, select, update
 
 from app.core.database import Transaction
-from app.core.errors import NotSignedIn
 from app.core.ids import new_id
 from app.core.secrets import Secrets, place_of
 from app.identity.actions import AuditAction
@@ -47,7 +46,7 @@ async def add_credential(
 
     Raises ProviderRefused for an unknown provider, for a label or a key that is wrong, and for more than 20.
     """
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     label, secret = label.strip(), secret.strip()
     _check(label, secret)
     is_known = await transaction.connection.scalar(select(Provider.code).where(Provider.code == provider))
@@ -79,7 +78,7 @@ async def add_credential(
 
 async def remove_credential(transaction: Transaction, credential_id: UUID, *, caller: Caller) -> None:
     """Forget a key of the caller's; raises ProviderRefused where they have no such key."""
-    user_id = _user_of(caller)
+    user_id = caller.viewer.own_id
     removed = (
         await transaction.connection.execute(
             delete(ProviderCredential)
@@ -124,12 +123,6 @@ def no_such_credential() -> ProviderRefused:
     return ProviderRefused(
         ProviderErrorCode.NOT_FOUND, "You have no such credential; `viewer` lists yours.", field=["id"]
     )
-
-
-def _user_of(caller: Caller) -> UUID:
-    if caller.viewer.user_id is None:
-        raise NotSignedIn("Sign in first.")
-    return caller.viewer.user_id
 
 
 def _check(label: str, secret: str) -> None:

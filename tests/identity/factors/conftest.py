@@ -15,9 +15,9 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
-from app.identity.commands.people import WayIn, add_way_in
+from app.identity.commands.people import PASSWORD, WayIn, add_way_in
 from app.identity.passwords import Passwords
-from app.identity.sign_in import PASSWORD, store_password_hash
+from app.identity.sign_in import store_password_hash
 from tests.conftest import environment_of
 from tests.identity.builders import SECRETS, add_person
 from tests.identity.public_server import PASSWORD_OF_ALL, Person, PublicServer

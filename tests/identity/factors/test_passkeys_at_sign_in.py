@@ -61,20 +61,35 @@ async def test_an_address_that_nobody_has_is_answered_like_one_that_somebody_has
 ) -> None:
     passkey, _ = await ada.add_passkey()
     known = (await server.done("beginPasskeySignIn", email=ada.email))["options"]
-    seen: dict[str, Json] = {}
+    seen: dict[str, tuple[str, ...]] = {}
     for email in ("nobody@example.org", "somebody@example.org", eve.email, "no address", ""):
         begun = await server.done("beginPasskeySignIn", email=email)
         again = await server.done("beginPasskeySignIn", email=email)
-        (named,) = begun["options"]["allowCredentials"]
-        assert [named] == again["options"]["allowCredentials"]
+        named = begun["options"]["allowCredentials"]
+        assert named == again["options"]["allowCredentials"]
         assert begun["options"].keys() == known.keys()
-        assert named.keys() == known["allowCredentials"][0].keys()
+        assert all(one.keys() == known["allowCredentials"][0].keys() for one in named)
         response = get(begun["options"], passkey, origin=server.url)
         given = {"challenge": begun["challenge"], "response": response, "deliver": "BODY"}
         assert await server.refusal("signInWithPasskey", **given) == NOT_IN
-        seen[email] = named["id"]
-    assert len({*seen.values(), known["allowCredentials"][0]["id"]}) == len(seen)
+        seen[email] = tuple(one["id"] for one in named)
+    assert len({*seen.values(), (known["allowCredentials"][0]["id"],)}) == len(seen)
     assert seen["no address"] == seen[""]
+
+
+async def test_neither_the_number_nor_the_make_of_passkeys_tells_that_nobody_has_the_address(
+    server: PublicServer,
+) -> None:
+    numbers, makes, ids = set[int](), set[tuple[str, ...]](), list[str]()
+    for number in range(40):
+        begun = await server.done("beginPasskeySignIn", email=f"nobody-{number}@example.org")
+        named = begun["options"]["allowCredentials"]
+        numbers.add(len(named))
+        makes.update(tuple(one["transports"]) for one in named)
+        ids.extend(one["id"] for one in named)
+    assert numbers == {1, 2, 3}
+    assert len(makes) > 2
+    assert len(set(ids)) == len(ids)
 
 
 async def test_a_passkey_that_does_not_verify_its_holder_completes_a_sign_in_and_never_stands_alone(

@@ -23,7 +23,7 @@ from app.identity.names import normalise_email
 from app.identity.own_credentials import OwnCredentials
 from app.identity.passwords import PasswordCheck, Passwords
 from app.identity.sign_in import SecondFactorNeeded, SignIn, SignInRefused, open_password_hash, store_password_hash
-from app.identity.viewer import Caller, Origin, Viewer
+from app.identity.viewer import Caller, ClientInfo, Viewer
 from tests.identity.builders import KEY_RING, SECRETS
 from tests.identity.sign_in.browsers import (
     ADA,
@@ -39,7 +39,7 @@ from tests.identity.sign_in.conftest import Browsers, signed_up
 
 # A port on which nothing answers.
 NO_REDIS = "redis://127.0.0.1:1/0"
-SOMEWHERE = Caller(origin=Origin("192.0.2.7", "test"))
+SOMEWHERE = Caller(client=ClientInfo("192.0.2.7", "test"))
 
 
 @dataclass
@@ -188,7 +188,9 @@ async def test_a_password_that_is_encrypted_anew_while_it_is_checked_is_right(
         await transaction.connection.execute(update(User).values(email_verified_at=utc_now()))
     own = OwnCredentials(api_database, rotated, passwords, attempts, sign_in)
     caller = Caller(Viewer(session.user_id, session.id, is_session=True))
-    await own.change_password(current=ADAS_PASSWORD, new=OTHER_PASSWORD, caller=caller, address="https://trove.example")
+    await own.change_password(
+        current=ADAS_PASSWORD, new=OTHER_PASSWORD, caller=caller, public_url="https://trove.example"
+    )
     passwords.close()
     await attempts.close()
 
@@ -225,13 +227,13 @@ async def test_tries_on_an_account_are_limited_from_wherever_they_come(
 ) -> None:
     await signed_up(browser, mails)
     stranger = await browsers.open()
-    for _ in range(room.TRIES_OF_ACCOUNT.tries):
+    for _ in range(room.SIGN_INS_BY_ACCOUNT.tries):
         assert codes(await stranger.change(SIGN_IN, email=ADA, password=OTHER_PASSWORD)) == ["INVALID_CREDENTIALS"]
     # Not even the right one, in another spelling of the address.
     answer = await stranger.post(SIGN_IN, input={"email": "ADA@EXAMPLE.com", "password": ADAS_PASSWORD})
     (refusal,) = answer.json()["errors"]
     assert refusal["extensions"]["code"] == "RATE_LIMITED"
-    assert 0 < refusal["extensions"]["retryAfter"] <= room.TRIES_OF_ACCOUNT.seconds
+    assert 0 < refusal["extensions"]["retryAfter"] <= room.SIGN_INS_BY_ACCOUNT.seconds
     assert answer.headers["Retry-After"] == str(refusal["extensions"]["retryAfter"])
     # Another account is another matter.
     assert codes(await stranger.change(SIGN_IN, email="bob@example.com", password=OTHER_PASSWORD))
@@ -241,7 +243,7 @@ async def test_a_success_forgets_the_tries_before(browser: Browser, mails: Mails
     await signed_up(browser, mails)
     browser.token = None
     for _ in range(2):
-        for _ in range(room.TRIES_OF_ACCOUNT.tries - 1):
+        for _ in range(room.SIGN_INS_BY_ACCOUNT.tries - 1):
             assert codes(await browser.change(SIGN_IN, email=ADA, password=OTHER_PASSWORD))
         assert codes(await browser.change(SIGN_IN, email=ADA, password=ADAS_PASSWORD)) == []
 
@@ -254,7 +256,7 @@ async def test_tries_from_an_address_are_limited_with_redis_and_without(
     monkeypatch: pytest.MonkeyPatch,
     is_redis_there: bool,
 ) -> None:
-    monkeypatch.setattr(room, "TRIES_OF_ADDRESS", AttemptLimit("sign-in-address", tries=3, seconds=900))
+    monkeypatch.setattr(room, "SIGN_INS_BY_IP", AttemptLimit("sign-in-address", tries=3, seconds=900))
     passwords = Passwords(hasher=CountingHasher())
     attempts = Attempts(redis_url if is_redis_there else NO_REDIS)
     sign_in = SignIn(api_database, SECRETS, passwords, attempts)
@@ -263,7 +265,7 @@ async def test_tries_from_an_address_are_limited_with_redis_and_without(
         await sign_in.with_password(email=email, password=OTHER_PASSWORD, caller=SOMEWHERE, device=None)
     with pytest.raises(TooManyAttempts):
         await sign_in.with_password(email=ADA, password=OTHER_PASSWORD, caller=SOMEWHERE, device=None)
-    elsewhere = Caller(origin=Origin("192.0.2.8", "test"))
+    elsewhere = Caller(client=ClientInfo("192.0.2.8", "test"))
     outcome = await sign_in.with_password(email=ADA, password=OTHER_PASSWORD, caller=elsewhere, device=None)
     assert outcome == SignInRefused()
     passwords.close()

@@ -3,6 +3,7 @@
 from sqlalchemy import update
 
 from app.core.database import Database
+from app.identity.mail_limits import MAILS_TO_EMAIL
 from app.identity.models import Challenge
 from tests.identity.sign_in.browsers import (
     ADA,
@@ -27,7 +28,7 @@ IDENTITIES = "{ viewer { isEmailVerified displayName identities { provider email
 async def test_the_link_in_the_mail_makes_the_account_and_signs_in(
     browser: Browser, mails: Mails, database: Database
 ) -> None:
-    wanted = {"email": "Ada@Example.COM", "password": ADAS_PASSWORD, "username": "ada", "displayName": "Ada L."}
+    wanted = {"email": "Ada@Example.COM", "password": ADAS_PASSWORD, "username": "ada", "displayName": "👩‍💻 Ada L."}
     assert await browser.change(SIGN_UP, **wanted) == {"userErrors": []}
     assert await browser.ask(VIEWER) is None
     (message,) = await mails.fetch()
@@ -37,7 +38,7 @@ async def test_the_link_in_the_mail_makes_the_account_and_signs_in(
     assert session["viewer"]["email"] == "Ada@example.com"
     account = await browser.ask(IDENTITIES)
     assert account["isEmailVerified"] is True
-    assert account["displayName"] == "Ada L."
+    assert account["displayName"] == "👩‍💻 Ada L."
     assert {identity["provider"] for identity in account["identities"]} == {"password", "magic_link"}
     assert [action for action, _ in await audited(database)] == ["signed_up", "signed_in"]
 
@@ -84,6 +85,15 @@ async def test_what_cannot_be_an_account_is_refused_with_the_input_at_fault(brow
     own = wanted(username="zanzibar-lantern", password="zanzibar-lantern")
     assert codes(await browser.change(SIGN_UP, **own)) == ["WEAK_PASSWORD"]
     assert await mails.fetch() == []
+
+
+async def test_what_is_refused_keeps_no_mail_from_the_address(browser: Browser, mails: Mails) -> None:
+    await signed_up(browser, mails, email="bob@example.com", username="bob")
+    for _ in range(MAILS_TO_EMAIL.tries):
+        assert codes(await browser.change(SIGN_UP, **wanted(password="password1"))) == ["WEAK_PASSWORD"]
+        assert codes(await browser.change(SIGN_UP, **wanted(username="bob"))) == ["USERNAME_TAKEN"]
+    assert codes(await browser.change(SIGN_UP, **wanted())) == []
+    assert (await mails.link()).startswith("/auth/sign-up?token=")
 
 
 async def test_a_link_makes_one_account_and_no_second_one(browser: Browser, mails: Mails, database: Database) -> None:

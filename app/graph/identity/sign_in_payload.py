@@ -17,6 +17,9 @@ from app.graph.reads.fields import Reference, refer
 from app.identity.commands.sessions import REFRESHABLE_FOR, OpenSession
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
 
+DEVICE = "What to call this device among one's sessions; by default “Firefox on Windows”."
+DELIVER = "How to hand over the refresh token."
+
 
 @strawberry.enum(description="How the refresh token of a session is handed over.")
 class Delivery(Enum):
