@@ -1,18 +1,13 @@
 """W5: search over 100,000 items, timed where the statements run: in the database, without the graph before it."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from asyncpg.connection import Connection
-from rich.console import Console
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from app.catalogue.queries.search import SearchFilter, SearchPage, asked_of, count_found, facets_of, search
-from app.core.database import DatabaseRole, create_engine
 
 SEARCHED_ITEMS = 100_000
 SEARCH_DATABASE = "trove_bench_search"
@@ -39,7 +34,7 @@ class SearchFigures:
     p95: float
 
 
-async def make_searched_rows(connection: "Connection[None]") -> float:
+async def make_searched_rows(connection: "Connection[Any]") -> float:
     """Fill a migrated database with the items; the seconds it took to make their documents as they commit."""
     random = Random(5)
     invented = ["".join(parts) for parts in product(*(each.split("|") for each in (BEGINNINGS, MIDDLES, ENDS)))]

@@ -36,7 +36,7 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY, array_agg
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CTE, Subquery
@@ -71,6 +71,7 @@ FACET_VALUES = 50
 EXACT, BEGINS, NAMED, BELONGS = 40_000, 30_000, 20_000, 10_000
 BEST_RANK = EXACT
 _MOST_SIMILAR = BELONGS - 1
+_NAME = SearchDocument.folded_name.type
 _AFTER_EVERY_LETTER = "\U0010ffff"
 
 
@@ -239,7 +240,7 @@ async def _read(connection: AsyncConnection, page: Select[Any]) -> list[Found]:
             Manufacturer.name,
             _texts(Series.name, FigureSeries, FigureSeries.series_id == Series.id, item_id),
             _texts(Character.name, FigureCharacter, FigureCharacter.character_id == Character.id, item_id),
-            select(func.coalesce(array_agg(ExternalId.external_id), _NO_TEXTS))
+            select(func.coalesce(func.array_agg(ExternalId.external_id), _NO_TEXTS))
             .where(ExternalId.item_id == item_id)
             .scalar_subquery(),
         )
@@ -294,7 +295,7 @@ _KEYS: dict[str, Any] = {"kinds": ItemKind, "sets": UUID, "manufacturers": UUID,
 _NO_TEXTS = cast(literal_column("'{}'"), ARRAY(Text))
 
 
-def _facet(name: str, value: Any) -> Select[Any]:
+def _facet(name: str, value: Any) -> Select[str, str, int]:
     shown = cast(value, Text)
     return (
         select(literal_column(f"'{name}'", Text()).label("facet"), shown.label("value"), func.count().label("count"))
@@ -306,7 +307,7 @@ def _facet(name: str, value: Any) -> Select[Any]:
 
 def _texts(name: Any, link: Any, joined: ColumnElement[bool], item_id: ColumnElement[UUID]) -> ColumnElement[Any]:
     return (
-        select(func.coalesce(array_agg(name), _NO_TEXTS))
+        select(func.coalesce(func.array_agg(name), _NO_TEXTS))
         .join(link, joined)
         .where(link.item_id == item_id)
         .scalar_subquery()
@@ -335,7 +336,7 @@ def _has(query: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def _begins(asked: Asked) -> ColumnElement[bool]:
     name = SearchDocument.folded_name
-    return and_(name >= literal(asked.folded, Text("C")), name < literal(asked.folded + _AFTER_EVERY_LETTER, Text("C")))
+    return and_(name >= literal(asked.folded, _NAME), name < literal(asked.folded + _AFTER_EVERY_LETTER, _NAME))
 
 
 def _narrowed(asked: Asked) -> list[ColumnElement[bool]]:
@@ -483,5 +484,5 @@ def _behind(rows: CTE | Subquery, after: Position | None) -> list[ColumnElement[
 
 
 def _is_behind(columns: Any, after: Position) -> ColumnElement[bool]:
-    position = tuple_(literal(after.folded_name, Text("C")), literal(after.item_id, Uuid()))
+    position = tuple_(literal(after.folded_name, _NAME), literal(after.item_id, Uuid()))
     return tuple_(columns.folded_name, columns.item_id) > position
