@@ -1,13 +1,21 @@
 """W5: search over 100,000 items, timed where the statements run: in the database, without the graph before it."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
+from statistics import quantiles
 from typing import Any
 from uuid import UUID
 
 from asyncpg.connection import Connection
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.catalogue.queries.search import SearchFilter, asked_of, search
+from app.core.database import DatabaseRole, create_engine
+from tests.bench.data import Databases
 
 SEARCHED_ITEMS = 100_000
 SEARCH_DATABASE = "trove_bench_search"
@@ -25,7 +33,7 @@ RARITIES = "common|uncommon|rare|mythic"
 
 @dataclass(frozen=True, slots=True)
 class SearchFigures:
-    """What one sort of query took in the database, in milliseconds."""
+    """What the statements of one sort of query took, in milliseconds."""
 
     sort: str
     example: str
@@ -34,8 +42,77 @@ class SearchFigures:
     p95: float
 
 
-async def make_searched_rows(connection: "Connection[Any]") -> float:
-    """Fill a migrated database with the items; the seconds it took to make their documents as they commit."""
+async def measure_search(databases: Databases, *, queries: int) -> list[SearchFigures]:
+    """The first page of 20 results, by the sort of query and over all of them, each asked once before."""
+    engine = create_engine(databases.trove_url, role=DatabaseRole.API, pool_size=1, application_name="bench-search")
+    figures, all_times = [], []
+    async with engine.connect() as connection:
+        spent = _Spent(connection)
+        names = [row[0] for row in await connection.exec_driver_sql("SELECT name FROM catalogue.items ORDER BY id")]
+        for sort, asked in _queries(names, queries).items():
+            for query in asked:
+                await _ask(connection, query)
+            times = []
+            for query in asked:
+                spent.milliseconds = 0.0
+                await _ask(connection, query)
+                times.append(spent.milliseconds)
+            all_times += times
+            figures.append(_figures(sort, asked[0], times))
+    await engine.dispose()
+    return [*figures, _figures("all", "", all_times)]
+
+
+async def _ask(connection: AsyncConnection, query: str) -> None:
+    await search(connection, await asked_of(connection, query, SearchFilter(), argument="query"), limit=FIRST)
+
+
+class _Spent:
+    """Adds up how long the statements of a connection take, from their sending to their last row."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.milliseconds = 0.0
+        self._began = 0.0
+        event.listen(connection.sync_connection, "before_cursor_execute", self._begin)
+        event.listen(connection.sync_connection, "after_cursor_execute", self._end)
+
+    def _begin(self, *_: object) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, *_: object) -> None:
+        self.milliseconds += (time.perf_counter() - self._began) * 1_000
+
+
+def _figures(sort: str, example: str, times: Sequence[float]) -> SearchFigures:
+    hundredths = quantiles(times, n=100)
+    return SearchFigures(sort, example, len(times), hundredths[49], hundredths[94])
+
+
+def _queries(names: Sequence[str], count: int) -> Mapping[str, Sequence[str]]:
+    random = Random(11)
+    chosen = random.sample(names, count)
+    common = ["Factory New", "StatTrak", "1/7 Scale", "Dragon of", "Doppler", "Tide Rising", "AK-47", "Works"]
+    return {
+        "a whole name": chosen,
+        "the beginning of a name": [name[: random.randint(2, 9)].strip() for name in chosen],
+        "words with a slip": [_slip(name, random) for name in chosen],
+        "words that many have": [common[number % len(common)] for number in range(count)],
+        "what nothing has": [f"wxq{number} jjkw{number}" for number in range(count)],
+    }
+
+
+def _slip(name: str, random: Random) -> str:
+    """The first two long words of a name, with two letters of one swapped."""
+    words = [word for word in name.replace("|", " ").replace(",", " ").split() if len(word) > 3][:2]
+    place = random.randrange(len(words))
+    word = words[place]
+    swapped = random.randrange(1, len(word) - 1)
+    words[place] = word[:swapped] + word[swapped + 1] + word[swapped] + word[swapped + 2 :]
+    return " ".join(words)
+
+
+async def make_searched_rows(connection: "Connection[Any]") -> None:
+    """Fill a migrated database with the items, the same each time."""
     random = Random(5)
     invented = ["".join(parts) for parts in product(*(each.split("|") for each in (BEGINNINGS, MIDDLES, ENDS)))]
     skins = [
@@ -95,8 +172,4 @@ async def make_searched_rows(connection: "Connection[Any]") -> float:
             columns=["item_id", "manufacturer_id"],
             records=[(key, random.choice(makers)[0]) for key, kind, _, _ in keyed if kind == "figure"],
         )
-        began = time.perf_counter()
-        await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        seconds = time.perf_counter() - began
     await connection.execute("VACUUM ANALYZE")
-    return seconds
