@@ -1,6 +1,6 @@
 """Search: items by what people type, the best first, with what they can be narrowed by.
 
-Every word must be found, the last one as the beginning of a word; where hardly anything has them all, words that are
+Every word must be found, the last one as the beginning of a word; where nothing has them all, words that are
 written nearly so do as well. What is found is ranked, and within a rank ordered by name and id:
 
 1. the name is what was typed, 2. the name begins with it, 3. the name has all the words, 4. the item has them, some of
@@ -60,8 +60,7 @@ from app.core.errors import BadUserInput
 LONGEST_QUERY = 200
 # More than so many are not sorted: they are found in the order of their names, one rank after the other.
 SORTED_AT_MOST = 2_000
-# Where fewer have all the words, similar words do as well: so many for each word, and so many items by them.
-FEW = 5
+# Where nothing has all the words, similar words do as well: so many for each word, and so many items by them.
 CORRECTIONS = 5
 ABOUT_AS_LIKE = 0.8
 SIMILAR_AT_MOST = 200
@@ -189,8 +188,9 @@ Corrections = Sequence[Sequence[tuple[str, float]]]
 
 async def search(connection: AsyncConnection, asked: Asked, *, limit: int, after: Position | None = None) -> SearchPage:
     """A page of what is found, the best first, behind a position if given."""
-    rows = await _read(connection, _page(asked, limit=limit + 1, after=after))
-    if len(rows) <= limit:
+    is_corrected = after is not None and after.rank < BELONGS
+    rows = [] if is_corrected else await _read(connection, _page(asked, limit=limit + 1, after=after))
+    if is_corrected or (not rows and after is None):
         corrections = await _corrections(connection, asked)
         if corrections is not None:
             rows = await _read(connection, _page(asked, limit=limit + 1, after=after, corrections=corrections))
@@ -198,9 +198,8 @@ async def search(connection: AsyncConnection, asked: Asked, *, limit: int, after
 
 
 async def _corrections(connection: AsyncConnection, asked: Asked) -> Corrections | None:
-    """The words that are like those asked for, where hardly anything has all of these; else None."""
-    matches = _matches(asked, at_most=FEW)
-    if (await connection.scalar(select(_size(matches))) or 0) >= FEW:
+    """The words that are like those asked for, where nothing has all of these; else None."""
+    if await connection.scalar(select(_size(_matches(asked, at_most=0)))):
         return None
     words = (
         func.unnest(literal(list(asked.words), ARRAY(Text())))

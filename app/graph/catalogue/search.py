@@ -273,7 +273,7 @@ class _Facets:
 class SearchQueries:
     @resolved(
         f"The items that a text of up to {LONGEST_QUERY} characters names, the best first: without regard to case and "
-        "accents, the last word as a beginning, and with words put right where hardly anything has them as typed. "
+        "accents, the last word as a beginning, and with words put right where nothing has them as typed. "
         "Equal ones are ordered by name. Only who chose to see what is not safe for work finds such items.",
         type=SearchConnection | None,
         access=ANYBODY,
