@@ -6,8 +6,19 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, func, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from app.core.database import Base
@@ -283,3 +294,57 @@ class ExternalId(Base):
     provider: Mapped[str] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
+
+
+class SearchDocument(Base):
+    """What an item is found by: its name and words without case and accents, and what searches are narrowed by.
+
+    Made by the database alone, just before a transaction commits that wrote an item or what it belongs to. The weights
+    of `words` are A for the name, B for what it belongs to, C for external ids.
+    """
+
+    __tablename__ = "search_documents"
+    __table_args__ = (
+        Index("search_documents_by_name", "folded_name", "item_id"),
+        Index("search_documents_words", "words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+        {"schema": SCHEMA},
+    )
+
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str]
+    folded_name: Mapped[str] = mapped_column(Text(collation="C"))
+    words: Mapped[str] = mapped_column(TSVECTOR)
+    set_id: Mapped[UUID | None]
+    manufacturer_id: Mapped[UUID | None]
+    series_ids: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
+    rarity: Mapped[str | None]
+    wear: Mapped[str | None]
+    is_nsfw: Mapped[bool]
+
+
+class SearchWord(Base):
+    """A word of a name, by which words that are typed wrongly are put right. It stays when its last item goes."""
+
+    __tablename__ = "search_words"
+    __table_args__ = (
+        Index(
+            "search_words_trigrams",
+            "word",
+            postgresql_using="gin",
+            postgresql_ops={"word": "gin_trgm_ops"},
+            postgresql_with={"fastupdate": "off"},
+        ),
+        {"schema": SCHEMA},
+    )
+
+    word: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+
+
+class SearchChange(Base):
+    """The items that a statement wrote, until its transaction commits; so nobody ever sees a row of it."""
+
+    __tablename__ = "search_changes"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    item_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))

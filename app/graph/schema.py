@@ -14,6 +14,7 @@ from app.graph.catalogue.cards import Card, CardQueries, CardSet
 from app.graph.catalogue.coins import Coin
 from app.graph.catalogue.figures import Character, Figure, FigureQueries, Manufacturer, Sculptor, Series
 from app.graph.catalogue.items import CatalogueQueries, Item, ItemVariant
+from app.graph.catalogue.search import SearchQueries
 from app.graph.catalogue.skins import Skin
 from app.graph.identity.accounts import (
     ACCOUNT_READS,
@@ -98,6 +99,7 @@ class Query(
     CatalogueQueries,
     CardQueries,
     FigureQueries,
+    SearchQueries,
     MoverQueries,
     ExchangeRateQueries,
     OperationsQueries,

@@ -44,12 +44,14 @@ from tests.bench.machine import this_machine
 from tests.bench.postgraphile import make_price_function
 from tests.bench.reads import Effort, Reads, measure_reads
 from tests.bench.report import Report, show, write
+from tests.bench.search import SEARCH_DATABASE, SEARCHED_ITEMS, SearchFigures, make_searched_rows, measure_search
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FULL = Effort(rounds=3, seconds=4, warm_up_seconds=1)
 QUICK = Effort(rounds=1, seconds=1, warm_up_seconds=1)
 FULL_PACE, QUICK_PACE = Pace(seconds=3, warm_up_seconds=1), Pace(seconds=1, warm_up_seconds=1)
 BATCHES, QUICK_BATCHES = 6, 2
+QUERIES, QUICK_QUERIES = 200, 20
 WIDTH_OF_FILES = 140
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
 
@@ -60,6 +62,7 @@ class Part(StrEnum):
     READS = "reads"
     GROWTH = "growth"
     INGEST = "ingest"
+    SEARCH = "search"
 
 
 def main(
@@ -101,7 +104,7 @@ class _Services:
 
 
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
-    if only is not Part.INGEST and not has_wrk():
+    if only not in {Part.INGEST, Part.SEARCH} and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
@@ -109,6 +112,7 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     reads: Reads | None = None
     growth: list[GrowthFigures] = []
     ingestion: list[IngestFigures] = []
+    search: list[SearchFigures] = []
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -123,8 +127,10 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
             growth = _grow(services, console, quick=quick)
         if only in {None, Part.INGEST}:
             ingestion = _ingest(services, console, quick=quick)
+        if only in {None, Part.SEARCH}:
+            search = _search(services, console, quick=quick)
     machine = this_machine(postgres=services.postgres, load_before=load_before)
-    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion)
+    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion, search)
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:
@@ -160,6 +166,16 @@ def _ingest(services: _Services, console: Console, *, quick: bool) -> list[Inges
             console=console,
         )
     )
+
+
+def _search(services: _Services, console: Console, *, quick: bool) -> list[SearchFigures]:
+    searched = named(services.server.trove_url, SEARCH_DATABASE)
+    try:
+        with _timed(console, f"Making {SEARCHED_ITEMS:,} items to search"):
+            asyncio.run(_fill(services.server, searched, SEARCH_DATABASE, make_searched_rows))
+        return asyncio.run(measure_search(searched, queries=QUICK_QUERIES if quick else QUERIES))
+    finally:
+        asyncio.run(_drop(services.server, SEARCH_DATABASE))
 
 
 @contextmanager

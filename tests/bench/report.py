@@ -12,7 +12,8 @@ from tests.bench.growth import GrowthFigures
 from tests.bench.ingestion import IngestFigures
 from tests.bench.machine import Machine
 from tests.bench.reads import Reads
-from tests.bench.tables import growth_table, ingestion_table, ratios_table, reads_table
+from tests.bench.search import SearchFigures
+from tests.bench.tables import growth_table, ingestion_table, ratios_table, reads_table, search_table
 
 BUSY_LOAD_PER_CORE = 0.25
 
@@ -27,6 +28,7 @@ class Report:
     reads: Reads | None
     growth: Sequence[GrowthFigures]
     ingestion: Sequence[IngestFigures]
+    search: Sequence[SearchFigures] = ()
 
 
 def write(report: Report, file: Path) -> None:
@@ -53,5 +55,7 @@ def show(report: Report, console: Console) -> None:
         console.print(growth_table(report.growth))
     if report.ingestion:
         console.print(ingestion_table(report.ingestion))
+    if report.search:
+        console.print(search_table(report.search))
     if report.quick:
         console.print("A quick run shows that everything works; its figures are not worth quoting.")

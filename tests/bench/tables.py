@@ -9,6 +9,7 @@ from tests.bench.growth import GrowthFigures
 from tests.bench.ingestion import IngestFigures
 from tests.bench.peers import Peer
 from tests.bench.reads import COMPARED, PeerFigures, ReadFigures, Reads
+from tests.bench.search import SEARCHED_ITEMS, SearchFigures
 
 MICROSECONDS_PER_MILLISECOND = 1_000
 BYTES_PER_KIBIBYTE = 1_024
@@ -174,3 +175,18 @@ def _milliseconds(microseconds: float | None) -> float | None:
 
 def _number(value: float | None, form: str) -> str:
     return UNKNOWN if value is None else format(value, form)
+
+
+def search_table(search: Sequence[SearchFigures]) -> Table:
+    """What searches took in the database."""
+    table = Table(
+        title="W5: search",
+        caption=f"The first 20 of {SEARCHED_ITEMS:,} items; the time of all statements of a query together.",
+    )
+    table.add_column("what is typed")
+    table.add_column("such as")
+    for heading in ("queries", "p50 ms", "p95 ms"):
+        table.add_column(heading, justify="right")
+    for figures in search:
+        table.add_row(figures.sort, figures.example, str(figures.queries), f"{figures.p50:.2f}", f"{figures.p95:.2f}")
+    return table

@@ -57,6 +57,8 @@ FOR_ANYBODY = {
     "query series",
     "query characters",
     "query sculptors",
+    "query search",
+    "query suggest",
     "query movers",
     "query exchangeRate",
     "query serverInfo",
@@ -109,6 +111,9 @@ class Whose:
 # By the path of the argument, optional ones too.
 WHOSE: Mapping[str, Whose] = {
     "query item.id": Whose(PublicIdTag.ITEM),
+    "query search.filter.setId": Whose(PublicIdTag.CARD_SET),
+    "query search.filter.manufacturerId": Whose(PublicIdTag.MANUFACTURER),
+    "query search.filter.seriesId": Whose(PublicIdTag.SERIES),
     "query node.id": Whose(PublicIdTag.ACCOUNT, is_null),
     "query nodes.ids": Whose(PublicIdTag.ACCOUNT, is_null),
     "query ingestBatch.id": Whose(PublicIdTag.INGEST_BATCH, is_null),

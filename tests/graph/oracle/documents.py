@@ -41,6 +41,8 @@ ROOT_WEIGHTS = {
     "nodes": 4,
     "ingestBatch": 2,
     "movers": 2,
+    "search": 5,
+    "suggest": 2,
     "serverInfo": 0.4,
     "exchangeRate": 0.6,
     "viewer": 4,
@@ -71,6 +73,9 @@ FIELD_WEIGHTS = {
     "exports": 2,
     "auditLog": 2,
     "grantedBy": 3,
+    "facets": 3,
+    "sets": 2,
+    "manufacturers": 2,
 }
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
-from app.catalogue.models import CardSet, Character, Item, ItemKind, Manufacturer, Sculptor, Series
+from app.catalogue.models import Card, CardSet, Character, Item, ItemKind, Manufacturer, Sculptor, Series, Skin
 from app.core.database import Base
 from app.core.errors import Refusal
 from app.core.ids import PublicIdTag, public_id
@@ -112,6 +112,8 @@ class Vocabulary:
             if not is_page and (is_required_argument(argument) or self.random.random() < 0.4):
                 is_nullable = not isinstance(argument.type, GraphQLNonNull)
                 chosen[name] = self._argument(field_name, name, is_nullable=is_nullable)
+        if field_name == "search" and self.random.random() < 0.6:
+            chosen["first"] = self._page_size()
         if "before" in taken:
             chosen |= self.page(list_of(field_name, chosen.get("orderBy")))
         if "from" in chosen and "to" in chosen and self._mostly(0.9):
@@ -227,7 +229,8 @@ class Vocabulary:
         return ids[0] if len(ids) == 1 and self._mostly(0.5) else ids
 
     def _filter(self, field_name: str) -> Value:
-        wanted = self._filter_of_log() if field_name == "auditLog" else self._filter_of_items()
+        filters = {"auditLog": self._filter_of_log, "search": self._filter_of_search}
+        wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
             wanted[self.random.choice(list(wanted))] = None
         return wanted
@@ -252,6 +255,45 @@ class Vocabulary:
             slugs = [self.slug() for _ in range(self.random.choice((0, 1, 2, 5)))]
             wanted["slugs"] = slugs[0] if len(slugs) == 1 else slugs
         return wanted
+
+    def _filter_of_search(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        for name, tag in (
+            ("setId", PublicIdTag.CARD_SET),
+            ("manufacturerId", PublicIdTag.MANUFACTURER),
+            ("seriesId", PublicIdTag.SERIES),
+        ):
+            if self.random.random() < 0.1:
+                wanted[name] = self.id_of(tag)
+        if self.random.random() < 0.1:
+            wanted["rarity"] = self._of_column(Card, "rarity")
+        if self.random.random() < 0.1:
+            wanted["wear"] = self._of_column(Skin, "wear")
+        if self.random.random() < 0.2:
+            wanted["price"] = {"currency": self._currency("search"), "minimum": self.random.choice(("0", "1", "12.5"))}
+        return wanted
+
+    def _of_column(self, table: type[Base], column: str) -> str:
+        values = [value for value in self.world.column(table, column) if value]
+        return self.random.choice(values) if values and self._mostly(0.85) else any_text(self.random)
+
+    def _searched(self, _: str) -> Value:
+        """What somebody types: part of a name, mostly from the beginning of a word, or a word of what it belongs to."""
+        tables = (Item, Item, Item, CardSet, Manufacturer, Series, Character)
+        words = self._of_column(self.random.choice(tables), "name").split()
+        if not words or not self._mostly(0.9):
+            return any_text(self.random, longest=210)
+        begin = self.random.randrange(len(words))
+        typed = " ".join(words[begin : begin + self.random.choice((1, 1, 2, 3))])
+        typed = typed[: self.random.choice((1, 2, 4, 200))]
+        return self.random.choice((typed, typed.upper(), typed[:1] + typed[2:]))
+
+    def _kinds(self, _: str) -> Value:
+        kinds = self.random.sample([kind.name for kind in ItemKind], self.random.choice((0, 1, 2, 3, 4, 4)))
+        return [EnumValue(kind) for kind in kinds]
+
+    def _after(self, field_name: str) -> Value:
+        return self.cursor(field_name)
 
     def _part_of_a_name(self) -> str:
         names = [name for name in self.world.column(Item, "name") if name]
@@ -347,6 +389,8 @@ _METHOD_OF = {
     "asOf": "instant",
     "to": "instant",
     "last": "candle_count",
+    "query": "searched",
+    "prefix": "searched",
     "name": "type_name",
     "slug": "slug_of_list",
     "includeDeprecated": "is_deprecated_shown",
