@@ -11,8 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import DBAPIError
 
+from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
 from app.catalogue.cs2 import MarketItem, read_market
+from app.catalogue.pokemon import read_pokemon_row
+from app.catalogue.scryfall import read_scryfall_row
+from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file
 from app.cli.database import require_current_database
 from app.cli.price_import import (
     ImportSummary,
@@ -84,6 +88,45 @@ def cs2(
             imported = asyncio.run(_import_market(settings, market))
         _print_market(imported)
     raise typer.Exit(0 if market else NOTHING_READ)
+
+
+_Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped or not.", show_default=False)]
+
+
+@app.command("scryfall")
+def scryfall(files: _Files) -> None:
+    """Import Magic cards and sets: Scryfall's bulk files, pages and single cards; again changes nothing."""
+    _import_files(files, read_scryfall_row)
+
+
+@app.command("pokemon")
+def pokemon(files: _Files) -> None:
+    """Import Pokémon cards and sets, as pokemontcg.io has them; again changes nothing."""
+    _import_files(files, read_pokemon_row)
+
+
+@app.command("coins")
+def coins(files: _Files) -> None:
+    """Import coins: the list of CoinGecko; of a coin on several platforms the first contract is kept."""
+    _import_files(files, read_coin_row)
+
+
+def _import_files(files: list[Path], read_row: ReadRow) -> None:
+    with _sentences(), _services() as settings:
+        summaries = [asyncio.run(_import_file(settings, file, read_row)) for file in files]
+    whole = all(summary.something_went_in and summary.breaks_off is None for summary in summaries)
+    raise typer.Exit(0 if whole else NOTHING_READ)
+
+
+async def _import_file(settings: Settings, file: Path, read_row: ReadRow) -> CatalogueSummary:
+    async with delivering_database(settings) as database:
+        with _progress() as progress:
+            task = progress.add_task(file.name, total=None)
+            summary = await import_catalogue_file(
+                database, file, read_row, on_progress=lambda rows: progress.advance(task, rows)
+            )
+    _print_catalogue(summary)
+    return summary
 
 
 @contextmanager
@@ -169,3 +212,25 @@ def _print_market(imported: ImportedMarket) -> None:
     )
     shapes = sorted(imported.shapes.items(), key=lambda shape: (-shape[1], shape[0]))
     console.print(", ".join(f"{count:,} {shape}" for shape, count in shapes))
+
+
+def _print_catalogue(summary: CatalogueSummary) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    items, sets = summary.items, summary.sets
+    console.print(
+        f"{summary.file}: {summary.rows:,} rows: {items.inserted:,} items new, {items.updated:,} changed, "
+        f"{items.unchanged:,} as they were; {sets.inserted:,} sets new, {sets.updated:,} changed, "
+        f"{sets.unchanged:,} as they were; {summary.rejected_count:,} rows rejected"
+    )
+    for name in items.changed:
+        console.print(f"  changed: {name}")
+    if items.updated > len(items.changed):
+        console.print(f"  … and {items.updated - len(items.changed):,} more")
+    for row in summary.rejected:
+        console.print(f"  row {row.number:,} stays out: {row.reason}")
+    if summary.rejected_count > len(summary.rejected):
+        console.print(f"  … and {summary.rejected_count - len(summary.rejected):,} more")
+    if summary.shared_ids:
+        console.print(f"  {summary.shared_ids:,} numbers of other services name another item already and stay with it")
+    if summary.breaks_off is not None:
+        Console(stderr=True, soft_wrap=True).print(summary.breaks_off, style="red", markup=False, highlight=False)

@@ -1,0 +1,95 @@
+"""What `trove import` does with the files of a catalogue, over a database that is there."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, ImportedRows, LeftOut, import_rows
+from app.catalogue.commands.save_items import SavedItems
+from app.catalogue.commands.save_related import SavedSets
+from app.catalogue.errors import FileBreaksOff, RowNotUnderstood
+from app.catalogue.json_rows import open_plain, read_json_rows
+from app.catalogue.new_items import NewCardSet, NewItem
+from app.core.database import Database
+
+REJECTS_TOLD = 20
+
+ReadRow = Callable[[object], NewItem | NewCardSet]
+
+
+@dataclass(slots=True)
+class CatalogueSummary:
+    """What became of the rows of a file so far. `breaks_off` says in a sentence that the file ended too early."""
+
+    file: str
+    rows: int = 0
+    items: SavedItems = field(default_factory=SavedItems)
+    sets: SavedSets = field(default_factory=SavedSets)
+    shared_ids: int = 0
+    rejected_count: int = 0
+    rejected: list[LeftOut] = field(default_factory=list)
+    breaks_off: str | None = None
+
+    @property
+    def something_went_in(self) -> bool:
+        """Whether a row of the file is stored, from now on or from before."""
+        return self.rows > self.rejected_count
+
+    def add(self, imported: ImportedRows, rejected: Sequence[LeftOut], *, last: int) -> None:
+        """Count what became of a chunk that ends with the row of that number."""
+        self.rows = last
+        self.items += imported.items
+        self.sets += imported.sets
+        self.shared_ids += imported.shared_ids
+        self.rejected_count += len(rejected)
+        self.rejected += rejected[: REJECTS_TOLD - len(self.rejected)]
+
+
+async def import_catalogue_file(
+    database: Database,
+    file: Path,
+    read_row: ReadRow,
+    *,
+    on_progress: Callable[[int], None] = lambda rows: None,
+) -> CatalogueSummary:
+    """Import a file of JSON rows in chunks, each of them whole or not at all; `on_progress` is told how many went by.
+
+    Raises `CatalogueNotUnderstood` before anything is stored when the file cannot be read as one of rows.
+    """
+    with open_plain(file) as stream:
+        summary = CatalogueSummary(file.name)
+        try:
+            for chunk in _chunks(read_json_rows(stream, file.name), read_row):
+                async with database.transaction() as transaction:
+                    imported = await import_rows(transaction, chunk.rows)
+                rejected = sorted([*chunk.rejected, *imported.rejected], key=lambda row: row.number)
+                on_progress(chunk.last - summary.rows)
+                summary.add(imported, rejected, last=chunk.last)
+        except FileBreaksOff as error:
+            summary.breaks_off = error.message
+        return summary
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Rows that go in together, those that stay out, and the number of the last of all."""
+
+    rows: list[GivenRow] = field(default_factory=list)
+    rejected: list[LeftOut] = field(default_factory=list)
+    last: int = 0
+
+
+def _chunks(rows: Iterable[object], read_row: ReadRow) -> Iterator[_Chunk]:
+    """The rows in their order; where they break off, those since the last chunk are read again with the whole file."""
+    chunk = _Chunk()
+    for number, row in enumerate(rows, start=1):
+        try:
+            chunk.rows.append(GivenRow(number, read_row(row)))
+        except RowNotUnderstood as refusal:
+            chunk.rejected.append(LeftOut(number, refusal.message))
+        chunk.last = number
+        if len(chunk.rows) + len(chunk.rejected) == ITEMS_IN_A_CHUNK:
+            yield chunk
+            chunk = _Chunk()
+    if chunk.last:
+        yield chunk
