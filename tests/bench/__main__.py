@@ -38,6 +38,7 @@ from tests.bench.data import (
     named,
 )
 from tests.bench.growth import GrowthFigures, Pace, measure_growth, measure_many
+from tests.bench.imports import CARDS, QUICK_CARDS, ImportFigures, measure_imports
 from tests.bench.ingestion import MANY_SERIES, ONE_MINUTE_APART, QUICK_SHAPES, IngestFigures, measure_ingestion
 from tests.bench.load import has_wrk
 from tests.bench.machine import this_machine
@@ -60,6 +61,7 @@ class Part(StrEnum):
     READS = "reads"
     GROWTH = "growth"
     INGEST = "ingest"
+    IMPORT = "import"
 
 
 def main(
@@ -101,7 +103,7 @@ class _Services:
 
 
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
-    if only is not Part.INGEST and not has_wrk():
+    if only not in {Part.INGEST, Part.IMPORT} and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
@@ -109,6 +111,7 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     reads: Reads | None = None
     growth: list[GrowthFigures] = []
     ingestion: list[IngestFigures] = []
+    imports: ImportFigures | None = None
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -123,8 +126,11 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
             growth = _grow(services, console, quick=quick)
         if only in {None, Part.INGEST}:
             ingestion = _ingest(services, console, quick=quick)
+        if only in {None, Part.IMPORT}:
+            cards = QUICK_CARDS if quick else CARDS
+            imports = measure_imports(services.databases, services.redis_url, cards=cards, console=console)
     machine = this_machine(postgres=services.postgres, load_before=load_before)
-    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion)
+    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion, imports)
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:

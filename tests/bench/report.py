@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 
 from tests.bench.growth import GrowthFigures
+from tests.bench.imports import ImportFigures
 from tests.bench.ingestion import IngestFigures
 from tests.bench.machine import Machine
 from tests.bench.reads import Reads
@@ -27,6 +28,7 @@ class Report:
     reads: Reads | None
     growth: Sequence[GrowthFigures]
     ingestion: Sequence[IngestFigures]
+    imports: ImportFigures | None = None
 
 
 def write(report: Report, file: Path) -> None:
@@ -53,5 +55,12 @@ def show(report: Report, console: Console) -> None:
         console.print(growth_table(report.growth))
     if report.ingestion:
         console.print(ingestion_table(report.ingestion))
+    if report.imports:
+        figures = report.imports
+        console.print(
+            f"Import of {figures.cards:,} cards ({figures.file_mebibytes:,} MiB): {figures.cards_per_second:,} new cards/s,"
+            f" {figures.unchanged_cards_per_second:,} known cards/s, at most {figures.peak_memory_mebibytes:,} MiB of memory",
+            highlight=False,
+        )
     if report.quick:
         console.print("A quick run shows that everything works; its figures are not worth quoting.")
