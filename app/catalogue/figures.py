@@ -29,7 +29,7 @@ COLUMNS = (
 )
 # Similarities of trigrams, from 0 to 1: from the first on two names may be one figure's, from the second on they are.
 DOUBTFUL_SIMILARITY = 0.5
-SURE_SIMILARITY = 0.8
+SURE_SIMILARITY = 0.85
 
 _LISTS = ("series", "characters", "sculptors")
 _JAN = re.compile(r"[0-9]{8}|[0-9]{13}")
@@ -89,7 +89,7 @@ def read_figure_file(stream: io.BufferedReader, name: str) -> Iterator[object]:
     with io.TextIOWrapper(stream, "utf-8", newline="") as text:
         try:
             reader = csv.DictReader(text, strict=True)
-            unknown = [column for column in reader.fieldnames or () if column.strip() not in COLUMNS]
+            unknown = [column for column in reader.fieldnames or () if column not in COLUMNS]
             if "name" not in (reader.fieldnames or ()) or unknown:
                 raise CatalogueNotUnderstood(
                     f"{name} must be CSV whose first line names its columns, of these: {', '.join(COLUMNS)}. "

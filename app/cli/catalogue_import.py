@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, ImportedRows, LeftOut, import_rows
+from app.catalogue.commands.import_figures import DoubtfulRow, NumberedFigure, import_figures
+from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, LeftOut, import_rows
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.errors import FileBreaksOff, RowNotUnderstood
+from app.catalogue.figures import read_figure_file, read_figure_row
 from app.catalogue.json_rows import open_plain, read_json_rows
 from app.catalogue.new_items import NewCardSet, NewItem
 from app.core.database import Database
 
 REJECTS_TOLD = 20
+FIGURES_IN_A_CHUNK = 500
 
+Row = TypeVar("Row")
 ReadRow = Callable[[object], NewItem | NewCardSet]
 
 
@@ -28,21 +33,21 @@ class CatalogueSummary:
     shared_ids: int = 0
     rejected_count: int = 0
     rejected: list[LeftOut] = field(default_factory=list)
+    doubtful: list[DoubtfulRow] = field(default_factory=list)
     breaks_off: str | None = None
 
     @property
     def something_went_in(self) -> bool:
         """Whether a row of the file is stored, from now on or from before."""
-        return self.rows > self.rejected_count
+        return self.rows > self.rejected_count + len(self.doubtful)
 
-    def add(self, imported: ImportedRows, rejected: Sequence[LeftOut], *, last: int) -> None:
+    def add(self, items: SavedItems, rejected: Sequence[LeftOut], *, last: int) -> None:
         """Count what became of a chunk that ends with the row of that number."""
         self.rows = last
-        self.items += imported.items
-        self.sets += imported.sets
-        self.shared_ids += imported.shared_ids
+        self.items += items
         self.rejected_count += len(rejected)
-        self.rejected += rejected[: REJECTS_TOLD - len(self.rejected)]
+        in_order = sorted(rejected, key=lambda row: row.number)
+        self.rejected += in_order[: REJECTS_TOLD - len(self.rejected)]
 
 
 async def import_catalogue_file(
@@ -59,36 +64,55 @@ async def import_catalogue_file(
     with open_plain(file) as stream:
         summary = CatalogueSummary(file.name)
         try:
-            for chunk in _chunks(read_json_rows(stream, file.name), read_row):
+            for chunk in _chunks(read_json_rows(stream, file.name), read_row, ITEMS_IN_A_CHUNK):
                 async with database.transaction() as transaction:
-                    imported = await import_rows(transaction, chunk.rows)
-                rejected = sorted([*chunk.rejected, *imported.rejected], key=lambda row: row.number)
+                    imported = await import_rows(transaction, [GivenRow(*row) for row in chunk.rows])
                 on_progress(chunk.last - summary.rows)
-                summary.add(imported, rejected, last=chunk.last)
+                summary.sets += imported.sets
+                summary.shared_ids += imported.shared_ids
+                summary.add(imported.items, [*chunk.rejected, *imported.rejected], last=chunk.last)
+        except FileBreaksOff as error:
+            summary.breaks_off = error.message
+        return summary
+
+
+async def import_figure_file(
+    database: Database, file: Path, *, on_progress: Callable[[int], None] = lambda rows: None
+) -> CatalogueSummary:
+    """Import a file of figures, CSV or JSON, as `import_catalogue_file` does; doubtful rows are listed and stay out."""
+    with open_plain(file) as stream:
+        summary = CatalogueSummary(file.name)
+        try:
+            for chunk in _chunks(read_figure_file(stream, file.name), read_figure_row, FIGURES_IN_A_CHUNK):
+                async with database.transaction() as transaction:
+                    imported = await import_figures(transaction, [NumberedFigure(*row) for row in chunk.rows])
+                on_progress(chunk.last - summary.rows)
+                summary.doubtful += imported.doubtful
+                summary.add(imported.items, [*chunk.rejected, *imported.rejected], last=chunk.last)
         except FileBreaksOff as error:
             summary.breaks_off = error.message
         return summary
 
 
 @dataclass(slots=True)
-class _Chunk:
+class _Chunk(Generic[Row]):
     """Rows that go in together, those that stay out, and the number of the last of all."""
 
-    rows: list[GivenRow] = field(default_factory=list)
+    rows: list[tuple[int, Row]] = field(default_factory=list)
     rejected: list[LeftOut] = field(default_factory=list)
     last: int = 0
 
 
-def _chunks(rows: Iterable[object], read_row: ReadRow) -> Iterator[_Chunk]:
+def _chunks(rows: Iterable[object], read_row: Callable[[object], Row], most: int) -> Iterator[_Chunk[Row]]:
     """The rows in their order; where they break off, those since the last chunk are read again with the whole file."""
-    chunk = _Chunk()
+    chunk: _Chunk[Row] = _Chunk()
     for number, row in enumerate(rows, start=1):
         try:
-            chunk.rows.append(GivenRow(number, read_row(row)))
+            chunk.rows.append((number, read_row(row)))
         except RowNotUnderstood as refusal:
             chunk.rejected.append(LeftOut(number, refusal.message))
         chunk.last = number
-        if len(chunk.rows) + len(chunk.rejected) == ITEMS_IN_A_CHUNK:
+        if len(chunk.rows) + len(chunk.rejected) == most:
             yield chunk
             chunk = _Chunk()
     if chunk.last:

@@ -16,7 +16,7 @@ from app.catalogue.commands.import_cs2 import ImportedMarket
 from app.catalogue.cs2 import MarketItem, read_market
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
-from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file
+from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file, import_figure_file
 from app.cli.database import require_current_database
 from app.cli.price_import import (
     ImportSummary,
@@ -111,20 +111,32 @@ def coins(files: _Files) -> None:
     _import_files(files, read_coin_row)
 
 
-def _import_files(files: list[Path], read_row: ReadRow) -> None:
+@app.command("figures")
+def figures(files: _Files) -> None:
+    """Import figures: CSV or JSON as docs/importing.md tells; rows in doubt are listed and stay out."""
+    _import_files(files, None)
+
+
+def _import_files(files: list[Path], read_row: ReadRow | None) -> None:
     with _sentences(), _services() as settings:
         summaries = [asyncio.run(_import_file(settings, file, read_row)) for file in files]
     whole = all(summary.something_went_in and summary.breaks_off is None for summary in summaries)
     raise typer.Exit(0 if whole else NOTHING_READ)
 
 
-async def _import_file(settings: Settings, file: Path, read_row: ReadRow) -> CatalogueSummary:
+async def _import_file(settings: Settings, file: Path, read_row: ReadRow | None) -> CatalogueSummary:
+    """Import a file of items whose rows are read so; without that, of figures."""
     async with delivering_database(settings) as database:
         with _progress() as progress:
             task = progress.add_task(file.name, total=None)
-            summary = await import_catalogue_file(
-                database, file, read_row, on_progress=lambda rows: progress.advance(task, rows)
-            )
+
+            def advance(rows: int) -> None:
+                progress.advance(task, rows)
+
+            if read_row is None:
+                summary = await import_figure_file(database, file, on_progress=advance)
+            else:
+                summary = await import_catalogue_file(database, file, read_row, on_progress=advance)
     _print_catalogue(summary)
     return summary
 
@@ -230,6 +242,11 @@ def _print_catalogue(summary: CatalogueSummary) -> None:
         console.print(f"  row {row.number:,} stays out: {row.reason}")
     if summary.rejected_count > len(summary.rejected):
         console.print(f"  … and {summary.rejected_count - len(summary.rejected):,} more")
+    for doubt in summary.doubtful:
+        console.print(
+            f"  row {doubt.number:,} stays out: “{doubt.name}” may be “{doubt.candidate}” "
+            f"({doubt.similarity:.0%} alike); give the row that figure's slug, or a new one"
+        )
     if summary.shared_ids:
         console.print(f"  {summary.shared_ids:,} numbers of other services name another item already and stay with it")
     if summary.breaks_off is not None:

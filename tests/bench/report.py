@@ -58,8 +58,9 @@ def show(report: Report, console: Console) -> None:
     if report.imports:
         figures = report.imports
         console.print(
-            f"Import of {figures.cards:,} cards ({figures.file_mebibytes:,} MiB): {figures.cards_per_second:,} new cards/s,"
-            f" {figures.unchanged_cards_per_second:,} known cards/s, at most {figures.peak_memory_mebibytes:,} MiB of memory",
+            f"Import of {figures.cards:,} cards ({figures.file_mebibytes:,} MiB): {figures.cards_per_second:,} new and "
+            f"{figures.unchanged_cards_per_second:,} known cards a second, "
+            f"at most {figures.peak_memory_mebibytes:,} MiB of memory",
             highlight=False,
         )
     if report.quick:

@@ -172,7 +172,9 @@ class _Matching:
         if row.jan is None:
             return []
         stored: list[Hashable] = [one.id for one in self._by_jan.get(row.jan, ())]
-        return stored or [self._jans[row.jan]] if row.jan in self._jans else stored
+        if not stored and row.jan in self._jans:
+            return [self._jans[row.jan]]
+        return stored
 
     def _place_by_name(self, position: int, number: int, row: FigureRow) -> None:
         chosen = choose(row, [*self._stored.get(position, ()), *self._new_candidates(position)])
