@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from app.catalogue.commands.import_figures import DoubtfulRow, NumberedFigure, import_figures
-from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, LeftOut, import_rows
+from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, import_rows
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.errors import FileBreaksOff, RowNotUnderstood
 from app.catalogue.figures import read_figure_file, read_figure_row
 from app.catalogue.json_rows import open_plain, read_json_rows
+from app.catalogue.left_out import LeftOut
 from app.catalogue.new_items import NewCardSet, NewItem
 from app.core.database import Database
 

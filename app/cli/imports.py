@@ -11,9 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import DBAPIError
 
+from app.catalogue.anime import NewSeries, read_anime_relations
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
+from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.cs2 import MarketItem, read_market
+from app.catalogue.json_rows import open_plain
+from app.catalogue.left_out import LeftOut
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
 from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file, import_figure_file
@@ -117,6 +121,20 @@ def figures(files: _Files) -> None:
     _import_files(files, None)
 
 
+@app.command("anime")
+def anime(
+    file: Annotated[Path, typer.Argument(help="The file anime-relations.txt.", show_default=False)],
+) -> None:
+    """Import anime series with their ids on MyAnimeList, Kitsu and AniList; again changes nothing."""
+    with _sentences():
+        with open_plain(file) as stream:
+            series, odd = read_anime_relations(stream, file.name)
+        with _services() as settings:
+            imported = asyncio.run(_import_anime(settings, series))
+        _print_series(file, imported, [*odd, *imported.rejected])
+    raise typer.Exit(0 if series else NOTHING_READ)
+
+
 def _import_files(files: list[Path], read_row: ReadRow | None) -> None:
     with _sentences(), _services() as settings:
         summaries = [asyncio.run(_import_file(settings, file, read_row)) for file in files]
@@ -188,6 +206,11 @@ async def _import_market(settings: Settings, market: list[MarketItem]) -> Import
             return await import_market(database, market)
 
 
+async def _import_anime(settings: Settings, series: list[NewSeries]) -> ImportedSeries:
+    async with delivering_database(settings) as database, database.transaction() as transaction:
+        return await import_series(transaction, series)
+
+
 def _progress() -> Progress:
     return Progress(
         SpinnerColumn(),
@@ -224,6 +247,16 @@ def _print_market(imported: ImportedMarket) -> None:
     )
     shapes = sorted(imported.shapes.items(), key=lambda shape: (-shape[1], shape[0]))
     console.print(", ".join(f"{count:,} {shape}" for shape, count in shapes))
+
+
+def _print_series(file: Path, imported: ImportedSeries, left_out: list[LeftOut]) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"{file.name}: {imported.inserted:,} series new, {imported.updated:,} with new ids, "
+        f"{imported.unchanged:,} as they were; {len(left_out):,} lines stay out"
+    )
+    for line in sorted(left_out, key=lambda line: line.number):
+        console.print(f"  line {line.number:,}: {line.reason}")
 
 
 def _print_catalogue(summary: CatalogueSummary) -> None:

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Integer, Text, and_, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.commands.import_items import LeftOut
 from app.catalogue.commands.save_items import SavedItems, only_writer, save_items
 from app.catalogue.figures import DOUBTFUL_SIMILARITY, Candidate, Doubt, FigureRow, choose, merged
+from app.catalogue.left_out import LeftOut
 from app.catalogue.models import Figure, FigureRelease, Item, ItemKind, Manufacturer
 from app.catalogue.new_items import FigureDetails, NewItem, NewRelease
 from app.catalogue.queries.items import releases_by_figure

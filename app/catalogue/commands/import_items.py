@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.save_items import SavedItems, only_writer, save_items
 from app.catalogue.commands.save_related import SavedSets, save_card_sets
+from app.catalogue.left_out import LeftOut
 from app.catalogue.models import CardSet, Coin, ExternalId, Item, ItemKind
 from app.catalogue.new_items import CardDetails, CoinDetails, NewCardSet, NewExternalId, NewItem
 from app.catalogue.slugs import distinct_slug_of
@@ -27,14 +28,6 @@ class GivenRow:
 
     number: int
     given: NewItem | NewCardSet
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A row that did not go in, or not all of it: its number in the file, from 1, and the reason."""
-
-    number: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
