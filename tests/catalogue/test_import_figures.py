@@ -155,6 +155,15 @@ async def test_rows_of_one_file_are_compared_with_each_other_across_chunks_or_no
     assert (across.doubtful, across.items) == (within.doubtful, SavedItems(unchanged=1))
 
 
+async def test_a_slug_that_is_given_is_kept_for_its_figure(database: Database, tmp_path: Path) -> None:
+    rows = as_csv({"name": "Otter"}, {"name": "The Heron of the Reeds", "slug": "otter"})
+    assert (await imported(database, tmp_path, rows)).items == SavedItems(inserted=2)
+    assert (await imported(database, tmp_path, rows)).items == SavedItems(unchanged=2)
+    async with database.transaction() as transaction:
+        heron = await transaction.connection.scalar(select(Item.name).where(Item.slug == "otter"))
+    assert heron == "The Heron of the Reeds"
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

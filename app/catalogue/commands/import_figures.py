@@ -63,35 +63,47 @@ async def import_figures(transaction: Transaction, rows: Sequence[NumberedFigure
     """
     connection = transaction.connection
     await only_writer(connection)
+    by_jan = await _figures_by_jan(connection, [row.row.jan for row in rows if row.row.jan is not None])
+    by_slug = await _items_by_slug(connection, [row.row.slug for row in rows if row.row.slug is not None])
+    # Names are compared only where nothing surer tells: comparing is what takes long.
+    by_name = {
+        position: row.row
+        for position, row in enumerate(rows)
+        if row.row.jan not in by_jan and row.row.slug not in by_slug
+    }
     matching = _Matching(
-        by_jan=await _figures_by_jan(connection, [row.row.jan for row in rows if row.row.jan is not None]),
-        by_slug=await _items_by_slug(connection, [row.row.slug for row in rows if row.row.slug is not None]),
-        stored=await _stored_candidates(connection, rows),
-        similarities=await _similarities(connection, rows),
+        by_jan=by_jan,
+        by_slug=by_slug,
+        stored=await _stored_candidates(connection, by_name),
+        similarities=await _similarities(connection, by_name),
     )
     for position, row in enumerate(rows):
         matching.place(position, row)
     known = [target for target in matching.told if isinstance(target, UUID)]
-    slugs = await _slugs(connection, known)
+    await _give_slugs(connection, matching.told, known)
     releases = await releases_by_figure(connection, known)
-    taken = {row.slug for row in (await _items_by_slug(connection, _plain_slugs(matching.told))).values()}
-    items = []
-    for target, told in matching.told.items():
-        if isinstance(target, UUID):
-            told.slug = slugs[target]
-        elif not told.slug:
-            plain = slug_of(told.name)
-            first = told.rows[0]
-            full = f"{told.name} {first.manufacturer or ''} {first.scale or ''}"
-            told.slug = plain if plain and plain not in taken else distinct_slug_of(full)
-        taken.add(told.slug)
-        items.append(_new_item(told, releases.get(target, ()) if isinstance(target, UUID) else ()))
+    items = [
+        _new_item(told, releases.get(target, ()) if isinstance(target, UUID) else ())
+        for target, told in matching.told.items()
+    ]
     saved = await save_items(transaction, items)
     return ImportedFigures(saved, tuple(matching.rejected), tuple(matching.doubtful))
 
 
-def _plain_slugs(told: Mapping[Hashable, _Told]) -> list[str]:
-    return [slug_of(one.name) for one in told.values()]
+async def _give_slugs(connection: AsyncConnection, figures: Mapping[Hashable, _Told], known: Sequence[UUID]) -> None:
+    """Known figures keep their slugs; a new one gets that of its name, or one of its own where that is taken."""
+    stored = await _slugs(connection, known)
+    for target in known:
+        figures[target].slug = stored[target]
+    new = [told for told in figures.values() if not told.slug]
+    taken = set(await _items_by_slug(connection, [slug_of(told.name) for told in new]))
+    taken |= {told.slug for told in figures.values()}
+    for told in new:
+        plain = slug_of(told.name)
+        first = told.rows[0]
+        full = f"{told.name} {first.manufacturer or ''} {first.scale or ''}"
+        told.slug = plain if plain and plain not in taken else distinct_slug_of(full)
+        taken.add(told.slug)
 
 
 def _new_item(told: _Told, stored: Sequence[NewRelease]) -> NewItem:
@@ -227,14 +239,14 @@ async def _slugs(connection: AsyncConnection, item_ids: Sequence[UUID]) -> dict[
     return {row.id: row.slug for row in rows}
 
 
-async def _stored_candidates(connection: AsyncConnection, rows: Sequence[NumberedFigure]) -> dict[int, list[Candidate]]:
+async def _stored_candidates(connection: AsyncConnection, rows: Mapping[int, FigureRow]) -> dict[int, list[Candidate]]:
     """The figures of the same maker with similar names; where one maker is not known, of any."""
     given = (
         func.unnest(
-            literal(list(range(len(rows))), ARRAY(Integer)),
-            literal([row.row.name for row in rows], ARRAY(Text)),
+            literal(list(rows), ARRAY(Integer)),
+            literal([row.name for row in rows.values()], ARRAY(Text)),
             literal(
-                [None if (maker := row.row.manufacturer) is None else name_key(maker) for row in rows], ARRAY(Text)
+                [None if (maker := row.manufacturer) is None else name_key(maker) for row in rows.values()], ARRAY(Text)
             ),
         )
         .table_valued("position", "name", "maker")
@@ -269,11 +281,11 @@ async def _stored_candidates(connection: AsyncConnection, rows: Sequence[Numbere
     return candidates
 
 
-async def _similarities(connection: AsyncConnection, rows: Sequence[NumberedFigure]) -> dict[tuple[int, int], float]:
+async def _similarities(connection: AsyncConnection, rows: Mapping[int, FigureRow]) -> dict[tuple[int, int], float]:
     """How similar the names of rows of one maker are, by the positions of the earlier and the later."""
-    positions = literal(list(range(len(rows))), ARRAY(Integer))
-    names = literal([row.row.name for row in rows], ARRAY(Text))
-    makers = literal([name_key(row.row.manufacturer or "") for row in rows], ARRAY(Text))
+    positions = literal(list(rows), ARRAY(Integer))
+    names = literal([row.name for row in rows.values()], ARRAY(Text))
+    makers = literal([name_key(row.manufacturer or "") for row in rows.values()], ARRAY(Text))
     one, other = (
         func.unnest(positions, names, makers).table_valued("position", "name", "maker").render_derived(name=name)
         for name in ("one", "other")
