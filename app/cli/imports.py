@@ -11,8 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import DBAPIError
 
+from app.catalogue.anime import NewSeries, read_anime_relations
+from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
+from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.cs2 import MarketItem, read_market
+from app.catalogue.json_rows import open_plain
+from app.catalogue.left_out import LeftOut
+from app.catalogue.pokemon import read_pokemon_row
+from app.catalogue.scryfall import read_scryfall_row
+from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file, import_figure_file
 from app.cli.database import require_current_database
 from app.cli.exchange_rate_import import OpenedRates, import_rates, open_rates
 from app.cli.price_import import (
@@ -107,6 +115,71 @@ def fx(
     raise typer.Exit(0 if any(rates.read.rates for rates in opened) else NOTHING_READ)
 
 
+_Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped or not.", show_default=False)]
+
+
+@app.command("scryfall")
+def scryfall(files: _Files) -> None:
+    """Import Magic cards and sets: Scryfall's bulk files, pages and single cards; again changes nothing."""
+    _import_files(files, read_scryfall_row)
+
+
+@app.command("pokemon")
+def pokemon(files: _Files) -> None:
+    """Import Pokémon cards and sets, as pokemontcg.io has them; again changes nothing."""
+    _import_files(files, read_pokemon_row)
+
+
+@app.command("coins")
+def coins(files: _Files) -> None:
+    """Import coins: the list of CoinGecko; of a coin on several platforms the first contract is kept."""
+    _import_files(files, read_coin_row)
+
+
+@app.command("figures")
+def figures(files: _Files) -> None:
+    """Import figures: CSV or JSON as docs/importing.md tells; rows in doubt are listed and stay out."""
+    _import_files(files, None)
+
+
+@app.command("anime")
+def anime(
+    file: Annotated[Path, typer.Argument(help="The file anime-relations.txt.", show_default=False)],
+) -> None:
+    """Import anime series with their ids on MyAnimeList, Kitsu and AniList; again changes nothing."""
+    with _sentences():
+        with open_plain(file) as stream:
+            series, odd = read_anime_relations(stream, file.name)
+        with _services() as settings:
+            imported = asyncio.run(_import_anime(settings, series))
+        _print_series(file, imported, [*odd, *imported.rejected])
+    raise typer.Exit(0 if series else NOTHING_READ)
+
+
+def _import_files(files: list[Path], read_row: ReadRow | None) -> None:
+    with _sentences(), _services() as settings:
+        summaries = [asyncio.run(_import_file(settings, file, read_row)) for file in files]
+    whole = all(summary.something_went_in and summary.breaks_off is None for summary in summaries)
+    raise typer.Exit(0 if whole else NOTHING_READ)
+
+
+async def _import_file(settings: Settings, file: Path, read_row: ReadRow | None) -> CatalogueSummary:
+    """Import a file of items whose rows are read so; without that, of figures."""
+    async with worker_database(settings, application_name="trove-import") as database:
+        with _progress() as progress:
+            task = progress.add_task(file.name, total=None)
+
+            def advance(rows: int) -> None:
+                progress.advance(task, rows)
+
+            if read_row is None:
+                summary = await import_figure_file(database, file, on_progress=advance)
+            else:
+                summary = await import_catalogue_file(database, file, read_row, on_progress=advance)
+    _print_catalogue(summary)
+    return summary
+
+
 @contextmanager
 def _services() -> Iterator[Settings]:
     """The settings with the addresses of services that run, over a database that is up to date."""
@@ -159,6 +232,14 @@ async def _import_rates(
 ) -> Sequence[tuple[OpenedRates, ImportedRates]]:
     async with worker_database(settings, application_name="trove-import") as database:
         return [(rates, await import_rates(database, rates)) for rates in opened]
+
+
+async def _import_anime(settings: Settings, series: list[NewSeries]) -> ImportedSeries:
+    async with (
+        worker_database(settings, application_name="trove-import") as database,
+        database.transaction() as transaction,
+    ):
+        return await import_series(transaction, series)
 
 
 def _progress() -> Progress:
@@ -218,3 +299,40 @@ def _print_rates(rates: OpenedRates, imported: ImportedRates) -> None:
 def _print_rest(console: Console, count: int) -> None:
     if count > REJECTS_TOLD:
         console.print(f"  … and {count - REJECTS_TOLD:,} more")
+
+
+def _print_series(file: Path, imported: ImportedSeries, left_out: list[LeftOut]) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"{file.name}: {imported.inserted:,} series new, {imported.updated:,} with new ids, "
+        f"{imported.unchanged:,} as they were; {len(left_out):,} lines stay out"
+    )
+    for line in sorted(left_out, key=lambda line: line.number):
+        console.print(f"  line {line.number:,}: {line.reason}")
+
+
+def _print_catalogue(summary: CatalogueSummary) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    items, sets = summary.items, summary.sets
+    console.print(
+        f"{summary.file}: {summary.rows:,} rows: {items.inserted:,} items new, {items.updated:,} changed, "
+        f"{items.unchanged:,} as they were; {sets.inserted:,} sets new, {sets.updated:,} changed, "
+        f"{sets.unchanged:,} as they were; {summary.rejected_count:,} rows rejected"
+    )
+    for name in items.changed:
+        console.print(f"  changed: {name}")
+    if items.updated > len(items.changed):
+        console.print(f"  … and {items.updated - len(items.changed):,} more")
+    for row in summary.rejected:
+        console.print(f"  row {row.number:,} stays out: {row.reason}")
+    if summary.rejected_count > len(summary.rejected):
+        console.print(f"  … and {summary.rejected_count - len(summary.rejected):,} more")
+    for doubt in summary.doubtful:
+        console.print(
+            f"  row {doubt.number:,} stays out: “{doubt.name}” may be “{doubt.candidate}” "
+            f"({doubt.similarity:.0%} alike); give the row that figure's slug, or a new one"
+        )
+    if summary.shared_ids:
+        console.print(f"  {summary.shared_ids:,} numbers of other services name another item already and stay with it")
+    if summary.breaks_off is not None:
+        Console(stderr=True, soft_wrap=True).print(summary.breaks_off, style="red", markup=False, highlight=False)

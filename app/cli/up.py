@@ -102,7 +102,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     token_file = services.directory / TOKEN_FILE
     feed = [sys.executable, "-m", "app.demo.feed", "--url", url, "--token-file", str(token_file)]
     children.append(_start("price feed", feed, environment))
-    _welcome(url, services.directory)
+    _welcome(environment.get("TROVE_PUBLIC_URL") or url, services.directory)
     _watch(children)
 
 

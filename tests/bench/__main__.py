@@ -38,6 +38,7 @@ from tests.bench.data import (
     named,
 )
 from tests.bench.growth import GrowthFigures, Pace, measure_growth, measure_many
+from tests.bench.imports import CARDS, QUICK_CARDS, ImportFigures, measure_imports
 from tests.bench.ingestion import MANY_SERIES, ONE_MINUTE_APART, QUICK_SHAPES, IngestFigures, measure_ingestion
 from tests.bench.load import has_wrk
 from tests.bench.machine import this_machine
@@ -63,6 +64,7 @@ class Part(StrEnum):
     GROWTH = "growth"
     INGEST = "ingest"
     SEARCH = "search"
+    IMPORT = "import"
 
 
 def main(
@@ -104,7 +106,7 @@ class _Services:
 
 
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
-    if only not in {Part.INGEST, Part.SEARCH} and not has_wrk():
+    if only not in {Part.INGEST, Part.SEARCH, Part.IMPORT} and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
@@ -113,6 +115,7 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     growth: list[GrowthFigures] = []
     ingestion: list[IngestFigures] = []
     search: list[SearchFigures] = []
+    imports: ImportFigures | None = None
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -129,8 +132,11 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
             ingestion = _ingest(services, console, quick=quick)
         if only in {None, Part.SEARCH}:
             search = _search(services, console, quick=quick)
+        if only in {None, Part.IMPORT}:
+            cards = QUICK_CARDS if quick else CARDS
+            imports = measure_imports(services.databases, services.redis_url, cards=cards, console=console)
     machine = this_machine(postgres=services.postgres, load_before=load_before)
-    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion, search)
+    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion, search, imports)
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:

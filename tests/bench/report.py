@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 
 from tests.bench.growth import GrowthFigures
+from tests.bench.imports import ImportFigures
 from tests.bench.ingestion import IngestFigures
 from tests.bench.machine import Machine
 from tests.bench.reads import Reads
@@ -29,6 +30,7 @@ class Report:
     growth: Sequence[GrowthFigures]
     ingestion: Sequence[IngestFigures]
     search: Sequence[SearchFigures] = ()
+    imports: ImportFigures | None = None
 
 
 def write(report: Report, file: Path) -> None:
@@ -57,5 +59,13 @@ def show(report: Report, console: Console) -> None:
         console.print(ingestion_table(report.ingestion))
     if report.search:
         console.print(search_table(report.search))
+    if report.imports:
+        figures = report.imports
+        console.print(
+            f"Import of {figures.cards:,} cards ({figures.file_mebibytes:,} MiB): {figures.cards_per_second:,} new and "
+            f"{figures.unchanged_cards_per_second:,} known cards a second, "
+            f"at most {figures.peak_memory_mebibytes:,} MiB of memory",
+            highlight=False,
+        )
     if report.quick:
         console.print("A quick run shows that everything works; its figures are not worth quoting.")

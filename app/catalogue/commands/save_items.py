@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -29,20 +29,25 @@ from app.core.database import Base, Transaction, among, asyncpg_connection
 from app.core.ids import new_id
 
 ITEMS_AT_A_TIME = 5_000
+CHANGES_TOLD = 20
 DEFAULT_VARIANT_NAME = "Default"
 
 
 @dataclass(frozen=True, slots=True)
 class SavedItems:
-    """How many items were new, known but different, and known as they are."""
+    """How many items were new, known but different, and known as they are. `changed` names the first that differed."""
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
+    changed: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: "SavedItems") -> "SavedItems":
         return SavedItems(
-            self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            (self.changed + other.changed)[:CHANGES_TOLD],
         )
 
 
@@ -54,8 +59,7 @@ async def save_items(transaction: Transaction, items: Sequence[NewItem]) -> Save
     """
     connection = transaction.connection
     _refuse_repeats(items)
-    # One writer at a time, so that what was looked up as missing still is when it is inserted.
-    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("catalogue.save_items"))))
+    await only_writer(connection)
     saved = SavedItems()
     claimed: dict[UUID, NewItem] = {}
     for start in range(0, len(items), ITEMS_AT_A_TIME):
@@ -66,8 +70,17 @@ async def save_items(transaction: Transaction, items: Sequence[NewItem]) -> Save
         different = [item for item in known.values() if item.differs()]
         await _insert(connection, [item for item in chunk if item.slug not in known], related)
         await _update(connection, different)
-        saved += SavedItems(len(chunk) - len(known), len(different), len(known) - len(different))
+        saved += SavedItems(len(chunk) - len(known), len(different), len(known) - len(different), _names(different))
     return saved
+
+
+async def only_writer(connection: AsyncConnection) -> None:
+    """Let one at a time write items, so that what was looked up as missing still is when it is inserted."""
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("catalogue.save_items"))))
+
+
+def _names(items: Sequence[Known]) -> tuple[str, ...]:
+    return tuple(item.given.name for item in items[:CHANGES_TOLD])
 
 
 def _refuse_repeats(items: Sequence[NewItem]) -> None:

@@ -36,6 +36,9 @@ class SavedSets:
     updated: int = 0
     unchanged: int = 0
 
+    def __add__(self, other: "SavedSets") -> "SavedSets":
+        return SavedSets(self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged)
+
 
 @dataclass(frozen=True, slots=True)
 class Related:

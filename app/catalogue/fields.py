@@ -1,0 +1,125 @@
+"""The fields of a row that others wrote, each read as what it must be, or refused with the reason."""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal, InvalidOperation
+
+from app.catalogue.errors import RowNotUnderstood
+
+MOST_CHARACTERS = 500
+LARGEST_INTEGER = 2**31 - 1
+
+
+class Fields:
+    """An object of a file: what is missing, null or blank is None.
+
+    Each field that is of another type than asked for raises `RowNotUnderstood`.
+    """
+
+    def __init__(self, row: object) -> None:
+        if not isinstance(row, Mapping):
+            raise RowNotUnderstood("it is not an object")
+        self._row: Mapping[object, object] = row
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields, in the order of the file."""
+        return tuple(str(name) for name in self._row)
+
+    def text(self, name: str) -> str | None:
+        """A text without outer spaces."""
+        value = self._row.get(name)
+        return None if value is None else _text(name, value)
+
+    def required_text(self, name: str) -> str:
+        """A text that must be there."""
+        value = self.text(name)
+        if value is None:
+            raise RowNotUnderstood(f"it has no {name}")
+        return value
+
+    def identifier(self, name: str) -> str | None:
+        """A number or text that names something elsewhere, as text."""
+        value = self._row.get(name)
+        return str(value) if type(value) is int else self.text(name)
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """A list of texts, each once."""
+        value = self._row.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise RowNotUnderstood(f"{name} is not a list")
+        return tuple(dict.fromkeys(text for one in value if (text := _text(name, one)) is not None))
+
+    def day(self, name: str) -> date | None:
+        """A day as `2017-04-28` or `2017/04/28`."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return date.fromisoformat(value.replace("/", "-"))
+        except ValueError as error:
+            raise RowNotUnderstood(f"{name} “{value}” is not a day such as 2017-04-28") from error
+
+    def count(self, name: str) -> int | None:
+        """A whole number from 0."""
+        value = self._row.get(name)
+        if value is None:
+            return None
+        if type(value) is not int or not 0 <= value <= LARGEST_INTEGER:
+            raise RowNotUnderstood(f"{name} is not a whole number from 0")
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        """True or false."""
+        value = self._row.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise RowNotUnderstood(f"{name} is not true or false")
+        return value
+
+    def amount(self, name: str) -> Decimal | None:
+        """An amount from 0, as a text or a number."""
+        value = self._row.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise RowNotUnderstood(f"{name} is not an amount")
+        try:
+            amount = Decimal(str(value).strip())
+        except InvalidOperation as error:
+            raise RowNotUnderstood(f"{name} “{value}” is not an amount") from error
+        if not amount.is_finite() or amount < 0 or amount >= Decimal(10) ** 18:
+            raise RowNotUnderstood(f"{name} “{value}” is not an amount from 0")
+        return amount
+
+    def object(self, name: str) -> "Fields | None":
+        """An object within this one."""
+        value = self._row.get(name)
+        return None if value is None else Fields(value)
+
+    def objects(self, name: str) -> list["Fields"]:
+        """A list of objects; none where there is no list."""
+        value = self._row.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise RowNotUnderstood(f"{name} is not a list")
+        return [Fields(one) for one in value]
+
+
+def _text(name: str, value: object) -> str | None:
+    if not isinstance(value, str):
+        raise RowNotUnderstood(f"{name} is not a text")
+    if len(value) > MOST_CHARACTERS:
+        raise RowNotUnderstood(f"{name} has {len(value):,} characters, more than {MOST_CHARACTERS}")
+    if "\0" in value or not _is_unicode(value):
+        raise RowNotUnderstood(f"{name} holds a character that is not text")
+    return value.strip() or None
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

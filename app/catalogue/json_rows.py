@@ -1,0 +1,132 @@
+"""Rows of JSON files of any size, one at a time: arrays, list pages and single objects, gzipped or not."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import ijson
+import orjson
+
+from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff
+
+PAGE_BYTES = 32 * 1024 * 1024
+_LINE_BYTES = 4 * 1024 * 1024
+_GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_COMPRESSION_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
+_JSON_ERRORS = (ijson.JSONError, ValueError, OverflowError)
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[io.BufferedReader]:
+    """The bytes of a file without its compression, byte-order mark and leading spaces.
+
+    Raises `CatalogueNotUnderstood` for a file that cannot be read, is empty, or is a page of HTML.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with file:
+        try:
+            plain: io.BufferedReader = file
+            if file.peek(2)[:2] == _GZIP:
+                plain = io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=file)))
+            if plain.peek(3)[:3] == _BYTE_ORDER_MARK:
+                plain.read(3)
+            while plain.peek(1)[:1].isspace():
+                plain.read(1)
+            start = plain.peek(1)[:1]
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except (EOFError, zlib.error) as error:
+            raise FileBreaksOff(path.name, rows=0, reason=str(error)) from error
+        if not start:
+            raise CatalogueNotUnderstood(f"{path} is empty; give the file as it was downloaded.")
+        if start == b"<":
+            raise CatalogueNotUnderstood(
+                f"{path} is a page of HTML, not data: most likely an error page was saved; download the file again."
+            )
+        yield plain
+
+
+def _unreadable(path: Path, error: OSError) -> CatalogueNotUnderstood:
+    return CatalogueNotUnderstood(f"{path} cannot be read ({error.strerror or error}); give the path of a file.")
+
+
+def read_json_rows(stream: io.BufferedReader, name: str) -> Iterator[object]:
+    """The values of an array, those under `data` of a list page, or the one object, in the order of the file.
+
+    Memory does not grow with an array. Raises `FileBreaksOff` after the last whole row of a file that ends too early,
+    and `CatalogueNotUnderstood` for what is no array and no object.
+    """
+    rows = 0
+    start = stream.peek(1)[:1]
+    if start not in {b"[", b"{"}:
+        raise CatalogueNotUnderstood(f"{name} is not a JSON file of rows: it must begin with [ or {{.")
+    try:
+        for row in _array(stream) if start == b"[" else _page(stream, name):
+            yield row
+            rows += 1
+    except (*_COMPRESSION_ERRORS, *_JSON_ERRORS) as error:
+        raise FileBreaksOff(name, rows=rows, reason=str(error).splitlines()[0] if str(error) else "") from error
+
+
+def _array(stream: io.BufferedReader) -> Iterator[object]:
+    """One row a line, as bulk files have it, is read fastest so; from the first line that is not, whatever JSON."""
+    opening = stream.readline(_LINE_BYTES)
+    if opening.strip() != b"[":
+        yield from _any_array(opening, stream)
+        return
+    while line := stream.readline(_LINE_BYTES):
+        text = line.strip().removesuffix(b",")
+        if text == b"]":
+            return
+        if text:
+            try:
+                row = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                break
+            yield row
+    yield from _any_array(b"[" + line, stream)
+
+
+def _any_array(beginning: bytes, rest: BinaryIO) -> Iterator[object]:
+    yield from ijson.items(_Continued(beginning, rest), "item", use_float=True)
+
+
+class _Continued:
+    """Bytes that were read already, then the rest of their stream."""
+
+    def __init__(self, beginning: bytes, rest: BinaryIO) -> None:
+        self._beginning = beginning
+        self._rest = rest
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end."""
+        if self._beginning and size > 0:
+            taken, self._beginning = self._beginning[:size], self._beginning[size:]
+            return taken
+        return self._rest.read(size)
+
+
+def _page(stream: BinaryIO, name: str) -> Iterator[object]:
+    content = stream.read(PAGE_BYTES + 1)
+    if len(content) > PAGE_BYTES:
+        raise CatalogueNotUnderstood(
+            f"{name} is one JSON object of more than {PAGE_BYTES // 1024**2} MiB; give an array of rows instead."
+        )
+    try:
+        page = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        # The whole rows before the fault are still told, and the fault with its place.
+        yield from ijson.items(io.BytesIO(content), "data.item", use_float=True)
+        raise
+    if page.get("object") == "error":
+        raise CatalogueNotUnderstood(f"{name} holds an error of the service, not data: {page.get('details')}")
+    rows = page.get("data")
+    yield from rows if isinstance(rows, list) else [page]

@@ -1,0 +1,94 @@
+"""Cards and sets of the Pokémon Trading Card Game, as pokemontcg.io has them. No tables in here."""
+
+import re
+from collections.abc import Iterator
+
+from app.catalogue.card_prices import CardPrice
+from app.catalogue.fields import Fields
+from app.catalogue.new_items import CardDetails, NewCardSet, NewExternalId, NewItem, NewVariant
+from app.catalogue.slugs import slug_of
+
+GAME = "pokemon"
+PROVIDER = "pokemon-tcg"
+
+# `1stEditionHolofoil` is three words, `reverseHolofoil` two.
+_WORD_BEGINS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_KINDS = ("low", "mid", "high", "market")
+
+
+def read_pokemon_row(row: object) -> NewItem | NewCardSet:
+    """The card or the set that a row tells of; a set is what has a count of cards and no number of its own.
+
+    Raises `RowNotUnderstood` for a row without a name or an id, or with a field of another type.
+    """
+    fields = Fields(row)
+    if "printedTotal" in fields.names() and "number" not in fields.names():
+        return _card_set(fields)
+    return _card(fields)
+
+
+def prices_of(row: object) -> Iterator[CardPrice]:
+    """What TCGplayer says of a card's variants, in dollars. Its `directLow` is one seller's offer and is left out."""
+    prices = _tcgplayer_prices(Fields(row))
+    for printing in _printings(prices):
+        of_printing = None if prices is None else prices.object(printing)
+        if of_printing is not None:
+            for kind in _KINDS:
+                amount = of_printing.amount(kind)
+                if amount is not None:
+                    yield CardPrice(kind, _variant(printing).key, "USD", amount, "tcgplayer")
+
+
+def _card_set(fields: Fields) -> NewCardSet:
+    images = fields.object("images")
+    return NewCardSet(
+        game=GAME,
+        code=fields.required_text("id"),
+        name=fields.required_text("name"),
+        released_on=fields.day("releaseDate"),
+        card_count=fields.count("total"),
+        icon_url=None if images is None else images.text("symbol"),
+    )
+
+
+def _card(fields: Fields) -> NewItem:
+    name = fields.required_text("name")
+    card_id = fields.required_text("id")
+    card_set, images = fields.object("set"), fields.object("images")
+    variants = tuple(_variant(printing) for printing in _printings(_tcgplayer_prices(fields)))
+    return NewItem(
+        slug=slug_of(f"{name} {card_id}"),
+        name=name,
+        details=CardDetails(
+            game=GAME,
+            card_set=None if card_set is None else _card_set(card_set),
+            number=fields.identifier("number"),
+            rarity=fields.text("rarity"),
+            type_line=_type_line(fields),
+            artist=fields.text("artist"),
+            language="en",
+            finishes=tuple(variant.key for variant in variants) or None,
+        ),
+        image_url=None if images is None else images.text("large") or images.text("small"),
+        external_ids=(NewExternalId(PROVIDER, card_id),),
+        variants=variants,
+    )
+
+
+def _type_line(fields: Fields) -> str | None:
+    parts = [fields.text("supertype"), " ".join(fields.texts("subtypes") or ())]
+    return " — ".join(part for part in parts if part) or None
+
+
+def _tcgplayer_prices(fields: Fields) -> Fields | None:
+    shop = fields.object("tcgplayer")
+    return None if shop is None else shop.object("prices")
+
+
+def _printings(prices: Fields | None) -> tuple[str, ...]:
+    return () if prices is None else tuple(name for name in prices.names() if _variant(name).key not in {"", "default"})
+
+
+def _variant(printing: str) -> NewVariant:
+    words = _WORD_BEGINS.sub(" ", printing)
+    return NewVariant(slug_of(words), words.capitalize())

@@ -1,0 +1,104 @@
+"""Measures `trove import scryfall`: generated cards of the size of real ones, in a process of its own."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+from rich.console import Console
+
+from app.catalogue.scryfall import read_scryfall_row
+from app.cli.catalogue_import import CatalogueSummary, import_catalogue_file
+from app.core.settings import Settings
+from app.core.worker_database import worker_database
+from tests.bench.data import Databases
+
+CARDS, QUICK_CARDS = 100_000, 5_000
+CARDS_OF_A_SET = 300
+# What makes a real card of a bulk file some five kilobytes: rules, legalities and addresses, which are read and left.
+FILLING = {f"field_{number}": f"https://cards.example/{number}?a=1700000000" + "x" * 40 for number in range(45)}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFigures:
+    """What came of one file: cards per second of the first run and of the second, and the process's peak in MiB."""
+
+    cards: int
+    file_mebibytes: float
+    cards_per_second: float
+    unchanged_cards_per_second: float
+    peak_memory_mebibytes: float
+
+
+def measure_imports(databases: Databases, redis_url: str, *, cards: int, console: Console) -> ImportFigures:
+    """Import a generated bulk file twice, in one new process."""
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "default-cards.json"
+        _write(file, cards)
+        size = file.stat().st_size / 1024**2
+        console.print(f"Import of {cards:,} cards, {size:,.0f} MiB")
+        context = get_context("spawn")
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_import_twice, args=(databases.trove_url, redis_url, file, sender))
+        process.start()
+        first, second, peak = receiver.recv()
+        process.join()
+    return ImportFigures(cards, round(size, 1), round(cards / first), round(cards / second), round(peak, 1))
+
+
+def _write(file: Path, cards: int) -> None:
+    with file.open("w") as stream:
+        stream.write("[\n")
+        for number, row in enumerate(_cards(cards)):
+            stream.write((",\n" if number else "") + json.dumps(row))
+        stream.write("\n]\n")
+
+
+def _cards(cards: int) -> Iterator[dict[str, object]]:
+    for number in range(cards):
+        set_number, place = divmod(number, CARDS_OF_A_SET)
+        yield {
+            "object": "card",
+            "id": str(UUID(int=number)),
+            "name": f"Bench Card {number % 30_000}",
+            "lang": "en",
+            "released_at": "2020-05-01",
+            "set": f"b{set_number}",
+            "set_name": f"Bench Set {set_number}",
+            "collector_number": str(place + 1),
+            "rarity": "rare",
+            "type_line": "Creature — Otter",
+            "artist": f"Artist {number % 800}",
+            "finishes": ["nonfoil", "foil"],
+            "image_uris": {"normal": f"https://cards.example/normal/{number}.jpg"},
+            "tcgplayer_id": number + 1,
+            "cardmarket_id": number + 1,
+            "mtgo_id": number + 1,
+            "prices": {"usd": "0.35", "eur": None},
+            **FILLING,
+        }
+
+
+def _import_twice(database_url: str, redis_url: str, file: Path, sender: Connection) -> None:
+    settings = Settings(DATABASE_URL=database_url, REDIS_URL=redis_url)
+    begun = time.perf_counter()
+    first = asyncio.run(_import(settings, file))
+    between = time.perf_counter()
+    second = asyncio.run(_import(settings, file))
+    ended = time.perf_counter()
+    if first.items.inserted != first.rows or second.items.unchanged != first.rows:
+        raise AssertionError(f"{first} {second}")
+    # ru_maxrss is in KiB on Linux.
+    sender.send((between - begun, ended - between, getrusage(RUSAGE_SELF).ru_maxrss / 1024))
+
+
+async def _import(settings: Settings, file: Path) -> CatalogueSummary:
+    async with worker_database(settings, application_name="trove-bench") as database:
+        return await import_catalogue_file(database, file, read_scryfall_row)

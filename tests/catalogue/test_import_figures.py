@@ -1,0 +1,207 @@
+"""Figures from CSV and JSON: known ones are found by JAN, slug or name, and what is doubtful stays out."""
+
+import asyncio
+import csv
+import json
+from datetime import date
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.catalogue.commands.save_items import SavedItems
+from app.catalogue.errors import CatalogueNotUnderstood
+from app.catalogue.figures import COLUMNS
+from app.catalogue.models import FigureRelease, Item, Series
+from app.catalogue.new_items import NewRelease
+from app.catalogue.queries.items import releases_by_figure
+from app.cli import catalogue_import
+from app.cli.catalogue_import import CatalogueSummary, import_figure_file
+from app.core.database import Database
+from tests.catalogue.builders import coin, saved
+
+FERRYMAN = {
+    "name": "The Ferryman of the Long Night",
+    "manufacturer": "North Pier",
+    "scale": "1/7",
+    "series": "River Stories; Lantern Fleet",
+    "characters": "Ferryman",
+    "released_on": "2025-11-01",
+    "list_price": "46000",
+    "currency": "JPY",
+    "jan": "4580000000014",
+    "is_nsfw": "no",
+}
+
+
+def as_csv(*rows: dict[str, Any]) -> bytes:
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def as_json(*rows: dict[str, Any]) -> bytes:
+    return json.dumps(rows).encode()
+
+
+async def imported(database: Database, directory: Path, content: bytes) -> CatalogueSummary:
+    file = directory / "figures.csv"
+    await asyncio.to_thread(file.write_bytes, content)
+    return await import_figure_file(database, file)
+
+
+async def names(database: Database) -> list[str]:
+    async with database.transaction() as transaction:
+        return list(await transaction.connection.scalars(select(Item.name).order_by(Item.name)))
+
+
+async def jans(database: Database, name: str) -> list[str | None]:
+    async with database.transaction() as transaction:
+        rows = select(FigureRelease.jan).join(Item, Item.id == FigureRelease.item_id).where(Item.name == name)
+        return list(await transaction.connection.scalars(rows.order_by(FigureRelease.position)))
+
+
+@pytest.mark.parametrize("written", [as_csv, as_json])
+async def test_a_figure_comes_with_everything_that_its_row_tells(
+    database: Database, tmp_path: Path, written: Any
+) -> None:
+    content = b"\xef\xbb\xbf" + written(FERRYMAN)
+    assert (await imported(database, tmp_path, content)).items == SavedItems(inserted=1)
+    assert (await imported(database, tmp_path, content)).items == SavedItems(unchanged=1)
+    async with database.transaction() as transaction:
+        item = (await transaction.connection.execute(select(Item.id, Item.slug, Item.name, Item.is_nsfw))).one()
+        assert item[1:] == ("the-ferryman-of-the-long-night", "The Ferryman of the Long Night", False)
+        releases = await releases_by_figure(transaction.connection, [item.id])
+        assert releases[item.id] == [NewRelease(date(2025, 11, 1), Decimal(46000), "JPY", "4580000000014")]
+        series = await transaction.connection.scalars(select(Series.name).order_by(Series.name))
+        assert series.all() == ["Lantern Fleet", "River Stories"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected", "stored"),
+    [
+        ({"name": "Charon"}, SavedItems(updated=1), ["Charon"]),
+        ({"jan": "", "released_on": ""}, SavedItems(updated=1), [FERRYMAN["name"]]),
+        ({"name": "the ferryman of the  long night", "jan": "4580000000021"}, SavedItems(updated=1), None),
+        ({"name": "The Ferryman of the Long Nights", "jan": ""}, SavedItems(unchanged=1), [FERRYMAN["name"]]),
+        ({"name": "The Ferryman of the Long Nights", "jan": "4580000000021"}, "doubtful", [FERRYMAN["name"]]),
+        ({"name": "Ferryman of the Night", "jan": ""}, "doubtful", [FERRYMAN["name"]]),
+        ({"name": "The Ferryman of the Long Night 2", "jan": ""}, "doubtful", [FERRYMAN["name"]]),
+        ({"manufacturer": "", "jan": ""}, "doubtful", [FERRYMAN["name"]]),
+        ({"scale": "1/4", "jan": ""}, SavedItems(inserted=1), [FERRYMAN["name"]] * 2),
+        ({"manufacturer": "South Pier", "jan": ""}, SavedItems(inserted=1), [FERRYMAN["name"]] * 2),
+        ({"name": "Otter", "jan": ""}, SavedItems(inserted=1), ["Otter", FERRYMAN["name"]]),
+        ({"name": "Ferryman of the Night", "jan": "", "slug": FERRYMAN["name"]}, "rejected", [FERRYMAN["name"]]),
+        (
+            {"name": "Night", "jan": "", "slug": "the-ferryman-of-the-long-night"},
+            SavedItems(updated=1),
+            ["Night"],
+        ),
+        (
+            {"name": "Ferryman of the Night", "jan": "", "slug": "ferryman-of-the-night"},
+            SavedItems(inserted=1),
+            ["Ferryman of the Night", FERRYMAN["name"]],
+        ),
+        ({"slug": "another"}, "rejected", [FERRYMAN["name"]]),
+        ({"jan": "", "slug": "bitcoin"}, "rejected", [FERRYMAN["name"]]),
+    ],
+)
+async def test_a_row_finds_the_figure_that_it_tells_of(
+    database: Database, tmp_path: Path, changed: dict[str, str], expected: object, stored: list[str] | None
+) -> None:
+    await saved(database, coin("bitcoin", "~Bitcoin"))
+    await imported(database, tmp_path, as_csv(FERRYMAN))
+    summary = await imported(database, tmp_path, as_csv(FERRYMAN | changed))
+    if expected == "doubtful":
+        assert [(doubt.number, doubt.candidate) for doubt in summary.doubtful] == [(1, FERRYMAN["name"])]
+        assert (summary.items, summary.something_went_in) == (SavedItems(), False)
+    elif expected == "rejected":
+        assert [row.number for row in summary.rejected] == [1]
+        assert (summary.items, summary.something_went_in) == (SavedItems(), False)
+    else:
+        assert (summary.items, summary.doubtful, summary.rejected) == (expected, [], [])
+    if stored is not None:
+        assert await names(database) == [*stored, "~Bitcoin"]
+
+
+async def test_rows_of_one_figure_are_its_releases_and_the_same_again_changes_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    again = FERRYMAN | {"jan": "4580000000021", "released_on": "2027-01-01"}
+    rows = as_csv(FERRYMAN, again, FERRYMAN | {"name": "Otter", "jan": "", "released_on": ""})
+    first = await imported(database, tmp_path, rows)
+    assert (first.rows, first.items) == (3, SavedItems(inserted=2))
+    assert await jans(database, FERRYMAN["name"]) == ["4580000000014", "4580000000021"]
+    assert (await imported(database, tmp_path, rows)).items == SavedItems(unchanged=2)
+    assert (await imported(database, tmp_path, as_csv(again))).items == SavedItems(unchanged=1)
+    dearer = await imported(database, tmp_path, as_csv(again | {"list_price": "50000"}))
+    assert (dearer.items, dearer.items.changed) == (SavedItems(updated=1), (FERRYMAN["name"],))
+    assert await jans(database, FERRYMAN["name"]) == ["4580000000014", "4580000000021"]
+
+
+async def test_rows_of_one_file_are_compared_with_each_other_across_chunks_or_not(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = as_csv(FERRYMAN | {"jan": ""}, FERRYMAN | {"jan": "", "name": "Ferryman of the Night"})
+    within = await imported(database, tmp_path, rows)
+    assert [(doubt.number, doubt.candidate) for doubt in within.doubtful] == [(2, FERRYMAN["name"])]
+    monkeypatch.setattr(catalogue_import, "FIGURES_IN_A_CHUNK", 1)
+    across = await imported(database, tmp_path, rows)
+    assert (across.doubtful, across.items) == (within.doubtful, SavedItems(unchanged=1))
+
+
+async def test_a_slug_that_is_given_is_kept_for_its_figure(database: Database, tmp_path: Path) -> None:
+    rows = as_csv({"name": "Otter"}, {"name": "The Heron of the Reeds", "slug": "otter"})
+    assert (await imported(database, tmp_path, rows)).items == SavedItems(inserted=2)
+    assert (await imported(database, tmp_path, rows)).items == SavedItems(unchanged=2)
+    async with database.transaction() as transaction:
+        heron = await transaction.connection.scalar(select(Item.name).where(Item.slug == "otter"))
+    assert heron == "The Heron of the Reeds"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"name": ""}, "it has no name"),
+        ({"list_price": ""}, "list_price and currency go together"),
+        ({"list_price": "-1"}, "list_price “-1” is not an amount from 0"),
+        ({"list_price": "1e999"}, "list_price “1e999” is not an amount from 0"),
+        ({"currency": "XXXX"}, "“XXXX” is no currency that Trove knows; give a code such as JPY"),
+        ({"jan": "123"}, "jan “123” does not have 8 or 13 digits"),
+        ({"released_on": "next year"}, "released_on “next year” is not a day such as 2017-04-28"),
+        ({"is_nsfw": "perhaps"}, "is_nsfw is not true or false"),
+        ({"slug": "The Ferryman"}, "slug “The Ferryman” is not made of lower-case words joined by hyphens"),
+    ],
+)
+async def test_a_bad_row_is_told_with_its_reason(
+    database: Database, tmp_path: Path, fields: dict[str, str], reason: str
+) -> None:
+    summary = await imported(database, tmp_path, as_csv(FERRYMAN | fields, {"name": "Otter"}))
+    assert [(row.number, row.reason) for row in summary.rejected] == [(1, reason)]
+    assert summary.items == SavedItems(inserted=1)
+
+
+async def test_names_without_latin_letters_are_known_again(database: Database, tmp_path: Path) -> None:
+    rows = as_json({"name": "初音ミク", "manufacturer": "北"}, {"name": "巡音ルカ", "manufacturer": "北"})
+    assert (await imported(database, tmp_path, rows)).items == SavedItems(inserted=2)
+    assert (await imported(database, tmp_path, rows)).items == SavedItems(unchanged=2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"title,maker\nOtter,North Pier\n", b"name,maker\nOtter,North Pier\n"], ids=["no name", "odd column"]
+)
+async def test_a_file_of_other_columns_is_refused(database: Database, tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(CatalogueNotUnderstood, match=r"not known: .*maker"):
+        await imported(database, tmp_path, content)
+
+
+async def test_a_csv_file_that_stops_being_text_says_where(database: Database, tmp_path: Path) -> None:
+    broken = await imported(database, tmp_path, b'name\nOtter\n"Ferry')
+    assert broken.breaks_off is not None
+    assert "breaks off at row 2" in broken.breaks_off
+    assert await names(database) == []
