@@ -22,6 +22,7 @@ from app.cli.services import with_local_keys
 from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
 from app.core.key_rings import key_ring_of
+from app.core.mail import MAIL_FOLDER
 from app.core.settings import Settings
 from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
 from app.demo.world import load_world
@@ -188,6 +189,7 @@ def _welcome(url: str, directory: Path) -> None:
         f"  ingest prices  {url}/ingest/prices\n"
         f"  your token     {directory / TOKEN_FILE}   (send it as Authorization: Bearer …)\n"
         f"  your password  {directory / PASSWORD_FILE}   (of {EMAIL})\n"
+        f"  mails          {directory / MAIL_FOLDER}   (each is a file, once there is one)\n"
         f"  health         {url}/readyz  {url}/metrics\n\n"
         "Ctrl-C stops all of it; the data stays for the next time.",
         highlight=False,

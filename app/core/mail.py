@@ -29,6 +29,8 @@ COMMAND_SECONDS = 20.0
 MAIL_SECONDS = 60.0
 GOODBYE_SECONDS = 2.0
 FIRST_PERMANENT_CODE = 500
+# Where mails lie on a laptop, within the directory of the private services.
+MAIL_FOLDER = "mail"
 SENDER_OF_DEVELOPMENT = "Trove <no-reply@trove.example>"
 # Lines up to the limit of SMTP are written as they are, so that a link stays whole for people who read the source.
 _POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
@@ -164,7 +166,7 @@ def postman_of(settings: Settings) -> Postman | None:
     if settings.smtp_url is not None and settings.mail_from is not None:
         return SmtpPostman(MailServer.parse(settings.smtp_url.get_secret_value()), parse_sender(settings.mail_from))
     if settings.is_development:
-        folder = (settings.directory or default_directory()) / "mail"
+        folder = (settings.directory or default_directory()) / MAIL_FOLDER
         return FolderPostman(folder, parse_sender(settings.mail_from or SENDER_OF_DEVELOPMENT))
     return None
 
