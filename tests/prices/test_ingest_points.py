@@ -195,6 +195,8 @@ async def test_amounts_keep_every_digit_that_was_sent(prices: Database) -> None:
 GOOD = point("tide", "1", at=MONDAY)
 BAD_ROWS: dict[str, tuple[Any, str]] = {
     "no item": ({**GOOD, "item": None}, "names no item"),
+    "a misspelt field": ({**GOOD, "observed_at": GOOD["observedAt"]}, "no field of a row; perhaps `observedAt` was meant."),
+    "a field of nothing": ({**GOOD, "colour": "red"}, "`colour` is no field of a row; a row has currency, externalId"),
     "two items": ({**GOOD, "externalId": "a:b"}, "names its item more than once"),
     "item is a number": ({**GOOD, "item": 7}, "`item` is “7”"),
     "unknown item": ({**GOOD, "item": "nothing"}, "no item “nothing”"),
@@ -276,7 +278,7 @@ async def test_rows_name_items_by_external_id_variants_by_key_and_kinds_in_capit
         )
     rows = [
         {**point("tide", "1", at=MONDAY, kind="SALE"), "item": None, "externalId": "steam:730:x"},
-        point("ebb", "2", at=MONDAY, kind="sale", unknown={"ignored": True}),
+        point("ebb", "2", at=MONDAY, kind="sale"),
         point("tide", "3", at=MONDAY, variant="foil"),
         {**point("tide", "4", at=MONDAY), "kind": None},
     ]

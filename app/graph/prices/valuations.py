@@ -11,6 +11,7 @@ import strawberry
 from strawberry import Parent
 
 from app.core.database import OPERATION_TIME
+from app.core.errors import BadUserInput
 from app.graph.context import Context
 from app.graph.fields import attribute, resolved, show_enum
 from app.graph.prices.money import Money
@@ -131,6 +132,11 @@ def _excluded(sale: Mapping[str, str]) -> ExcludedSale:
 
 async def _value_variants(context: Context, variant_ids: Sequence[Any], arguments: Mapping[str, Any]) -> Sequence[Any]:
     """What each variant was worth as of the instant that is asked for, in the currency with most sales unless named."""
+    if arguments["asOf"] > context.now:
+        raise BadUserInput(
+            "`asOf` lies ahead of now, when nothing has been observed yet; leave it out for what is known now.",
+            argument="asOf",
+        )
     context.spend_valuations(len(variant_ids))
     found = await context.snapshot.read(valuations_of, variant_ids, arguments["asOf"], arguments.get("currency"))
     return [{**valuations[0].columns, "computed_at": context.now, "is_current": False} for valuations in found.values()]

@@ -15,6 +15,7 @@ from app.prices.commands.ingest_points import ARRIVALS_PER_BATCH
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions
 from app.prices.commands.read_rows import (
+    SERIES_FIELDS,
     Instant,
     RowReader,
     SeriesName,
@@ -23,6 +24,7 @@ from app.prices.commands.read_rows import (
     lines_of,
     read_amount,
     read_object,
+    refuse_other_fields,
 )
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.roll_up import MICROSECONDS
@@ -32,6 +34,7 @@ from app.prices.errors import BadRow
 from app.prices.resolutions import BUCKET_ORIGIN
 
 LONGEST_RESOLUTION = 366 * 86_400
+FIELDS = SERIES_FIELDS | {"resolution", "bucket", "open", "high", "low", "close", "volume", "turnover"}
 
 
 class _Values(NamedTuple):
@@ -111,6 +114,7 @@ def _read(batch: ClaimedBatch) -> _ReadRows:
             resolution = _resolution(row)
             bucket = _bucket(reader, row, resolution)
             values = _values(row, line)
+            refuse_other_fields(row, FIELDS)
         except BadRow as bad:
             rejects.append(rejected_row(line_number, str(bad), line))
         else:

@@ -15,6 +15,7 @@ from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.commands.prune import kept_since
 from app.prices.commands.read_rows import (
+    SERIES_FIELDS,
     RowReader,
     SeriesName,
     from_microseconds,
@@ -22,6 +23,7 @@ from app.prices.commands.read_rows import (
     lines_of,
     read_object,
     read_text,
+    refuse_other_fields,
 )
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.roll_up import Point
@@ -42,6 +44,7 @@ from app.prices.models import SCHEMA, PricePoint, RetentionSubject
 # A batch has fewer rows than this, so the arrivals of two batches never meet.
 ARRIVALS_PER_BATCH = 65_536
 LONGEST_KEY = 200
+FIELDS = SERIES_FIELDS | {"price", "quantity", "observedAt", "key"}
 POINTS_IN_A_PIECE = 5_000
 
 _POINT_COLUMNS = [column.name for column in PricePoint.__table__.columns]
@@ -110,6 +113,7 @@ def _read(batch: ClaimedBatch) -> _ReadRows:
             quantity = reader.positive_amount(row, "quantity", line)
             microseconds, observed_at = reader.instant_or_acceptance(row, "observedAt")
             key = read_text(row, "key", longest=LONGEST_KEY)
+            refuse_other_fields(row, FIELDS)
         except BadRow as bad:
             rejects.append(rejected_row(line_number, str(bad), line))
             continue

@@ -5,9 +5,10 @@ Amounts stay text from the row to the database, so no digit passes through binar
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,6 +25,8 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 MAXIMUM_AMOUNT = Decimal(10**15)
 MAXIMUM_DECIMAL_PLACES = 18
 DEFAULT_KIND = PriceKind.MARKET.value
+# What every row may have, whatever it tells of its series.
+SERIES_FIELDS = frozenset({"item", "itemId", "externalId", "variant", "source", "kind", "currency"})
 
 _KINDS = {spelling: kind.value for kind in PriceKind for spelling in (kind.value, kind.value.upper())}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -77,6 +80,16 @@ def read_object(line: bytes) -> dict[str, Any]:
     if type(row) is not dict:
         raise BadRow("The row is not a JSON object; send one JSON object a line.")
     return row
+
+
+def refuse_other_fields(row: dict[str, Any], known: Set[str]) -> None:
+    """Refuse a row with a field that means nothing: it may be one that is spelt wrongly, and was meant to count."""
+    if row.keys() <= known:
+        return
+    other = next(field for field in row if field not in known)
+    alike = get_close_matches(other, known, n=1)
+    meant = f"perhaps `{alike[0]}` was meant." if alike else f"a row has {', '.join(sorted(known))}."
+    raise BadRow(f"`{other[:_SHOWN_LENGTH]}` is no field of a row; {meant}")
 
 
 class RowReader:
