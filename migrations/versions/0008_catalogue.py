@@ -25,7 +25,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog,
     )
 $$;
 REVOKE ALL ON FUNCTION identity.viewer_sees_nsfw() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION identity.viewer_sees_nsfw() TO trove_api;
+GRANT EXECUTE ON FUNCTION identity.viewer_sees_nsfw() TO trove_api, trove_worker;
 """
 
 CARDS = """

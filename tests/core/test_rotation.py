@@ -33,6 +33,7 @@ from app.core.rotation import Outcome, check, count_secrets, encrypted_columns, 
 from app.core.secrets import ENCRYPTED, KeyRing, SecretPlace, Secrets, key_id_of, place_of
 from app.core.settings import Settings
 from app.identity.models import Challenge, ChallengeKind, Credential, OutgoingMail, SigningKey, TotpSecret, User
+from app.providers.models import ProviderCredential
 
 OLD_RING = KeyRing("old", {}).with_new_key("old")
 NEW_RING = OLD_RING.with_new_key("new")
@@ -98,6 +99,7 @@ def test_every_encrypted_column_is_found() -> None:
         "identity.outgoing_mails.content",
         "identity.signing_keys.private_key",
         "identity.totp_secrets.secret",
+        f"{ProviderCredential.__table__}.secret",
     ]
 
 

@@ -58,7 +58,7 @@ def test_the_picture_of_a_small_graph() -> None:
 def test_the_pictures_show_how_to_walk_from_an_item_to_its_prices() -> None:
     picture = "\n".join(draw_graph(rooms=PICTURES[name]) for name in ("graph", "prices"))
     for arrow in (
-        'Query -->|"items*, item"| Item',
+        'Query -->|"items*, item, search*"| Item',
         'Item -->|"variants*, defaultVariant"| ItemVariant',
         'ItemVariant -->|"series*"| PriceSeries',
         'PriceSeries -->|"points*"| PricePoint',

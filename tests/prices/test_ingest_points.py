@@ -195,7 +195,7 @@ async def test_amounts_keep_every_digit_that_was_sent(prices: Database) -> None:
 GOOD = point("tide", "1", at=MONDAY)
 BAD_ROWS: dict[str, tuple[Any, str]] = {
     "no item": ({**GOOD, "item": None}, "names no item"),
-    "a misspelt field": ({**GOOD, "observed_at": GOOD["observedAt"]}, "no field of a row; perhaps `observedAt` was meant."),
+    "a misspelt field": ({**GOOD, "observed_at": GOOD["observedAt"]}, "no field of a row; perhaps `observedAt` was"),
     "a field of nothing": ({**GOOD, "colour": "red"}, "`colour` is no field of a row; a row has currency, externalId"),
     "two items": ({**GOOD, "externalId": "a:b"}, "names its item more than once"),
     "item is a number": ({**GOOD, "item": 7}, "`item` is “7”"),
