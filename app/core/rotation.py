@@ -31,7 +31,6 @@ from app.core.secrets import (
     key_id_of,
     place_of,
 )
-from app.core.tasks import heed_cancellation
 
 ROWS_AT_ONCE = 200
 BYTES_AT_ONCE = 16 * 1024 * 1024
@@ -121,8 +120,7 @@ async def check(
                     if _decrypted(secrets, column, row, outcome) is not None:
                         outcome.done += 1
                 on_progress(len(rows))
-                heed_cancellation()
-    outcome.keys_in_use = await keys_in_use(engine, columns)
+        outcome.keys_in_use = await keys_in_use(engine, columns)
     outcome.outstanding = await count_secrets(engine, columns, besides=secrets)
     return outcome
 
@@ -160,7 +158,6 @@ async def _rotate_column(
                 done = await _rotate_rows(writing, secrets, column, keys, outcome)
             outcome.done += done
             on_progress(done)
-            heed_cancellation()
 
 
 async def _rotate_rows(

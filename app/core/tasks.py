@@ -7,13 +7,6 @@ from typing import Any
 _CANCELLED_WITHIN_SECONDS = 0.1
 
 
-def heed_cancellation() -> None:
-    """Raise CancelledError if the running task was cancelled: what it waited for may have swallowed that."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 async def end_tasks(tasks: "Iterable[asyncio.Task[Any]]") -> None:
     """Cancel tasks and wait until each has ended, however it ends; what a task raises then is dropped.
 

@@ -55,7 +55,14 @@ def environment(settings: Settings | None = None, **more: str) -> dict[str, str]
 def started(arguments: str, told: dict[str, str]) -> "subprocess.Popen[str]":
     """`trove keys …` in a process of its own."""
     command = [sys.executable, "-m", "app.cli.main", "keys", *arguments.split()]
-    return subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
+    )
+
+
+def _hear_interrupts() -> None:
+    """What a shell runs in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(arguments: str, told: dict[str, str]) -> tuple[int, str, str]:

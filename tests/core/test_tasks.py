@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.core.tasks import end_tasks, heed_cancellation
+from app.core.tasks import end_tasks
 
 
 async def hard_of_hearing(times: int) -> None:
@@ -37,21 +37,3 @@ async def test_tasks_end_however_many_cancellations_they_swallow_and_however_the
 
 async def test_there_may_be_nothing_to_end() -> None:
     await end_tasks([])
-
-
-async def test_a_cancellation_that_was_swallowed_is_heard_later() -> None:
-    heed_cancellation()
-
-    async def deaf() -> str:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            await asyncio.sleep(0)
-        heed_cancellation()
-        return "went on"
-
-    task = asyncio.create_task(deaf())
-    await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
