@@ -17,6 +17,9 @@ class Scope(StrEnum):
     AUDIT_READ = "audit:read"
     ROLES_WRITE = "roles:write"
     PROVIDERS_READ = "providers:read"
+    CATALOGUE_WRITE = "catalogue:write"
+    OPERATIONS_READ = "operations:read"
+    OPERATIONS_WRITE = "operations:write"
 
 
 MEANINGS: Mapping[Scope, str] = {
@@ -28,6 +31,9 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.AUDIT_READ: "Read the audit log of everybody. Has to be granted.",
     Scope.ROLES_WRITE: "Grant and revoke roles. Has to be granted.",
     Scope.PROVIDERS_READ: "Read which calls to outside services were made. Has to be granted.",
+    Scope.CATALOGUE_WRITE: "Create, edit and merge items, and change their photos. Has to be granted.",
+    Scope.OPERATIONS_READ: "Read which jobs and imports ran, and what became of them. Has to be granted.",
+    Scope.OPERATIONS_WRITE: "Start jobs and imports, and change when they run. Has to be granted.",
 }
 # Of one's own things, which nobody has to grant.
 OWN = frozenset({Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE})
@@ -35,8 +41,10 @@ GRANTABLE = frozenset(Scope) - OWN
 # What a grant of the role carries when it names no permissions itself.
 PERMISSIONS_OF_ROLES: Mapping[Role, frozenset[Scope]] = {
     Role.USER: frozenset(),
-    Role.SUPPORT: frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.INGESTION_READ, Scope.PROVIDERS_READ}),
-    Role.MODERATOR: frozenset({Scope.ACCOUNTS_READ}),
+    Role.SUPPORT: frozenset(
+        {Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.INGESTION_READ, Scope.PROVIDERS_READ, Scope.OPERATIONS_READ}
+    ),
+    Role.MODERATOR: frozenset({Scope.ACCOUNTS_READ, Scope.CATALOGUE_WRITE}),
     Role.ADMIN: GRANTABLE,
 }
 
