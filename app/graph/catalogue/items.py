@@ -13,7 +13,7 @@ from app.catalogue.queries.visibility import IS_SHOWN_TO_VIEWER
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.graph.fields import show_enum
-from app.graph.prices.quotes import CURRENCY, Price
+from app.graph.prices.quotes import BEST_PRICE, IN_CURRENCY, OF_KINDS, Price
 from app.graph.prices.series import SERIES_ARGUMENTS, SERIES_ORDER, PriceSeries
 from app.graph.prices.valuations import AS_OF, VALUATION_CURRENCY, VALUATION_ORDERS, Valuation
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument, narrow, narrow_to_any
@@ -24,7 +24,7 @@ from app.graph.scalars import URL
 from app.identity.access import ANYBODY
 from app.prices.models import PriceSeries as Series
 from app.prices.models import Valuation as StoredValuation
-from app.prices.queries.quotes import BEST_FIRST
+from app.prices.queries.quotes import BEST_SHOWN_FIRST
 from app.prices.queries.valuations import CURRENT_FIRST
 
 MAXIMUM_SLUGS = 250
@@ -71,12 +71,12 @@ class ItemVariant(Node):
     is_default: bool = column(models.ItemVariant.is_default, "Whether this is meant where only the item is named.")
     item: "Item" = edge("The item that this is a variant of.", on=models.ItemVariant.item_id, to=models.Item.id)
     price: Price | None = edge(
-        "The best current price of this variant, as for items; null when none is known.",
+        f"The best current price of this variant, of some kinds if given. {BEST_PRICE}",
         on=models.ItemVariant.id,
         to=Series.variant_id,
         where=Series.latest_price.is_not(None),
-        order=BEST_FIRST,
-        arguments=[CURRENCY],
+        order=BEST_SHOWN_FIRST,
+        arguments=[IN_CURRENCY, OF_KINDS],
     )
     series: list[PriceSeries] = edges(
         "The series of this variant, of one kind, source or currency if given.",
@@ -137,14 +137,13 @@ class Item(Node):
         where=models.ItemVariant.is_default,
     )
     price: Price | None = edge(
-        "The best current price of the default variant, in one currency if given: not older than 30 days where there "
-        "is such a one; then a sale before a market price before an ask; then the newest. Null when none is known.",
+        f"The best current price of the default variant, of some kinds if given. {BEST_PRICE}",
         on=models.Item.id,
         to=models.ItemVariant.item_id,
         joins=[OF_VARIANT],
         where=models.ItemVariant.is_default & Series.latest_price.is_not(None),
-        order=BEST_FIRST,
-        arguments=[CURRENCY],
+        order=BEST_SHOWN_FIRST,
+        arguments=[IN_CURRENCY, OF_KINDS],
     )
     series: list[PriceSeries] = edges(
         "The price series of all its variants, the default variant's first, of one kind, source or currency if given.",

@@ -1,18 +1,26 @@
 """A price as it was last seen, with its kind, source and age."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import strawberry
 
 from app.core.database import OPERATION_TIME
 from app.graph.fields import show_enum
-from app.graph.reads.arguments import equals
-from app.graph.reads.fields import column, shows
+from app.graph.prices.money import Money
+from app.graph.reads.arguments import equals, one_of, shown_by
+from app.graph.reads.fields import column, embedded, shows
 from app.graph.reads.tables import join
 from app.graph.scalars import BigInt, CurrencyCode
 from app.prices.models import PriceKind, PriceSeries, Source
-from app.prices.queries.quotes import MINOR_UNITS_OF_LATEST
+from app.prices.queries.quotes import (
+    CONVERSION,
+    MINOR_UNITS_OF_LATEST,
+    MONEY,
+    NOT_CONVERTED,
+    can_be_shown_in,
+    shown_in,
+)
 
 show_enum(
     PriceKind,
@@ -31,17 +39,56 @@ show_enum(
 
 OF_SOURCE = join(Source, Source.id == PriceSeries.source_id)
 CURRENCY = equals("currency", CurrencyCode | None, PriceSeries.currency)
+IN_CURRENCY = shown_by(
+    "currency",
+    CurrencyCode | None,
+    PriceSeries.__table__.c.currency.type,
+    where=can_be_shown_in,
+    instead=shown_in,
+)
+OF_KINDS = one_of("kinds", list[PriceKind] | None, PriceSeries.kind)
+BEST_PRICE = (
+    "Not older than 30 days where there is such a one; then a sale before a market price before an ask; then one that "
+    "needs no conversion; then the newest. With `currency` others are converted by the rate of today, which "
+    "`conversion` tells; where there is no rate, they are left out. Null when none is known."
+)
+
+
+@strawberry.type(description="How a price was converted: what the source showed, times the rate of a day.")
+@shows(CONVERSION)
+class PriceConversion:
+    original: Money = embedded(
+        "What the source showed.",
+        instead={MONEY.c.amount: CONVERSION.c.amount, MONEY.c.currency: CONVERSION.c.currency},
+    )
+    rate: Decimal = column(
+        CONVERSION.c.rate, "Units of the wanted currency for one unit of the source's, as `exchangeRate`.", present=True
+    )
+    rate_date: date = column(
+        CONVERSION.c.rate_date, "The day whose rate it is: today, or the last one before it with a rate.", present=True
+    )
+    is_stale: bool = column(
+        CONVERSION.c.is_stale, "Whether that day lies more than 7 days back: there is no newer rate.", present=True
+    )
+    source: str | None = column(CONVERSION.c.source, "Who published the rate, as in `exchangeRate`.")
 
 
 @strawberry.type(description="A price as it was last seen: never without its kind, source and age.")
-@shows(PriceSeries, joins=[OF_SOURCE])
+@shows(PriceSeries, joins=[OF_SOURCE], instead=NOT_CONVERTED)
 class Price:
+    conversion: PriceConversion | None = embedded(
+        "How it was converted; null where the source itself shows this currency.", when=CONVERSION.c.is_converted
+    )
     currency: CurrencyCode = column(PriceSeries.currency, "The currency of the amount.")
     observed_at: datetime = column(PriceSeries.latest_observed_at, "When the source showed this price.", present=True)
     quantity: Decimal | None = column(
         PriceSeries.latest_quantity, "How many units it was for; null where the source does not say."
     )
-    amount: Decimal = column(PriceSeries.latest_price, "The price of one unit, exact.", present=True)
+    amount: Decimal = column(
+        PriceSeries.latest_price,
+        "The price of one unit: exact, or converted and rounded to 12 decimal places.",
+        present=True,
+    )
     minor_units: BigInt | None = column(
         MINOR_UNITS_OF_LATEST, "The amount in the currency's smallest unit (cents); null for a finer price."
     )

@@ -25,7 +25,7 @@ from app.core.paging import (
     key_in_cursor,
     page_request,
 )
-from app.graph.reads.tables import Expression, expression_of
+from app.graph.reads.tables import Expression, Instead, expression_of
 from app.identity.viewer import Viewer
 
 NARROWS = "trove-narrows"
@@ -70,6 +70,7 @@ class Narrowing:
     condition: Condition
     type: TypeEngine[Any]
     check: Callable[[Any, str], Any] | None = None
+    shows_instead: "Callable[[BindParameter[Any]], Mapping[Any, Expression]] | None" = None
 
     def bind(self, value: Any, path: str) -> Any:
         """The value as it is bound; refuses what the check refuses, naming the argument by its path."""
@@ -103,6 +104,27 @@ def equals(name: str, annotation: Any, column: Expression) -> Argument:
     """An argument that leaves the rows where the column has its value; left out or null, it narrows nothing."""
     compared = expression_of(column)
     return Argument(name, annotation, Narrowing(lambda value: compared == value, compared.type))
+
+
+def one_of(name: str, annotation: Any, column: Expression) -> Argument:
+    """An argument that leaves the rows where the column has one of its values; left out or null, it narrows nothing."""
+    compared = expression_of(column)
+    return Argument(name, annotation, Narrowing(lambda values: compared == values.any_(), ARRAY(compared.type)))
+
+
+def shown_by(
+    name: str,
+    annotation: Any,
+    type_: TypeEngine[Any],
+    *,
+    where: Condition,
+    instead: Callable[[BindParameter[Any]], Mapping[Any, Expression]],
+) -> Argument:
+    """An argument by whose value rows are shown: where it is given, other expressions stand `instead` of columns.
+
+    They do so in the order of the rows too. It leaves the rows `where` they can be shown by that value.
+    """
+    return Argument(name, annotation, Narrowing(where, type_, shows_instead=instead))
 
 
 def at_least(name: str, annotation: Any, column: Expression) -> Argument:
@@ -215,8 +237,22 @@ class Narrowings:
 
     def conditions(self, shape: Sequence[bool], parameter: Parameter, first: int) -> list[ColumnElement[bool]]:
         """The conditions of those that are given, with their values bound from the place `first` on."""
+        return [narrowing.condition(value) for narrowing, value in self._given(shape, parameter, first)]
+
+    def instead(self, shape: Sequence[bool], parameter: Parameter) -> Instead:
+        """What the given ones put in place of columns, with their values bound as in the conditions of an edge."""
+        return [
+            (expression_of(old), expression_of(new))
+            for narrowing, value in self._given(shape, parameter, 0)
+            if narrowing.shows_instead is not None
+            for old, new in narrowing.shows_instead(value).items()
+        ]
+
+    def _given(
+        self, shape: Sequence[bool], parameter: Parameter, first: int
+    ) -> list[tuple[Narrowing, BindParameter[Any]]]:
         given = [narrowing for narrowing, is_given in zip(self.all, shape, strict=True) if is_given]
-        return [narrowing.condition(parameter(first + place, narrowing.type)) for place, narrowing in enumerate(given)]
+        return [(narrowing, parameter(first + place, narrowing.type)) for place, narrowing in enumerate(given)]
 
 
 def _camel(name: str) -> str:

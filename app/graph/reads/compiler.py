@@ -26,7 +26,7 @@ from app.core.paging import MAXIMUM_PAGE_SIZE
 from app.graph.reads.arguments import Bound, PageShape, beyond, parameter_named
 from app.graph.reads.fields import Column, Embedded, GlobalId, PagedEdge
 from app.graph.reads.layout import Shown
-from app.graph.reads.rows import ARGUMENT, KEY, ROOT_KEY, keys_parameter, may_be_listed
+from app.graph.reads.rows import ARGUMENT, KEY, ROOT_KEY, keys_parameter, may_be_listed, order_of
 from app.graph.reads.selections import (
     TYPENAME,
     EdgeTo,
@@ -41,7 +41,7 @@ from app.graph.reads.selections import (
     Selection,
     Typename,
 )
-from app.graph.reads.tables import Join, Scope, sources_in, substituted
+from app.graph.reads.tables import Instead, Join, Scope, sources_in, substituted
 from app.graph.reads.wire import Parts, cursor_text, failure, joined, public_id_text, text_of, unless_null
 
 COMMA = text_of(",")
@@ -126,8 +126,9 @@ class _Writer:
         conditions = [scope.read(declared.to) == key, *(scope.read(condition) for condition in narrowed)]
         conditions += [] if declared.where is None else [scope.read(declared.where)]
         conditions += may_be_listed(edge_to.object.shown.relation, scope) if declared.is_list else []
-        order = [scope.read(expression) for expression in declared.order]
-        one = joined(self._object(edge_to.object, scope))
+        instead = declared.narrowings.instead(shape, parameter_named(prefix_of(edge_to.occurrence)))
+        order = [scope.read(expression) for expression in order_of(declared, edge_to.object.shown.relation, instead)]
+        one = joined(self._object(edge_to.object, scope, instead))
         if declared.is_list:
             listed = select(func.string_agg(one, aggregate_order_by(COMMA, *order))).where(*conditions)
             return ["[", _within(listed.select_from(scope.from_clause()), key), "]"]
@@ -177,10 +178,9 @@ class _Writer:
         """One page of a connection."""
         return _PageWriter(self, page_of, self._bounds[page_of.occurrence], key).parts()
 
-    def _object(
-        self, wanted: Object, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]] = ()
-    ) -> Parts:
-        written = [(shown, self._entries(entries, scope, instead)) for shown, entries in wanted.entries]
+    def _object(self, wanted: Object, scope: Scope, instead: Instead = ()) -> Parts:
+        replaced = [*wanted.shown.relation.instead, *instead]
+        written = [(shown, self._entries(entries, scope, replaced)) for shown, entries in wanted.entries]
         if len(written) == 1:
             return written[0][1]
         kinds = [(shown.kind.value, joined(parts)) for shown, parts in written if shown.kind is not None]
@@ -192,31 +192,30 @@ class _Writer:
         self,
         entries: Sequence[tuple[Named, Entry]],
         scope: Scope,
-        instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]],
+        instead: Instead,
     ) -> Parts:
         parts: Parts = []
         for named, entry in entries:
             parts += [*self.key(named, is_first=not parts), *self._entry(entry, scope, instead)]
         return [*parts, "}"] if parts else ["{}"]
 
-    def _entry(
-        self, entry: Entry, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
-    ) -> Parts:
+    def _entry(self, entry: Entry, scope: Scope, instead: Instead) -> Parts:
         if isinstance(entry, Leaf):
             return _leaf(entry, scope, instead)
         if isinstance(entry, Typename):
             return _typename(entry, scope)
         if isinstance(entry, EmbeddedObject):
-            return self._embedded(entry, scope)
+            return self._embedded(entry, scope, instead)
         key = scope.read(substituted(entry.declaration.on, instead))
         return self.edge(entry, key) if isinstance(entry, EdgeTo) else self.page(entry, key)
 
-    def _embedded(self, entry: EmbeddedObject, scope: Scope) -> Parts:
+    def _embedded(self, entry: EmbeddedObject, scope: Scope, instead: Instead) -> Parts:
         declared: Embedded = entry.declaration
-        json = self._object(entry.object, scope, declared.instead)
+        own = [(old, substituted(new, instead)) for old, new in declared.instead]
+        json = self._object(entry.object, scope, [*instead, *own])
         if declared.when is None:
             return json
-        return [case((scope.read(declared.when), joined(json)), else_=NULL)]
+        return [case((scope.read(substituted(declared.when, instead)), joined(json)), else_=NULL)]
 
     def key(self, named: Named, *, is_first: bool) -> Parts:
         """The name of an entry; one that the request chose is a value."""
@@ -373,7 +372,7 @@ def _scope_of(shown: Shown, shown_as: FromClause | None = None) -> Scope:
     return scope
 
 
-def _leaf(entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]) -> Parts:
+def _leaf(entry: Leaf, scope: Scope, instead: Instead) -> Parts:
     declared = entry.field
     if isinstance(declared.declaration, GlobalId) and declared.owner is not None:
         return ['"', public_id_text(declared.tag.value, scope.read(declared.owner.key)), '"']
@@ -384,9 +383,7 @@ def _leaf(entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any],
     return [case((value.is_(None), failure(text_of(declared.name))), else_=joined(parts))]
 
 
-def _value(
-    entry: Leaf, scope: Scope, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
-) -> ColumnElement[Any]:
+def _value(entry: Leaf, scope: Scope, instead: Instead) -> ColumnElement[Any]:
     declaration = entry.field.declaration
     if not isinstance(declaration, Column):
         raise TypeError(f"{entry.field.name} is no column.")

@@ -25,7 +25,7 @@ from app.graph.reads.arguments import (
     graphql_argument,
     storable,
 )
-from app.graph.reads.tables import Expression, Join, Source, expression_of, table_of
+from app.graph.reads.tables import Expression, Instead, Join, Source, expression_of, table_of
 from app.identity.access import Access
 
 DECLARATION = "trove-declaration"
@@ -48,6 +48,8 @@ class Relation:
     listed: ColumnElement[bool] | None = None
     # Beside what the fields show: what resolvers of the type look at.
     carried: Sequence[ColumnElement[Any]] = ()
+    # What stands in place of columns that no table has, unless something else is put there.
+    instead: Instead = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,13 +70,15 @@ def shows(
     collected: bool = False,
     listed: Expression | None = None,
     carries: Sequence[Expression] = (),
+    instead: Mapping[Any, Expression] | None = None,
 ) -> Callable[[Shown], Shown]:
     """Show the rows of a table or a select as this type.
 
     `tag` makes their public ids, with the primary key or the column given as `key`. With `collected` one object shows
     all rows that an edge leads to, and each of its columns is the list of their values. `listed` is a condition that
     may depend on the viewer: rows where it does not hold are in no list and not found by an id; an edge to one row
-    leads to them all the same. Rows also hold what the type `carries`, for resolvers of its own.
+    leads to them all the same. Rows also hold what the type `carries`, for resolvers of its own. `instead` stands in
+    place of columns that are no table's, unless an argument or who embeds the type puts something else there.
     """
     table = table_of(source)
     primary = list(table.primary_key) if tag or key is not None else []
@@ -87,6 +91,7 @@ def shows(
         collected,
         listed=None if listed is None else expression_of(listed),
         carried=[expression_of(expression) for expression in carries],
+        instead=_replacements(instead),
     )
 
     def declare(shown: Shown) -> Shown:
@@ -130,7 +135,7 @@ class Embedded(Declaration):
     """An object that stands in the same row; none where `when` does not hold."""
 
     when: ColumnElement[bool] | None
-    instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+    instead: Instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +298,10 @@ def column(expression: Expression, description: str, *, name: str | None = None,
     return _field(description, Column(expression_of(expression), present), name=name)
 
 
+def _replacements(instead: Mapping[Any, Expression] | None) -> Instead:
+    return [(expression_of(old), expression_of(new)) for old, new in (instead or {}).items()]
+
+
 def embedded(
     description: str, *, when: Expression | None = None, instead: Mapping[Any, Expression] | None = None
 ) -> Any:
@@ -300,8 +309,7 @@ def embedded(
 
     `instead` gives expressions of this row in place of columns that the object's type is declared over.
     """
-    replaced = [(expression_of(old), expression_of(new)) for old, new in (instead or {}).items()]
-    return _field(description, Embedded(None if when is None else expression_of(when), replaced))
+    return _field(description, Embedded(None if when is None else expression_of(when), _replacements(instead)))
 
 
 def edge(

@@ -315,12 +315,18 @@ class Layouts:
         for field in self.fields.values():
             declaration = field.declaration
             if isinstance(declaration, Embedded) and field.owner is not None:
-                layout = field.owner.layout
-                field.places = [
-                    layout.place_of(substituted(expression, declaration.instead))
-                    for expression in field.target.layout.expressions
-                ]
-                field.when_place = None if declaration.when is None else layout.place_of(declaration.when)
+                self._place_embedded_in(field.owner.layout, field, declaration)
+
+    def _place_embedded_in(self, layout: Layout, field: Field, declaration: Embedded) -> None:
+        # What is embedded in the embedded object first: its values are among those that have to be placed.
+        for inner in field.target.fields.values():
+            if isinstance(inner.declaration, Embedded):
+                self._place_embedded_in(field.target.layout, inner, inner.declaration)
+        instead = [*field.target.relation.instead, *declaration.instead]
+        field.places = [
+            layout.place_of(substituted(expression, instead)) for expression in field.target.layout.expressions
+        ]
+        field.when_place = None if declaration.when is None else layout.place_of(declaration.when)
 
 
 def _lists(declaration: Declaration) -> bool:

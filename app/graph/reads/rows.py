@@ -24,7 +24,7 @@ from app.core.database import Statement, statement_of
 from app.graph.reads.arguments import PageShape, Parameter, beyond, parameter_named
 from app.graph.reads.fields import Edge, KeyedRows, PagedEdge, Relation
 from app.graph.reads.layout import Layout
-from app.graph.reads.tables import Scope
+from app.graph.reads.tables import Instead, Scope, substituted
 
 KEYS = "keys"
 KEY = "key"
@@ -57,9 +57,13 @@ def may_be_listed(relation: Relation, scope: Scope) -> list[ColumnElement[bool]]
     return [] if relation.listed is None else [scope.read(relation.listed)]
 
 
-def _values(layout: Layout, scope: Scope) -> list[ColumnElement[Any]]:
+def _values(layout: Layout, scope: Scope, instead: Instead = ()) -> list[ColumnElement[Any]]:
     """The values of a row, in the layout's order, under names that cannot clash."""
-    return [scope.read(expression).label(f"v{place}") for place, expression in enumerate(layout.expressions)]
+    replaced = [*layout.relation.instead, *instead]
+    return [
+        scope.read(substituted(expression, replaced)).label(f"v{place}")
+        for place, expression in enumerate(layout.expressions)
+    ]
 
 
 def every_value(layout: Layout) -> Statement:
@@ -89,8 +93,9 @@ def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement
     conditions += [
         scope.read(condition) for condition in edge.narrowings.conditions(shape, parameter_named(ARGUMENT), 0)
     ]
-    order = [scope.read(expression) for expression in edge.order]
-    values = _values(layout, scope)
+    instead = edge.narrowings.instead(shape, parameter_named(ARGUMENT))
+    order = [scope.read(expression) for expression in order_of(edge, layout.relation, instead)]
+    values = _values(layout, scope, instead)
     read: Select[Any] = select(key.label("key"), *values).where(*conditions)
     read = read.select_from(scope.from_clause())
     if edge.is_list:
@@ -98,6 +103,11 @@ def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement
     if order:
         read = read.ext(distinct_on(key)).order_by(key, *order)
     return statement_of(read)
+
+
+def order_of(edge: Edge, relation: Relation, instead: Instead) -> list[ColumnElement[Any]]:
+    """The order of an edge's rows, with what its arguments put in place of columns."""
+    return [substituted(expression, [*relation.instead, *instead]) for expression in edge.order]
 
 
 def given_rows(edge: Edge, layout: Layout) -> Statement:

@@ -123,9 +123,11 @@ class Scope:
         return alias
 
 
-def substituted(
-    expression: Expression, instead: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
-) -> ColumnElement[Any]:
+# Pairs of a column, and what stands in its place; of two for one column the later one counts.
+Instead = Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+
+
+def substituted(expression: Expression, instead: Instead) -> ColumnElement[Any]:
     """The expression with others in place of some of its columns."""
     if not instead:
         return expression_of(expression)

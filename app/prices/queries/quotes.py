@@ -1,13 +1,17 @@
 """Which of the latest prices is the best, and what is made of it."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Interval, Numeric, Text, case, func, literal_column, select
+from sqlalchemy import Boolean, Date, Interval, Numeric, Text, case, cast, func, literal_column, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeEngine
 
 from app.core.database import OPERATION_TIME, among
-from app.core.money import MINOR_UNITS
+from app.core.money import CRYPTO_CURRENCIES, MINOR_UNITS
+from app.prices.exchange_rates import STALE_AFTER as RATE_STALE_AFTER
 from app.prices.models import PriceKind, PriceSeries
 
 # A quote older than this is used only where there is no fresher one of any kind.
@@ -23,19 +27,83 @@ KIND_PREFERENCE = (
     PriceKind.BID,
     PriceKind.HIGH,
 )
+# How a price was converted, where an argument asks for another currency: no row has it.
+CONVERSION = select(
+    literal_column("NULL", Boolean()).label("is_converted"),
+    literal_column("NULL", Numeric()).label("amount"),
+    literal_column("NULL", Text()).label("currency"),
+    literal_column("NULL", Numeric()).label("rate"),
+    literal_column("NULL", Date()).label("rate_date"),
+    literal_column("NULL", Boolean()).label("is_stale"),
+    literal_column("NULL", Text()).label("source"),
+).subquery("conversion")
+NOT_CONVERTED: Mapping[ColumnElement[Any], ColumnElement[Any]] = {
+    CONVERSION.c.is_converted: literal_column("CAST(false AS boolean)", Boolean()),
+    CONVERSION.c.amount: literal_column("CAST(NULL AS numeric)", Numeric()),
+    CONVERSION.c.currency: literal_column("CAST(NULL AS text)", Text()),
+    CONVERSION.c.rate: literal_column("CAST(NULL AS numeric)", Numeric()),
+    CONVERSION.c.rate_date: literal_column("CAST(NULL AS date)", Date()),
+    CONVERSION.c.is_stale: literal_column("CAST(NULL AS boolean)", Boolean()),
+    CONVERSION.c.source: literal_column("CAST(NULL AS text)", Text()),
+}
+# Digits behind the point of a price that was converted.
+CONVERTED_DECIMAL_PLACES = 12
+_COINS: ColumnElement[Any] = literal_column(f"CAST('{{{','.join(sorted(CRYPTO_CURRENCIES))}}}' AS text[])", ARRAY(Text))
+_TODAY = cast(func.timezone("UTC", OPERATION_TIME), Date())
+
+
+def can_be_shown_in(wanted: Any) -> ColumnElement[bool]:
+    """Whether the latest price of a series is in the currency, or can be converted to it by a rate of today or before.
+
+    No number rather than a wrong one: a currency without a rate leads to no price.
+    """
+    return or_(PriceSeries.currency == wanted, _exchange(wanted, "rate", Numeric()).is_not(None))
+
+
+def shown_in(wanted: Any) -> Mapping[Any, Any]:
+    """What stands in place of the amount and the currency of a latest price, to show it in another currency."""
+    rate = _exchange(wanted, "rate", Numeric())
+    rate_date = _exchange(wanted, "rate_date", Date())
+    is_converted = PriceSeries.currency != wanted
+    converted = func.trim_scale(
+        func.round(PriceSeries.latest_price * rate, literal_column(str(CONVERTED_DECIMAL_PLACES)))
+    )
+    return {
+        PriceSeries.latest_price: case((is_converted, converted), else_=PriceSeries.latest_price),
+        PriceSeries.currency: cast(wanted, Text()),
+        CONVERSION.c.is_converted: is_converted,
+        CONVERSION.c.amount: PriceSeries.latest_price,
+        CONVERSION.c.currency: PriceSeries.currency,
+        CONVERSION.c.rate: rate,
+        CONVERSION.c.rate_date: rate_date,
+        CONVERSION.c.is_stale: _TODAY - rate_date > literal_column(str(RATE_STALE_AFTER.days)),
+        CONVERSION.c.source: _exchange(wanted, "source", Text()),
+    }
+
+
+def _exchange(wanted: Any, part: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """A part of the rate from a series' currency to the one that is wanted."""
+    exchange = func.prices.exchange_rate(PriceSeries.currency, cast(wanted, Text()), _TODAY, _COINS)
+    return exchange.scalar_table_valued(part, type_)
+
+
 # The best current price first: not stale, of the most telling kind, newest.
-BEST_FIRST: tuple[ColumnElement[Any], ...] = (
-    PriceSeries.latest_observed_at < OPERATION_TIME - literal_column(f"interval '{STALE_AFTER.days} days'", Interval()),
+_IS_STALE: ColumnElement[Any] = PriceSeries.latest_observed_at < OPERATION_TIME - literal_column(
+    f"interval '{STALE_AFTER.days} days'", Interval()
+)
+_KIND_RANK: ColumnElement[Any] = (
     # Written out, as every constant of a hot statement: what is bound is sent anew with each request.
     case(
         *(
             (PriceSeries.kind == literal_column(f"'{kind.value}'"), literal_column(str(rank)))
             for rank, kind in enumerate(KIND_PREFERENCE)
         )
-    ),
-    PriceSeries.latest_observed_at.desc(),
-    PriceSeries.id.asc(),
+    )
 )
+_NEWEST: tuple[ColumnElement[Any], ...] = (PriceSeries.latest_observed_at.desc(), PriceSeries.id.asc())
+BEST_FIRST = (_IS_STALE, _KIND_RANK, *_NEWEST)
+# The same where it may be asked for another currency.
+BEST_SHOWN_FIRST = (_IS_STALE, _KIND_RANK, CONVERSION.c.is_converted, *_NEWEST)
 
 
 def _units_per_whole(currency: Any) -> ColumnElement[Any]:
