@@ -20,6 +20,7 @@ from tests.row_security import OWNER, PERMISSION_DENIED, RUNTIME_ROLES, STRANGER
 FOR_EVERYBODY = {"identity.viewer_may": "policies ask it, and it says no more than what the asker was granted"}
 FOR_API = FOR_EVERYBODY | {
     "ingestion.try_again": "a batch that failed is taken up again; it shows and gives nothing",
+    "prices.edit_source": "staff with operations:write change a source; it shows and gives nothing",
     "identity.viewer_sees_nsfw": "lists of items ask it, and it says no more than what the asker chose",
 }
 READABLE_BYTES = {"ingestion.ingest_batches.content_hash": "tells its sender whether a repeat is the same batch"}

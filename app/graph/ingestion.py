@@ -64,7 +64,8 @@ class IngestBatch(Node):
     )
     duplicate_count: int | None = column(
         models.IngestBatch.duplicate_count,
-        "Rows that were stored already, and changed nothing; null until processed.",
+        "Rows that changed nothing: stored already, or of a source that stores only moves and not moved; null until "
+        "processed.",
     )
     rejected_count: int | None = column(
         models.IngestBatch.rejected_count, "Rows that were refused; null until processed."

@@ -44,6 +44,7 @@ from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.movers import MoverQueries
 from app.graph.prices.series import PriceSeries
+from app.graph.prices.sources import PriceSourceMutations, PriceSourceQueries
 from app.graph.prices.updates import PriceSubscriptions
 from app.graph.providers import ProviderCredential, ProviderMutations, ProviderQueries
 from app.graph.reads.arguments import OperationContext, graphql_argument
@@ -102,6 +103,7 @@ class Query(
     SearchQueries,
     MoverQueries,
     ExchangeRateQueries,
+    PriceSourceQueries,
     OperationsQueries,
     IngestionQueries,
     IdentityQueries,
@@ -138,6 +140,7 @@ class Query(
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
 class Mutation(
     PriceMutations,
+    PriceSourceMutations,
     SignInMutations,
     OwnSessionMutations,
     OwnCredentialMutations,

@@ -1,6 +1,6 @@
 """What the prices room says of rows and rates that it does not take in."""
 
-from app.core.errors import BadUserInput
+from app.core.errors import BadUserInput, NotFound
 
 
 class BadRow(Exception):
@@ -13,3 +13,11 @@ class RatesContradict(BadUserInput):
 
 class WrongRate(BadUserInput):
     """A value that no exchange rate can have."""
+
+
+class SourceNotFound(NotFound):
+    """There is no source of the code."""
+
+
+class WrongSourceName(BadUserInput):
+    """A name that no source can have."""

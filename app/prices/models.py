@@ -59,7 +59,10 @@ class Confidence(StrEnum):
 
 
 class Source(Base):
-    """Where prices come from: a marketplace, an exchange, a shop."""
+    """Where prices come from: a marketplace, an exchange, a shop.
+
+    Of one that `is_change_only` a price other than a sale is stored only when it moved.
+    """
 
     __tablename__ = "sources"
     __table_args__ = (
@@ -71,11 +74,15 @@ class Source(Base):
     id: Mapped[int] = mapped_column(SmallInteger, Identity(always=True), primary_key=True)
     code: Mapped[str]
     name: Mapped[str]
+    is_change_only: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class PriceSeries(Base):
-    """The prices of one variant from one source, of one kind, in one currency, and the latest of them."""
+    """The prices of one variant from one source, of one kind, in one currency, and the latest of them.
+
+    `last_seen_at` is when a source that stores only what moved last showed a price at all; null of other sources.
+    """
 
     __tablename__ = "price_series"
     __table_args__ = (
@@ -93,6 +100,7 @@ class PriceSeries(Base):
     latest_quantity: Mapped[Decimal | None]
     latest_observed_at: Mapped[datetime | None]
     latest_arrival: Mapped[int | None] = mapped_column(BigInteger)
+    last_seen_at: Mapped[datetime | None]
     has_points: Mapped[bool] = mapped_column(server_default=text("false"))
     provided_resolutions: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("ARRAY[]::integer[]"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

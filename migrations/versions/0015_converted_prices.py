@@ -79,10 +79,10 @@ $$;
 """
 
 # Rounded half away from zero to 28 digits from the first that is not 0: a quotient of 1 or more has it before the
-# point, of a smaller one the zeros behind the point are counted. A stored rate is a whole number of its smallest decimal
-# place (12 of them), below 10^21. So a quotient begins at most 21 places behind the point, its last digit that counts
-# stands 28 places further at most, and unless it lies in the middle between two roundings it is 1 / (2 * 10^49 * 10^21)
-# away from it: dividing to 72 places tells on which side it lies.
+# point, of a smaller one the zeros behind the point are counted. A stored rate is a whole number of its smallest
+# decimal place (12 of them), below 10^21. So a quotient begins at most 21 places behind the point, its last digit that
+# counts stands 28 places further at most, and unless it lies in the middle between two roundings it is
+# 1 / (2 * 10^49 * 10^21) away from it: dividing to 72 places tells on which side it lies.
 RATE = """
 CREATE FUNCTION prices.exchange_rate(
     from_currency text, to_currency text, day date, coins text[], OUT rate numeric, OUT rate_date date, OUT source text

@@ -62,6 +62,7 @@ FOR_ANYBODY = {
     "query movers",
     "query exchangeRate",
     "query serverInfo",
+    "query priceSources",
     "query providers",
     "query identityProviders",
     "query user",

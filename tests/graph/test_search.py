@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from app.catalogue.new_items import CardDetails, FigureDetails, NewCardSet, NewItem, SkinDetails
+from app.core.clock import utc_now
 from app.core.database import Database
 from app.identity.models import NsfwVisibility
 from app.identity.viewer import ANYONE
+from app.prices.commands.import_exchange_rates import import_exchange_rates
+from app.prices.exchange_rates import ReferenceRate
 from tests.catalogue.builders import coin, saved
 from tests.graph.conftest import Graph
 from tests.identity.builders import add_person, session_of
@@ -123,6 +126,32 @@ async def test_a_range_of_prices_goes_by_the_price_that_items_show(database: Dat
         assert await _slugs(graph, "doppler", filter={"price": {"currency": "USD", **bounds}}) == slugs
     assert await _slugs(graph, "doppler", filter={"price": {"currency": "EUR"}}) == []
     assert Decimal((await graph.ask(SEARCH, words="ember"))["search"]["edges"][0]["node"]["price"]["amount"]) == 5
+
+
+async def test_a_facet_of_prices_gives_ranges_to_narrow_by(database: Database, graph: Graph) -> None:
+    await saved(database, *WORLD)
+    await ingested(database, point("fn", "900"), point("mw", "700"), point("ember", "5"), point("ayo", "4.99"))
+    asked = """query ($currency: CurrencyCode!) {
+      search(query: "doppler") { facets { prices(currency: $currency) { minimum maximum count } } }
+    }"""
+    ranges = (await graph.ask(asked, currency="USD"))["search"]["facets"]["prices"]
+    assert ranges == [
+        {"minimum": "4.99", "maximum": "4.99", "count": 1},
+        {"minimum": "5", "maximum": "5", "count": 1},
+        {"minimum": "700", "maximum": "900", "count": 2},
+    ]
+    bounds = {"currency": "USD", "minimum": ranges[2]["minimum"], "maximum": ranges[2]["maximum"]}
+    assert await _slugs(graph, "doppler", filter={"price": bounds}) == ["fn", "mw"]
+    assert (await graph.ask(asked, currency="EUR"))["search"]["facets"]["prices"] == []
+    async with database.transaction() as transaction:
+        rate = ReferenceRate("USD", utc_now().date(), Decimal("1.25"))
+        await import_exchange_rates(transaction, [rate])
+    converted = (await graph.ask(asked, currency="EUR"))["search"]["facets"]["prices"]
+    assert converted == [
+        {"minimum": "3.992", "maximum": "4", "count": 2},
+        {"minimum": "560", "maximum": "720", "count": 2},
+    ]
+    assert await _slugs(graph, "doppler", filter={"price": {"currency": "EUR", "minimum": "720"}}) == ["fn"]
 
 
 async def test_what_is_not_safe_for_work_is_found_by_who_chose_to_see_it(database: Database, graph: Graph) -> None:

@@ -261,6 +261,12 @@ async def count_found(connection: AsyncConnection, asked: Asked) -> int:
     return int(await connection.scalar(select(func.count()).select_from(_counted(asked, corrections))) or 0)
 
 
+async def found_items(connection: AsyncConnection, asked: Asked) -> Subquery:
+    """A select of the `item_id`s of what is found, of `COUNTED_AT_MOST` + 1 of them at most."""
+    found: Subquery = _counted(asked, await _corrections(connection, asked))
+    return found
+
+
 async def facets_of(connection: AsyncConnection, asked: Asked) -> Facets:
     """The facets of what is found; where that is more than `COUNTED_AT_MOST`, of so many of them."""
     counted = _counted(asked, await _corrections(connection, asked))

@@ -28,6 +28,7 @@ from app.catalogue.queries.search import (
     asked_of,
     count_found,
     facets_of,
+    found_items,
     search,
 )
 from app.catalogue.queries.search import SearchFilter as Wanted
@@ -44,7 +45,7 @@ from app.graph.reads.fields import Reference, refer
 from app.graph.relay import PageInfo, key_of
 from app.graph.scalars import CurrencyCode
 from app.identity.access import ANYBODY
-from app.prices.queries.priced import is_priced
+from app.prices.queries.priced import PriceRange, is_priced, price_ranges
 
 DEFAULT_SUGGESTIONS = 10
 MAXIMUM_SUGGESTIONS = 50
@@ -150,6 +151,13 @@ class SearchSeriesCount:
     count: int = attribute("How many.")
 
 
+@strawberry.type(description="How many of the found items have a price in a range.")
+class SearchPriceRangeCount:
+    minimum: Decimal = attribute("The lowest price in it. With `maximum` it is the range to narrow by.")
+    maximum: Decimal = attribute("The highest price in it.")
+    count: int = attribute("How many.")
+
+
 @strawberry.type(
     description=f"What the found items can be narrowed by: the {FACET_VALUES} most frequent values of each, the most "
     f"frequent first. Of more than {COUNTED_AT_MOST:,} found items only about so many are counted."
@@ -161,6 +169,15 @@ class SearchFacets:
     series: list[SearchSeriesCount] = attribute("By anime, game or manga.")
     rarities: list[SearchValueCount] = attribute("By rarity.")
     wears: list[SearchValueCount] = attribute("By wear.")
+
+    @resolved(
+        "By `price` in a currency, from low to high: the ranges between 1, 5, 10, 50 and so on to 10,000 that items "
+        "fall into. Items without a price in it are in none.",
+        type=list[SearchPriceRangeCount],
+    )
+    @staticmethod
+    async def prices(root: Parent["_Facets"], currency: CurrencyCode) -> Sequence[PriceRange]:
+        return await root.prices_in(currency)
 
 
 @strawberry.type(description="One page of what was found, the best first.")
@@ -182,7 +199,7 @@ class SearchConnection:
     @resolved("What the found items can be narrowed by; counted only when asked for.", type=SearchFacets)
     @staticmethod
     async def facets(root: Parent["_Page"]) -> "_Facets":
-        return _Facets(await root.facets())
+        return _Facets(await root.facets(), root.prices_in)
 
 
 @strawberry.type(description="What somebody may be about to type.")
@@ -214,6 +231,7 @@ class _Page:
     page_info: PageInfo
     count: Callable[[], Awaitable[int]]
     facets: Callable[[], Awaitable[Facets]]
+    prices_in: Callable[[str], Awaitable[Sequence[PriceRange]]]
 
     @property
     def nodes(self) -> Sequence[Reference]:
@@ -243,6 +261,7 @@ class _Facets:
     """The facets as they are shown: what has an id, as a reference to it."""
 
     found: Facets
+    prices_in: Callable[[str], Awaitable[Sequence[PriceRange]]]
 
     @property
     def kinds(self) -> Sequence[Facet]:
@@ -304,6 +323,7 @@ class SearchQueries:
             ),
             count=_once(lambda: info.context.snapshot.read(count_found, asked)),
             facets=lambda: info.context.snapshot.read(facets_of, asked),
+            prices_in=lambda currency: _prices_in(info.context, asked, currency),
         )
 
     @resolved(
@@ -360,6 +380,11 @@ async def _asked(context: Context, query: str, kinds: list[ItemKind] | None, giv
             is_priced(given.price.currency, minimum=given.price.minimum, maximum=given.price.maximum, now=context.now)
         )
     return await context.snapshot.read(asked_of, query, wanted, argument="query", only=only)
+
+
+async def _prices_in(context: Context, asked: Asked, currency: str) -> Sequence[PriceRange]:
+    found = await context.snapshot.read(found_items, asked)
+    return await context.snapshot.read(price_ranges, found, currency, context.now)
 
 
 def _key(id: str | None, tag: PublicIdTag, argument: str) -> UUID | None:

@@ -15,6 +15,7 @@ from app.graph.scalars import BigInt, CurrencyCode
 from app.prices.models import PriceKind, PriceSeries, Source
 from app.prices.queries.quotes import (
     CONVERSION,
+    LAST_SEEN,
     MINOR_UNITS_OF_LATEST,
     MONEY,
     NOT_CONVERTED,
@@ -80,7 +81,14 @@ class Price:
         "How it was converted; null where the source itself shows this currency.", when=CONVERSION.c.is_converted
     )
     currency: CurrencyCode = column(PriceSeries.currency, "The currency of the amount.")
-    observed_at: datetime = column(PriceSeries.latest_observed_at, "When the source showed this price.", present=True)
+    observed_at: datetime = column(
+        PriceSeries.latest_observed_at, "When the source first showed this price.", present=True
+    )
+    last_seen_at: datetime = column(
+        LAST_SEEN,
+        "When it last did; later than `observedAt` only of a source that stores a price when it moved.",
+        present=True,
+    )
     quantity: Decimal | None = column(
         PriceSeries.latest_quantity, "How many units it was for; null where the source does not say."
     )
@@ -95,6 +103,6 @@ class Price:
     kind: PriceKind = column(PriceSeries.kind, "What the price says.")
     source: str = column(Source.code, "The code of the source that showed it.")
     staleness: timedelta = column(
-        OPERATION_TIME - PriceSeries.latest_observed_at,
-        "How old the observation is, at the time of this operation.",
+        OPERATION_TIME - LAST_SEEN,
+        "How long ago the source last showed this price, at the time of this operation.",
     )

@@ -20,6 +20,7 @@ from app.graph.prices.candles import (
 )
 from app.graph.prices.points import POINT_ORDERS, PricePoint
 from app.graph.prices.quotes import CURRENCY, OF_SOURCE, Price
+from app.graph.prices.sources import PriceSource
 from app.graph.prices.statistics import PriceStatistics, statistics_of_series
 from app.graph.reads.arguments import at_least, below, equals
 from app.graph.reads.fields import column, connection, edge, embedded, shows
@@ -38,13 +39,6 @@ SERIES_ARGUMENTS = (
     CURRENCY,
 )
 SERIES_ORDER = (models.PriceSeries.kind, models.Source.code, models.PriceSeries.currency, models.PriceSeries.id)
-
-
-@strawberry.type(description="Where prices come from: a marketplace, an exchange, a shop.")
-@shows(models.Source)
-class PriceSource:
-    code: str = column(models.Source.code, "The short name by which batches and filters name it.")
-    name: str = column(models.Source.name, "The name to show.")
 
 
 def in_order(arguments: Mapping[str, Any]) -> None:

@@ -51,6 +51,7 @@ class PriceUpdate:
             Series.latest_price: PriceChange.price,
             Series.latest_quantity: PriceChange.quantity,
             Series.latest_observed_at: PriceChange.observed_at,
+            Series.last_seen_at: PriceChange.observed_at,
         },
     )
     item: Annotated["Item", strawberry.lazy("app.graph.catalogue.items")] = edge(

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from hashlib import md5
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, rejected_row
+from app.prices.commands.change_only import mark_seen, moves_after_latest, moves_among_stored, stored_before
 from app.prices.commands.copy_lines import copy_lines
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
@@ -18,8 +18,10 @@ from app.prices.commands.read_rows import (
     SERIES_FIELDS,
     RowReader,
     SeriesName,
+    digest_of,
     from_microseconds,
     in_microseconds,
+    key_of_point,
     lines_of,
     read_object,
     read_text,
@@ -72,8 +74,9 @@ class _SeriesPoints:
 async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> IngestedRows:
     """Store the batch's new points, and update candles and the latest prices of their series.
 
-    A point that is stored already (same series, time and key) changes nothing. The series stay locked until the
-    transaction ends, so that batches with the same series follow one another from here on.
+    A point that is stored already (same series, time and key) changes nothing, nor does one whose price did not move
+    where its source stores only moves. The series stay locked until the transaction ends, so that batches with the same
+    series follow one another from here on.
     """
     connection = transaction.connection
     rows = await asyncio.to_thread(_read, batch)
@@ -81,9 +84,9 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     rejects = [*rows.rejects, *reject_unresolved(batch.payload, _refused_rows(rows, resolved.refusals))]
     states = await lock_series(connection, set(resolved.ids.values()))
     given = await asyncio.to_thread(_by_series, rows, resolved.ids, states)
+    given = await _without_unmoved(connection, given)
     await _ensure_partitions(connection, given)
 
-    offered = sum(len(points.late) + len(points.appended) for points in given)
     replacing = await _store_late(transaction, batch, given)
     stored = sum(len(points.late) + len(points.appended) for points in given) - len(replacing)
     await _store_points_and_candles(connection, given)
@@ -95,8 +98,9 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     await mark_points(connection, changed)
     await move_latest(connection, latest)
     await mark_touched(transaction, [series.id for series in changed])
-    repeated = batch.row_count - len(rejects) - offered
-    return IngestedRows(accepted=stored, duplicate=offered - stored + repeated, rejects=rejects, latest=latest)
+    return IngestedRows(
+        accepted=stored, duplicate=batch.row_count - len(rejects) - stored, rejects=rejects, latest=latest
+    )
 
 
 def _read(batch: ClaimedBatch) -> _ReadRows:
@@ -117,8 +121,7 @@ def _read(batch: ClaimedBatch) -> _ReadRows:
         except BadRow as bad:
             rejects.append(rejected_row(line_number, str(bad), line))
             continue
-        identity = f"{_trimmed(price)}|{_trimmed(quantity or '')}" if key is None else key
-        digest = md5(identity.encode(), usedforsecurity=False).hexdigest()
+        digest = key_of_point(price, quantity) if key is None else digest_of(key)
         point = (microseconds, first_arrival + row_number, digest, price, quantity, observed_at)
         of_series = points.get(name)
         if of_series is None:
@@ -126,10 +129,6 @@ def _read(batch: ClaimedBatch) -> _ReadRows:
         else:
             of_series.append(point)
     return _ReadRows(points, rejects)
-
-
-def _trimmed(amount: str) -> str:
-    return amount.rstrip("0").rstrip(".") if "." in amount else amount
 
 
 def _refused_rows(rows: _ReadRows, refusals: Mapping[SeriesName, str]) -> dict[int, str]:
@@ -170,6 +169,20 @@ def _each_once(points: list[Point]) -> Iterable[Point]:
         elif point[2] != first_key and point[2] not in keys:
             keys.add(point[2])
             yield point
+
+
+async def _without_unmoved(connection: AsyncConnection, given: list[_SeriesPoints]) -> list[_SeriesPoints]:
+    """The points that are to be stored: of sources that want only those, the ones where the price moved."""
+    unmoving = [points for points in given if points.series.is_change_only]
+    if not unmoving:
+        return given
+    await mark_seen(connection, {points.series.id: (points.appended or points.late)[-1][0] for points in unmoving})
+    late = [(points.series.id, point) for points in unmoving for point in points.late]
+    before = await stored_before(connection, late)
+    for points in unmoving:
+        points.late = moves_among_stored(points.late, before)
+        points.appended = moves_after_latest(points.series, points.appended)
+    return [points for points in given if points.late or points.appended]
 
 
 async def _ensure_partitions(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> None:

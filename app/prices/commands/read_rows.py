@@ -9,6 +9,7 @@ from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
+from hashlib import md5
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -305,3 +306,17 @@ def _shown(value: object) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     shown = str(value)
     return f"“{shown}”" if len(shown) <= _SHOWN_LENGTH else f"“{shown[:_SHOWN_LENGTH]}…”"
+
+
+def key_of_point(price: str, quantity: str | None) -> str:
+    """What makes a point unique at its instant where its source gives no key: its price and its quantity."""
+    return digest_of(f"{_trimmed(price)}|{_trimmed(quantity or '')}")
+
+
+def digest_of(key: str) -> str:
+    """A key as it is stored."""
+    return md5(key.encode(), usedforsecurity=False).hexdigest()
+
+
+def _trimmed(amount: str) -> str:
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import select, text
@@ -11,7 +13,7 @@ from app.core.database import Transaction, among
 from app.core.events import Event, Topic
 from app.prices.commands.read_rows import from_microseconds, in_microseconds
 from app.prices.commands.roll_up import MICROSECONDS
-from app.prices.models import PriceSeries
+from app.prices.models import PriceKind, PriceSeries, Source
 from app.prices.resolutions import ROLLED_UP
 
 # Held from the drawing of positions in price_changes to the commit, so that positions become visible in their order.
@@ -20,11 +22,17 @@ PRICE_CHANGES_LOCK = 7_209_463_141_901
 
 @dataclass(frozen=True, slots=True)
 class SeriesState:
-    """What a locked series held before this batch; `latest_at` is in microseconds since 1970."""
+    """What a locked series held before this batch; `latest_at` and `last_seen_at` are in microseconds since 1970.
+
+    Of one that `is_change_only` a point is stored only where the price moved.
+    """
 
     id: int
     latest_at: int | None
     latest_arrival: int | None
+    latest_price: Decimal | None
+    last_seen_at: int | None
+    is_change_only: bool
     has_points: bool
     provided_resolutions: frozenset[int]
 
@@ -59,23 +67,34 @@ async def lock_series(connection: AsyncConnection, ids: Collection[int]) -> dict
             PriceSeries.id,
             PriceSeries.latest_observed_at,
             PriceSeries.latest_arrival,
+            PriceSeries.latest_price,
+            PriceSeries.last_seen_at,
+            (Source.is_change_only & (PriceSeries.kind != PriceKind.SALE)).label("is_change_only"),
             PriceSeries.has_points,
             PriceSeries.provided_resolutions,
         )
+        .join(Source, Source.id == PriceSeries.source_id)
         .where(among(PriceSeries.id, ids))
         .order_by(PriceSeries.id)
-        .with_for_update(key_share=True)
+        .with_for_update(of=PriceSeries, key_share=True)
     )
     return {
         row.id: SeriesState(
             row.id,
-            None if row.latest_observed_at is None else in_microseconds(row.latest_observed_at),
+            _microseconds(row.latest_observed_at),
             row.latest_arrival,
+            row.latest_price,
+            _microseconds(row.last_seen_at),
+            row.is_change_only,
             row.has_points,
             frozenset(row.provided_resolutions),
         )
         for row in rows
     }
+
+
+def _microseconds(instant: datetime | None) -> int | None:
+    return None if instant is None else in_microseconds(instant)
 
 
 def newer_prices(series: Mapping[int, SeriesState], candidates: Iterable[LatestPrice]) -> list[LatestPrice]:

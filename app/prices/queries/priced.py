@@ -1,14 +1,31 @@
-"""Which items have a price in some range."""
+"""Which items have a price in some range, and into which ranges the prices of what was found fall."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import Integer, Numeric, and_, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import Subquery
 
 from app.catalogue.models import ItemVariant, SearchDocument
 from app.prices.models import PriceSeries
-from app.prices.queries.quotes import BEST_FIRST
+from app.prices.queries.quotes import best_amount_in
+
+# Where one range of prices ends and the next one begins, in whole units of whichever currency.
+RANGE_BOUNDS = (1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """So many items cost from `minimum` to `maximum`, the lowest and the highest price among them."""
+
+    minimum: Decimal
+    maximum: Decimal
+    count: int
 
 
 def is_priced(currency: str, *, minimum: Decimal | None, maximum: Decimal | None, now: datetime) -> ColumnElement[bool]:
@@ -16,24 +33,37 @@ def is_priced(currency: str, *, minimum: Decimal | None, maximum: Decimal | None
 
     It is the one that the item's `price` shows in the currency.
     """
-    best = (
-        select(PriceSeries.latest_price.label("amount"))
-        .join(ItemVariant, ItemVariant.id == PriceSeries.variant_id)
-        .where(
-            ItemVariant.item_id == SearchDocument.item_id,
-            ItemVariant.is_default,
-            PriceSeries.currency == currency,
-            PriceSeries.latest_price.is_not(None),
-        )
-        .order_by(*BEST_FIRST)
-        .limit(1)
-        .correlate(SearchDocument)
-        .params(operation_time=now)
-        .scalar_subquery()
-    )
+    best = _best_price(SearchDocument.item_id, currency, now)
     bounds: list[ColumnElement[bool]] = [best.is_not(None)] if minimum is None and maximum is None else []
     if minimum is not None:
         bounds.append(best >= minimum)
     if maximum is not None:
         bounds.append(best <= maximum)
     return and_(*bounds)
+
+
+async def price_ranges(
+    connection: AsyncConnection, found: Subquery, currency: str, now: datetime
+) -> Sequence[PriceRange]:
+    """The ranges that the prices of the found items fall into, from low to high; `found` has their `item_id`s."""
+    best = _best_price(found.c.item_id, currency, now)
+    priced = select(best.label("amount")).select_from(found).cte("priced").prefix_with("MATERIALIZED")
+    bounds = literal_column(f"CAST('{{{','.join(map(str, RANGE_BOUNDS))}}}' AS numeric[])", Numeric())
+    place = func.width_bucket(priced.c.amount, bounds, type_=Integer())
+    rows = await connection.execute(
+        select(func.min(priced.c.amount), func.max(priced.c.amount), func.count())
+        .where(priced.c.amount.is_not(None))
+        .group_by(place)
+        .order_by(place)
+    )
+    return [PriceRange(minimum, maximum, count) for minimum, maximum, count in rows]
+
+
+def _best_price(item_id: Any, currency: str, now: datetime) -> ColumnElement[Any]:
+    of_default = (
+        select(PriceSeries.id)
+        .join(ItemVariant, ItemVariant.id == PriceSeries.variant_id)
+        .where(ItemVariant.item_id == item_id, ItemVariant.is_default)
+        .correlate(item_id.table)
+    )
+    return best_amount_in(currency, of_variants=of_default, now=now)

@@ -1,10 +1,25 @@
 """Which of the latest prices is the best, and what is made of it."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Boolean, Date, Interval, Numeric, Text, case, cast, func, literal_column, or_, select
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    Interval,
+    Numeric,
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
@@ -14,6 +29,10 @@ from app.core.money import CRYPTO_CURRENCIES, MINOR_UNITS
 from app.prices.exchange_rates import STALE_AFTER as RATE_STALE_AFTER
 from app.prices.models import PriceKind, PriceSeries
 
+# When the source last showed the latest price: of one that stores only moves, later than when it moved.
+LAST_SEEN: ColumnElement[Any] = func.greatest(
+    PriceSeries.latest_observed_at, PriceSeries.last_seen_at, type_=DateTime(timezone=True)
+)
 # A quote older than this is used only where there is no fresher one of any kind.
 STALE_AFTER = timedelta(days=30)
 # With no sale: what the market says, then what is asked, then the list price; a bid or an extreme last.
@@ -88,8 +107,8 @@ def _exchange(wanted: Any, part: str, type_: TypeEngine[Any]) -> ColumnElement[A
 
 
 # The best current price first: not stale, of the most telling kind, newest.
-_IS_STALE: ColumnElement[Any] = PriceSeries.latest_observed_at < OPERATION_TIME - literal_column(
-    f"interval '{STALE_AFTER.days} days'", Interval()
+_IS_STALE: ColumnElement[Any] = (
+    OPERATION_TIME - literal_column(f"interval '{STALE_AFTER.days} days'", Interval()) > LAST_SEEN
 )
 _KIND_RANK: ColumnElement[Any] = (
     # Written out, as every constant of a hot statement: what is bound is sent anew with each request.
@@ -100,10 +119,19 @@ _KIND_RANK: ColumnElement[Any] = (
         )
     )
 )
-_NEWEST: tuple[ColumnElement[Any], ...] = (PriceSeries.latest_observed_at.desc(), PriceSeries.id.asc())
+_NEWEST: tuple[ColumnElement[Any], ...] = (LAST_SEEN.desc(), PriceSeries.id.asc())
 BEST_FIRST = (_IS_STALE, _KIND_RANK, *_NEWEST)
 # The same where it may be asked for another currency.
 BEST_SHOWN_FIRST = (_IS_STALE, _KIND_RANK, CONVERSION.c.is_converted, *_NEWEST)
+
+
+def best_amount_in(currency: str, *, of_variants: Select[Any], now: datetime) -> ColumnElement[Any]:
+    """The amount that `BEST_SHOWN_FIRST` puts first, of the series that a select over them has; null without one."""
+    shown = shown_in(literal(currency, Text()))
+    order = (_IS_STALE, _KIND_RANK, shown[CONVERSION.c.is_converted], *_NEWEST)
+    best = of_variants.with_only_columns(shown[PriceSeries.latest_price])
+    best = best.where(PriceSeries.latest_price.is_not(None), can_be_shown_in(literal(currency, Text())))
+    return best.order_by(*order).limit(1).params(operation_time=now).scalar_subquery()
 
 
 def _units_per_whole(currency: Any) -> ColumnElement[Any]:

@@ -260,10 +260,12 @@ _QUOTES = text(f"""
     FROM prices.price_series AS series
     JOIN prices.sources AS source ON source.id = series.source_id
     LEFT JOIN LATERAL (
-        SELECT series.latest_observed_at AS observed_at, series.latest_price AS price
+        SELECT series.latest_price AS price, greatest(series.latest_observed_at, CASE
+            WHEN series.last_seen_at IS NOT NULL THEN least(series.last_seen_at, CAST(:as_of AS timestamptz))
+        END) AS observed_at
         WHERE series.latest_observed_at <= CAST(:as_of AS timestamptz)
         UNION ALL (
-            SELECT point.observed_at, point.price
+            SELECT point.price, point.observed_at
             FROM prices.price_points AS point
             WHERE point.series_id = series.id AND point.observed_at <= CAST(:as_of AS timestamptz)
                 AND series.latest_observed_at > CAST(:as_of AS timestamptz)

@@ -288,8 +288,9 @@ class Vocabulary:
         typed = typed[: self.random.choice((1, 2, 4, 200))]
         return self.random.choice((typed, typed.upper(), typed[:1] + typed[2:]))
 
-    def _kinds(self, _: str) -> Value:
-        kinds = self.random.sample([kind.name for kind in ItemKind], self.random.choice((0, 1, 2, 3, 4, 4)))
+    def _kinds(self, field_name: str) -> Value:
+        known: list[StrEnum] = list(PriceKind if field_name == "price" else ItemKind)
+        kinds = self.random.sample([kind.name for kind in known], self.random.choice((0, 1, 2, 3, 4, 4)))
         return [EnumValue(kind) for kind in kinds]
 
     def _after(self, field_name: str) -> Value:

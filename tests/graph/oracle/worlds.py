@@ -84,6 +84,7 @@ def random_world(random: Random) -> World:
     for _ in range(random.randint(0, 3)):
         _add_provider(world, random)
     _add_exchange_rates(world)
+    _mark_what_was_seen(world)
     return world
 
 
@@ -483,6 +484,15 @@ def _add_exchange_rates(world: World) -> None:
                 units_per_eur=any_amount(random) + Decimal("0.1"),
                 source=random.choice(("ECB", "ECB", any_text(random))),
             )
+
+
+def _mark_what_was_seen(world: World) -> None:
+    # By chances of their own, as above.
+    random = Random(f"{world.now} {world.column(PriceSeries, 'latest_price')}")
+    for source in world.rows[Source]:
+        source["is_change_only"] = random.random() < 0.3
+    for series in world.rows[PriceSeries]:
+        series["last_seen_at"] = maybe(random, any_instant(world, random))
 
 
 def _add_batch(world: World, random: Random) -> None:

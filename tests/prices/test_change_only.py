@@ -1,0 +1,126 @@
+"""Sources that store a price only when it moved: what is stored, what is seen, and what a late row changes."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+
+import pytest
+from sqlalchemy import text
+
+from app.core.database import Database
+from tests.catalogue.builders import coin, saved
+from tests.prices.builders import ingested, point
+
+START = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def minute(number: float) -> datetime:
+    return START + timedelta(minutes=number)
+
+
+async def change_only(database: Database) -> None:
+    """A source that stores only moves, and an item that it prices."""
+    await saved(database, coin("aurum"))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("SET ROLE trove_migrator"))
+        await transaction.connection.execute(
+            text("INSERT INTO prices.sources (code, name, is_change_only) VALUES ('test-market', 'Test market', true)")
+        )
+
+
+async def seen(database: Database, *prices: tuple[float, str], kind: str = "ask") -> tuple[int, int]:
+    """Bring in what the source showed at some minutes; gives how many rows were stored, and how many did nothing."""
+    batch = await ingested(database, *(point("aurum", price, at=minute(at), kind=kind) for at, price in prices))
+    async with database.transaction() as transaction:
+        counts = await transaction.connection.execute(
+            text("SELECT accepted_count, duplicate_count FROM ingestion.ingest_batches WHERE id = :id"),
+            {"id": batch.id},
+        )
+        accepted, unchanged = counts.one()
+    return accepted, unchanged
+
+
+async def stored(database: Database) -> list[tuple[float, str]]:
+    async with database.transaction() as transaction:
+        rows = await transaction.connection.execute(
+            text("SELECT observed_at, price FROM prices.price_points ORDER BY observed_at, arrival")
+        )
+        return [((row.observed_at - START) / timedelta(minutes=1), str(row.price)) for row in rows]
+
+
+async def latest(database: Database) -> tuple[str, float, float]:
+    """The latest price, since when it stands, and when it was last seen."""
+    async with database.transaction() as transaction:
+        rows = await transaction.connection.execute(
+            text("SELECT latest_price, latest_observed_at, last_seen_at FROM prices.price_series")
+        )
+        row = rows.one()
+    return str(row.latest_price), *((at - START) / timedelta(minutes=1) for at in row[1:])
+
+
+async def test_only_moves_are_stored_and_every_sighting_counts(database: Database) -> None:
+    await change_only(database)
+    assert await seen(database, (0, "10"), (1, "10.00"), (2, "11")) == (2, 1)
+    assert await seen(database, (3, "11"), (4, "11")) == (0, 2)
+    assert await stored(database) == [(0, "10"), (2, "11")]
+    assert await latest(database) == ("11", 2, 4)
+
+
+async def test_the_same_batch_again_changes_nothing(database: Database) -> None:
+    await change_only(database)
+    rows = [(0.0, "10"), (1.0, "11"), (2.0, "11"), (3.0, "10")]
+    await seen(database, *rows)
+    before = await stored(database), await latest(database)
+    assert await seen(database, *rows) == (0, 4)
+    assert (await stored(database), await latest(database)) == before
+
+
+async def test_every_sale_is_stored(database: Database) -> None:
+    await change_only(database)
+    assert await seen(database, (0, "10"), (1, "10"), (2, "10"), kind="sale") == (3, 0)
+
+
+async def test_another_source_stores_every_price(database: Database) -> None:
+    await saved(database, coin("aurum"))
+    assert await seen(database, (0, "10"), (1, "10")) == (2, 0)
+    async with database.transaction() as transaction:
+        assert await transaction.connection.scalar(text("SELECT last_seen_at FROM prices.price_series")) is None
+
+
+async def test_a_late_row_that_says_what_was_known_changes_nothing(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (10, "11"))
+    assert await seen(database, (5, "10"), (6, "10")) == (0, 2)
+    assert await stored(database) == [(0, "10"), (10, "11")]
+
+
+async def test_a_late_move_stands_until_the_next_stored_one(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (10, "11"))
+    assert await seen(database, (5, "9"), (6, "9"), (-1, "10")) == (2, 1)
+    assert await stored(database) == [(-1, "10"), (0, "10"), (5, "9"), (10, "11")]
+    assert await latest(database) == ("11", 10, 10)
+
+
+async def test_a_move_from_before_the_last_sighting_does_not_hide_it(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (10, "10"))
+    await seen(database, (5, "9"))
+    assert await stored(database) == [(0, "10"), (5, "9"), (10, "10")]
+    assert await latest(database) == ("10", 10, 10)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_in_their_order_any_cut_into_batches_stores_the_moves(database: Database, seed: int) -> None:
+    random = Random(seed)
+    shown = [(float(number), random.choice(("10", "11", "11", "12"))) for number in range(30)]
+    await change_only(database)
+    rest: Sequence[tuple[float, str]] = shown
+    while rest:
+        size = random.randint(1, 8)
+        await seen(database, *rest[:size])
+        rest = rest[size:]
+    moves = [one for before, one in zip([None, *shown], shown, strict=False) if before is None or before[1] != one[1]]
+    assert await stored(database) == moves
+    assert Decimal((await latest(database))[0]) == Decimal(shown[-1][1])
