@@ -146,6 +146,33 @@ async def test_sets_lead_to_their_cards_and_cards_to_their_set(database: Databas
     assert data["item"] == {"game": "Other Game", "set": None, "finishes": None}
 
 
+async def test_a_set_tells_how_much_of_it_is_known(database: Database, graph: Graph) -> None:
+    counted, uncounted = NewCardSet("Tidewatch", "TW1", card_count=4), NewCardSet("Tidewatch", "TW2")
+    await saved(
+        database,
+        NewItem("one", "One", CardDetails("Tidewatch", counted, "001", language="en")),
+        NewItem("eins", "Eins", CardDetails("Tidewatch", counted, "001", language="de")),
+        NewItem("two", "Two", CardDetails("Tidewatch", counted, "002")),
+        NewItem("promo", "Promo", CardDetails("Tidewatch", counted)),
+        NewItem("three", "Three", CardDetails("Tidewatch", uncounted, "1")),
+        *(
+            NewItem(
+                f"empty-{number}", "Of a set", CardDetails("Isles", NewCardSet("Isles", f"I{number}", None, None, 0))
+            )
+            for number in range(30)
+        ),
+    )
+    asked = "query ($first: Int!) { cardSets(first: $first) { nodes { code completion { knownCount share } } } }"
+    nodes = (await graph.ask(asked, first=100))["cardSets"]["nodes"]
+    known = {node["code"]: node["completion"] for node in nodes}
+    assert known["TW1"] == {"knownCount": 3, "share": 0.75}
+    assert known["TW2"] == {"knownCount": 1, "share": None}
+    assert known["I0"] == {"knownCount": 1, "share": None}
+    for resolvers_only, at_most in ((False, 1), (True, 2)):
+        one = await graph.statements(asked, first=1, resolvers_only=resolvers_only)
+        assert one == await graph.statements(asked, first=32, resolvers_only=resolvers_only) <= at_most
+
+
 async def test_skins_and_coins_show_what_their_collectors_ask_for(database: Database, graph: Graph) -> None:
     skin = SkinDetails("Tide", collection="The Tide Collection", crates=("Tide Case", "Wave Case"))
     await saved(

@@ -7,6 +7,7 @@ import strawberry
 
 from app.catalogue import models
 from app.catalogue.models import ItemKind
+from app.catalogue.queries.card_sets import COMPLETION
 from app.core.ids import PublicIdTag
 from app.graph.catalogue.items import Item, ItemOrderField
 from app.graph.reads.arguments import Orders, equals
@@ -31,6 +32,17 @@ class CardSetOrderField(Enum):
 CARD_SET_ORDERS = Orders("card-sets", {CardSetOrderField.NAME: models.CardSet.name}, tie=models.CardSet.id)
 
 
+@strawberry.type(description="How much of a set the catalogue knows.")
+@shows(COMPLETION)
+class CardSetCompletion:
+    known_count: int = column(
+        COMPLETION.c.known_count, "How many of its cards there are, by their numbers.", present=True
+    )
+    share: float | None = column(
+        COMPLETION.c.share, "That by `cardCount`: 1 is all of them; null where that is not known."
+    )
+
+
 @strawberry.type(description="A set of cards of one game.")
 @shows(models.CardSet, PublicIdTag.CARD_SET)
 class CardSet(Node):
@@ -41,11 +53,14 @@ class CardSet(Node):
     released_on: date | None = column(models.CardSet.released_on, "The day it came out; null where not known.")
     card_count: int | None = column(
         models.CardSet.card_count,
-        "How many cards its publisher says it has; the catalogue may know of fewer, see `cards { totalCount }`.",
+        "How many cards its publisher says it has; the catalogue may know of fewer, see `completion`.",
     )
     icon_url: URL | None = column(models.CardSet.icon_url, "Its symbol; null where none is known.")
     created_at: datetime = column(models.CardSet.created_at, "When the catalogue first had it.")
     updated_at: datetime = column(models.CardSet.updated_at, "When its entry last changed.")
+    completion: CardSetCompletion | None = edge(
+        "How much of it the catalogue knows.", on=models.CardSet.id, to=COMPLETION.c.set_id
+    )
     cards: Connection["Card"] | None = connection(
         "The cards of it that the catalogue knows, by name.",
         on=models.CardSet.id,
