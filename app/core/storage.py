@@ -13,18 +13,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
 import obstore
 import structlog
 from obstore.exceptions import BaseError
-from obstore.store import AzureStore, ClientConfig, GCSStore, LocalStore, ObjectStore, RetryConfig, S3Store
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from app.core.embedded import default_directory
 from app.core.errors import Forbidden, NotFound, ServiceUnavailable
 from app.core.secrets import Secrets
 from app.core.settings import Settings
 from app.core.storage_options import read_storage_options
+
+if TYPE_CHECKING:
+    # The library has these for those who check types, and nobody else.
+    from obstore.store import ClientConfig, RetryConfig
 
 logger = structlog.get_logger(__name__)
 
@@ -44,8 +49,8 @@ BUCKETS: Mapping[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "gs": GCSStore,
     "az": AzureStore,
 }
-_CLIENT = ClientConfig(connect_timeout=timedelta(seconds=5), timeout=TIMEOUT)
-_RETRIES = RetryConfig(max_retries=2, retry_timeout=TIMEOUT)
+_CLIENT: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": TIMEOUT}
+_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": TIMEOUT}
 # What a store raises: the library's own, and those of Python that it uses for some of them.
 _FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
 
@@ -108,7 +113,7 @@ class Storage(ABC):
         """The address at which anybody can read an object for `LINK_HOLDS` at least; raises StorageUnavailable."""
 
     @abstractmethod
-    async def _store(self) -> ObjectStore: ...
+    async def _store(self) -> LocalStore | Bucket: ...
 
     @abstractmethod
     async def _put(self, key: str, content: bytes, content_type: str) -> None: ...
@@ -201,7 +206,7 @@ class BucketStorage(Storage):
         self._links[key] = (ends, signed)
         return signed
 
-    async def _store(self) -> ObjectStore:
+    async def _store(self) -> LocalStore | Bucket:
         return self._opened
 
     async def _put(self, key: str, content: bytes, content_type: str) -> None:
