@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         default=None,
         description="Where photos are kept: `file:///var/lib/trove/photos`, `s3://bucket/prefix`, `gs://bucket/prefix` "
-        "or `az://account/container/prefix`; without it, a folder under `.trove/`.",
+        "or `az://container/prefix`; without it, a folder under `.trove/`.",
     )
     storage_options: SecretStr | None = Field(
         default=None,

@@ -135,7 +135,7 @@ class Storage(ABC):
             reason = type(error).__name__
         if reason:
             logger.warning("storage_failed", operation=operation, store=self._name, reason=reason)
-            raise StorageUnavailable("The store of photos cannot be reached; try again in a moment.")
+            raise StorageUnavailable("The store of photos cannot be reached; try again in a moment.") from None
 
 
 class FolderStorage(Storage):
