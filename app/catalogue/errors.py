@@ -55,6 +55,7 @@ class PhotoErrorCode(StrEnum):
     INVALID_INPUT = "invalid_input"
     NOT_FOUND = "not_found"
     TOO_MANY = "too_many"
+    NOT_GRANTED = "not_granted"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
 
 

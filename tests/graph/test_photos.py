@@ -23,7 +23,7 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.storage import FolderStorage, Storage, StorageUnavailable
-from app.identity.models import User
+from app.identity.models import RoleGrant, User
 from app.identity.scopes import Scope
 from app.identity.viewer import ANYONE, Viewer
 from tests.graph.conftest import Graph
@@ -441,6 +441,19 @@ async def test_who_may_not_change_the_catalogue_changes_no_photos(
                     storage_key="photos/x",
                 )
             )
+
+
+async def test_a_grant_that_was_just_taken_back_changes_nothing_and_says_so(
+    graph: Graph, api_database: Database, database: Database, storage: Storage, editor: Viewer
+) -> None:
+    ids = await add_several(graph, api_database, storage, editor, ["a", "b"])
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(RoleGrant).values(revoked_at=func.now()))
+    deleted = await graph.ask(DELETE, editor, id=ids["a"])
+    edited = await graph.ask(EDIT, editor, input={"id": ids["b"], "position": 0})
+    for payload in (deleted["deleteItemPhoto"], edited["editItemPhoto"]):
+        assert code_of(payload) == ("NOT_GRANTED", [])
+    assert await order_of(graph) == (["a", "b"], [0, 1], "a")
 
 
 def files(folder: Path) -> list[str]:

@@ -94,7 +94,7 @@ async def edit_photo(
     """Change what is said of a photo, its place among the photos of its item, or make it the primary one.
 
     Raises PhotoRefused where there is no such photo, for texts that are too long, for a position that there is not, and
-    for taking the primary photo's place away without giving it to another.
+    for taking the primary photo's place away without giving it to another; and where the viewer's grant has just ended.
     """
     changed: dict[str, object] = {}
     if not isinstance(caption, Kept):
@@ -113,9 +113,10 @@ async def edit_photo(
     if is_primary and not photo.is_primary:
         await _unset_primary(transaction, item_id)
         changed["is_primary"] = True
-    await transaction.connection.execute(
+    edited = await transaction.connection.execute(
         update(ItemPhoto).where(ItemPhoto.id == photo_id).values(**changed, updated_at=func.now())
     )
+    _require_done(edited.rowcount)
 
 
 async def delete_photo(transaction: Transaction, photo_id: UUID) -> UUID:
@@ -126,7 +127,8 @@ async def delete_photo(transaction: Transaction, photo_id: UUID) -> UUID:
     item_id = await _item_of(transaction, photo_id)
     photos = await _photos_of(transaction, item_id)
     photo = _find(photos, photo_id)
-    await transaction.connection.execute(delete(ItemPhoto).where(ItemPhoto.id == photo_id))
+    deleted = await transaction.connection.execute(delete(ItemPhoto).where(ItemPhoto.id == photo_id))
+    _require_done(deleted.rowcount)
     left = [one.id for one in photos if one.id != photo_id]
     await _put_in_order(transaction, photos, left)
     if photo.is_primary and left:
@@ -183,6 +185,14 @@ def _find(photos: Sequence[Row[UUID, int, bool]], photo_id: UUID) -> Row[UUID, i
         if photo.id == photo_id:
             return photo
     raise no_such_photo()
+
+
+def _require_done(rows: int) -> None:
+    """Refuse what the database let pass without doing it: the grant behind the credential was just taken back."""
+    if not rows:
+        raise PhotoRefused(
+            PhotoErrorCode.NOT_GRANTED, "You may not change photos any more; ask an administrator for the role."
+        )
 
 
 async def _repeated(

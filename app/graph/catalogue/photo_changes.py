@@ -40,6 +40,7 @@ show_enum(
         PhotoErrorCode.INVALID_INPUT: "A value is outside of what is allowed.",
         PhotoErrorCode.NOT_FOUND: "There is no such item or photo, or no such upload of one's own that still waits.",
         PhotoErrorCode.TOO_MANY: "The item has as many photos as it may have.",
+        PhotoErrorCode.NOT_GRANTED: "The role behind the credential has just been taken back.",
         PhotoErrorCode.IDEMPOTENCY_KEY_REUSED: "The key was used for another photo or item within the last day.",
     },
 )
