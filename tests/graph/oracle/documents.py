@@ -77,6 +77,9 @@ FIELD_WEIGHTS = {
     "facets": 3,
     "sets": 2,
     "manufacturers": 2,
+    "price": 2,
+    # What is signed in Python has no SQL, nor has what stands above it.
+    "url": 0.3,
 }
 
 
