@@ -24,7 +24,8 @@ LABEL org.opencontainers.image.title="Trove" \
       org.opencontainers.image.description="One GraphQL API for what people own: what a thing is, what it is worth, and where it is." \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --system --gid 10001 trove \
-    && useradd --system --uid 10001 --gid trove --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin trove
+    && useradd --system --uid 10001 --gid trove --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin trove \
+    && install --directory --owner=trove --group=trove --mode=0700 /var/lib/trove
 COPY --from=build /opt/trove /opt/trove
 ENV PATH=/opt/trove/bin:$PATH \
     PYTHONUNBUFFERED=1 \

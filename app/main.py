@@ -21,6 +21,7 @@ from app.doors.exports import routes as exports_routes
 from app.doors.identity_providers import routes as identity_provider_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
+from app.doors.photos import routes as photos_routes
 from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
 from app.graph.examples import graphiql_page
@@ -59,6 +60,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *graphql_routes(settings.allowed_origins),
         *operations_routes(),
         *ingest_routes(),
+        *photos_routes(settings.allowed_origins),
         *sign_in_routes(),
         # After those whose addresses begin alike.
         *identity_provider_routes(),
@@ -88,7 +90,9 @@ def create_application(settings: Settings | None = None) -> Starlette:
         application.state.redis = redis
         application.state.database = database
         application.state.identity = identity
-        application.state.engine = Engine(Resources(database, settings, price_feed, identity))
+        resources = Resources(database, settings, price_feed, identity)
+        application.state.storage = resources.storage
+        application.state.engine = Engine(resources)
         await price_feed.start()
         await identity.start()
         try:

@@ -20,6 +20,8 @@ PUBLIC_SCHEMAS = {
     "catalogue": "what there is to own is the same for everybody",
     "prices": "what it is worth is the same for everybody",
 }
+# What stands in such a schema and is not everybody's.
+PRIVATE_RELATIONS = {"catalogue.photo_uploads", "catalogue.doomed_photos"}
 PUBLIC_RELATIONS = {
     "providers.providers": "which services are asked, and at what pace, is the same for everybody",
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
@@ -57,7 +59,7 @@ ALL_PERMISSIONS = " ".join(sorted(GRANTABLE))
 
 def is_public(relation: Relation) -> bool:
     """Whether everybody may read it, as the lists above say."""
-    return (
+    return relation.name not in PRIVATE_RELATIONS and (
         relation.name.partition(".")[0] in PUBLIC_SCHEMAS
         or relation.name in PUBLIC_RELATIONS
         or relation.name in PUBLIC_VIEWS

@@ -278,7 +278,11 @@ async def test_a_policy_that_is_dropped_is_found(connection: AsyncConnection, ch
             "WHERE polcmd IN ('r', '*') AND CAST('trove_api' AS regrole) = ANY (polroles)"
         )
     )
+    private = {relation.name for relation in checks.tables}
     for name, table in policies.all():
+        if table not in private:
+            # Everybody sees its rows; who may change them is another policy's.
+            continue
         nested = await connection.begin_nested()
         await connection.execute(text(f"DROP POLICY {name} ON {table}"))
         assert [*await checks.seen_by(OWNER), *await checks.seen_by_staff()], (name, table)

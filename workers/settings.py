@@ -24,6 +24,7 @@ from app.core.key_rings import key_ring_of
 from app.core.mail import postman_of
 from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
+from app.core.storage import Storage, storage_of
 from app.core.tasks import end_tasks
 from app.identity.commands.deletion import ERASE_PEOPLE
 from app.identity.commands.exports import PREPARE_EXPORTS
@@ -35,6 +36,7 @@ from workers.exports import ExportRunner
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.ingestion import BatchRunner
 from workers.mail import MailRunner, NoPostman
+from workers.photos import tidy_photos
 from workers.prices import make_partitions_ahead, prune_old_prices, prune_price_changes
 from workers.providers import add_known_providers, prune_provider_calls
 from workers.runner import Runner
@@ -47,6 +49,7 @@ FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 10.0
 JOB_TIMEOUT_SECONDS = 3600
 FAREWELL_SECONDS = 5.0
+EVERY_FIVE_MINUTES = set(range(0, 60, 5))
 
 Context = dict[Any, Any]
 Parameters = ParamSpec("Parameters")
@@ -74,13 +77,14 @@ async def serve(settings: Settings) -> None:
     )
     database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
     secrets = Secrets(key_ring_of(settings))
+    storage = storage_of(settings, secrets)
     runners = _runners(settings, database, secrets)
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
         *(asyncio.create_task(runner.keep_looking()) for runner in runners.values()),
         asyncio.create_task(
-            _listen_for_jobs(settings.redis_url, _Upkeep(settings, database, secrets), runners, stopping)
+            _listen_for_jobs(settings.redis_url, _Upkeep(settings, database, secrets, storage), runners, stopping)
         ),
     }
     try:
@@ -109,6 +113,7 @@ class _Upkeep:
     settings: Settings
     database: Database
     secrets: Secrets
+    storage: Storage
 
 
 def _runners(settings: Settings, database: Database, secrets: Secrets) -> dict[str, Runner]:
@@ -205,6 +210,9 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
     async def prune_providers(ctx: Context, *args: Any, **kwargs: Any) -> None:
         await _attempt(prune_provider_calls, upkeep.database)
 
+    async def tidy(ctx: Context, *args: Any, **kwargs: Any) -> None:
+        await _attempt(tidy_photos, upkeep.database, upkeep.storage)
+
     return [
         cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
         cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
@@ -213,11 +221,12 @@ def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
         cron(make_keys, name="make_signing_keys_ahead", hour=None, minute=5, second=0),
         cron(prune_identity, name="prune_what_is_over", hour=None, minute=40, second=0),
         cron(prune_providers, name="prune_provider_calls", hour=None, minute=50, second=0),
+        cron(tidy, name="tidy_photos", hour=None, minute=EVERY_FIVE_MINUTES, second=30),
     ]
 
 
 async def _attempt(
-    upkeep: Callable[Parameters, Awaitable[None]], *args: Parameters.args, **kwargs: Parameters.kwargs
+    upkeep: Callable[Parameters, Awaitable[object]], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> None:
     try:
         await upkeep(*args, **kwargs)

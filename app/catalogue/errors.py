@@ -1,6 +1,9 @@
 """What the catalogue refuses."""
 
-from app.core.errors import BadUserInput, Conflict, NotFound
+from collections.abc import Sequence
+from enum import StrEnum
+
+from app.core.errors import BadUserInput, Conflict, NotFound, Refusal
 
 
 class ItemsContradict(Conflict):
@@ -28,3 +31,38 @@ class FileBreaksOff(CatalogueNotUnderstood):
 
 class RowNotUnderstood(BadUserInput):
     """A row of a catalogue's file cannot go in; the message is the reason."""
+
+
+class PictureRefused(BadUserInput):
+    """A file that somebody sent cannot be a photo; the message says why, and what to send instead."""
+
+
+class PictureTooLarge(PictureRefused):
+    """It has more bytes than a photo may have."""
+
+
+class PictureNotUnderstood(PictureRefused):
+    """It is of no format that is taken."""
+
+
+class PictureUnfit(PictureRefused):
+    """It is a picture, and broken, too small, or of too many pixels."""
+
+
+class PhotoErrorCode(StrEnum):
+    """Why a change of an item's photos was refused."""
+
+    INVALID_INPUT = "invalid_input"
+    NOT_FOUND = "not_found"
+    TOO_MANY = "too_many"
+    NOT_GRANTED = "not_granted"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+
+
+class PhotoRefused(Refusal):
+    """A refusal that the caller can act on; `field` is the path to the input that is at fault, without `input`."""
+
+    def __init__(self, reason: PhotoErrorCode, message: str, *, field: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = list(field)

@@ -1,9 +1,10 @@
-"""Items of four kinds, what they belong to, their variants, and the names by which others know them."""
+"""Items of four kinds, what they belong to, their variants and photos, and the names by which others know them."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Table,
     Text,
     UniqueConstraint,
     Uuid,
@@ -23,6 +25,7 @@ from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from app.core.database import Base
 from app.core.ids import new_id
+from app.identity.models import User
 
 SCHEMA = "catalogue"
 DEFAULT_VARIANT_KEY = "default"
@@ -348,3 +351,84 @@ class SearchChange(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     item_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+
+
+class ItemPhoto(Base):
+    """A photo of an item. Its objects are the sizes in the folder `storage_key` of the store; `position` is from 0.
+
+    The database itself notes the objects of a photo that goes, however it goes, to be deleted.
+    """
+
+    __tablename__ = "item_photos"
+    __table_args__ = (
+        # Checked at the commit: a new order passes through many others.
+        UniqueConstraint("item_id", "position", deferrable=True, initially="DEFERRED"),
+        UniqueConstraint("storage_key"),
+        CheckConstraint("position >= 0", name="position_is_not_negative"),
+        CheckConstraint("width > 0 AND height > 0 AND bytes > 0", name="size_is_positive"),
+        CheckConstraint("content_type IN ('image/jpeg', 'image/png', 'image/webp')", name="content_type_is_known"),
+        Index("item_photos_one_primary", "item_id", unique=True, postgresql_where=text("is_primary")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    is_primary: Mapped[bool] = mapped_column(server_default=text("false"))
+    content_type: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    bytes: Mapped[int]
+    sha256: Mapped[str]
+    storage_key: Mapped[str]
+    caption: Mapped[str | None]
+    credit: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PhotoUpload(Base):
+    """A photo that somebody sent and may add to an item for a day; then the row goes, and what was not added with it.
+
+    The row is there before its objects, so that none is ever left behind: `stored_at` says that they are all there.
+    A photo that was made of it has its id.
+    """
+
+    __tablename__ = "photo_uploads"
+    __table_args__ = (
+        UniqueConstraint("uploaded_by", "idempotency_key"),
+        UniqueConstraint("storage_key"),
+        Index("photo_uploads_by_creation", "created_at"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    uploaded_by: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    content_type: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    bytes: Mapped[int]
+    sha256: Mapped[str]
+    storage_key: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    stored_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    item_id: Mapped[UUID | None]
+    idempotency_key: Mapped[str | None]
+
+
+class DoomedPhoto(Base):
+    """The objects of a photo that is gone: a worker deletes them, and the row once they are deleted."""
+
+    __tablename__ = "doomed_photos"
+    __table_args__ = (Index("doomed_photos_by_attempt", "attempted_at", "storage_key"), {"schema": SCHEMA})
+
+    storage_key: Mapped[str] = mapped_column(primary_key=True)
+    content_type: Mapped[str]
+    doomed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    attempted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+# What goes from these is written there.
+for _table in (ItemPhoto.__table__, PhotoUpload.__table__):
+    cast("Table", _table).add_is_dependent_on(cast("Table", DoomedPhoto.__table__))

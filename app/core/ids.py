@@ -22,6 +22,7 @@ class PublicIdTag(StrEnum):
 
     ITEM = "it"
     ITEM_VARIANT = "iv"
+    ITEM_PHOTO = "ph"
     CARD_SET = "cs"
     MANUFACTURER = "mf"
     SERIES = "sr"

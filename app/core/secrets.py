@@ -187,11 +187,16 @@ class Secrets:
     def __init__(self, ring: KeyRing) -> None:
         self._current = ring.current
         self._current_key = ring.keys[ring.current]
+        self._other_keys = [key for key_id, key in ring.keys.items() if key_id != ring.current]
         self._keys = {key_id: AESGCM(key) for key_id, key in ring.keys.items()}
 
     def derived_key(self, purpose: bytes) -> bytes:
         """32 bytes for a purpose of its own, the same in every process with this ring until its current key changes."""
-        return HKDF(hashes.SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(self._current_key)
+        return _derived(self._current_key, purpose)
+
+    def derived_keys(self, purpose: bytes) -> Sequence[bytes]:
+        """The same of every key of the ring, the current one's first: for what must outlast a change of it."""
+        return [_derived(key, purpose) for key in (self._current_key, *self._other_keys)]
 
     def encrypt(self, secret: bytes, place: SecretPlace) -> bytes:
         """The ciphertext of a secret that stands at this place."""
@@ -222,6 +227,10 @@ class Secrets:
     def current_prefix(self) -> bytes:
         """What every ciphertext under the current key begins with, and no other."""
         return _prefix(self._current)
+
+
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(key)
 
 
 def key_id_of(ciphertext: bytes) -> str:

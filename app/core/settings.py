@@ -13,6 +13,9 @@ from app.core.errors import BadUserInput
 from app.core.mail_server import MailServer, parse_sender
 from app.core.provider_settings import ProviderSettings, read_provider_settings
 from app.core.secure_urls import is_secure_url
+from app.core.storage_options import read_storage_options
+
+STORES = ("file", "s3", "gs", "az")
 
 
 class Settings(BaseSettings):
@@ -128,6 +131,16 @@ class Settings(BaseSettings):
         validate_default=True,
         description="Sender of mail, as `Trove <no-reply@example.com>`; needed with `TROVE_SMTP_URL`.",
     )
+    storage_url: str | None = Field(
+        default=None,
+        description="Where photos are kept: `file:///var/lib/trove/photos`, `s3://bucket/prefix`, `gs://bucket/prefix` "
+        "or `az://container/prefix`; without it, a folder under `.trove/`.",
+    )
+    storage_options: SecretStr | None = Field(
+        default=None,
+        description='Secret. What the store needs beside its address, as a JSON object: `{"region": "…", '
+        '"access_key_id": "…", "secret_access_key": "…"}`; see `docs/running-in-production.md`.',
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @field_validator("database_url", "api_database_url", "worker_database_url")
@@ -155,6 +168,26 @@ class Settings(BaseSettings):
         if not is_secure_url(url) or urlsplit(url).path not in {"", "/"} or "?" in url:
             raise ValueError("must be https:// and a host alone, for example https://api.example")
         return url.rstrip("/")
+
+    @field_validator("storage_url")
+    @classmethod
+    def _is_store(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).scheme not in STORES:
+            raise ValueError(
+                f"must begin with {', '.join(f'{store}://' for store in STORES)}, for example s3://bucket/photos"
+            )
+        if url is not None and url.startswith("file://") and not url.startswith("file:///"):
+            raise ValueError("must name a folder from the root on, for example file:///var/lib/trove/photos")
+        if url is not None and "@" in urlsplit(url).netloc:
+            raise ValueError("must not hold a secret; what the store needs beside its address is TROVE_STORAGE_OPTIONS")
+        return url
+
+    @field_validator("storage_options")
+    @classmethod
+    def _are_options(cls, options: SecretStr | None) -> SecretStr | None:
+        if options is not None:
+            read_storage_options(options)
+        return options
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -15,9 +15,13 @@ from app.catalogue.commands.save_items import SavedItems, save_items
 from app.catalogue.models import Item, ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database, Transaction, among
+from app.core.key_rings import key_ring_of
+from app.core.secrets import Secrets
 from app.core.settings import Settings
+from app.core.storage import storage_of
 from app.core.worker_database import worker_database
 from app.demo.items import WORLD, DemoItem
+from app.demo.photos import load_photos
 from app.demo.rates import SOURCE as RATES_SOURCE
 from app.demo.rates import demo_rates
 from app.ingestion.models import BatchKind
@@ -56,11 +60,13 @@ class DayPrice:
 
 
 def load_world(settings: Settings) -> LoadedWorld:
-    """Load the world into the services of these settings; where it is there nothing changes."""
+    """Load the world, with its photos, into the services of these settings; where it is there nothing changes."""
 
     async def load() -> LoadedWorld:
         async with worker_database(settings, application_name="trove-demo") as database:
-            return await load_world_into(database, now=utc_now())
+            loaded = await load_world_into(database, now=utc_now())
+            await load_photos(database, storage_of(settings, Secrets(key_ring_of(settings))))
+            return loaded
 
     return asyncio.run(load())
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import NoReturn
 
 import strawberry
@@ -14,6 +15,7 @@ from app.core.database import Database, Snapshot, Transaction
 from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
+from app.core.storage import Storage, storage_of
 from app.graph.live import PriceFeed
 from app.identity.services import IdentityServices
 from app.identity.viewer import Caller, Viewer
@@ -22,7 +24,7 @@ MAXIMUM_CANDLES_PER_OPERATION = 200_000
 MAXIMUM_VALUATIONS_PER_OPERATION = 250
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Resources:
     """What belongs to the process and outlives every operation."""
 
@@ -30,6 +32,11 @@ class Resources:
     settings: Settings
     price_feed: PriceFeed
     identity: IdentityServices
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where photos are kept, by the settings; raises ServiceUnavailable where they name no store."""
+        return storage_of(self.settings, self.identity.secrets)
 
 
 class Context:

@@ -14,6 +14,8 @@ from app.graph.catalogue.cards import Card, CardQueries, CardSet
 from app.graph.catalogue.coins import Coin
 from app.graph.catalogue.figures import Character, Figure, FigureQueries, Manufacturer, Sculptor, Series
 from app.graph.catalogue.items import CatalogueQueries, Item, ItemVariant
+from app.graph.catalogue.photo_changes import PhotoMutations
+from app.graph.catalogue.photos import Photo
 from app.graph.catalogue.search import SearchQueries
 from app.graph.catalogue.skins import Skin
 from app.graph.identity.accounts import (
@@ -61,6 +63,7 @@ MAXIMUM_NODES = 100
 NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.ITEM: (Item, ANYBODY),
     PublicIdTag.ITEM_VARIANT: (ItemVariant, ANYBODY),
+    PublicIdTag.ITEM_PHOTO: (Photo, ANYBODY),
     PublicIdTag.CARD_SET: (CardSet, ANYBODY),
     PublicIdTag.MANUFACTURER: (Manufacturer, ANYBODY),
     PublicIdTag.SERIES: (Series, ANYBODY),
@@ -141,6 +144,7 @@ class Query(
 class Mutation(
     PriceMutations,
     PriceSourceMutations,
+    PhotoMutations,
     SignInMutations,
     OwnSessionMutations,
     OwnCredentialMutations,

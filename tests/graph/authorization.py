@@ -23,7 +23,7 @@ from graphql import (
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.catalogue.models import Item
+from app.catalogue.models import Item, ItemPhoto
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
@@ -242,10 +242,24 @@ def _proved(viewer: Viewer, ago: timedelta) -> Viewer:
 
 
 async def set_up(owner: AsyncEngine, database: Database) -> Scene:
-    """The people with all that is theirs, and an item."""
+    """The people with all that is theirs, and an item with a photo."""
     async with owner.begin() as connection:
-        item_id = new_id()
+        item_id, photo_id = new_id(), new_id()
         await connection.execute(insert(Item).values(id=item_id, kind="coin", slug="lantern", name="Lantern"))
+        await connection.execute(
+            insert(ItemPhoto).values(
+                id=photo_id,
+                item_id=item_id,
+                position=0,
+                is_primary=True,
+                content_type="image/png",
+                width=16,
+                height=16,
+                bytes=100,
+                sha256="00",
+                storage_key=f"photos/{photo_id.hex}",
+            )
+        )
         ada = await add_whole_person(connection, "ada")
         bob = await add_whole_person(connection, "bob", address="203.0.113.78")
         # Neither is staff: Ada may send prices, and Bob might once.
@@ -259,13 +273,18 @@ async def set_up(owner: AsyncEngine, database: Database) -> Scene:
         bob=await session_of(database, bob.id),
         support=await session_of(database, support),
         admin=await session_of(database, admin),
-        ids=ids | {PublicIdTag.ITEM: public_id(PublicIdTag.ITEM, item_id)},
+        ids=ids
+        | {
+            PublicIdTag.ITEM: public_id(PublicIdTag.ITEM, item_id),
+            PublicIdTag.ITEM_PHOTO: public_id(PublicIdTag.ITEM_PHOTO, photo_id),
+        },
     )
 
 
 _PUBLIC = {
     PublicIdTag.ITEM,
     PublicIdTag.ITEM_VARIANT,
+    PublicIdTag.ITEM_PHOTO,
     PublicIdTag.CARD_SET,
     PublicIdTag.MANUFACTURER,
     PublicIdTag.SERIES,

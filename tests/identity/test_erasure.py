@@ -35,6 +35,7 @@ KEPT_REFERENCES = {
 }
 # Tables with row-level security that name nobody by a reference.
 NAMELESS_TABLES = {
+    "catalogue.item_photos": "what there is to own, which everybody sees; who sent a photo is not kept with it",
     "identity.users": "the account itself, which stays without a name",
     "identity.audit_log": "what happened stays, without where from and what about",
     "identity.revocations": "ids of what holds no longer; without them a stolen token would hold again",

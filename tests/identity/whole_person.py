@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.catalogue.models import PhotoUpload
 from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.ids import new_id
@@ -60,7 +61,7 @@ async def add_whole_person(
     """Somebody whose texts all hold the word; their password, seed and tokens are `secret` and the word."""
     person = WholePerson(new_id(), word, f"{word}@example.com", address)
     user_id, where = person.id, ip_address(address)
-    session_id, challenge_id, mail_id, export_id, batch_id, credential_id = (new_id() for _ in range(6))
+    session_id, challenge_id, mail_id, export_id, batch_id, credential_id, upload_id = (new_id() for _ in range(7))
     secret = f"secret-{word}".encode()
     rows: list[tuple[type[Any], dict[str, Any]]] = [
         (
@@ -233,6 +234,20 @@ async def add_whole_person(
         (
             IngestReject,
             {"batch_id": batch_id, "row_number": 1, "reason": f"`{word}` is no price.", "content": f"{word}!"},
+        ),
+        (
+            PhotoUpload,
+            {
+                "id": upload_id,
+                "uploaded_by": user_id,
+                "content_type": "image/png",
+                "width": 16,
+                "height": 16,
+                "bytes": 100,
+                "sha256": "00",
+                "storage_key": f"photos/{upload_id.hex}",
+                "idempotency_key": f"photo-of-{word}",
+            },
         ),
         (
             ProviderCredential,

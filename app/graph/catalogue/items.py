@@ -1,4 +1,4 @@
-"""What items of every kind have: their variants, prices, and the names by which others know them."""
+"""What items of every kind have: their variants, photos, prices, and the names by which others know them."""
 
 from datetime import datetime
 from enum import Enum
@@ -12,6 +12,7 @@ from app.catalogue.models import ItemKind
 from app.catalogue.queries.visibility import IS_SHOWN_TO_VIEWER
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
+from app.graph.catalogue.photos import Photo
 from app.graph.fields import show_enum
 from app.graph.prices.quotes import BEST_PRICE, IN_CURRENCY, OF_KINDS, Price
 from app.graph.prices.series import SERIES_ARGUMENTS, SERIES_ORDER, PriceSeries
@@ -113,7 +114,9 @@ class Item(Node):
     created_at: datetime = column(models.Item.created_at, "When the catalogue first had it.")
     updated_at: datetime = column(models.Item.updated_at, "When its entry last changed.")
     kind: ItemKind = column(models.Item.kind, "Which of the four kinds it is.")
-    image_url: URL | None = column(models.Item.image_url, "A picture; null where none is known.")
+    image_url: URL | None = column(
+        models.Item.image_url, "A picture that somebody else keeps; null where none is known. Our own are `photos`."
+    )
     is_nsfw: bool = column(
         models.Item.is_nsfw,
         "Whether it is not safe for work. Only who chose to see such items finds them, by `nsfwVisibility`.",
@@ -129,6 +132,18 @@ class Item(Node):
         on=models.Item.id,
         to=models.ItemVariant.item_id,
         order=[models.ItemVariant.position, models.ItemVariant.id],
+    )
+    photos: list[Photo] = edges(
+        "Its photos in their shown order, 50 at most.",
+        on=models.Item.id,
+        to=models.ItemPhoto.item_id,
+        order=[models.ItemPhoto.position, models.ItemPhoto.id],
+    )
+    primary_photo: Photo | None = edge(
+        "The photo that stands for it; null where it has none.",
+        on=models.Item.id,
+        to=models.ItemPhoto.item_id,
+        where=models.ItemPhoto.is_primary,
     )
     default_variant: ItemVariant | None = edge(
         "The variant that is meant where only the item is named.",

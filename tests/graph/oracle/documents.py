@@ -49,6 +49,7 @@ ROOT_WEIGHTS = {
     "account": 2,
     "accounts": 2,
     "auditLog": 2,
+    "providerUsage": 2,
 }
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.
 # What the viewer may not ask for is asked for all the same, but less often.
@@ -76,6 +77,9 @@ FIELD_WEIGHTS = {
     "facets": 3,
     "sets": 2,
     "manufacturers": 2,
+    "price": 2,
+    # What is signed in Python has no SQL, nor has what stands above it.
+    "url": 0.3,
 }
 
 

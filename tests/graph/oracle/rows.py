@@ -19,6 +19,7 @@ from app.catalogue.models import (
     FigureSculptor,
     FigureSeries,
     Item,
+    ItemPhoto,
     ItemVariant,
     Manufacturer,
     Sculptor,
@@ -76,6 +77,7 @@ TABLES: tuple[type[Base], ...] = (
     FigureSculptor,
     FigureRelease,
     ItemVariant,
+    ItemPhoto,
     ExternalId,
     Source,
     PriceSeries,
@@ -133,6 +135,7 @@ class World:
 TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.ITEM: Item,
     PublicIdTag.ITEM_VARIANT: ItemVariant,
+    PublicIdTag.ITEM_PHOTO: ItemPhoto,
     PublicIdTag.CARD_SET: CardSet,
     PublicIdTag.MANUFACTURER: Manufacturer,
     PublicIdTag.SERIES: Series,

@@ -11,6 +11,7 @@ from uuid import UUID
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
 from app.catalogue.models import Card, CardSet, Character, Item, ItemKind, Manufacturer, Sculptor, Series, Skin
+from app.catalogue.pictures import PhotoSize
 from app.core.database import Base
 from app.core.errors import Refusal
 from app.core.ids import PublicIdTag, public_id
@@ -292,6 +293,9 @@ class Vocabulary:
         known: list[StrEnum] = list(PriceKind if field_name == "price" else ItemKind)
         kinds = self.random.sample([kind.name for kind in known], self.random.choice((0, 1, 2, 3, 4, 4)))
         return [EnumValue(kind) for kind in kinds]
+
+    def _size(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(PhotoSize)).name)
 
     def _after(self, field_name: str) -> Value:
         return self.cursor(field_name)

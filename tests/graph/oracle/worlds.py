@@ -20,6 +20,7 @@ from app.catalogue.models import (
     FigureSeries,
     Item,
     ItemKind,
+    ItemPhoto,
     ItemVariant,
     Manufacturer,
     Sculptor,
@@ -186,6 +187,7 @@ def _add_item(world: World, random: Random) -> None:
         _DETAILS[kind](world, random, item["id"])
     for _ in range(random.choice((0, 1, 1, 2, 3, 4))):
         _add_variant(world, random, item["id"])
+    _add_photos(world, item["id"])
     for _ in range(random.choice((0, 0, 1, 3))):
         provider = random.choice(("steam-market", "shop", 'sh"op'))
         taken = [row["external_id"] for row in world.rows[ExternalId] if row["provider"] == provider]
@@ -289,6 +291,31 @@ def _add_variant(world: World, random: Random, item_id: UUID) -> None:
         position=random.choice((0, 0, 1, -1, 2**31 - 1)),
         created_at=any_instant(world, random),
     )
+
+
+def _add_photos(world: World, item_id: UUID) -> None:
+    # Drawn apart, so that all else of a world is what it would be without photos.
+    random = Random(f"photos/{item_id}")
+    for position in random.sample(range(5), random.choice((0, 0, 1, 3))):
+        siblings = [row for row in world.rows[ItemPhoto] if row["item_id"] == item_id]
+        photo_id = any_key(random)
+        world.add(
+            ItemPhoto,
+            id=photo_id,
+            item_id=item_id,
+            position=position,
+            is_primary=not any(row["is_primary"] for row in siblings) and random.random() < 0.7,
+            content_type=random.choice(("image/jpeg", "image/png", "image/webp")),
+            width=random.choice((1, 16, 16_383, 2**31 - 1)),
+            height=random.choice((1, 16, 16_383, 2**31 - 1)),
+            bytes=1,
+            sha256="00",
+            storage_key=f"photos/{photo_id.hex}",
+            caption=maybe(random, any_text(random)),
+            credit=maybe(random, any_text(random)),
+            created_at=any_instant(world, random),
+            updated_at=any_instant(world, random),
+        )
 
 
 def _add_series(world: World, random: Random) -> None:

@@ -1,0 +1,96 @@
+"""Photos that come in: kept for a day, within which whoever sent one may add it to an item."""
+
+import asyncio
+import base64
+import binascii
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, update
+
+from app.catalogue.models import PhotoUpload
+from app.catalogue.pictures import PreparedPhoto, object_key, prepare_photo
+from app.core.database import Database, Transaction
+from app.core.ids import new_id
+from app.core.storage import Storage
+from app.identity.viewer import Viewer
+
+UPLOADS_KEPT_FOR = timedelta(days=1)
+FOLDER = "photos"
+_ID_BYTES = 16
+# A large photo takes half a gigabyte while it is drawn anew: two at a time, whoever else waits.
+_PREPARING = ThreadPoolExecutor(max_workers=2, thread_name_prefix="trove-pictures")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """An upload that can be added to an item; width and height in pixels, of the picture as it is kept."""
+
+    id: UUID
+    content_type: str
+    width: int
+    height: int
+
+
+async def prepare_upload(content: bytes) -> PreparedPhoto:
+    """Check a file and draw it anew, in a thread of its own; raises what `prepare_photo` raises."""
+    return await asyncio.get_running_loop().run_in_executor(_PREPARING, prepare_photo, content)
+
+
+async def store_upload(database: Database, storage: Storage, photo: PreparedPhoto, *, viewer: Viewer) -> StoredUpload:
+    """Keep a photo that somebody sent; raises StorageUnavailable, and what the driver raises when it is away.
+
+    The row comes first and says last that all is there: whatever fails in between, the row is found after a day, and
+    by it every object that came so far.
+    """
+    upload_id = new_id()
+    folder = f"{FOLDER}/{upload_id.hex}"
+    original = photo.original
+    async with database.transaction(viewer=viewer.in_database) as transaction:
+        await transaction.connection.execute(
+            insert(PhotoUpload).values(
+                id=upload_id,
+                uploaded_by=viewer.own_id,
+                content_type=original.content_type,
+                width=original.width,
+                height=original.height,
+                bytes=len(original.content),
+                sha256=photo.digest.hex(),
+                storage_key=folder,
+            )
+        )
+    for size, picture in photo.pictures.items():
+        key = object_key(folder, size, original.content_type)
+        await storage.put(key, picture.content, content_type=picture.content_type)
+    async with database.transaction(viewer=viewer.in_database) as transaction:
+        await transaction.connection.execute(
+            update(PhotoUpload).where(PhotoUpload.id == upload_id).values(stored_at=func.now())
+        )
+    return StoredUpload(upload_id, original.content_type, original.width, original.height)
+
+
+async def forget_old_uploads(transaction: Transaction) -> int:
+    """Let go of uploads that are older than a day, and doom those that were not added to an item; how many there were.
+
+    The database notes the objects as the rows go.
+    """
+    deleted = await transaction.connection.execute(
+        delete(PhotoUpload).where(PhotoUpload.created_at < func.now() - UPLOADS_KEPT_FOR)
+    )
+    return deleted.rowcount
+
+
+def upload_token(upload_id: UUID) -> str:
+    """The text by which an upload is named until it is a photo."""
+    return base64.urlsafe_b64encode(upload_id.bytes).rstrip(b"=").decode()
+
+
+def parse_upload_token(token: str) -> UUID | None:
+    """The key behind such a text, or None where it is none."""
+    try:
+        decoded = base64.b64decode(token + "==", altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return UUID(bytes=decoded) if len(decoded) == _ID_BYTES and upload_token(UUID(bytes=decoded)) == token else None

@@ -1,0 +1,299 @@
+"""The photos of an item: added from uploads, put in order, and taken away.
+
+One after the other for each item, so that positions run from 0 without gaps and one photo is the primary one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from app.catalogue.commands.photo_uploads import UPLOADS_KEPT_FOR
+from app.catalogue.errors import PhotoErrorCode, PhotoRefused
+from app.catalogue.models import Item, ItemPhoto, PhotoUpload
+from app.core.database import Transaction
+from app.identity.viewer import Viewer
+
+MAXIMUM_PHOTOS = 50
+LONGEST_TEXT = 500
+LONGEST_IDEMPOTENCY_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an edit leaves as it is."""
+
+
+KEPT = Kept()
+
+
+async def add_photo(
+    transaction: Transaction,
+    *,
+    viewer: Viewer,
+    item_id: UUID,
+    upload_id: UUID,
+    caption: str | None = None,
+    credit: str | None = None,
+    is_primary: bool = False,
+    idempotency_key: str | None = None,
+) -> UUID:
+    """Make an upload of the viewer's the last photo of an item, and the primary one if wanted; gives its id.
+
+    The first photo of an item is its primary one in any case. A repeat with the same key gives the first one again.
+    Raises PhotoRefused for an item or an upload that is not there, for texts that are too long, for the 51st photo, and
+    for a key that was used for something else within a day.
+    """
+    caption, credit = _text(caption, "caption"), _text(credit, "credit")
+    await _hold(transaction, f"catalogue.photo_uploads:{viewer.own_id}")
+    if idempotency_key is not None:
+        repeated = await _repeated(transaction, viewer, idempotency_key, item_id=item_id, upload_id=upload_id)
+        if repeated is not None:
+            return repeated
+    is_there = await transaction.connection.scalar(select(Item.id).where(Item.id == item_id))
+    if is_there is None:
+        raise PhotoRefused(PhotoErrorCode.NOT_FOUND, "There is no such item.", field=["itemId"])
+    photos = await _photos_of(transaction, item_id)
+    if len(photos) >= MAXIMUM_PHOTOS:
+        raise PhotoRefused(
+            PhotoErrorCode.TOO_MANY, f"An item has at most {MAXIMUM_PHOTOS} photos; delete one first.", field=["itemId"]
+        )
+    upload = await _claim(transaction, viewer, upload_id, item_id=item_id, idempotency_key=idempotency_key)
+    is_primary = is_primary or not photos
+    if is_primary:
+        await _unset_primary(transaction, item_id)
+    await transaction.connection.execute(
+        insert(ItemPhoto).values(
+            id=upload_id,
+            item_id=item_id,
+            position=len(photos),
+            is_primary=is_primary,
+            content_type=upload.content_type,
+            width=upload.width,
+            height=upload.height,
+            bytes=upload.bytes,
+            sha256=upload.sha256,
+            storage_key=upload.storage_key,
+            caption=caption,
+            credit=credit,
+        )
+    )
+    return upload_id
+
+
+async def edit_photo(
+    transaction: Transaction,
+    photo_id: UUID,
+    *,
+    caption: str | Kept | None = KEPT,
+    credit: str | Kept | None = KEPT,
+    position: int | None = None,
+    is_primary: bool | None = None,
+) -> None:
+    """Change what is said of a photo, its place among the photos of its item, or make it the primary one.
+
+    Raises PhotoRefused where there is no such photo, for texts that are too long, for a position that there is not, and
+    for taking the primary photo's place away without giving it to another; and where the viewer's grant has just ended.
+    """
+    changed: dict[str, object] = {}
+    if not isinstance(caption, Kept):
+        changed["caption"] = _text(caption, "caption")
+    if not isinstance(credit, Kept):
+        changed["credit"] = _text(credit, "credit")
+    item_id = await _item_of(transaction, photo_id)
+    photos = await _photos_of(transaction, item_id)
+    photo = _find(photos, photo_id)
+    if position is not None:
+        await _move(transaction, photos, photo, position)
+    if is_primary is False and photo.is_primary:
+        raise PhotoRefused(
+            PhotoErrorCode.INVALID_INPUT, "Make another photo the primary one instead.", field=["isPrimary"]
+        )
+    if is_primary and not photo.is_primary:
+        await _unset_primary(transaction, item_id)
+        changed["is_primary"] = True
+    edited = await transaction.connection.execute(
+        update(ItemPhoto).where(ItemPhoto.id == photo_id).values(**changed, updated_at=func.now())
+    )
+    _require_done(edited.rowcount)
+
+
+async def delete_photo(transaction: Transaction, photo_id: UUID) -> UUID:
+    """Take a photo away; the next one becomes the primary one if this was it. Gives the id of its item.
+
+    Its objects go after the commit, by a worker. Raises PhotoRefused where there is no such photo.
+    """
+    item_id = await _item_of(transaction, photo_id)
+    photos = await _photos_of(transaction, item_id)
+    photo = _find(photos, photo_id)
+    deleted = await transaction.connection.execute(delete(ItemPhoto).where(ItemPhoto.id == photo_id))
+    _require_done(deleted.rowcount)
+    left = [one.id for one in photos if one.id != photo_id]
+    await _put_in_order(transaction, photos, left)
+    if photo.is_primary and left:
+        following = left[min(photo.position, len(left) - 1)]
+        await transaction.connection.execute(
+            update(ItemPhoto).where(ItemPhoto.id == following).values(is_primary=True, updated_at=func.now())
+        )
+    return item_id
+
+
+def no_such_photo() -> PhotoRefused:
+    """The refusal for a photo that is not there."""
+    return PhotoRefused(PhotoErrorCode.NOT_FOUND, "There is no such photo; it may have been deleted.", field=["id"])
+
+
+def no_such_upload() -> PhotoRefused:
+    """The refusal for an upload that is none of the viewer's, was used, or has gone."""
+    return PhotoRefused(
+        PhotoErrorCode.NOT_FOUND,
+        "You have no such upload, or it was added already, or it is older than a day: send the photo again to "
+        "`POST /uploads/photos`.",
+        field=["uploadId"],
+    )
+
+
+async def _hold(transaction: Transaction, what: str) -> None:
+    """Have others wait who do the same, until this transaction ends."""
+    await transaction.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
+
+
+async def _photos_of(transaction: Transaction, item_id: UUID) -> Sequence[Row[UUID, int, bool]]:
+    """The photos of an item in their order, which nobody else changes until this transaction ends."""
+    await _hold(transaction, f"catalogue.item_photos:{item_id}")
+    rows = await transaction.connection.execute(
+        select(ItemPhoto.id, ItemPhoto.position, ItemPhoto.is_primary)
+        .where(ItemPhoto.item_id == item_id)
+        .order_by(ItemPhoto.position)
+    )
+    return rows.all()
+
+
+async def _item_of(transaction: Transaction, photo_id: UUID) -> UUID:
+    item_id: UUID | None = await transaction.connection.scalar(
+        select(ItemPhoto.item_id).where(ItemPhoto.id == photo_id)
+    )
+    if item_id is None:
+        raise no_such_photo()
+    return item_id
+
+
+def _find(photos: Sequence[Row[UUID, int, bool]], photo_id: UUID) -> Row[UUID, int, bool]:
+    """The photo among those of its item; somebody may have deleted it while we waited for them."""
+    for photo in photos:
+        if photo.id == photo_id:
+            return photo
+    raise no_such_photo()
+
+
+def _require_done(rows: int) -> None:
+    """Refuse what the database let pass without doing it: the grant behind the credential was just taken back."""
+    if not rows:
+        raise PhotoRefused(
+            PhotoErrorCode.NOT_GRANTED, "You may not change photos any more; ask an administrator for the role."
+        )
+
+
+async def _repeated(
+    transaction: Transaction, viewer: Viewer, idempotency_key: str, *, item_id: UUID, upload_id: UUID
+) -> UUID | None:
+    if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or "\0" in idempotency_key:
+        raise PhotoRefused(
+            PhotoErrorCode.INVALID_INPUT,
+            f"An idempotency key has 1 to {LONGEST_IDEMPOTENCY_KEY} characters.",
+            field=["idempotencyKey"],
+        )
+    known = (
+        await transaction.connection.execute(
+            select(PhotoUpload.id, PhotoUpload.item_id).where(
+                PhotoUpload.uploaded_by == viewer.own_id,
+                PhotoUpload.idempotency_key == idempotency_key,
+                PhotoUpload.created_at > func.now() - UPLOADS_KEPT_FOR,
+            )
+        )
+    ).one_or_none()
+    if known is None:
+        return None
+    if (known.id, known.item_id) != (upload_id, item_id):
+        raise PhotoRefused(
+            PhotoErrorCode.IDEMPOTENCY_KEY_REUSED,
+            "This key was used for another photo or item within the last day; use a new one for each.",
+            field=["idempotencyKey"],
+        )
+    return upload_id
+
+
+async def _claim(
+    transaction: Transaction, viewer: Viewer, upload_id: UUID, *, item_id: UUID, idempotency_key: str | None
+) -> Row[str, int, int, int, str, str]:
+    """Take an upload, which nobody can take a second time."""
+    claimed = await transaction.connection.execute(
+        update(PhotoUpload)
+        .where(
+            PhotoUpload.id == upload_id,
+            PhotoUpload.uploaded_by == viewer.own_id,
+            PhotoUpload.stored_at.is_not(None),
+            PhotoUpload.claimed_at.is_(None),
+            PhotoUpload.created_at > func.now() - UPLOADS_KEPT_FOR,
+        )
+        .values(claimed_at=func.now(), item_id=item_id, idempotency_key=idempotency_key)
+        .returning(
+            PhotoUpload.content_type,
+            PhotoUpload.width,
+            PhotoUpload.height,
+            PhotoUpload.bytes,
+            PhotoUpload.sha256,
+            PhotoUpload.storage_key,
+        )
+    )
+    upload = claimed.one_or_none()
+    if upload is None:
+        raise no_such_upload()
+    return upload
+
+
+async def _unset_primary(transaction: Transaction, item_id: UUID) -> None:
+    await transaction.connection.execute(
+        update(ItemPhoto)
+        .where(ItemPhoto.item_id == item_id, ItemPhoto.is_primary)
+        .values(is_primary=False, updated_at=func.now())
+    )
+
+
+async def _move(
+    transaction: Transaction, photos: Sequence[Row[UUID, int, bool]], photo: Row[UUID, int, bool], position: int
+) -> None:
+    if not 0 <= position < len(photos):
+        raise PhotoRefused(
+            PhotoErrorCode.INVALID_INPUT,
+            f"`position` is 0 to {len(photos) - 1}: the item has {len(photos)} photos.",
+            field=["position"],
+        )
+    order = [one.id for one in photos if one.id != photo.id]
+    order.insert(position, photo.id)
+    await _put_in_order(transaction, photos, order)
+
+
+async def _put_in_order(
+    transaction: Transaction, photos: Sequence[Row[UUID, int, bool]], order: Sequence[UUID]
+) -> None:
+    """Give the photos their positions; of 50 at most, so those that change are written one by one."""
+    before = {photo.id: photo.position for photo in photos}
+    for position, photo_id in enumerate(order):
+        if before[photo_id] != position:
+            await transaction.connection.execute(
+                update(ItemPhoto).where(ItemPhoto.id == photo_id).values(position=position, updated_at=func.now())
+            )
+
+
+def _text(text: str | None, field: str) -> str | None:
+    """The text without spaces around it, and none where nothing is left."""
+    stripped = (text or "").strip()
+    if len(stripped) > LONGEST_TEXT or any(character < " " and character not in "\t\n" for character in stripped):
+        raise PhotoRefused(
+            PhotoErrorCode.INVALID_INPUT,
+            f"A {field} has at most {LONGEST_TEXT} characters, and no control characters among them.",
+            field=[field],
+        )
+    return stripped or None
