@@ -48,6 +48,12 @@ class Relation:
     listed: ColumnElement[bool] | None = None
     # Beside what the fields show: what resolvers of the type look at.
     carried: Sequence[ColumnElement[Any]] = ()
+    # By the columns that references name rows by: where to look for a value that no row has any more.
+    moved: Sequence[tuple[ColumnElement[Any], FromClause]] = ()
+
+    def moved_by(self, column: ColumnElement[Any]) -> FromClause | None:
+        """The select of old and new values of a column that rows are referred to by."""
+        return next((values for known, values in self.moved if known.compare(column)), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +74,7 @@ def shows(
     collected: bool = False,
     listed: Expression | None = None,
     carries: Sequence[Expression] = (),
+    moved: Mapping[Any, FromClause] | None = None,
 ) -> Callable[[Shown], Shown]:
     """Show the rows of a table or a select as this type.
 
@@ -75,6 +82,9 @@ def shows(
     all rows that an edge leads to, and each of its columns is the list of their values. `listed` is a condition that
     may depend on the viewer: rows where it does not hold are in no list and not found by an id; an edge to one row
     leads to them all the same. Rows also hold what the type `carries`, for resolvers of its own.
+
+    `moved` gives, for columns that references name rows by, selects of `old` and `new` values: what is not found by the
+    one is then looked for by the other. It costs nothing where a row is found.
     """
     table = table_of(source)
     primary = list(table.primary_key) if tag or key is not None else []
@@ -87,6 +97,7 @@ def shows(
         collected,
         listed=None if listed is None else expression_of(listed),
         carried=[expression_of(expression) for expression in carries],
+        moved=[(expression_of(column), values) for column, values in (moved or {}).items()],
     )
 
     def declare(shown: Shown) -> Shown:

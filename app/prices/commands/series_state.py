@@ -11,6 +11,7 @@ from app.core.database import Transaction, among
 from app.core.events import Event, Topic
 from app.prices.commands.read_rows import from_microseconds, in_microseconds
 from app.prices.commands.roll_up import MICROSECONDS
+from app.prices.errors import SeriesGone
 from app.prices.models import PriceSeries
 from app.prices.resolutions import ROLLED_UP
 
@@ -76,6 +77,12 @@ async def lock_series(connection: AsyncConnection, ids: Collection[int]) -> dict
         )
         for row in rows
     }
+
+
+def refuse_gone(series: Mapping[int, SeriesState], ids: Collection[int]) -> None:
+    """Raise SeriesGone where one of these was merged into another between being found and being locked."""
+    if len(series) < len(ids):
+        raise SeriesGone("a series was merged into another meanwhile")
 
 
 def newer_prices(series: Mapping[int, SeriesState], candidates: Iterable[LatestPrice]) -> list[LatestPrice]:
