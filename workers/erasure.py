@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from app.catalogue.personal_data import PERSONAL_DATA as CATALOGUE
 from app.core.database import DATABASE_FAILURES, Database, is_database_away
 from app.core.personal_data import PersonalData
 from app.identity.commands.deletion import (
@@ -22,7 +23,7 @@ from workers.runner import Runner
 logger = structlog.get_logger(__name__)
 
 # All rooms that keep something of people, the higher before those they build on: identity comes last.
-ROOMS: Sequence[PersonalData] = (INGESTION, PROVIDERS, IDENTITY)
+ROOMS: Sequence[PersonalData] = (CATALOGUE, INGESTION, PROVIDERS, IDENTITY)
 AT_ONCE = 100
 SECONDS_BETWEEN_SECOND_LOOKS = 300.0
 

@@ -91,8 +91,10 @@ async def revisions(database: Database, item_id: UUID) -> list[Any]:
 
 async def trace(database: Database) -> list[Any]:
     """Everything that an edit could leave behind."""
-    tables = ("items", "skins", "coins", "cards", "figures", "figure_series", "figure_releases", "item_variants")
-    tables += ("external_ids", "item_revisions", "item_redirects", "creation_keys", "manufacturers", "series")
+    tables = [
+        *("items", "skins", "coins", "cards", "figures", "figure_series", "figure_releases", "item_variants"),
+        *("external_ids", "item_revisions", "item_redirects", "creation_keys", "manufacturers", "series"),
+    ]
     async with database.transaction() as transaction:
         return [
             sorted(map(str, await transaction.connection.execute(text(f"SELECT * FROM catalogue.{table}"))))

@@ -1,6 +1,6 @@
 """Where an item is to be found by an id or a slug that it had once, or that another had which became part of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -37,3 +37,11 @@ async def items_of_old_ids(connection: AsyncConnection, ids: Iterable[UUID]) -> 
         select(ItemRedirect.old_id, ItemRedirect.item_id).where(among(ItemRedirect.old_id, ids))
     )
     return {row.old_id: row.item_id for row in rows}
+
+
+async def items_with_merges(connection: AsyncConnection, ids: Iterable[UUID]) -> Sequence[UUID]:
+    """Those of these items that another was merged into."""
+    rows = await connection.scalars(
+        select(ItemRedirect.item_id).where(among(ItemRedirect.item_id, ids), ItemRedirect.old_id.is_not(None))
+    )
+    return rows.all()
