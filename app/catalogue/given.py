@@ -321,7 +321,7 @@ _DETAILS: Mapping[ItemKind, Mapping[str, Callable[[Any], Any]]] = {
     ItemKind.FIGURE: {
         "manufacturer": _text,
         "scale": _text,
-        "series": _names,
+        "origins": _names,
         "characters": _names,
         "sculptors": _names,
         "releases": _releases,

@@ -119,7 +119,7 @@ async def test_a_new_item_of_each_kind_is_stored_with_its_details(database: Data
             ItemKind.FIGURE,
             {
                 "manufacturer": "Hollow  Pine",
-                "series": ["Lanterns"],
+                "origins": ["Lanterns"],
                 "releases": [
                     {"released_on": date(2024, 5, 1), "list_price": Decimal("120.50"), "currency": "JPY"},
                     {"jan": "4901234567894"},
@@ -178,18 +178,18 @@ async def test_what_a_figure_is_linked_to_is_replaced_as_a_whole(database: Datab
     item_id = (await saved(database, figure("keeper")))["keeper"]
     details = {
         "manufacturer": None,
-        "series": ["Foghorns", "lanterns"],
+        "origins": ["Foghorns", "lanterns"],
         "characters": ["The keeper"],
         "releases": [{"released_on": date(2025, 1, 2)}],
     }
     await edited(database, item_id, given(ItemKind.FIGURE, details), editor)
     now = await state(database, item_id)
     assert "manufacturer" not in now
-    assert (now["series"], now["characters"], now["sculptors"]) == (["Foghorns", "Lanterns"], ["The keeper"], [])
+    assert (now["origins"], now["characters"], now["sculptors"]) == (["Foghorns", "Lanterns"], ["The keeper"], [])
     assert [release["releasedOn"] for release in now["releases"]] == ["2025-01-02"]
-    await edited(database, item_id, given(ItemKind.FIGURE, {"series": [], "releases": None}), editor)
+    await edited(database, item_id, given(ItemKind.FIGURE, {"origins": [], "releases": None}), editor)
     now = await state(database, item_id)
-    assert (now["series"], now["characters"], now["releases"]) == ([], ["The keeper"], [])
+    assert (now["origins"], now["characters"], now["releases"]) == ([], ["The keeper"], [])
 
 
 async def test_a_change_that_changes_nothing_leaves_no_revision(database: Database, editor: UUID) -> None:

@@ -302,7 +302,7 @@ async def test_a_merge_leaves_one_history_that_tells_what_the_loser_was(database
     lost = history[-1].changes["merged"]["after"]
     assert (lost["id"], lost["slug"]) == (public_id(PublicIdTag.ITEM, loser), "loser")
     assert lost["sculptors"] == ["Sculptor of loser"]
-    assert history[-1].changes["series"]["after"] == ["Foghorns", "Harbours", "Lanterns"]
+    assert history[-1].changes["origins"]["after"] == ["Foghorns", "Harbours", "Lanterns"]
 
 
 async def test_old_ids_and_slugs_lead_straight_to_the_last_winner(database: Database, editor: UUID) -> None:

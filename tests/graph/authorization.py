@@ -23,7 +23,7 @@ from graphql import (
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.catalogue.models import Item
+from app.catalogue.models import Item, ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
@@ -246,6 +246,8 @@ async def set_up(owner: AsyncEngine, database: Database) -> Scene:
     async with owner.begin() as connection:
         item_id = new_id()
         await connection.execute(insert(Item).values(id=item_id, kind="coin", slug="lantern", name="Lantern"))
+        variant_id = new_id()
+        await connection.execute(insert(ItemVariant).values(id=variant_id, item_id=item_id, key="foil", name="Foil"))
         ada = await add_whole_person(connection, "ada")
         bob = await add_whole_person(connection, "bob", address="203.0.113.78")
         # Neither is staff: Ada may send prices, and Bob might once.
@@ -259,7 +261,11 @@ async def set_up(owner: AsyncEngine, database: Database) -> Scene:
         bob=await session_of(database, bob.id),
         support=await session_of(database, support),
         admin=await session_of(database, admin),
-        ids=ids | {PublicIdTag.ITEM: public_id(PublicIdTag.ITEM, item_id)},
+        ids=ids
+        | {
+            PublicIdTag.ITEM: public_id(PublicIdTag.ITEM, item_id),
+            PublicIdTag.ITEM_VARIANT: public_id(PublicIdTag.ITEM_VARIANT, variant_id),
+        },
     )
 
 

@@ -60,8 +60,9 @@ from app.core.database import Base, Transaction, among
 KEYS_KEPT_FOR = timedelta(hours=24)
 LONGEST_IDEMPOTENCY_KEY = 200
 
+# Where the graph has another name.
 _COLUMNS = {"is_stattrak": "stattrak", "is_souvenir": "souvenir"}
-_LINKS: Mapping[str, type[Base]] = {"series": FigureSeries, "characters": FigureCharacter, "sculptors": FigureSculptor}
+_LINKS: Mapping[str, type[Base]] = {"origins": FigureSeries, "characters": FigureCharacter, "sculptors": FigureSculptor}
 
 
 async def create_item(
@@ -295,7 +296,8 @@ async def _new_details(connection: AsyncConnection, details: GivenDetails) -> De
         set_id = values.pop("set_id", None)
         card_set = None if set_id is None else await _set_of(connection, set_id, game=values["game"])
         return CardDetails(**values, card_set=card_set)
-    return FigureDetails(**values)
+    origins = values.pop("origins", None)
+    return FigureDetails(**values, series=origins)
 
 
 async def _set_of(connection: AsyncConnection, set_id: UUID, *, game: str) -> NewCardSet:

@@ -25,7 +25,7 @@ from app.catalogue.queries.items import details_by_item, external_ids_by_item, i
 State = Mapping[str, Any]
 
 _NAMES = {
-    "series": (select(Series.name).join(FigureSeries, FigureSeries.series_id == Series.id), FigureSeries.item_id),
+    "origins": (select(Series.name).join(FigureSeries, FigureSeries.series_id == Series.id), FigureSeries.item_id),
     "characters": (
         select(Character.name).join(FigureCharacter, FigureCharacter.character_id == Character.id),
         FigureCharacter.item_id,

@@ -92,7 +92,7 @@ class FigureReleaseInput:
 class FigureInput:
     manufacturer: str | None = _given("Who makes it, by name.")
     scale: str | None = _given("The scale as its maker writes it, such as `1/7`.")
-    series: list[str] | None = _given("All series that its characters come from, by their names; 250 at most.")
+    origins: list[str] | None = _given("All series that its characters come from, by their names; 250 at most.")
     characters: list[str] | None = _given("All characters that it shows, by their names; 250 at most.")
     sculptors: list[str] | None = _given("All its sculptors, by their names; 250 at most.")
     releases: list[FigureReleaseInput] | None = _given("All its releases, the first one first; 250 at most.")
