@@ -20,8 +20,13 @@ PUBLIC_SCHEMAS = {
     "catalogue": "what there is to own is the same for everybody",
     "prices": "what it is worth is the same for everybody",
 }
-# What stands in such a schema and is not everybody's.
-PRIVATE_RELATIONS = {"catalogue.photo_uploads", "catalogue.doomed_photos"}
+# What stands in those schemas and is not everybody's all the same.
+PRIVATE_RELATIONS = {
+    "catalogue.photo_uploads",
+    "catalogue.doomed_photos",
+    "catalogue.item_revisions",
+    "catalogue.creation_keys",
+}
 PUBLIC_RELATIONS = {
     "providers.providers": "which services are asked, and at what pace, is the same for everybody",
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
@@ -42,6 +47,8 @@ STAFF_SEE = {
     "providers.usage": Scope.PROVIDERS_READ,
     "ingestion.ingest_batches": Scope.INGESTION_READ,
     "ingestion.ingest_rejects": Scope.INGESTION_READ,
+    "catalogue.item_revisions": Scope.CATALOGUE_WRITE,
+    "catalogue.creation_keys": Scope.CATALOGUE_WRITE,
 }
 # What an account that will not be erased has, and what makes somebody staff.
 NOT_ERASED = {("identity.users", "deleted_at"): None}
@@ -59,8 +66,8 @@ ALL_PERMISSIONS = " ".join(sorted(GRANTABLE))
 
 def is_public(relation: Relation) -> bool:
     """Whether everybody may read it, as the lists above say."""
-    return relation.name not in PRIVATE_RELATIONS and (
-        relation.name.partition(".")[0] in PUBLIC_SCHEMAS
+    return (
+        (relation.name.partition(".")[0] in PUBLIC_SCHEMAS and relation.name not in PRIVATE_RELATIONS)
         or relation.name in PUBLIC_RELATIONS
         or relation.name in PUBLIC_VIEWS
     )

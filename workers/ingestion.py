@@ -13,13 +13,15 @@ from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.models import BatchStatus
 from app.ingestion.queries import waiting_batches
 from app.prices.commands.process import ProcessedBatch, process_next_batch
+from app.prices.errors import SeriesGone
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
 
 # SQLSTATE classes that blame the circumstances and not the batch, beside those of an absent database: the server
-# rolled back for the good of others (a deadlock), or its system failed.
-_CIRCUMSTANCES = ("40", "58")
+# rolled back for the good of others (a deadlock), or its system failed. A reference that leads nowhere (23503) is of a
+# variant that was merged into another in that moment.
+_CIRCUMSTANCES = ("40", "58", "23503")
 
 
 class BatchRunner(Runner):
@@ -72,7 +74,7 @@ async def _note_failure(database: Database, error: BatchNotProcessed) -> None:
 
 def _is_of_circumstances(cause: BaseException | None) -> bool:
     """Whether the same batch may well succeed later, so that the attempt does not count."""
-    if is_database_away(cause) or isinstance(cause, OSError):
+    if is_database_away(cause) or isinstance(cause, OSError | SeriesGone):
         return True
     state = getattr(getattr(cause, "orig", cause), "sqlstate", None)
     if isinstance(state, str):

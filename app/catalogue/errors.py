@@ -6,6 +6,31 @@ from enum import StrEnum
 from app.core.errors import BadUserInput, Conflict, NotFound, Refusal
 
 
+class CatalogueErrorCode(StrEnum):
+    """Why something that staff wanted of the catalogue was refused."""
+
+    INVALID_INPUT = "invalid_input"
+    NOT_FOUND = "not_found"
+    WRONG_KIND = "wrong_kind"
+    SLUG_TAKEN = "slug_taken"
+    NAME_TAKEN = "name_taken"
+    KEY_TAKEN = "key_taken"
+    EXTERNAL_ID_TAKEN = "external_id_taken"
+    CONFLICT = "conflict"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    ALREADY_MERGED = "already_merged"
+    NOT_GRANTED = "not_granted"
+
+
+class CatalogueRefused(Refusal):
+    """A refusal that staff can act on; `field` is the path to the input that is at fault, without `input`."""
+
+    def __init__(self, reason: CatalogueErrorCode, message: str, *, field: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = list(field)
+
+
 class ItemsContradict(Conflict):
     """Two things that are told apart are one item, or one item is said to be two."""
 

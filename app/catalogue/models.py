@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from app.core.database import Base
@@ -297,6 +297,70 @@ class ExternalId(Base):
     provider: Mapped[str] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
+
+
+class RevisionAction(StrEnum):
+    """What staff did to an item."""
+
+    CREATED = "created"
+    EDITED = "edited"
+    MERGED = "merged"
+
+
+class ItemRevision(Base):
+    """What somebody changed of an item: by the name of each field what it was before and after. Numbers begin with 1.
+
+    Importers write none. `user_id` is null once the account is erased.
+    """
+
+    __tablename__ = "item_revisions"
+    __table_args__ = (
+        UniqueConstraint("item_id", "number", deferrable=True),
+        CheckConstraint("number > 0", name="number_is_positive"),
+        CheckConstraint("action IN ('created', 'edited', 'merged')", name="action_is_known"),
+        Index("item_revisions_by_user", "user_id", "created_at", postgresql_where=text("user_id IS NOT NULL")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey(User.id, ondelete="SET NULL"))
+    action: Mapped[str]
+    changes: Mapped[dict[str, object]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ItemRedirect(Base):
+    """An id or a slug that an item does not have any more, or that another had which was merged into it."""
+
+    __tablename__ = "item_redirects"
+    __table_args__ = (
+        UniqueConstraint("old_id"),
+        UniqueConstraint("slug"),
+        CheckConstraint("old_id IS NOT NULL OR slug IS NOT NULL", name="something_is_old"),
+        Index("item_redirects_by_item", "item_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
+    old_id: Mapped[UUID | None]
+    slug: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CreationKey(Base):
+    """Which item somebody made under an idempotency key, and a hash of what they said of it."""
+
+    __tablename__ = "creation_keys"
+    __table_args__ = (Index("creation_keys_by_item", "item_id"), {"schema": SCHEMA})
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class SearchDocument(Base):

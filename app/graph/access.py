@@ -41,6 +41,9 @@ DEFINITION = "strawberry-definition"
 PUBLIC_SCHEMAS = frozenset({"catalogue", "prices"})
 PUBLIC_TABLES = frozenset({"identity.public_profiles", "providers.providers", "candle", "price_statistics"})
 
+# Tables of those schemas whose rows are not the same for everybody all the same.
+PRIVATE_TABLES = frozenset({"catalogue.item_revisions", "catalogue.creation_keys"})
+
 
 class AccessContext(Protocol):
     """What a check of access asks of the operation."""
@@ -120,7 +123,8 @@ def _require_privacy(graphql_type: GraphQLNamedType, tables: Collection[str]) ->
 
 
 def _is_public(table: str) -> bool:
-    return table in PUBLIC_TABLES or table.partition(".")[0] in PUBLIC_SCHEMAS
+    in_public_schema = table.partition(".")[0] in PUBLIC_SCHEMAS and table not in PRIVATE_TABLES
+    return table in PUBLIC_TABLES or in_public_schema
 
 
 def _tell_privacy(graphql_type: GraphQLObjectType | GraphQLInterfaceType) -> None:

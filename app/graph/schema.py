@@ -12,6 +12,7 @@ from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.access import guard
 from app.graph.catalogue.cards import Card, CardQueries, CardSet
 from app.graph.catalogue.coins import Coin
+from app.graph.catalogue.editing import CatalogueMutations
 from app.graph.catalogue.figures import Character, Figure, FigureQueries, Manufacturer, Sculptor, Series
 from app.graph.catalogue.items import CatalogueQueries, Item, ItemVariant
 from app.graph.catalogue.photo_changes import PhotoMutations
@@ -142,6 +143,7 @@ class Query(
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")
 class Mutation(
+    CatalogueMutations,
     PriceMutations,
     PriceSourceMutations,
     PhotoMutations,

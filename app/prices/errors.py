@@ -7,6 +7,10 @@ class BadRow(Exception):
     """A row of a batch is not taken in; the message says why, and what would be."""
 
 
+class SeriesGone(Exception):
+    """A series was merged into another after it was found; whoever tries again finds the other one."""
+
+
 class RatesContradict(BadUserInput):
     """Two exchange rates of one currency for one day differ."""
 

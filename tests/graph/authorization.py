@@ -23,7 +23,7 @@ from graphql import (
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.catalogue.models import Item, ItemPhoto
+from app.catalogue.models import Item, ItemPhoto, ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
@@ -260,6 +260,8 @@ async def set_up(owner: AsyncEngine, database: Database) -> Scene:
                 storage_key=f"photos/{photo_id.hex}",
             )
         )
+        variant_id = new_id()
+        await connection.execute(insert(ItemVariant).values(id=variant_id, item_id=item_id, key="foil", name="Foil"))
         ada = await add_whole_person(connection, "ada")
         bob = await add_whole_person(connection, "bob", address="203.0.113.78")
         # Neither is staff: Ada may send prices, and Bob might once.
@@ -277,6 +279,7 @@ async def set_up(owner: AsyncEngine, database: Database) -> Scene:
         | {
             PublicIdTag.ITEM: public_id(PublicIdTag.ITEM, item_id),
             PublicIdTag.ITEM_PHOTO: public_id(PublicIdTag.ITEM_PHOTO, photo_id),
+            PublicIdTag.ITEM_VARIANT: public_id(PublicIdTag.ITEM_VARIANT, variant_id),
         },
     )
 

@@ -94,7 +94,10 @@ NEEDED_INSIDE: Mapping[str, Access] = {
 # Whom the same field answers with null, instead of asking them to sign in.
 NULL_FOR_ANYBODY = {"query viewer"}
 # What the schema does not demand, and the command does.
-GIVEN = {"mutation grantRole.input.permissions": ["PRICES_WRITE"]}
+GIVEN: dict[str, object] = {
+    "mutation grantRole.input.permissions": ["PRICES_WRITE"],
+    "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,13 @@ WHOSE: Mapping[str, Whose] = {
     "mutation createExportDownload.input.id": Whose(PublicIdTag.DATA_EXPORT, is_not_found),
     "mutation removeProviderCredential.input.id": Whose(PublicIdTag.PROVIDER_CREDENTIAL, is_not_found),
     "subscription priceUpdates.itemIds": Whose(PublicIdTag.ITEM),
+    "mutation createItem.input.details.card.setId": Whose(PublicIdTag.CARD_SET),
+    "mutation editItem.input.id": Whose(PublicIdTag.ITEM),
+    "mutation editItem.input.details.card.setId": Whose(PublicIdTag.CARD_SET),
+    "mutation mergeItems.input.winnerId": Whose(PublicIdTag.ITEM),
+    "mutation mergeItems.input.loserId": Whose(PublicIdTag.ITEM),
+    "mutation addItemVariant.input.itemId": Whose(PublicIdTag.ITEM),
+    "mutation editItemVariant.input.id": Whose(PublicIdTag.ITEM_VARIANT),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -303,11 +313,12 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
         name
         for name, tables in tables_shown(core_schema).items()
         if any(
-            table.startswith(("identity.", "ingestion.", "providers."))
+            table.startswith(("identity.", "ingestion.", "providers.", "catalogue.item_revisions"))
             for table in set(tables) - {"identity.public_profiles", "providers.providers"}
         )
     }
     assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject", "ProviderCredential"} <= private_types
+    assert "ItemRevision" in private_types
     for name in private_types:
         privacy = privacy_of(core_schema.type_map[name])
         assert privacy is not None, name

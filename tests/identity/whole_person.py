@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.models import PhotoUpload
+from app.catalogue.models import CreationKey, Item, ItemRevision, PhotoUpload
 from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.ids import new_id
@@ -61,7 +61,8 @@ async def add_whole_person(
     """Somebody whose texts all hold the word; their password, seed and tokens are `secret` and the word."""
     person = WholePerson(new_id(), word, f"{word}@example.com", address)
     user_id, where = person.id, ip_address(address)
-    session_id, challenge_id, mail_id, export_id, batch_id, credential_id, upload_id = (new_id() for _ in range(7))
+    session_id, challenge_id, mail_id, export_id, batch_id, credential_id = (new_id() for _ in range(6))
+    upload_id, item_id = new_id(), new_id()
     secret = f"secret-{word}".encode()
     rows: list[tuple[type[Any], dict[str, Any]]] = [
         (
@@ -270,6 +271,12 @@ async def add_whole_person(
                 "started_at": CREATED_AT,
             },
         ),
+        (Item, {"id": item_id, "kind": "coin", "slug": f"item-{item_id}", "name": "An item"}),
+        (
+            ItemRevision,
+            {"item_id": item_id, "number": 1, "user_id": user_id, "action": "created", "changes": {"name": {}}},
+        ),
+        (CreationKey, {"user_id": user_id, "key": f"key-of-{word}", "content_hash": "hash", "item_id": item_id}),
     ]
     await save_known_providers(Transaction(connection))
     for table, values in rows:

@@ -53,6 +53,11 @@ async def import_rows(transaction: Transaction, rows: Sequence[GivenRow]) -> Imp
     _, saved_sets = await save_card_sets(connection, list(sets.values()))
     firsts, rejected = _without_repeats(rows)
     known = await _known_items(connection, list(firsts))
+    rejected += _take_out_merged(
+        firsts,
+        known,
+        {row.given.external_ids[0]: row.number for row in reversed(rows) if isinstance(row.given, NewItem)},
+    )
     items = await _with_slugs(connection, list(firsts.values()), known)
     items = await _with_dated_sets(connection, items)
     await _forget_outdated_ids(connection, items, known)
@@ -98,6 +103,19 @@ async def _known_items(connection: AsyncConnection, ids: Collection[NewExternalI
         .where(or_(*wanted))
     )
     return {NewExternalId(row.provider, row.external_id): _KnownItem(row.id, row.slug) for row in rows}
+
+
+def _take_out_merged(
+    items: dict[NewExternalId, NewItem], known: Mapping[NewExternalId, _KnownItem], numbers: Mapping[NewExternalId, int]
+) -> list[LeftOut]:
+    """What staff have merged is one item: the first row that tells of it counts, and the others are taken out."""
+    firsts: dict[UUID, NewExternalId] = {}
+    rejected = []
+    for key in list(items):
+        if key in known and (first := firsts.setdefault(known[key].id, key)) != key:
+            del items[key]
+            rejected.append(LeftOut(numbers[key], f"it was merged into the item that row {numbers[first]:,} tells of"))
+    return rejected
 
 
 async def _with_slugs(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.photo_uploads import UPLOADS_KEPT_FOR
 from app.catalogue.errors import PhotoErrorCode, PhotoRefused
@@ -46,15 +47,16 @@ async def add_photo(
     for a key that was used for something else within a day.
     """
     caption, credit = _text(caption, "caption"), _text(credit, "credit")
-    await _hold(transaction, f"catalogue.photo_uploads:{viewer.own_id}")
+    await _hold(transaction.connection, f"catalogue.photo_uploads:{viewer.own_id}")
     if idempotency_key is not None:
         repeated = await _repeated(transaction, viewer, idempotency_key, item_id=item_id, upload_id=upload_id)
         if repeated is not None:
             return repeated
+    # Held first: an item that is being merged into another is gone once we may go on.
+    photos = await _photos_of(transaction, item_id)
     is_there = await transaction.connection.scalar(select(Item.id).where(Item.id == item_id))
     if is_there is None:
         raise PhotoRefused(PhotoErrorCode.NOT_FOUND, "There is no such item.", field=["itemId"])
-    photos = await _photos_of(transaction, item_id)
     if len(photos) >= MAXIMUM_PHOTOS:
         raise PhotoRefused(
             PhotoErrorCode.TOO_MANY, f"An item has at most {MAXIMUM_PHOTOS} photos; delete one first.", field=["itemId"]
@@ -154,14 +156,18 @@ def no_such_upload() -> PhotoRefused:
     )
 
 
-async def _hold(transaction: Transaction, what: str) -> None:
-    """Have others wait who do the same, until this transaction ends."""
-    await transaction.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
+async def hold_photos(connection: AsyncConnection, item_id: UUID) -> None:
+    """Have others wait who change the photos of an item, until this transaction ends."""
+    await _hold(connection, f"catalogue.item_photos:{item_id}")
+
+
+async def _hold(connection: AsyncConnection, what: str) -> None:
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
 
 
 async def _photos_of(transaction: Transaction, item_id: UUID) -> Sequence[Row[UUID, int, bool]]:
     """The photos of an item in their order, which nobody else changes until this transaction ends."""
-    await _hold(transaction, f"catalogue.item_photos:{item_id}")
+    await hold_photos(transaction.connection, item_id)
     rows = await transaction.connection.execute(
         select(ItemPhoto.id, ItemPhoto.position, ItemPhoto.is_primary)
         .where(ItemPhoto.item_id == item_id)

@@ -23,6 +23,7 @@ from app.catalogue.queries.items import (
     releases_by_figure,
     variants_by_item,
 )
+from app.catalogue.queries.redirects import items_of_old_slugs
 from app.core.database import Base
 
 
@@ -143,7 +144,10 @@ async def recognise(connection: AsyncConnection, items: Sequence[NewItem], relat
 async def _rows(connection: AsyncConnection, items: Sequence[NewItem]) -> dict[str, ItemRow]:
     owners = await _owners(connection, [name for item in items for name in item.external_ids])
     by_id = await items_by_id(connection, list(set(owners.values())))
-    by_slug = await items_by_slug(connection, [item.slug for item in items])
+    by_slug = dict(await items_by_slug(connection, [item.slug for item in items]))
+    moved = await items_of_old_slugs(connection, [item.slug for item in items if item.slug not in by_slug])
+    by_new_id = await items_by_id(connection, list(moved.values()))
+    by_slug |= {slug: by_new_id[item_id] for slug, item_id in moved.items()}
     rows: dict[str, ItemRow] = {}
     for item in items:
         found = {owners[name] for name in item.external_ids if name in owners}

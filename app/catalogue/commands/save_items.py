@@ -1,7 +1,7 @@
 """Save items: what an importer knows becomes rows, and what is stored already stays as it is."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from app.catalogue.models import (
     Skin,
 )
 from app.catalogue.new_items import FigureDetails, NewItem, NewRelease
+from app.catalogue.queries.redirects import items_with_merges
 from app.core.database import Base, Transaction, among, asyncpg_connection
 from app.core.ids import new_id
 
@@ -66,8 +67,8 @@ async def save_items(transaction: Transaction, items: Sequence[NewItem]) -> Save
         chunk = items[start : start + ITEMS_AT_A_TIME]
         related = await save_related(connection, chunk)
         known = await recognise(connection, chunk, related)
-        _refuse_two_for_one(known.values(), claimed)
-        different = [item for item in known.values() if item.differs()]
+        merged = await _merged_before(connection, known.values(), claimed)
+        different = [item for item in known.values() if item.given.slug not in merged and item.differs()]
         await _insert(connection, [item for item in chunk if item.slug not in known], related)
         await _update(connection, different)
         saved += SavedItems(len(chunk) - len(known), len(different), len(known) - len(different), _names(different))
@@ -96,13 +97,22 @@ def _refuse_repeats(items: Sequence[NewItem]) -> None:
             )
 
 
-def _refuse_two_for_one(known: Iterable[Known], claimed: dict[UUID, NewItem]) -> None:
-    for item in known:
-        other = claimed.setdefault(item.row.id, item.given)
-        if other is not item.given:
+async def _merged_before(connection: AsyncConnection, known: Iterable[Known], claimed: dict[UUID, NewItem]) -> Set[str]:
+    """The given slugs of what staff have merged into an item that is given, too; refuses others that are one item.
+
+    What is given first of an item is what counts.
+    """
+    repeated = [item for item in known if claimed.setdefault(item.row.id, item.given) is not item.given]
+    if not repeated:
+        return frozenset()
+    winners = set(await items_with_merges(connection, [item.row.id for item in repeated]))
+    for item in repeated:
+        if item.row.id not in winners:
+            other = claimed[item.row.id]
             raise ItemsContradict(
                 f"`{other.slug}` and `{item.given.slug}` are one item in the catalogue: `{item.row.slug}`."
             )
+    return {item.given.slug for item in repeated}
 
 
 async def _insert(connection: AsyncConnection, items: Sequence[NewItem], related: Related) -> None:

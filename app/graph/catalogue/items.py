@@ -9,10 +9,12 @@ import strawberry
 
 from app.catalogue import models
 from app.catalogue.models import ItemKind
+from app.catalogue.queries.redirects import MOVED_IDS, MOVED_SLUGS
 from app.catalogue.queries.visibility import IS_SHOWN_TO_VIEWER
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.graph.catalogue.photos import Photo
+from app.graph.catalogue.revisions import REVISION_ORDERS, ItemRevision
 from app.graph.fields import show_enum
 from app.graph.prices.quotes import BEST_PRICE, IN_CURRENCY, OF_KINDS, Price
 from app.graph.prices.series import SERIES_ARGUMENTS, SERIES_ORDER, PriceSeries
@@ -107,7 +109,13 @@ class ItemVariant(Node):
 
 
 @strawberry.interface(description="A thing that can be owned.")
-@shows(models.Item, PublicIdTag.ITEM, kind=models.Item.kind, listed=IS_SHOWN_TO_VIEWER)
+@shows(
+    models.Item,
+    PublicIdTag.ITEM,
+    kind=models.Item.kind,
+    listed=IS_SHOWN_TO_VIEWER,
+    moved={models.Item.id: MOVED_IDS, models.Item.slug: MOVED_SLUGS},
+)
 class Item(Node):
     slug: str = column(models.Item.slug, "The readable name in addresses, unique.")
     name: str = column(models.Item.name, "The name to show.")
@@ -167,6 +175,12 @@ class Item(Node):
         joins=[OF_VARIANT],
         order=[models.ItemVariant.is_default.desc(), models.ItemVariant.position, *SERIES_ORDER],
         arguments=SERIES_ARGUMENTS,
+    )
+    revisions: Connection[ItemRevision] | None = connection(
+        "What staff changed of it, the newest first; of items merged into it, too.",
+        on=models.Item.id,
+        to=models.ItemRevision.item_id,
+        orders=REVISION_ORDERS,
     )
 
 
@@ -234,7 +248,7 @@ class CatalogueQueries:
     )
 
     @reference(
-        "One item, by its `id` or its `slug`; null when there is none.",
+        "One item, by its `id` or its `slug`, or by one that it had before or got by a merge; null when there is none.",
         [graphql_argument("id", strawberry.ID | None), graphql_argument("slug", str | None)],
         type=Item | None,
         access=ANYBODY,

@@ -9,6 +9,7 @@ import strawberry
 
 from app.catalogue import models
 from app.catalogue.queries.items import items_by_slug
+from app.catalogue.queries.redirects import items_of_old_ids, items_of_old_slugs
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.core.paging import decode_cursor
@@ -75,11 +76,17 @@ async def watched_items(info: Info, item_ids: Sequence[str] | None, slugs: Seque
             allowed=[f"1..{MAXIMUM_WATCHED_ITEMS} entries"],
         )
     keys: list[UUID | int | None]
+    several = info.context.loaders.several
     if item_ids is None:
-        items = await info.context.loaders.several(items_by_slug, names)
-        keys = [item.id if item else None for item in items]
+        items = await several(items_by_slug, names)
+        moved = await several(items_of_old_slugs, [name for name, item in zip(names, items, strict=True) if not item])
+        moved_to = iter(moved)
+        keys = [item.id if item else next(moved_to) for item in items]
     else:
-        keys = [key_of(item_id, PublicIdTag.ITEM, argument=argument) for item_id in names]
+        asked = [key_of(item_id, PublicIdTag.ITEM, argument=argument) for item_id in names]
+        moved = await several(items_of_old_ids, [key for key in asked if isinstance(key, UUID)])
+        moved_to = iter(moved)
+        keys = [(next(moved_to) or key) if isinstance(key, UUID) else key for key in asked]
     watched = [key for key in keys if isinstance(key, UUID)]
     if len(watched) < len(keys):
         unknown = names[next(place for place, key in enumerate(keys) if not isinstance(key, UUID))]

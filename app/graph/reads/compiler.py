@@ -244,7 +244,7 @@ class _PageWriter:
         self._limit = self._parameter(0, Integer())
         rows = self._rows()
         self._scope = _scope_of(self._target, rows)
-        self._number: ColumnElement[int] = rows.c.number
+        self._number: ColumnElement[int] = rows.c.place_in_page
         self._uses_rows = False
 
     def parts(self) -> Parts:
@@ -264,7 +264,7 @@ class _PageWriter:
         conditions = self._conditions(scope)
         if shape.has_cursor:
             conditions.append(beyond(shape, columns, self._parameter, 1))
-        number = func.row_number().over(order_by=order).label("number")
+        number = func.row_number().over(order_by=order).label("place_in_page")
         longest = select(scope.base, number).select_from(scope.from_clause()).where(*conditions)
         longest = longest.order_by(*order).limit(LONGEST_PAGE_AND_ONE)
         if self._key is not None:

@@ -287,6 +287,9 @@ class ReadExecutor(Executor[Any]):
         loader = context.loaders.by_key(question, ask, bound.missing(), "compiled")
         try:
             found = None if key is None else await loader.load(key)
+            if found is None and key is not None:
+                moved_to = await bound.new_key(key, context)
+                found = None if moved_to is None else await loader.load(moved_to)
         except DATABASE_FAILURES:
             self.failed = True
             return None

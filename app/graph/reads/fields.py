@@ -50,6 +50,12 @@ class Relation:
     carried: Sequence[ColumnElement[Any]] = ()
     # What stands in place of columns that no table has, unless something else is put there.
     instead: Instead = ()
+    # By the columns that references name rows by: where to look for a value that no row has any more.
+    moved: Sequence[tuple[ColumnElement[Any], FromClause]] = ()
+
+    def moved_by(self, column: ColumnElement[Any]) -> FromClause | None:
+        """The select of old and new values of a column that rows are referred to by."""
+        return next((values for known, values in self.moved if known.compare(column)), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +77,7 @@ def shows(
     listed: Expression | None = None,
     carries: Sequence[Expression] = (),
     instead: Mapping[Any, Expression] | None = None,
+    moved: Mapping[Any, FromClause] | None = None,
 ) -> Callable[[Shown], Shown]:
     """Show the rows of a table or a select as this type.
 
@@ -79,6 +86,9 @@ def shows(
     may depend on the viewer: rows where it does not hold are in no list and not found by an id; an edge to one row
     leads to them all the same. Rows also hold what the type `carries`, for resolvers of its own. `instead` stands in
     place of columns that are no table's, unless an argument or who embeds the type puts something else there.
+
+    `moved` gives, for columns that references name rows by, selects of `old` and `new` values: what is not found by the
+    one is then looked for by the other. It costs nothing where a row is found.
     """
     table = table_of(source)
     primary = list(table.primary_key) if tag or key is not None else []
@@ -92,6 +102,7 @@ def shows(
         listed=None if listed is None else expression_of(listed),
         carried=[expression_of(expression) for expression in carries],
         instead=_replacements(instead),
+        moved=[(expression_of(column), values) for column, values in (moved or {}).items()],
     )
 
     def declare(shown: Shown) -> Shown:

@@ -14,9 +14,9 @@ from app.core.database import Statement
 from app.core.telemetry import READ_PLANS, READ_PLANS_KEPT
 from app.graph.reads.arguments import Bound, OperationContext
 from app.graph.reads.compiler import empty, prefix_of, statement_for
-from app.graph.reads.resolvers import ReadContext, named_values
+from app.graph.reads.resolvers import ReadContext, named_values, new_key
 from app.graph.reads.rows import KEY, KEYS, values_of
-from app.graph.reads.selections import PageOf, Rows, Selection
+from app.graph.reads.selections import Object, PageOf, Rows, Selection
 
 MAXIMUM_PLANS = 2_000
 # Of all statements and of the documents that the plans keep, a document counted for each of its plans.
@@ -85,6 +85,12 @@ class BoundPlan:
         """The finished JSON for each key; none where a key leads nowhere."""
         rows = await context.snapshot.fetch(self.statement, self.values(keys, context), is_only_one=is_only_one)
         return {key: orjson.Fragment(json) for key, json in rows if json is not None}
+
+    async def new_key(self, key: Any, context: ReadContext) -> Any:
+        """Where the plan is of something referred to: by what it is found that nothing has this key; else None."""
+        top, by = self.plan.selection.top, self.plan.by
+        moved = top.shown.relation.moved_by(by) if isinstance(top, Object) and by is not None else None
+        return await new_key(context, moved, key)
 
     def missing(self) -> Any:
         """What a key without rows comes to."""

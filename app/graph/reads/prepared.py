@@ -114,6 +114,10 @@ async def _answer(asked: Asked, context: ReadContext, *, is_only_one: bool) -> A
     plan, key, field = asked
     found: Mapping[Any, Any] = await plan.json([key], context, is_only_one=is_only_one)
     answer = found.get(key)
+    if answer is None:
+        moved_to = await plan.new_key(key, context)
+        if moved_to is not None:
+            answer = (await plan.json([moved_to], context, is_only_one=False)).get(moved_to)
     if answer is None and not field.is_nullable:
         raise CompiledReadFailed
     return answer

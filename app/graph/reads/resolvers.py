@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import orjson
 from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
+from sqlalchemy.sql.selectable import FromClause
 
 from app.core.database import Snapshot, Statement
 from app.core.ids import public_id
@@ -32,6 +33,7 @@ from app.graph.reads.rows import (
     every_value,
     given_rows,
     keyed_rows,
+    new_keys,
     page_of_rows,
     rows_by,
     rows_by_edge,
@@ -148,7 +150,11 @@ class PlainReads:
         layout = shown.layout
         statement = self._statement(("rows", id(layout), str(column)), lambda: rows_by(layout, column))
         ask = self._asking(context, statement, {}, layout, first_of_each)
-        row: Row | None = await context.loaders.by_key(statement, ask, None, shown.name).load(reference.key)
+        loader = context.loaders.by_key(statement, ask, None, shown.name)
+        row: Row | None = await loader.load(reference.key)
+        if row is None:
+            key = await new_key(context, shown.relation.moved_by(column), reference.key)
+            row = None if key is None else await loader.load(key)
         return row
 
     def _edge(self, field: Field, edge: Edge) -> Resolve:
@@ -233,6 +239,18 @@ class PlainReads:
             return collect(await context.snapshot.fetch(statement, everything, record_class=layout.row_class))
 
         return ask
+
+
+async def new_key(context: ReadContext, moved: FromClause | None, key: Any) -> Any:
+    """By what a row is found now that nothing has this key; None where there never was one."""
+    if moved is None:
+        return None
+    statement = new_keys(moved)
+
+    async def ask(keys: list[Any]) -> Mapping[Any, Any]:
+        return dict(await context.snapshot.fetch(statement, {KEYS: keys}))
+
+    return await context.loaders.by_key(statement, ask, None, "moved").load(key)
 
 
 def named_values(bound: Bound) -> dict[str, Any]:

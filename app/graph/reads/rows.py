@@ -1,6 +1,7 @@
 """The plain reads: for each declared field one statement that takes the keys of all parents and gives rows."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, distinct_on
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
 
 from app.core.database import Statement, statement_of
 from app.graph.reads.arguments import PageShape, Parameter, beyond, parameter_named
@@ -80,6 +82,13 @@ def rows_by(layout: Layout, by: ColumnElement[Any]) -> Statement:
     values = _values(layout, scope)
     conditions = [key == any_(keys_parameter(key)), *may_be_listed(layout.relation, scope)]
     return statement_of(select(key.label("key"), *values).select_from(scope.from_clause()).where(*conditions))
+
+
+@cache
+def new_keys(moved: FromClause) -> Statement:
+    """What the keys that no row has any more have become, each with the old one first."""
+    old = moved.c.old
+    return statement_of(select(old, moved.c.new).where(old == any_(keys_parameter(old))))
 
 
 def rows_by_edge(edge: Edge, layout: Layout, shape: Sequence[bool]) -> Statement:

@@ -28,7 +28,14 @@ from app.prices.commands.read_rows import (
 )
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.roll_up import MICROSECONDS
-from app.prices.commands.series_state import LatestPrice, lock_series, mark_provided, move_latest, newer_prices
+from app.prices.commands.series_state import (
+    LatestPrice,
+    lock_series,
+    mark_provided,
+    move_latest,
+    newer_prices,
+    refuse_gone,
+)
 from app.prices.commands.stored_candles import stage_candles
 from app.prices.errors import BadRow
 from app.prices.resolutions import BUCKET_ORIGIN
@@ -82,6 +89,7 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
     resolved = await resolve_series(connection, rows.candles.keys())
     rejects = [*rows.rejects, *reject_unresolved(batch.payload, _refused_rows(rows, resolved.refusals))]
     states = await lock_series(connection, set(resolved.ids.values()))
+    refuse_gone(states, set(resolved.ids.values()))
     kept = _last_of_each(rows, resolved.ids)
     years = {from_microseconds(candle.bucket[0]).year for candle in kept.candles.values()}
     await ensure_candle_partitions(connection, years)

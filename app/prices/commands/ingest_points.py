@@ -37,6 +37,7 @@ from app.prices.commands.series_state import (
     mark_points,
     move_latest,
     newer_prices,
+    refuse_gone,
 )
 from app.prices.commands.stored_candles import CandlePlanner, append_candles, bring_candles_up_to_date
 from app.prices.commands.valuations import mark_touched
@@ -83,6 +84,7 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     resolved = await resolve_series(connection, rows.points.keys())
     rejects = [*rows.rejects, *reject_unresolved(batch.payload, _refused_rows(rows, resolved.refusals))]
     states = await lock_series(connection, set(resolved.ids.values()))
+    refuse_gone(states, set(resolved.ids.values()))
     given = await asyncio.to_thread(_by_series, rows, resolved.ids, states)
     given = await _without_unmoved(connection, given)
     await _ensure_partitions(connection, given)

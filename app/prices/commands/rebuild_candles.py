@@ -105,7 +105,7 @@ async def continue_rebuild(transaction: Transaction, rebuild_id: int) -> Rebuild
     end = min(
         next_bucket(bucket_start(start, Resolution.ONE_MONTH), Resolution.ONE_MONTH), rebuild.until or END_OF_TIME
     )
-    changed, removed = await _rebuild(connection, series_id, start, end, kept)
+    changed, removed = await rebuild_days(connection, series_id, start, end, kept)
     return await _move(
         connection,
         rebuild_id,
@@ -134,7 +134,7 @@ async def _next_series(connection: AsyncConnection, first: int, *, only: int | N
     return series_id
 
 
-async def _rebuild(
+async def rebuild_days(
     connection: AsyncConnection,
     series_id: int,
     start: datetime,

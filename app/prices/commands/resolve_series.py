@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
 from app.catalogue.models import ExternalId, Item, ItemVariant
+from app.catalogue.queries.redirects import items_of_old_ids, items_of_old_slugs
 from app.core.database import among
 from app.core.ids import PublicIdTag, public_id
 from app.prices.commands.read_rows import ItemName, SeriesName
@@ -84,6 +87,7 @@ async def _variants(connection: AsyncConnection, names: Collection[SeriesName]) 
         )
         for item_id, variant_id, key, is_default in by_id:
             variants.add(item_id, variant_id, key, is_default=is_default)
+        await _add_moved(connection, variants, await items_of_old_ids(connection, ids - variants.items), wanted)
     if slugs:
         by_slug = await connection.execute(
             select(Item.slug, *columns)
@@ -92,6 +96,7 @@ async def _variants(connection: AsyncConnection, names: Collection[SeriesName]) 
         )
         for slug, variant_id, key, is_default in by_slug:
             variants.add(slug, variant_id, key, is_default=is_default)
+        await _add_moved(connection, variants, await items_of_old_slugs(connection, slugs - variants.items), wanted)
     if external_ids:
         providers, identifiers = (set(values) for values in zip(*external_ids, strict=True))
         by_external_id = await connection.execute(
@@ -102,6 +107,24 @@ async def _variants(connection: AsyncConnection, names: Collection[SeriesName]) 
         for provider, identifier, variant_id, key, is_default in by_external_id:
             variants.add((provider, identifier), variant_id, key, is_default=is_default)
     return variants
+
+
+async def _add_moved(
+    connection: AsyncConnection, variants: _Variants, moved: Mapping[Any, UUID], wanted: ColumnElement[bool]
+) -> None:
+    """Note what rows name by an id or a slug that an item had before."""
+    if not moved:
+        return
+    rows = await connection.execute(
+        select(ItemVariant.item_id, ItemVariant.id, ItemVariant.key, ItemVariant.is_default)
+        .where(among(ItemVariant.item_id, moved.values()))
+        .where(wanted)
+    )
+    found = rows.all()
+    for name, item_id in moved.items():
+        for row in found:
+            if row.item_id == item_id:
+                variants.add(name, row.id, row.key, is_default=row.is_default)
 
 
 def _is_storable(*values: str) -> bool:

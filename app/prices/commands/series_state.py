@@ -13,6 +13,7 @@ from app.core.database import Transaction, among
 from app.core.events import Event, Topic
 from app.prices.commands.read_rows import from_microseconds, in_microseconds
 from app.prices.commands.roll_up import MICROSECONDS
+from app.prices.errors import SeriesGone
 from app.prices.models import PriceKind, PriceSeries, Source
 from app.prices.resolutions import ROLLED_UP
 
@@ -95,6 +96,12 @@ async def lock_series(connection: AsyncConnection, ids: Collection[int]) -> dict
 
 def _microseconds(instant: datetime | None) -> int | None:
     return None if instant is None else in_microseconds(instant)
+
+
+def refuse_gone(series: Mapping[int, SeriesState], ids: Collection[int]) -> None:
+    """Raise SeriesGone where one of these was merged into another between being found and being locked."""
+    if len(series) < len(ids):
+        raise SeriesGone("a series was merged into another meanwhile")
 
 
 def newer_prices(series: Mapping[int, SeriesState], candidates: Iterable[LatestPrice]) -> list[LatestPrice]:

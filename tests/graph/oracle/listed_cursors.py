@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from app.catalogue.models import ItemRevision
 from app.core.ids import PublicIdTag, public_id
 from app.graph.execution import Response
 from app.identity.models import User
@@ -60,6 +61,9 @@ def _owners(world: World, tag: PublicIdTag) -> Iterator[tuple[str, Viewer]]:
     elif tag is PublicIdTag.INGEST_BATCH:
         for batch in world.rows[IngestBatch]:
             yield public_id(tag, batch["id"]), Viewer(batch["sender_id"], scopes=frozenset({Scope.PRICES_WRITE}))
+    elif tag is PublicIdTag.ITEM:
+        for revision in world.rows[ItemRevision]:
+            yield public_id(tag, revision["item_id"]), Viewer(user_id=revision["user_id"])
     else:
         for node_id in world.public_ids(tag):
             yield node_id, ANYONE

@@ -1,6 +1,6 @@
 """The lists of the schema that are read page by page, and where each stands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,12 +29,17 @@ class ListField:
 def _lists() -> Sequence[ListField]:
     tags = {node_type.__name__: tag for tag, (node_type, _) in NODE_TYPES.items()}
     return [
-        ListField(owner.name, name, _entry_of(get_named_type(field.type)), tags.get(owner.name))
+        ListField(owner.name, name, _entry_of(get_named_type(field.type)), _tag_of(owner, tags))
         for owner in core_schema.type_map.values()
         if isinstance(owner, GraphQLObjectType)
         for name, field in owner.fields.items()
         if {"first", "after", "last", "before"} <= set(field.args)
     ]
+
+
+def _tag_of(owner: GraphQLObjectType, tags: Mapping[str, PublicIdTag]) -> PublicIdTag | None:
+    """The tag of a type's ids; a kind of item has that of items."""
+    return next((tags[name] for name in (owner.name, *(each.name for each in owner.interfaces)) if name in tags), None)
 
 
 def _entry_of(connection: Any) -> str:

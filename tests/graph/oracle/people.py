@@ -276,12 +276,12 @@ def _add_entries(world: World, random: Random, user_id: UUID) -> None:
             credential_id=maybe(random, any_key(random)),
             address=maybe(random, ip_address(random.choice(ADDRESSES))),
             user_agent=maybe(random, any_text(random)),
-            before=_odd_json(random),
-            after=_odd_json(random),
+            before=odd_json(random),
+            after=odd_json(random),
         )
 
 
-def _odd_json(random: Random) -> str | None:
+def odd_json(random: Random) -> str | None:
     """JSON as text, as the driver copies it."""
     if random.random() < 0.3:
         return None

@@ -10,7 +10,18 @@ from uuid import UUID
 
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
-from app.catalogue.models import Card, CardSet, Character, Item, ItemKind, Manufacturer, Sculptor, Series, Skin
+from app.catalogue.models import (
+    Card,
+    CardSet,
+    Character,
+    Item,
+    ItemKind,
+    ItemRedirect,
+    Manufacturer,
+    Sculptor,
+    Series,
+    Skin,
+)
 from app.catalogue.pictures import PhotoSize
 from app.core.database import Base
 from app.core.errors import Refusal
@@ -150,6 +161,9 @@ class Vocabulary:
         wanted = self.world.public_ids(tag)
         if self.viewer.user_id is not None and self._mostly(0.5):
             wanted = self.world.public_ids_of(self.viewer.user_id, tag) or wanted
+        if tag is PublicIdTag.ITEM and self._mostly(0.2):
+            old = [key for key in self.world.column(ItemRedirect, "old_id") if key is not None]
+            wanted = [public_id(tag, key) for key in old] or wanted
         if self._mostly(0.9) and wanted:
             return self.random.choice(wanted)
         everything = [key for tag in PublicIdTag for key in self.world.public_ids(tag)]
@@ -190,6 +204,8 @@ class Vocabulary:
     def slug(self) -> str:
         """A slug, mostly of an item there is."""
         slugs: list[str] = self.world.column(Item, "slug")
+        old = [slug for slug in self.world.column(ItemRedirect, "slug") if slug is not None]
+        slugs = old if old and self._mostly(0.2) else slugs
         return self.random.choice(slugs) if slugs and self._mostly(0.85) else any_text(self.random)
 
     def _exchange(self) -> dict[str, Value]:

@@ -21,8 +21,11 @@ from app.catalogue.models import (
     Item,
     ItemKind,
     ItemPhoto,
+    ItemRedirect,
+    ItemRevision,
     ItemVariant,
     Manufacturer,
+    RevisionAction,
     Sculptor,
     Series,
     SeriesExternalId,
@@ -45,7 +48,7 @@ from app.prices.models import (
 )
 from app.prices.resolutions import Resolution, bucket_start
 from app.providers.models import AuthMethod, Provider, ProviderCall, ProviderCredential
-from tests.graph.oracle.people import add_partner, add_person
+from tests.graph.oracle.people import add_partner, add_person, odd_json
 from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
 from tests.graph.oracle.texts import any_text
 
@@ -78,6 +81,8 @@ def random_world(random: Random) -> World:
     add_partner(world, random)
     for _ in range(random.randint(0, 6)):
         add_person(world, random)
+    for item in world.rows[Item]:
+        _add_revisions(world, random, item["id"])
     for _ in range(random.randint(0, 4)):
         _add_batch(world, random)
     if world.rows[ItemVariant]:
@@ -192,6 +197,30 @@ def _add_item(world: World, random: Random) -> None:
         provider = random.choice(("steam-market", "shop", 'sh"op'))
         taken = [row["external_id"] for row in world.rows[ExternalId] if row["provider"] == provider]
         world.add(ExternalId, provider=provider, external_id=unique_text(random, taken), item_id=item["id"])
+    for _ in range(random.choice((0, 0, 0, 1, 2))):
+        _add_redirect(world, random, item["id"])
+
+
+def _add_redirect(world: World, random: Random, item_id: UUID) -> None:
+    taken = [*world.column(Item, "slug"), *world.column(ItemRedirect, "slug")]
+    slug = maybe(random, unique_text(random, taken))
+    old_id = any_key(random) if slug is None else maybe(random, any_key(random))
+    world.add(ItemRedirect, id=any_key(random), item_id=item_id, old_id=old_id, slug=slug)
+
+
+def _add_revisions(world: World, random: Random, item_id: UUID) -> None:
+    people: list[UUID] = world.column(User, "id")
+    for number in range(random.choice((0, 0, 1, 3, 6))):
+        world.add(
+            ItemRevision,
+            id=any_key(random),
+            item_id=item_id,
+            number=number + 1,
+            user_id=maybe(random, random.choice(people)),
+            action=random.choice(list(RevisionAction)).value,
+            changes=odd_json(random) or "{}",
+            created_at=any_instant(world, random),
+        )
 
 
 def _add_skin(world: World, random: Random, item_id: UUID) -> None:

@@ -5,22 +5,27 @@ import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from app.catalogue.commands.merge_items import merge_items
 from app.core.database import Database
 from app.core.events import Event, EventBus, Topic
+from app.core.ids import PublicIdTag, parse_public_id, public_id
 from app.core.jobs import connect_redis
 from app.core.telemetry import OPERATIONS
 from app.graph.execution import Engine
 from app.graph.live import WAITING_CHANGES_PER_SUBSCRIBER, PriceFeed, Subscriber
 from app.graph.transports.pace import Pace
+from app.prices.commands.merge_variants import merge_variants
 from tests.catalogue.builders import coin, saved
 from tests.conftest import Server
 from tests.graph.transports.conftest import Serve, Trove, Watched, until
 from tests.graph.transports.sockets import PRICES, Socket, opened, ready
 from tests.prices.builders import Line, ingested, point
 
+PRICES_OF_SLUGS = "subscription ($slugs: [String!]!) { priceUpdates(slugs: $slugs) { item { slug } } }"
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -136,6 +141,36 @@ async def test_a_reconnect_goes_on_from_the_last_cursor(trove: Trove, aurum: Wat
         await followed(socket, [2, 3, 4, 5])
         await ingested(database, price(6))
         await followed(socket, [6])
+
+
+async def test_who_watches_what_was_merged_is_told_of_what_it_became(
+    trove: Trove, aurum: Watched, database: Database
+) -> None:
+    cursor = await first_cursor(trove, aurum, database)
+    argentum = (await saved(database, coin("argentum")))["argentum"]
+    async with ready(trove.websocket_url) as before, ready(trove.websocket_url) as after:
+        await before.subscribe(PRICES, itemIds=[aurum.id], since=cursor)
+        await until(lambda: subscribers(trove.price_feed) == 1)
+        await ingested(database, price(2, "argentum"))
+        winner = parse_public_id(aurum.id)
+        assert winner is not None
+        async with database.transaction() as transaction:
+            await merge_items(
+                transaction,
+                winner_id=UUID(str(winner[1])),
+                loser_id=argentum,
+                editor_id=None,
+                followers=[merge_variants],
+            )
+        await followed(before, [2])
+        # Of what happened before the merge it hears as well.
+        await after.subscribe(PRICES, itemIds=[public_id(PublicIdTag.ITEM, argentum)], since=cursor)
+        await followed(after, [2, 2])
+        await after.subscribe(PRICES_OF_SLUGS, id="2", slugs=["argentum"])
+        await until(lambda: subscribers(trove.price_feed) == 3)
+        await ingested(database, price(3, "argentum"))
+        await followed(before, [3])
+        assert {(await after.receive())["id"] for _ in range(2)} == {"1", "2"}
 
 
 async def test_prices_that_come_during_the_hand_over_come_once(

@@ -1,0 +1,335 @@
+"""What staff say of an item, each field read as what it must be, or refused with the path to it. No tables in here."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
+from app.catalogue.models import ItemKind
+from app.catalogue.new_items import NewExternalId, NewRelease
+from app.catalogue.slugs import slug_of
+from app.core.money import MINOR_UNITS
+from app.core.secure_urls import LONGEST_PICTURE_URL, is_picture_url
+
+LONGEST_NAME = 200
+LONGEST_TEXT = 500
+MOST_ENTRIES = 250
+MOST_DECIMALS = 255
+LARGEST_POSITION = 2**31 - 1
+LARGEST_AMOUNT = Decimal(10) ** 18
+
+_JAN = re.compile(r"[0-9]{8}|[0-9]{13}")
+_VARIANT_KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
+_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenDetails:
+    """What is said of an item of one kind; what is not given does not stand in `values`, null does."""
+
+    kind: ItemKind
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class GivenItem:
+    """What is said of an item, in the same way, by the names of the graph in snake case."""
+
+    values: Values
+    details: GivenDetails | None = None
+
+
+class _Wrong(ValueError):
+    """A value is not what it must be; `path` leads to it within the field."""
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def read_item(given: GivenItem) -> GivenItem:
+    """The same, each value as the catalogue keeps it. Raises CatalogueRefused for what an item cannot have.
+
+    What is there once for all items, such as a slug, and what is to be found, such as a set, is not looked at.
+    """
+    values = {name: _read(_ITEM, name, value, []) for name, value in given.values.items()}
+    if given.details is None:
+        return GivenItem(values)
+    kind = given.details.kind
+    path = ["details", kind.value]
+    read = {name: _read(_DETAILS[kind], name, value, path) for name, value in given.details.values.items()}
+    return GivenItem(values, GivenDetails(kind, read))
+
+
+def require(given: GivenItem) -> GivenDetails:
+    """What a new item must have: a name, and the details of its kind; gives these. The item was read before."""
+    if "name" not in given.values:
+        raise refused("Give the item a name.", "name")
+    if given.details is None:
+        raise refused("Give the details of the item's kind.", "details")
+    needed = REQUIRED.get(given.details.kind)
+    if needed is not None and needed not in given.details.values:
+        raise refused("Give it; a new item of this kind must have it.", "details", given.details.kind.value, needed)
+    return given.details
+
+
+def read_variant_key(value: str) -> str:
+    """The short name of a variant."""
+    if not _VARIANT_KEY.fullmatch(value):
+        raise refused("A variant's key has 1 to 60 of the letters a to z, digits and hyphens between them.", "key")
+    return value
+
+
+def read_variant_name(value: str | None) -> str:
+    """The name of a variant."""
+    try:
+        return _name(value)
+    except _Wrong as wrong:
+        raise refused(str(wrong), "name") from None
+
+
+def read_position(value: int | None) -> int:
+    """The place of a variant among the others of its item."""
+    if value is None or not 0 <= value <= LARGEST_POSITION:
+        raise refused("A position is a whole number from 0.", "position")
+    return value
+
+
+def refuse_reversed_floats(minimum: float | None, maximum: float | None) -> None:
+    """Refuse floats of which the least is greater than the greatest."""
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise refused(
+            f"The least float, {minimum:g}, is greater than the greatest, {maximum:g}.",
+            "details",
+            "skin",
+            "float_minimum",
+        )
+
+
+def refused(message: str, *path: str) -> CatalogueRefused:
+    """The refusal of a value, by the path to it in snake case."""
+    return CatalogueRefused(
+        CatalogueErrorCode.INVALID_INPUT, message, field=[name_in_graph(name) for name in path if name]
+    )
+
+
+def name_in_graph(name: str) -> str:
+    """A name in the graph's camel case."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def _read(readers: Mapping[str, Callable[[Any], Any]], name: str, value: Any, path: Sequence[str]) -> Any:
+    try:
+        return readers[name](value)
+    except _Wrong as wrong:
+        raise refused(str(wrong), *path, name, *wrong.path) from None
+
+
+def _text(value: str | None, *, longest: int = LONGEST_TEXT) -> str | None:
+    if value is None:
+        return None
+    text = " ".join(value.split())
+    if not text:
+        raise _Wrong("It is empty; send null to have none.")
+    if len(text) > longest:
+        raise _Wrong(f"It has {len(text):,} characters, and may have {longest}.")
+    if not text.isprintable() or not _is_unicode(text):
+        raise _Wrong("It holds a character that cannot be shown.")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _required(value: str | None, *, longest: int = LONGEST_TEXT) -> str:
+    text = _text(value, longest=longest)
+    if text is None:
+        raise _Wrong("This cannot be null; leave it out, and it stays as it is.")
+    return text
+
+
+def _name(value: str | None) -> str:
+    return _required(value, longest=LONGEST_NAME)
+
+
+def _slug(value: str | None) -> str:
+    slug = _required(value, longest=LONGEST_NAME)
+    if slug != slug_of(slug):
+        raise _Wrong("A slug is made of lower-case words of a to z and digits, joined by hyphens.")
+    return slug
+
+
+def _picture(value: str | None) -> str | None:
+    if value is not None and not is_picture_url(value):
+        raise _Wrong(
+            f"A picture has an address that begins with https:// and has {LONGEST_PICTURE_URL:,} characters at most; "
+            "send null to have none."
+        )
+    return value
+
+
+def _flag(value: bool | None) -> bool:
+    if value is None:
+        raise _Wrong("This cannot be null; leave it out, and it stays as it is.")
+    return value
+
+
+def _share(value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= 1:
+        raise _Wrong("A float value is from 0 to 1.")
+    return value
+
+
+def _decimals(value: int | None) -> int | None:
+    if value is not None and not 0 <= value <= MOST_DECIMALS:
+        raise _Wrong(f"A coin has 0 to {MOST_DECIMALS} decimal places.")
+    return value
+
+
+def _few(values: Sequence[Any]) -> Sequence[Any]:
+    if len(values) > MOST_ENTRIES:
+        raise _Wrong(f"The list may hold {MOST_ENTRIES} entries, and holds {len(values)}.")
+    return values
+
+
+def _texts(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    return tuple(dict.fromkeys(_each(_few(values), _required)))
+
+
+def _names(values: Sequence[str] | None) -> tuple[str, ...]:
+    return _texts(values) or ()
+
+
+def _each(values: Sequence[Any], reader: Callable[[Any], Any]) -> list[Any]:
+    read = []
+    for place, value in enumerate(values):
+        try:
+            read.append(reader(value))
+        except _Wrong as wrong:
+            raise _Wrong(str(wrong), str(place), *wrong.path) from None
+    return read
+
+
+def _external_ids(values: Sequence[Values] | None) -> tuple[NewExternalId, ...]:
+    return tuple(dict.fromkeys(_each(_few(values or ()), _external_id)))
+
+
+def _external_id(value: Values) -> NewExternalId:
+    provider = value["provider"]
+    if not _PROVIDER.fullmatch(provider):
+        raise _Wrong("A service is named by 2 to 40 of the letters a to z, digits and hyphens.", "provider")
+    return NewExternalId(provider, _within(value, "id", _required))
+
+
+def _releases(values: Sequence[Values] | None) -> tuple[NewRelease, ...]:
+    return tuple(_each(_few(values or ()), _release))
+
+
+def _release(value: Values) -> NewRelease:
+    released_on: date | None = value.get("released_on")
+    price, currency = _within(value, "list_price", _amount), _within(value, "currency", _currency)
+    if (price is None) != (currency is None):
+        raise _Wrong("A list price and its currency go together.", "currency" if currency is None else "list_price")
+    release = NewRelease(released_on, price, currency, _within(value, "jan", _jan))
+    if release == NewRelease():
+        raise _Wrong("It says nothing; give a day, a list price or a JAN code.")
+    return release
+
+
+def _within(value: Values, name: str, reader: Callable[[Any], Any]) -> Any:
+    try:
+        return reader(value.get(name))
+    except _Wrong as wrong:
+        raise _Wrong(str(wrong), name) from None
+
+
+def _amount(value: Decimal | None) -> Decimal | None:
+    if value is not None and not 0 <= value < LARGEST_AMOUNT:
+        raise _Wrong("A list price is an amount from 0.")
+    return value
+
+
+def _currency(value: str | None) -> str | None:
+    if value is not None and value not in MINOR_UNITS:
+        raise _Wrong("Give a currency by its code, such as JPY.")
+    return value
+
+
+def _jan(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not _JAN.fullmatch(value):
+        raise _Wrong("A JAN code has 8 or 13 digits.")
+    digits = [int(digit) for digit in reversed(value)]
+    # The last digit makes the sum a multiple of ten, every second one before it counted three times.
+    if (sum(digits[0::2]) + 3 * sum(digits[1::2])) % 10:
+        raise _Wrong("Its last digit does not fit the others; look at the code once more.")
+    return value
+
+
+def _set_id(value: UUID | None) -> UUID | None:
+    return value
+
+
+_ITEM: Mapping[str, Callable[[Any], Any]] = {
+    "slug": _slug,
+    "name": _name,
+    "image_url": _picture,
+    "is_nsfw": _flag,
+    "external_ids": _external_ids,
+}
+_DETAILS: Mapping[ItemKind, Mapping[str, Callable[[Any], Any]]] = {
+    ItemKind.SKIN: {
+        "market_hash_name": _required,
+        "category": _text,
+        "weapon": _text,
+        "skin": _text,
+        "wear": _text,
+        "rarity": _text,
+        "is_stattrak": _flag,
+        "is_souvenir": _flag,
+        "float_minimum": _share,
+        "float_maximum": _share,
+        "collection": _text,
+        "crates": _texts,
+    },
+    ItemKind.COIN: {"symbol": _required, "decimals": _decimals, "chain": _text, "contract_address": _text},
+    ItemKind.CARD: {
+        "game": _required,
+        "set_id": _set_id,
+        "number": _text,
+        "rarity": _text,
+        "type_line": _text,
+        "artist": _text,
+        "language": _text,
+        "finishes": _texts,
+    },
+    ItemKind.FIGURE: {
+        "manufacturer": _text,
+        "scale": _text,
+        "origins": _names,
+        "characters": _names,
+        "sculptors": _names,
+        "releases": _releases,
+    },
+}
+# What a new item of the kind must have.
+REQUIRED: Mapping[ItemKind, str] = {
+    ItemKind.SKIN: "market_hash_name",
+    ItemKind.COIN: "symbol",
+    ItemKind.CARD: "game",
+}
