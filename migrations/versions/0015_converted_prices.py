@@ -10,7 +10,8 @@ branch_labels = None
 depends_on = None
 
 # What one unit costs, and how many units of the currency of that price a euro buys: a published currency costs one unit
-# of itself, a coin what its last close says that was known when the day ended. A symbol that several coins have names
+# of itself, a coin what its last close says that was known when the day ended: of a market price before a middle one,
+# then of the newest. A close that a source still showed later is as new as that. A symbol that several coins have names
 # none of them. Of the euro the rate is 1, on the day itself.
 HELD = """
 CREATE FUNCTION prices.held_currency(
@@ -42,10 +43,14 @@ BEGIN
     FROM catalogue.coins AS coin
     JOIN catalogue.item_variants AS variant ON variant.item_id = coin.item_id AND variant.is_default
     JOIN prices.price_series AS series
-        ON series.variant_id = variant.id AND series.kind IN ('market', 'mid', 'sale')
+        ON series.variant_id = variant.id AND series.kind IN ('market', 'mid')
     JOIN prices.sources AS source ON source.id = series.source_id
     CROSS JOIN LATERAL (
-        SELECT candle.close, CAST(timezone('UTC', candle.ends_at - interval '1 microsecond') AS date) AS price_date
+        SELECT candle.close, CAST(timezone('UTC', CASE
+            WHEN candle.close = series.latest_price AND series.last_seen_at > candle.ends_at
+            THEN least(series.last_seen_at, timezone('UTC', CAST(day + 1 AS timestamp)) - interval '1 microsecond')
+            ELSE candle.ends_at - interval '1 microsecond'
+        END) AS date) AS price_date
         FROM (
             SELECT resolution, true AS is_provided FROM unnest(series.provided_resolutions) AS resolution
             UNION ALL
@@ -71,8 +76,8 @@ BEGIN
         AND NOT EXISTS (
             SELECT FROM catalogue.coins AS other WHERE upper(other.symbol) = held AND other.item_id <> coin.item_id
         )
-    ORDER BY least(quoted.rate_date, priced.price_date) DESC,
-        array_position(ARRAY['market', 'mid', 'sale'], series.kind), series.id
+    ORDER BY array_position(ARRAY['market', 'mid'], series.kind), priced.price_date DESC, quoted.rate_date DESC,
+        series.id
     LIMIT 1;
 END
 $$;
@@ -110,6 +115,10 @@ BEGIN
         ELSE length(ltrim(behind_point, '0')) - length(behind_point)
     END));
     rate_date := least(given.rate_date, got.rate_date);
+    IF cardinality(given.sources) = 1 AND cardinality(got.sources) = 1 AND given.sources[1] = got.sources[1] THEN
+        source := given.sources[1];
+        RETURN;
+    END IF;
     SELECT string_agg(named.source, ', ' ORDER BY named.place) INTO source
     FROM (
         SELECT each.source, min(each.place) AS place
@@ -120,14 +129,24 @@ END
 $$;
 """
 
+# The same for one currency, without a word on where it comes from; 40 places are more than a price can show.
+UNITS = """
+CREATE FUNCTION prices.units_per_euro(held text, day date, coins text[]) RETURNS numeric
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT round(units_per_eur, 40) / price FROM prices.held_currency(held, day, coins)
+$$;
+"""
+
 
 def upgrade() -> None:
     op.execute("SET ROLE trove_migrator")
     run(HELD)
     run(RATE)
+    run(UNITS)
 
 
 def downgrade() -> None:
     op.execute("SET ROLE trove_migrator")
+    op.execute("DROP FUNCTION prices.units_per_euro(text, date, text[])")
     op.execute("DROP FUNCTION prices.exchange_rate(text, text, date, text[])")
     op.execute("DROP FUNCTION prices.held_currency(text, date, text[])")

@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import text
+
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.prices.commands.import_exchange_rates import import_exchange_rates
@@ -114,13 +116,49 @@ async def test_a_coin_converts_by_its_own_series(database: Database, graph: Grap
     assert (in_dollars["amount"], in_dollars["conversion"]["original"]["currency"]) == ("100000", "BTC")
 
 
-async def test_a_converted_amount_has_twelve_decimal_places_at_most(database: Database, graph: Graph) -> None:
+async def test_a_sale_or_an_odd_currency_does_not_make_the_rate_of_a_coin(database: Database, graph: Graph) -> None:
+    """Even where the bank's last day is before today, so that nothing but the euro has a rate of today."""
+    await saved(database, coin("aurum"), coin("bitcoin", symbol="BTC"))
+    await known_rates(database, days_ago=2, USD="1.25")
+    yesterday = utc_now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    await ingested(database, point("aurum", "100"), point("bitcoin", "50000", at=yesterday))
+    await ingested(database, point("bitcoin", "1", kind="sale", currency="EUR", source="somebodys-shop", at=yesterday))
+    await ingested(database, point("bitcoin", "2", kind="mid", currency="EUR", source="another-shop", at=yesterday))
+    found = await price(graph, '(currency: "BTC")')
+    assert found is not None
+    assert (found["amount"], found["conversion"]["source"]) == ("0.002", "ECB, test-market")
+
+
+async def test_what_a_source_still_shows_is_no_stale_rate(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"), coin("tether", symbol="USDT"))
+    day = await known_rates(database, days_ago=1, USD="1.25")
+    await ingested(database, point("aurum", "3"), point("tether", "1", at=utc_now() - timedelta(days=30)))
+    found = await price(graph, '(currency: "USDT")')
+    assert found is not None
+    assert found["conversion"]["isStale"] is True
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("UPDATE prices.price_series SET last_seen_at = now()"))
+    found = await price(graph, '(currency: "USDT")')
+    assert found is not None
+    assert (found["amount"], found["conversion"]["isStale"], found["conversion"]["rateDate"]) == ("3", False, day)
+
+
+async def test_a_very_small_price_is_not_shown_as_nothing(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(database, point("aurum", "0.0000000012"))
+    await known_rates(database, USD="100000")
+    found = await price(graph, '(currency: "EUR")')
+    assert found is not None
+    assert found["amount"] == "0.000000000000012"
+
+
+async def test_a_converted_amount_has_eighteen_decimal_places_at_most(database: Database, graph: Graph) -> None:
     await saved(database, coin("aurum"))
     await ingested(database, point("aurum", "1"))
     await known_rates(database, USD="3")
     found = await price(graph, '(currency: "EUR")')
     assert found is not None
-    assert found["amount"] == "0.333333333333"
+    assert found["amount"] == "0.333333333333333333"
 
 
 async def test_converted_prices_of_a_list_cost_the_same_for_one_and_for_fifty(database: Database, graph: Graph) -> None:

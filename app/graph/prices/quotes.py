@@ -94,7 +94,7 @@ class Price:
     )
     amount: Decimal = column(
         PriceSeries.latest_price,
-        "The price of one unit: exact, or converted and rounded to 12 decimal places.",
+        "The price of one unit: exact, or converted and rounded to 18 decimal places.",
         present=True,
     )
     minor_units: BigInt | None = column(

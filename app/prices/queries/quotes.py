@@ -12,6 +12,8 @@ from sqlalchemy import (
     Numeric,
     Select,
     Text,
+    and_,
+    any_,
     case,
     cast,
     func,
@@ -26,8 +28,9 @@ from sqlalchemy.types import TypeEngine
 
 from app.core.database import OPERATION_TIME, among
 from app.core.money import CRYPTO_CURRENCIES, MINOR_UNITS
+from app.prices.exchange_rates import BASE_CURRENCY
 from app.prices.exchange_rates import STALE_AFTER as RATE_STALE_AFTER
-from app.prices.models import PriceKind, PriceSeries
+from app.prices.models import PriceKind, PriceSeries, StoredExchangeRate
 
 # When the source last showed the latest price: of one that stores only moves, later than when it moved.
 LAST_SEEN: ColumnElement[Any] = func.greatest(
@@ -65,8 +68,10 @@ NOT_CONVERTED: Mapping[ColumnElement[Any], ColumnElement[Any]] = {
     CONVERSION.c.is_stale: literal_column("CAST(NULL AS boolean)", Boolean()),
     CONVERSION.c.source: literal_column("CAST(NULL AS text)", Text()),
 }
-# Digits behind the point of a price that was converted.
-CONVERTED_DECIMAL_PLACES = 12
+# Digits behind the point of a price that was converted: as many as a price can come in with.
+CONVERTED_DECIMAL_PLACES = 18
+# To which is divided before it is rounded.
+_DIVIDED_TO = 40
 _COINS: ColumnElement[Any] = literal_column(f"CAST('{{{','.join(sorted(CRYPTO_CURRENCIES))}}}' AS text[])", ARRAY(Text))
 _TODAY = cast(func.timezone("UTC", OPERATION_TIME), Date())
 
@@ -76,16 +81,21 @@ def can_be_shown_in(wanted: Any) -> ColumnElement[bool]:
 
     No number rather than a wrong one: a currency without a rate leads to no price.
     """
-    return or_(PriceSeries.currency == wanted, _exchange(wanted, "rate", Numeric()).is_not(None))
+    has_rate = and_(_units_of_wanted(wanted).is_not(None), _units_per_euro(PriceSeries.currency).is_not(None))
+    return or_(PriceSeries.currency == wanted, has_rate)
 
 
 def shown_in(wanted: Any) -> Mapping[Any, Any]:
-    """What stands in place of the amount and the currency of a latest price, to show it in another currency."""
-    rate = _exchange(wanted, "rate", Numeric())
+    """What stands in place of the amount and the currency of a latest price, to show it in another currency.
+
+    The amount is reckoned from the two rates against the euro, which cost a look into an index; `exchange_rate` of the
+    database, which says the same rate as `exchangeRate` does, is asked only to show it.
+    """
     rate_date = _exchange(wanted, "rate_date", Date())
     is_converted = PriceSeries.currency != wanted
+    in_euros = func.round(PriceSeries.latest_price * _units_of_wanted(wanted), literal_column(str(_DIVIDED_TO)))
     converted = func.trim_scale(
-        func.round(PriceSeries.latest_price * rate, literal_column(str(CONVERTED_DECIMAL_PLACES)))
+        func.round(in_euros / _units_per_euro(PriceSeries.currency), literal_column(str(CONVERTED_DECIMAL_PLACES)))
     )
     return {
         PriceSeries.latest_price: case((is_converted, converted), else_=PriceSeries.latest_price),
@@ -93,11 +103,32 @@ def shown_in(wanted: Any) -> Mapping[Any, Any]:
         CONVERSION.c.is_converted: is_converted,
         CONVERSION.c.amount: PriceSeries.latest_price,
         CONVERSION.c.currency: PriceSeries.currency,
-        CONVERSION.c.rate: rate,
+        CONVERSION.c.rate: _exchange(wanted, "rate", Numeric()),
         CONVERSION.c.rate_date: rate_date,
         CONVERSION.c.is_stale: _TODAY - rate_date > literal_column(str(RATE_STALE_AFTER.days)),
         CONVERSION.c.source: _exchange(wanted, "source", Text()),
     }
+
+
+def _units_per_euro(currency: Any) -> ColumnElement[Any]:
+    """How many units a euro buys today: of a published currency by its last rate, of a coin by its last price."""
+    published = StoredExchangeRate.__table__.alias()
+    last = (
+        select(published.c.units_per_eur)
+        .where(published.c.currency == currency, published.c.rate_date <= _TODAY)
+        .order_by(published.c.rate_date.desc())
+        .limit(literal_column("1"))
+        .correlate_except(published)
+        .scalar_subquery()
+    )
+    of_coin = case((currency == any_(_COINS), func.prices.units_per_euro(currency, _TODAY, _COINS, type_=Numeric())))
+    is_euro = currency == literal_column(f"'{BASE_CURRENCY}'", Text())
+    return case((is_euro, literal_column("1", Numeric())), else_=func.coalesce(last, of_coin))
+
+
+def _units_of_wanted(wanted: Any) -> ColumnElement[Any]:
+    # A select of its own, so that it is reckoned once for all rows.
+    return select(_units_per_euro(cast(wanted, Text()))).scalar_subquery()
 
 
 def _exchange(wanted: Any, part: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
