@@ -62,6 +62,20 @@ async def deliver(
     return delivery
 
 
+async def process_batches(database: Database, batch_ids: Iterable[UUID]) -> Delivery:
+    """Process what waits until these batches, which are accepted already, are done; what became of their rows.
+
+    The rejects are told by their numbers in their batches. Raises as `deliver` does.
+    """
+    delivery = Delivery()
+    for batch_id in batch_ids:
+        outcome = await _process(database, batch_id)
+        _count(delivery, outcome, is_repeat=False)
+        if outcome.rejected_count:
+            delivery.rejected += await _rejects(database, batch_id, range(1, outcome.row_count + 1))
+    return delivery
+
+
 async def _accept(
     database: Database, kind: BatchKind, batch: RowBatch, *, idempotency_key: str | None
 ) -> AcceptedBatch:

@@ -1,0 +1,26 @@
+"""Prices of cards, as files and services of cards tell them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+
+from app.catalogue.card_prices import CardPrice
+from app.prices.connectors.interface import FoundPrice, Subject
+from app.prices.models import PriceKind
+
+
+def card_prices(prices: Iterator[CardPrice], subject: Subject, *, at: datetime) -> Iterator[FoundPrice]:
+    """The prices of a card, each as of its own day, else of the day of `at`: such prices are made once a day.
+
+    Raises `RowNotUnderstood` as the reader of the row does.
+    """
+    for price in prices:
+        if price.amount:
+            yield FoundPrice(
+                subject=subject,
+                source=price.source,
+                kind=PriceKind(price.kind),
+                currency=price.currency,
+                price=price.amount,
+                observed_at=datetime.combine(min(price.day or at.date(), at.date()), time(), UTC),
+                variant=subject.variant(price.variant),
+            )
