@@ -33,6 +33,16 @@ class Delivery:
     repeated: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
 
+    def __add__(self, other: "Delivery") -> "Delivery":
+        return Delivery(
+            rows=self.rows + other.rows,
+            accepted=self.accepted + other.accepted,
+            duplicates=self.duplicates + other.duplicates,
+            rejected_count=self.rejected_count + other.rejected_count,
+            repeated=self.repeated + other.repeated,
+            rejected=(self.rejected + other.rejected)[:REJECTS_TOLD],
+        )
+
 
 async def deliver(
     database: Database,

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time
 
 from app.catalogue.card_prices import CardPrice
+from app.catalogue.new_items import NewItem
 from app.prices.connectors.interface import FoundPrice, Subject
+from app.prices.connectors.rows import row_of_price
 from app.prices.models import PriceKind
 
 
@@ -24,3 +26,13 @@ def card_prices(prices: Iterator[CardPrice], subject: Subject, *, at: datetime) 
                 observed_at=datetime.combine(min(price.day or at.date(), at.date()), time(), UTC),
                 variant=subject.variant(price.variant),
             )
+
+
+def card_price_rows(prices: Iterator[CardPrice], item: NewItem, *, at: datetime) -> list[bytes]:
+    """The prices of a card that was just imported, as rows of a batch: the card by the id that it is known by."""
+    known_as = item.external_ids[0]
+    subject = Subject(slug="", name=known_as.external_id, variants=frozenset(variant.key for variant in item.variants))
+    return [
+        row_of_price(found, external_id=f"{known_as.provider}:{known_as.external_id}")
+        for found in card_prices(prices, subject, at=at)
+    ]

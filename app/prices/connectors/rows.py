@@ -8,10 +8,11 @@ from app.prices.connectors.interface import FoundCandle, FoundPrice
 from app.prices.formats.candles import candle_fields
 
 
-def row_of_price(found: FoundPrice) -> bytes:
-    """The row of a price, as a line of a batch without its end."""
+def row_of_price(found: FoundPrice, *, external_id: str | None = None) -> bytes:
+    """The row of a price, as a line of a batch without its end; it names the item by its slug, or by `provider:id`."""
     row = {
-        "item": found.subject.slug,
+        "item": found.subject.slug if external_id is None else None,
+        "externalId": external_id,
         "variant": found.variant,
         "source": found.source,
         "kind": found.kind.value,
