@@ -1,6 +1,7 @@
 """`trove prices`: prices from outside sources, and upkeep of the tables of prices."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from app.prices.commands.rebuild_candles import (
 )
 from app.prices.commands.sweep import SweepOutcome
 from app.prices.commands.sweeps import SWEEPS
+from app.prices.connectors.tickers import FEEDS, Followed, feed_of
+from app.prices.connectors.tickers import follow as follow_feed
 from app.prices.delivery import Delivery, process_batches
 from app.providers.client import provider_http
 from app.providers.commands.save_known import save_known_providers
@@ -110,6 +113,34 @@ async def _sweep(settings: Settings, source: str, limit: int | None) -> tuple[Sw
             await save_known_providers(transaction)
         outcome = await SWEEPS[source](database, http, keys=settings.provider_keys, limit=limit)
         return outcome, await process_batches(database, outcome.batch_ids)
+
+
+@commands.command("follow")
+def follow(
+    source: Annotated[str, typer.Argument(help=f"One of {', '.join(FEEDS)}.", show_default=False)],
+    items: Annotated[list[str], typer.Option("--item", help="The slug of a coin; once for each.", show_default=False)],
+    url: Annotated[
+        str | None, typer.Option(help="Another address of the same feed, as wss://…", show_default=False)
+    ] = None,
+) -> None:
+    """Take in what coins cost as they trade, until Ctrl-C; each coin at most once a second."""
+    with _services(current_settings()) as settings:
+        followed = asyncio.run(_follow(settings, source, items, url))
+    console.print(
+        f"{followed.ticks:,} ticks came, {followed.misread:,} could not be read; {followed.rows:,} prices went in by "
+        f"{followed.batches:,} batches over {followed.reconnects + 1:,} connections"
+    )
+
+
+async def _follow(settings: Settings, source: str, items: list[str], url: str | None) -> Followed:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with worker_database(settings, application_name="trove-prices") as database:
+        feed = await feed_of(database, source, items, url=url)
+        console.print(f"Following {', '.join(feed.subjects)} at {source}; Ctrl-C ends it.")
+        return await follow_feed(database, feed, stopping=stopping, takes_in=True)
 
 
 def _print_sweep(outcome: SweepOutcome, delivery: Delivery) -> None:
