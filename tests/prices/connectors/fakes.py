@@ -165,7 +165,9 @@ class FakeSkinport(FakeProvider):
         lists: dict[str, list[dict[str, Any]]] = {"/v1/items": self.items, "/v1/sales/history": self.sales}
         if asked.path not in lists or asked.params != {"app_id": "730", "currency": "EUR"}:
             return said({"errors": [{"id": "validation_error"}]}, status="400 Bad Request")
-        return answer(brotli.compress(json.dumps(lists[asked.path]).encode()), headers="Content-Encoding: br\r\n")
+        return answer(
+            brotli.compress(json.dumps(lists[asked.path]).encode(), quality=1), headers="Content-Encoding: br\r\n"
+        )
 
 
 @dataclass(slots=True)
