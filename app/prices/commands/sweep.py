@@ -1,10 +1,12 @@
 """Sweeps: ask one provider for all that it can price, and send what it says through ingestion, batch by batch."""
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from time import monotonic
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -22,6 +24,8 @@ from app.providers.client import ProviderClient
 from app.providers.errors import ProviderBusy
 
 logger = structlog.get_logger(__name__)
+
+Found = TypeVar("Found")
 
 FAILURES_TOLD = 20
 # What was found is sent after so many rows, or so long: neither a batch for each row, nor hours without a price.
@@ -174,15 +178,14 @@ class _Sender:
     async def send(self) -> None:
         """Send what was found since the last time."""
         self._outcome.unchanged += await self._count_unchanged()
-        await self._accept(BatchKind.PRICE_POINTS, [row_of_price(found) for found in self._prices])
-        await self._accept(BatchKind.CANDLES, [row_of_candle(found) for found in self._candles])
+        await self._accept(BatchKind.PRICE_POINTS, await asyncio.to_thread(_rows, self._prices, row_of_price))
+        await self._accept(BatchKind.CANDLES, await asyncio.to_thread(_rows, self._candles, row_of_candle))
         self._prices.clear()
         self._candles.clear()
         self._since = monotonic()
 
     async def _accept(self, kind: BatchKind, rows: Sequence[bytes]) -> None:
-        # In an order of their own: subjects take turns, and the same rows are to be the same batch.
-        for batch in in_batches(CanonicalRow(number, row) for number, row in enumerate(sorted(rows), start=1)):
+        for batch in in_batches(CanonicalRow(number, row) for number, row in enumerate(rows, start=1)):
             async with self._database.transaction() as transaction:
                 accepted = await accept_batch(
                     transaction,
@@ -205,6 +208,11 @@ class _Sender:
             )
         changed = {series.slug for series, price in told.items() if stored.get(series) != price}
         return len({series.slug for series in told} - changed)
+
+
+def _rows(found: Iterable[Found], row_of: Callable[[Found], bytes]) -> list[bytes]:
+    """The rows, in an order of their own: subjects take turns, and the same rows are to be the same batch."""
+    return sorted(row_of(one) for one in found)
 
 
 def _series_of(found: FoundPrice | FoundCandle) -> SeriesOfItem:

@@ -6,6 +6,7 @@
 neither an offer nor a sale, and is left out.
 """
 
+import asyncio
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -57,7 +58,7 @@ class Skinport(_Skinport):
     async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
         """What is offered of all subjects."""
         rows = await self._rows(client, "items", "/v1/items")
-        return _answer(subjects, rows, lambda subject, row: self._offers(subject, row, at))
+        return await asyncio.to_thread(_answer, subjects, rows, lambda subject, row: self._offers(subject, row, at))
 
     def _offers(self, subject: Subject, row: Mapping[str, object], at: datetime) -> list[FoundPrice]:
         currency = currency_of(row.get("currency"), "currency")
@@ -90,7 +91,7 @@ class SkinportSales(_Skinport):
     async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
         """What was sold of all subjects."""
         rows = await self._rows(client, "sales-history", "/v1/sales/history")
-        return _answer(subjects, rows, lambda subject, row: self._sales(subject, row, at))
+        return await asyncio.to_thread(_answer, subjects, rows, lambda subject, row: self._sales(subject, row, at))
 
     def _sales(self, subject: Subject, row: Mapping[str, object], at: datetime) -> list[FoundPrice]:
         day = object_of(row.get("last_24_hours"), "`last_24_hours`")
