@@ -115,7 +115,7 @@ async def _offered(
 ) -> Sequence[Subject]:
     """What the provider has of the subjects; none where it does not say, and then the sweep is cut short."""
     try:
-        return await connector.offered(client, subjects)
+        return await connector.offered(client, subjects) if subjects else ()
     except (OutsideServiceFailed, AnswerNotUnderstood) as failure:
         outcome.cut_short = str(failure)
     except ProviderBusy as busy:

@@ -14,7 +14,7 @@ from app.core.outbound import OutsideServiceFailed
 from app.prices.connectors import subjects as choose
 from app.prices.connectors.candles import CandleShape, candles_of
 from app.prices.connectors.interface import Answer, Connector, Subject
-from app.prices.connectors.values import list_of, object_of
+from app.prices.connectors.values import by_name, list_of
 from app.providers.client import ProviderClient, Question
 
 CURRENCY = "USD"
@@ -41,8 +41,8 @@ class Coinbase(Connector):
             await client.ask_json(Question(endpoint="products", path="/products", kept_for=timedelta(hours=6))),
             "The list of products",
         )
-        ids = {object_of(product, "A product").get("id") for product in products}
-        return [subject for subject in subjects if subject.name in ids]
+        known = by_name(products, "id", "A product")
+        return [subject for subject in subjects if subject.name in known]
 
     async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
         """The newest 300 candles of one product."""

@@ -154,7 +154,7 @@ class BinanceTicker(TickerFeed):
         data = object_of(message.get("data", message), "`data`")
         if data.get("e") == "serverShutdown":
             raise _ConnectionEnds("it shuts down")
-        if data.get("e") not in {"24hrMiniTicker", "24hrTicker"}:
+        if data.get("e") not in ("24hrMiniTicker", "24hrTicker"):
             return None
         price = amount_of(data.get("c"), "c")
         observed_at = instant_of(data.get("E"), "E", per_second=1000, latest=now)

@@ -32,8 +32,8 @@ _SIGNS = {
     "COL$": "COP", "$U": "UYU", "S/.": "PEN", "S/": "PEN", "€": "EUR", "£": "GBP", "₹": "INR", "RS.": "INR",
     "₽": "RUB", "РУБ.": "RUB", "РУБ": "RUB", "PУБ.": "RUB", "PУБ": "RUB", "₩": "KRW", "₪": "ILS", "₴": "UAH",
     "₫": "VND", "฿": "THB", "₱": "PHP", "₺": "TRY", "TL": "TRY", "₸": "KZT", "₡": "CRC", "ZŁ": "PLN", "KČ": "CZK",
-    "FT": "HUF", "RP": "IDR", "RM": "MYR", "QR": "QAR", "SR": "SAR", "KD": "KWD", "FR.": "CHF", "JP¥": "JPY",
-    "CN¥": "CNY", "元": "CNY", "円": "JPY",
+    "FT": "HUF", "RP": "IDR", "RM": "MYR", "QR": "QAR", "SR": "SAR", "KD": "KWD", "R": "ZAR", "P": "PHP", "FR.": "CHF",
+    "JP¥": "JPY", "CN¥": "CNY", "元": "CNY", "円": "JPY",
 }  # fmt: skip
 # A sign of several currencies: the hint decides; the first of these is meant without one, if any is.
 _SHARED_SIGNS: dict[str, tuple[str | None, frozenset[str]]] = {
@@ -53,7 +53,8 @@ _GROUPED_BY_POINTS = frozenset(
     | {"PLN", "PYG", "RON", "RSD", "RUB", "SEK", "TRY", "UAH", "UYU", "VES", "VND"}
 )
 
-_SPACES = re.compile(r"[\s\u00a0\u2007\u2009\u202f]+")
+# Among them the marks that turn the direction of writing.
+_SPACES = re.compile(r"[\s\u00a0\u2007\u2009\u202f\u200e\u200f\ufeff]+")
 _NUMBER = re.compile(r"[0-9][0-9., '’]*[0-9]|[0-9]")
 # Nothing after the point: `12,--€`, `12.-`.
 _NO_FRACTION = re.compile(r"(?<=[0-9])[.,] ?[-–—]{1,2}")
