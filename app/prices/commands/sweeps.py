@@ -21,6 +21,9 @@ from app.prices.connectors.skinport import Skinport, SkinportSales
 from app.prices.connectors.steam_market import SteamMarket
 from app.providers.client import ProviderClient
 
+# Longer than the window of whoever is asked item by item, so that a full one is waited for; a pause is not.
+PATIENCE_SECONDS = 120.0
+
 
 class KeyMissing(Conflict):
     """A provider answers nobody without a key, and the operator gave none."""
@@ -52,7 +55,7 @@ class Sweep:
             raise KeyMissing(
                 f'{provider} answers nobody without a key: give yours in TROVE_PROVIDER_KEYS, as {{"{provider}": "…"}}.'
             )
-        client = ProviderClient(database, provider, http)
+        client = ProviderClient(database, provider, http, patience_seconds=PATIENCE_SECONDS)
         return await sweep(database, client, self.connector(key), limit=limit, at=at)
 
 

@@ -3,15 +3,23 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
+from app.catalogue import scryfall
+from app.catalogue.pokemon import prices_of as pokemon_prices_of
+from app.catalogue.pokemon import read_pokemon_row
+from app.catalogue.scryfall import read_scryfall_row
+from app.cli.catalogue_import import import_catalogue_file
 from app.core.database import Database
 from app.ingestion.models import IngestBatch
 from app.prices.commands.sweeps import SWEEPS, KeyMissing
 from app.prices.connectors.csfloat import CsFloat
+from app.prices.connectors.pokemon_tcg import PokemonTcg
+from app.prices.connectors.scryfall import Scryfall
 from app.prices.connectors.skinport import Skinport
 from app.providers.client import provider_http
 from tests.catalogue.builders import saved
@@ -40,6 +48,7 @@ from tests.prices.connectors.worlds import (
     stored_prices,
     swept,
 )
+from tests.providers.builders import add_provider
 
 MIDNIGHT = datetime(2024, 5, 1, tzinfo=UTC)
 USD, EUR = "USD", "EUR"
@@ -263,3 +272,27 @@ async def test_rows_without_prices_make_no_batch(database: Database) -> None:
     assert (outcome.asked, outcome.priced, outcome.unknown, outcome.failed) == (3, 0, 2, 0)
     async with database.transaction() as transaction:
         assert await transaction.connection.scalar(select(func.count()).select_from(IngestBatch)) == 0
+
+
+async def test_real_cards_have_the_same_prices_from_their_provider_as_from_its_file(
+    database: Database, trove_data: Path
+) -> None:
+    magic, pokemon = trove_data / "cards/mtg/cards_page1.json", trove_data / "cards/pokemon/cards_g1_basic.json"
+    rows = {file: json.loads(file.read_bytes())["data"] for file in (magic, pokemon)}
+    await import_catalogue_file(database, magic, read_scryfall_row)
+    await import_catalogue_file(database, pokemon, read_pokemon_row)
+    fakes = (
+        (Scryfall(), FakeScryfall(cards={row["id"]: row for row in rows[magic]})),
+        (PokemonTcg(), FakePokemonTcg(cards=rows[pokemon])),
+    )
+    for connector, fake in fakes:
+        async with open_fake(fake):
+            await add_provider(database, fake.port, code=connector.provider)
+            outcome = await swept(database, connector)
+        assert (outcome.failed, outcome.unknown) == (0, 0)
+        assert outcome.priced > 0
+    from_providers = {row[:6] for row in await stored_prices(database)}
+    await import_catalogue_file(database, magic, read_scryfall_row, prices_of=scryfall.prices_of)
+    await import_catalogue_file(database, pokemon, read_pokemon_row, prices_of=pokemon_prices_of)
+    assert {row[:6] for row in await stored_prices(database)} == from_providers
+    assert len(from_providers) > 100
