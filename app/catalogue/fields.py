@@ -8,6 +8,7 @@ from app.catalogue.errors import RowNotUnderstood
 
 MOST_CHARACTERS = 500
 LARGEST_INTEGER = 2**31 - 1
+_NO_AMOUNT = {"", "-", "--", "—", "–"}
 
 
 class Fields:
@@ -78,11 +79,11 @@ class Fields:
         return value
 
     def amount(self, name: str) -> Decimal | None:
-        """An amount from 0, as a text or a number."""
+        """An amount from 0, as a text or a number; a dash says that there is none."""
         value = self._row.get(name)
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and value.strip() in _NO_AMOUNT):
             return None
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
             raise RowNotUnderstood(f"{name} is not an amount")
         try:
             amount = Decimal(str(value).strip())

@@ -1,7 +1,7 @@
 """Cards and sets of the Pokémon Trading Card Game, as pokemontcg.io has them. No tables in here."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from app.catalogue.card_prices import CardPrice
 from app.catalogue.fields import Fields
@@ -14,6 +14,16 @@ PROVIDER = "pokemon-tcg"
 # `1stEditionHolofoil` is three words, `reverseHolofoil` two.
 _WORD_BEGINS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _KINDS = ("low", "mid", "high", "market")
+_REVERSE = "reverse-holofoil"
+# What each price says, and whether of the reversed holofoil; of what it knows no such price of, Cardmarket says zero.
+_CARDMARKET = {
+    "trendPrice": ("market", False),
+    "averageSellPrice": ("mid", False),
+    "lowPrice": ("low", False),
+    "reverseHoloTrend": ("market", True),
+    "reverseHoloSell": ("mid", True),
+    "reverseHoloLow": ("low", True),
+}
 
 
 def read_pokemon_row(row: object) -> NewItem | NewCardSet:
@@ -28,15 +38,49 @@ def read_pokemon_row(row: object) -> NewItem | NewCardSet:
 
 
 def prices_of(row: object) -> Iterator[CardPrice]:
-    """What TCGplayer says of a card's variants, in dollars. Its `directLow` is one seller's offer and is left out."""
-    prices = _tcgplayer_prices(Fields(row))
+    """What TCGplayer says of a card's variants, in dollars, and Cardmarket in euros, as of the days that they say.
+
+    TCGplayer's `directLow` is one seller's offer and is left out, and so are Cardmarket's averages over days.
+    """
+    fields = Fields(row)
+    yield from _tcgplayer(fields)
+    yield from _cardmarket(fields)
+
+
+def _tcgplayer(fields: Fields) -> Iterator[CardPrice]:
+    shop, prices = fields.object("tcgplayer"), _tcgplayer_prices(fields)
+    day = None if shop is None else shop.day("updatedAt")
     for printing in _printings(prices):
         of_printing = None if prices is None else prices.object(printing)
         if of_printing is not None:
             for kind in _KINDS:
                 amount = of_printing.amount(kind)
                 if amount is not None:
-                    yield CardPrice(kind, _variant(printing).key, "USD", amount, "tcgplayer")
+                    yield CardPrice(kind, _variant(printing).key, "USD", amount, "tcgplayer", day)
+
+
+def _cardmarket(fields: Fields) -> Iterator[CardPrice]:
+    shop = fields.object("cardmarket")
+    prices = None if shop is None else shop.object("prices")
+    if shop is None or prices is None:
+        return
+    variants = [_variant(printing).key for printing in _printings(_tcgplayer_prices(fields))]
+    day = shop.day("updatedAt")
+    for name, (kind, is_reverse) in _CARDMARKET.items():
+        amount = prices.amount(name)
+        if amount is None:
+            continue
+        if not is_reverse:
+            yield CardPrice(kind, _usual_variant(variants), "EUR", amount, "cardmarket", day)
+        elif amount and _REVERSE in variants:
+            yield CardPrice(kind, _REVERSE, "EUR", amount, "cardmarket", day)
+
+
+def _usual_variant(variants: Sequence[str]) -> str | None:
+    """The variant that is meant by a price of the card: the plain one, else the first that is not reversed."""
+    if "normal" in variants:
+        return "normal"
+    return next((variant for variant in variants if variant != _REVERSE), None)
 
 
 def _card_set(fields: Fields) -> NewCardSet:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import DBAPIError
 
+from app.catalogue import pokemon as pokemon_rows
+from app.catalogue import scryfall as scryfall_rows
 from app.catalogue.anime import NewSeries, read_anime_relations
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
@@ -18,9 +20,13 @@ from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.cs2 import MarketItem, read_market
 from app.catalogue.json_rows import open_plain
 from app.catalogue.left_out import LeftOut
-from app.catalogue.pokemon import read_pokemon_row
-from app.catalogue.scryfall import read_scryfall_row
-from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file, import_figure_file
+from app.cli.catalogue_import import (
+    CatalogueSummary,
+    PricesOf,
+    ReadRow,
+    import_catalogue_file,
+    import_figure_file,
+)
 from app.cli.database import require_current_database
 from app.cli.exchange_rate_import import OpenedRates, import_rates, open_rates
 from app.cli.price_import import (
@@ -120,14 +126,14 @@ _Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped o
 
 @app.command("scryfall")
 def scryfall(files: _Files) -> None:
-    """Import Magic cards and sets: Scryfall's bulk files, pages and single cards; again changes nothing."""
-    _import_files(files, read_scryfall_row)
+    """Import Magic cards, sets and prices: Scryfall's bulk files, pages and single cards; again changes nothing."""
+    _import_files(files, scryfall_rows.read_scryfall_row, scryfall_rows.prices_of)
 
 
 @app.command("pokemon")
 def pokemon(files: _Files) -> None:
-    """Import Pokémon cards and sets, as pokemontcg.io has them; again changes nothing."""
-    _import_files(files, read_pokemon_row)
+    """Import Pokémon cards, sets and prices, as pokemontcg.io has them; again changes nothing."""
+    _import_files(files, pokemon_rows.read_pokemon_row, pokemon_rows.prices_of)
 
 
 @app.command("coins")
@@ -156,14 +162,16 @@ def anime(
     raise typer.Exit(0 if series else NOTHING_READ)
 
 
-def _import_files(files: list[Path], read_row: ReadRow | None) -> None:
+def _import_files(files: list[Path], read_row: ReadRow | None, prices_of: PricesOf | None = None) -> None:
     with _sentences(), _services() as settings:
-        summaries = [asyncio.run(_import_file(settings, file, read_row)) for file in files]
+        summaries = [asyncio.run(_import_file(settings, file, read_row, prices_of)) for file in files]
     whole = all(summary.something_went_in and summary.breaks_off is None for summary in summaries)
     raise typer.Exit(0 if whole else NOTHING_READ)
 
 
-async def _import_file(settings: Settings, file: Path, read_row: ReadRow | None) -> CatalogueSummary:
+async def _import_file(
+    settings: Settings, file: Path, read_row: ReadRow | None, prices_of: PricesOf | None
+) -> CatalogueSummary:
     """Import a file of items whose rows are read so; without that, of figures."""
     async with worker_database(settings, application_name="trove-import") as database:
         with _progress() as progress:
@@ -175,7 +183,9 @@ async def _import_file(settings: Settings, file: Path, read_row: ReadRow | None)
             if read_row is None:
                 summary = await import_figure_file(database, file, on_progress=advance)
             else:
-                summary = await import_catalogue_file(database, file, read_row, on_progress=advance)
+                summary = await import_catalogue_file(
+                    database, file, read_row, prices_of=prices_of, on_progress=advance
+                )
     _print_catalogue(summary)
     return summary
 
@@ -334,5 +344,13 @@ def _print_catalogue(summary: CatalogueSummary) -> None:
         )
     if summary.shared_ids:
         console.print(f"  {summary.shared_ids:,} numbers of other services name another item already and stay with it")
+    prices = summary.prices
+    if prices.rows:
+        console.print(
+            f"  {prices.rows:,} prices: {prices.accepted:,} new, {prices.duplicates:,} as they were, "
+            f"{prices.rejected_count:,} rejected"
+        )
+    for price in prices.rejected:
+        console.print(f"  prices of row {price.number:,}: {price.reason}")
     if summary.breaks_off is not None:
         Console(stderr=True, soft_wrap=True).print(summary.breaks_off, style="red", markup=False, highlight=False)

@@ -1,7 +1,9 @@
-"""`trove prices`: upkeep of the tables of prices."""
+"""`trove prices`: prices from outside sources, and upkeep of the tables of prices."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,12 +19,20 @@ from app.core.errors import BadUserInput, ServiceUnavailable
 from app.core.ids import PublicIdTag, parse_public_id
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
+from app.core.worker_database import worker_database
 from app.prices.commands.rebuild_candles import (
     RebuildProgress,
     begin_rebuild,
     continue_rebuild,
     count_series_to_rebuild,
 )
+from app.prices.commands.sweep import SweepOutcome
+from app.prices.commands.sweeps import SWEEPS
+from app.prices.connectors.tickers import FEEDS, Followed, feed_of
+from app.prices.connectors.tickers import follow as follow_feed
+from app.prices.delivery import Delivery, process_batches
+from app.providers.client import provider_http
+from app.providers.commands.save_known import save_known_providers
 
 INTERRUPTED = 130
 Work = Callable[[AsyncEngine], Awaitable[RebuildProgress]]
@@ -77,6 +87,89 @@ def rebuild_candles(
     )
 
 
+@commands.command("sweep")
+def sweep(
+    source: Annotated[str, typer.Argument(help=f"One of {', '.join(SWEEPS)}.", show_default=False)],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many items at most; default: all.", show_default=False)
+    ] = None,
+) -> None:
+    """Ask one outside source for the prices of all that it can price, and take them in."""
+    if source not in SWEEPS:
+        raise BadUserInput(f"There is no source `{source}`; there are {', '.join(SWEEPS)}.", allowed=list(SWEEPS))
+    settings = current_settings()
+    try:
+        with _services(settings) as filled:
+            outcome, delivery = asyncio.run(_sweep(filled, source, limit))
+    except KeyboardInterrupt:
+        raise _interrupted() from None
+    _print_sweep(outcome, delivery)
+    raise typer.Exit(0 if outcome.priced or not (outcome.failed or outcome.cut_short) else 1)
+
+
+async def _sweep(settings: Settings, source: str, limit: int | None) -> tuple[SweepOutcome, Delivery]:
+    async with worker_database(settings, application_name="trove-prices") as database, provider_http() as http:
+        async with database.transaction() as transaction:
+            await save_known_providers(transaction)
+        outcome = await SWEEPS[source](database, http, keys=settings.provider_keys, limit=limit)
+        return outcome, await process_batches(database, outcome.batch_ids)
+
+
+@commands.command("follow")
+def follow(
+    source: Annotated[str, typer.Argument(help=f"One of {', '.join(FEEDS)}.", show_default=False)],
+    items: Annotated[list[str], typer.Option("--item", help="The slug of a coin; once for each.", show_default=False)],
+    url: Annotated[
+        str | None, typer.Option(help="Another address of the same feed, as wss://…", show_default=False)
+    ] = None,
+) -> None:
+    """Take in what coins cost as they trade, until Ctrl-C; each coin at most once a second."""
+    with _services(current_settings()) as settings:
+        followed = asyncio.run(_follow(settings, source, items, url))
+    console.print(
+        f"{followed.ticks:,} ticks came, {followed.misread:,} could not be read; {followed.rows:,} prices went in by "
+        f"{followed.batches:,} batches over {followed.reconnects + 1:,} connections"
+    )
+
+
+async def _follow(settings: Settings, source: str, items: list[str], url: str | None) -> Followed:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with worker_database(settings, application_name="trove-prices") as database:
+        feed = await feed_of(database, source, items, url=url)
+        console.print(f"Following {', '.join(feed.subjects)} at {source}; Ctrl-C ends it.")
+        return await follow_feed(database, feed, stopping=stopping, takes_in=True)
+
+
+def _print_sweep(outcome: SweepOutcome, delivery: Delivery) -> None:
+    console.print(
+        f"{outcome.source}: {outcome.asked:,} items asked for: {outcome.priced:,} priced "
+        f"({outcome.unchanged:,} as they were), {outcome.unknown:,} unknown there, {outcome.failed:,} failed"
+    )
+    console.print(
+        f"{delivery.rows:,} rows: {delivery.accepted:,} accepted, {delivery.duplicates:,} duplicates, "
+        f"{delivery.rejected_count:,} rejected"
+    )
+    for row in delivery.rejected:
+        console.print(f"  row {row.number:,}: {row.reason}")
+    for failure in outcome.failures:
+        console.print(f"  {failure.subject}: {failure.reason}")
+    if outcome.failed > len(outcome.failures):
+        console.print(f"  … and {outcome.failed - len(outcome.failures):,} more")
+    if outcome.cut_short is not None:
+        errors.print(f"It ended early: {outcome.cut_short}", style="red")
+
+
+@contextmanager
+def _services(settings: Settings) -> Iterator[Settings]:
+    """The settings with the addresses of services that run, over a database that is up to date."""
+    with private_services(settings) as filled:
+        require_current_database(filled)
+        yield filled
+
+
 def _series(public_id: str | None) -> int | None:
     if public_id is None:
         return None
@@ -118,12 +211,16 @@ def _over(settings: Settings, work: Work) -> RebuildProgress:
     try:
         return asyncio.run(over_the_database())
     except KeyboardInterrupt:
-        errors.print("Interrupted; what was done is kept. Run it again to go on.", style="red")
-        raise typer.Exit(INTERRUPTED) from None
+        raise _interrupted() from None
     except DATABASE_FAILURES as error:
         raise ServiceUnavailable(
             f"The database refused or went away ({first_line(error)}); what was done is kept. Run it again to go on."
         ) from error
+
+
+def _interrupted() -> typer.Exit:
+    errors.print("Interrupted; what was done is kept. Run it again to go on.", style="red")
+    return typer.Exit(INTERRUPTED)
 
 
 def _progress() -> Progress:

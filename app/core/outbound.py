@@ -4,12 +4,14 @@ import asyncio
 import logging
 import ssl
 import zlib
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
+import brotli
 import httpx
 import orjson
 
@@ -50,6 +52,53 @@ class OutsideServiceFailed(Exception):
         self.answer = answer
 
 
+class _Unfolding(Protocol):
+    """What was compressed, as it comes in."""
+
+    def unfolded(self, chunk: bytes, most: int) -> bytes:
+        """What a chunk unfolds to, or more than `most` bytes of it; raises ValueError for what is not compressed so."""
+        ...
+
+    def is_whole(self) -> bool:
+        """Whether it ended where it said that it would."""
+        ...
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._unfold = zlib.decompressobj(GZIP_WINDOW)
+
+    def unfolded(self, chunk: bytes, most: int) -> bytes:
+        try:
+            return self._unfold.decompress(chunk, most + 1)
+        except zlib.error as error:
+            raise ValueError from error
+
+    def is_whole(self) -> bool:
+        return self._unfold.eof and not self._unfold.unused_data
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._unfold = brotli.Decompressor()
+
+    def unfolded(self, chunk: bytes, most: int) -> bytes:
+        content = bytearray()
+        try:
+            content += self._unfold.process(chunk, output_buffer_limit=most + 1)
+            while len(content) <= most and not self._unfold.can_accept_more_data():
+                content += self._unfold.process(b"", output_buffer_limit=most + 1)
+        except brotli.error as error:
+            raise ValueError from error
+        return bytes(content)
+
+    def is_whole(self) -> bool:
+        return bool(self._unfold.is_finished())
+
+
+_UNFOLDING: Mapping[str, Callable[[], _Unfolding]] = {"gzip": _Gzip, "x-gzip": _Gzip, "br": _Brotli}
+
+
 @cache
 def _trusting() -> ssl.SSLContext:
     # Reading the trusted certificates takes longer than a call.
@@ -60,7 +109,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     """Sends requests and reads their answers, whole, within bounds of time and size.
 
     With `addresses` it connects to nothing but these, whatever the names of hosts come to mean meanwhile. With
-    `reads_gzip` answers may be compressed; the bound of their size is that of what they unfold to. Raises
+    `reads_compressed` answers may be gzip or brotli; the bound of their size is that of what they unfold to. Raises
     OutsideServiceFailed where a bound is crossed, or where the service cannot be reached or understood.
     """
 
@@ -71,7 +120,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         total_seconds: float = TOTAL_SECONDS,
         largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
         addresses: PublicAddresses | None = None,
-        reads_gzip: bool = False,
+        reads_compressed: bool = False,
     ) -> None:
         self._transport = httpx.AsyncHTTPTransport(
             verify=_trusting() if tls_context is None else tls_context,
@@ -81,7 +130,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         self._total_seconds = total_seconds
         self._largest_answer_bytes = largest_answer_bytes
         self._addresses = addresses
-        self._reads_gzip = reads_gzip
+        self._reads_compressed = reads_compressed
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer."""
@@ -127,24 +176,25 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
     async def _read(self, answer: httpx.Response, host: str) -> bytes:
         encoding = answer.headers.get("Content-Encoding", "identity").lower()
-        unfold = zlib.decompressobj(GZIP_WINDOW) if encoding in {"gzip", "x-gzip"} and self._reads_gzip else None
-        if encoding != "identity" and unfold is None:
+        unfolding = _UNFOLDING.get(encoding) if self._reads_compressed else None
+        if encoding != "identity" and unfolding is None:
             # What was not asked for could unfold to anything.
             raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
+        unfold = None if unfolding is None else unfolding()
         content = bytearray()
         async for chunk in answer.aiter_raw():
             content += chunk if unfold is None else self._unfolded(unfold, chunk, len(content), host)
             if len(content) > self._largest_answer_bytes:
                 raise OutsideServiceFailed(OutsideFailure.TOO_LARGE, host=host)
-        if unfold is not None and (not unfold.eof or unfold.unused_data):
+        if unfold is not None and not unfold.is_whole():
             raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
         return bytes(content)
 
-    def _unfolded(self, unfold: "zlib._Decompress", chunk: bytes, so_far: int, host: str) -> bytes:
-        """What a chunk unfolds to, a byte more than is allowed at most: a small one can unfold to a huge one."""
+    def _unfolded(self, unfold: _Unfolding, chunk: bytes, so_far: int, host: str) -> bytes:
+        """What a chunk unfolds to, not much more than is allowed at most: a small one can unfold to a huge one."""
         try:
-            return unfold.decompress(chunk, self._largest_answer_bytes - so_far + 1)
-        except zlib.error:
+            return unfold.unfolded(chunk, self._largest_answer_bytes - so_far)
+        except ValueError:
             failure = OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
         raise failure
 
@@ -182,12 +232,13 @@ def client_options(
     total_seconds: float = TOTAL_SECONDS,
     largest_answer_bytes: int = LARGEST_ANSWER_BYTES,
     addresses: PublicAddresses | None = None,
-    reads_gzip: bool = False,
+    reads_compressed: bool = False,
 ) -> ClientOptions:
     """The options of a client for outside services.
 
     Certificates are verified, redirects are not followed, cookies are not kept, and nothing is compressed unless
-    `reads_gzip`. URLs that people give are asked for with `addresses`, so that they lead to the public network alone.
+    `reads_compressed`: then gzip is asked for, and a request may ask for brotli. URLs that people give are asked for
+    with `addresses`, so that they lead to the public network alone.
     """
     _keep_addresses_out_of_logs()
     return ClientOptions(
@@ -196,10 +247,10 @@ def client_options(
             total_seconds=total_seconds,
             largest_answer_bytes=largest_answer_bytes,
             addresses=addresses,
-            reads_gzip=reads_gzip,
+            reads_compressed=reads_compressed,
         ),
         timeout=httpx.Timeout(total_seconds, connect=connect_seconds),
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if reads_gzip else "identity"},
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if reads_compressed else "identity"},
         # One client serves many people: what a service gives one of them is not for the next.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,

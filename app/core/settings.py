@@ -1,5 +1,6 @@
 """Settings: read from the environment, documented in the README by a table made from this class."""
 
+from collections.abc import Mapping
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -81,6 +82,11 @@ class Settings(BaseSettings):
     identity_providers: tuple[ProviderSettings, ...] = Field(
         default=(),
         description="Secret. Whom people may sign in with, as a JSON list: see `docs/identity-providers.md`.",
+    )
+    provider_keys: Mapping[str, SecretStr] = Field(
+        default={},
+        description="Secret. Your own keys for outside services, as JSON by the codes of providers: "
+        '`{"csfloat": "…"}`. CSFloat answers nobody without one; others then allow more.',
     )
     database_pool_size: int = Field(
         default=20, ge=1, le=500, description="Connections to PostgreSQL per process, and so operations in flight."

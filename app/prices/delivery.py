@@ -33,6 +33,16 @@ class Delivery:
     repeated: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
 
+    def __add__(self, other: "Delivery") -> "Delivery":
+        return Delivery(
+            rows=self.rows + other.rows,
+            accepted=self.accepted + other.accepted,
+            duplicates=self.duplicates + other.duplicates,
+            rejected_count=self.rejected_count + other.rejected_count,
+            repeated=self.repeated + other.repeated,
+            rejected=(self.rejected + other.rejected)[:REJECTS_TOLD],
+        )
+
 
 async def deliver(
     database: Database,
@@ -59,6 +69,20 @@ async def deliver(
         if outcome.rejected_count:
             delivery.rejected += await _rejects(database, outcome.id, batch.numbers)
         on_progress(len(batch.numbers))
+    return delivery
+
+
+async def process_batches(database: Database, batch_ids: Iterable[UUID]) -> Delivery:
+    """Process what waits until these batches, which are accepted already, are done; what became of their rows.
+
+    The rejects are told by their numbers in their batches. Raises as `deliver` does.
+    """
+    delivery = Delivery()
+    for batch_id in batch_ids:
+        outcome = await _process(database, batch_id)
+        _count(delivery, outcome, is_repeat=False)
+        if outcome.rejected_count:
+            delivery.rejected += await _rejects(database, batch_id, range(1, outcome.row_count + 1))
     return delivery
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
@@ -78,7 +79,7 @@ class Question:
 def provider_http() -> httpx.AsyncClient:
     """The HTTP client of all providers in a process; whoever makes it closes it."""
     return httpx.AsyncClient(
-        **client_options(total_seconds=TOTAL_SECONDS, largest_answer_bytes=LARGEST_ANSWER_BYTES, reads_gzip=True)
+        **client_options(total_seconds=TOTAL_SECONDS, largest_answer_bytes=LARGEST_ANSWER_BYTES, reads_compressed=True)
     )
 
 
@@ -116,6 +117,10 @@ class ProviderClient:
         in time, ProviderUnknown and ProviderDisabled.
         """
         return await self._ask(question, json_of)
+
+    async def ask_exact_json(self, question: Question) -> Any:
+        """As `ask_json`, with every number as the decimal that it is spelled as."""
+        return await self._ask(question, _exact_json_of)
 
     async def ask(self, question: Question) -> bytes:
         """The bytes that answer a question; raises as `ask_json` does, but takes any answer that is not empty."""
@@ -221,6 +226,26 @@ def _some_bytes(answer: httpx.Response) -> bytes:
     if not answer.content:
         raise OutsideServiceFailed(OutsideFailure.EMPTY, host=host_of(answer.request), answer=answer)
     return answer.content
+
+
+def _exact_json_of(answer: httpx.Response) -> Any:
+    try:
+        return json.loads(answer.content, parse_float=_decimal, parse_int=_decimal, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        failure = OutsideServiceFailed(OutsideFailure.NOT_JSON, host=host_of(answer.request), answer=answer)
+    raise failure
+
+
+def _decimal(spelled: str) -> Decimal:
+    try:
+        return Decimal(spelled)
+    except InvalidOperation as error:
+        raise ValueError from error
+
+
+def _no_number(spelled: str) -> Decimal:
+    # Python would read NaN and Infinity, which are no JSON.
+    raise ValueError(spelled)
 
 
 def _response_of(kept: KeptAnswer, code: str) -> httpx.Response:

@@ -87,6 +87,35 @@ KNOWN_PROVIDERS = (
         pause_seconds=120,
     ),
     KnownProvider(
+        code="coinbase",
+        name="Coinbase Exchange",
+        base_url="https://api.exchange.coinbase.com",
+        docs_url="https://docs.cdp.coinbase.com/exchange/docs/welcome",
+        window_seconds=1,
+        # Of public endpoints, for each address.
+        request_count=10,
+    ),
+    KnownProvider(
+        code="csfloat",
+        name="CSFloat",
+        base_url="https://csfloat.com",
+        docs_url="https://docs.csfloat.com",
+        window_seconds=60,
+        # Not documented; its answers say how much is left.
+        request_count=20,
+        auth_method=AuthMethod.HEADER_KEY,
+    ),
+    KnownProvider(
+        code="pokemontcg",
+        name="Pokémon TCG API",
+        base_url="https://api.pokemontcg.io",
+        docs_url="https://docs.pokemontcg.io",
+        window_seconds=60,
+        # Without a key, and then 1,000 a day.
+        request_count=30,
+        auth_method=AuthMethod.HEADER_KEY,
+    ),
+    KnownProvider(
         code="ecb",
         name="European Central Bank",
         base_url="https://www.ecb.europa.eu",

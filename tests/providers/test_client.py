@@ -5,8 +5,10 @@ import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
+import brotli
 import httpx
 import pytest
 from sqlalchemy import update
@@ -86,8 +88,15 @@ async def test_the_call_stands_in_the_ledger_before_the_provider_is_asked(databa
         ),
         (answer(b"{}", headers="Content-Encoding: gzip\r\n"), OutsideFailure.NOT_HTTP, None),
         (answer(b"{}", headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, None),
+        (answer(b"{}", headers="Content-Encoding: zstd\r\n"), OutsideFailure.NOT_HTTP, None),
+        (answer(brotli.compress(b'{"a": 1}')[:-2], headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, None),
         (
             answer(gzip.compress(b" " * (LARGEST_ANSWER_BYTES + 1), mtime=0), headers="Content-Encoding: gzip\r\n"),
+            OutsideFailure.TOO_LARGE,
+            None,
+        ),
+        (
+            answer(brotli.compress(b" " * (LARGEST_ANSWER_BYTES + 1), quality=1), headers="Content-Encoding: br\r\n"),
             OutsideFailure.TOO_LARGE,
             None,
         ),
@@ -104,8 +113,11 @@ async def test_the_call_stands_in_the_ledger_before_the_provider_is_asked(databa
         "cut in the middle",
         "gzip cut in the middle",
         "declared gzip and is not",
+        "declared brotli and is not",
         "compressed in another way",
+        "brotli cut in the middle",
         "a gzip bomb",
+        "a brotli bomb",
         "no HTTP",
         "hangs up",
     ],
@@ -126,6 +138,32 @@ async def test_gzip_that_is_declared_is_read(database: Database) -> None:
     async with open_shop(said) as shop, client_of(database, shop.port) as client:
         assert await client.ask_json(PRICES) == {"price": 1}
     assert b"\r\nAccept-Encoding: gzip\r\n" in shop.asked[0]
+
+
+async def test_brotli_is_read_where_it_is_asked_for(database: Database) -> None:
+    content = b'{"price": [' + b"1, " * 1_000_000 + b"2]}"
+    question = Question(endpoint="items", path="/v1/items", headers={"Accept-Encoding": "br"})
+    said = answer(brotli.compress(content, quality=1), headers="Content-Encoding: br\r\n")
+    async with open_shop(said) as shop, client_of(database, shop.port) as client:
+        assert await client.ask(question) == content
+    assert b"\r\nAccept-Encoding: br\r\n" in shop.asked[0]
+
+
+async def test_numbers_are_decimals_where_digits_count(database: Database) -> None:
+    said = answer(b'{"price": 1234567.123456789012345678, "count": 3, "odd": 1e-9}')
+    async with open_shop(said) as shop, client_of(database, shop.port) as client:
+        assert await client.ask_exact_json(PRICES) == {
+            "price": Decimal("1234567.123456789012345678"),
+            "count": Decimal(3),
+            "odd": Decimal("1e-9"),
+        }
+
+
+@pytest.mark.parametrize("said", [b'{"price": NaN}', b'{"price": -Infinity}', b"[" * 100_000, b"\xff", b"<p>", b""])
+async def test_what_is_no_json_gives_no_decimals(database: Database, said: bytes) -> None:
+    async with open_shop(answer(said)) as shop, client_of(database, shop.port) as client:
+        with pytest.raises(OutsideServiceFailed, match="not JSON"):
+            await client.ask_exact_json(PRICES)
 
 
 async def test_an_answer_that_drips_ends(database: Database) -> None:

@@ -56,10 +56,11 @@ class CandleFile:
         """The canonical rows of a `candles` batch, in the order of time."""
         fields: dict[str, str | int] = {**target.fields(), "resolution": self.resolution}
         for start, candle in self.candles:
-            yield CanonicalRow(candle.number, orjson.dumps({**fields, **_canonical(start, candle)}))
+            yield CanonicalRow(candle.number, orjson.dumps({**fields, **candle_fields(start, candle)}))
 
 
-def _canonical(start: datetime, candle: LabelledCandle) -> dict[str, str]:
+def candle_fields(start: datetime, candle: LabelledCandle) -> dict[str, str]:
+    """The fields of a canonical row that tell a candle: its start, and its values as plain digits."""
     values = {
         "open": candle.open,
         "high": candle.high,

@@ -1,0 +1,110 @@
+"""What of the catalogue providers can price: by their own ids, by market hash names, by the symbols of coins."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeVarTuple
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.catalogue.commands.coins import COIN_NAMES
+from app.catalogue.models import Card, CardSet, Coin, ExternalId, Item, ItemVariant, Skin
+from app.catalogue.slugs import slug_of
+from app.core.database import among
+from app.prices.connectors.interface import Subject
+from app.prices.models import PriceSeries, Source
+
+Columns = TypeVarTuple("Columns")
+
+# An item without a price takes its turn as if it had been priced at some moment of these days. Were it always first,
+# those that a provider does not know would use up every sweep that has a limit.
+_AS_IF_PRICED_WITHIN = timedelta(days=7)
+
+
+async def skins(connection: AsyncConnection, sources: Sequence[str]) -> list[Subject]:
+    """All skins, by their market hash names."""
+    rows = await connection.execute(
+        _in_turn(select(Item.slug, Skin.market_hash_name, _variants()).join(Skin, Skin.item_id == Item.id), sources)
+    )
+    return [Subject(slug, name, variants=frozenset(keys or ())) for slug, name, keys in rows]
+
+
+async def items_of(connection: AsyncConnection, provider: str, sources: Sequence[str]) -> list[Subject]:
+    """The items that have an id of a provider."""
+    rows = await connection.execute(
+        _in_turn(
+            select(Item.slug, ExternalId.external_id, _variants())
+            .join(ExternalId, ExternalId.item_id == Item.id)
+            .where(ExternalId.provider == provider),
+            sources,
+        )
+    )
+    return [Subject(slug, name, variants=frozenset(keys or ())) for slug, name, keys in rows]
+
+
+async def cards_by_set(connection: AsyncConnection, provider: str, sources: Sequence[str]) -> list[Subject]:
+    """The cards that have an id of a provider, grouped by the codes of their sets; those without a set stay out."""
+    rows = await connection.execute(
+        _in_turn(
+            select(Item.slug, ExternalId.external_id, CardSet.code, _variants())
+            .join(ExternalId, ExternalId.item_id == Item.id)
+            .join(Card, Card.item_id == Item.id)
+            .join(CardSet, CardSet.id == Card.set_id)
+            .where(ExternalId.provider == provider),
+            sources,
+        )
+    )
+    return [Subject(slug, name, group=code, variants=frozenset(keys or ())) for slug, name, code, keys in rows]
+
+
+async def coins(
+    connection: AsyncConnection, provider: str, sources: Sequence[str], *, currency: str, separator: str
+) -> list[Subject]:
+    """The coins as an exchange names their markets in a currency: `BTC-USD`, `BTCUSDT`.
+
+    An id of the exchange counts first, a symbol such as `BTC` or a whole market. Symbols are not unique: of several
+    coins with one symbol, only the one that everybody means by it can be asked for.
+    """
+    own_id = (
+        select(func.min(ExternalId.external_id))
+        .where(ExternalId.item_id == Item.id, ExternalId.provider == provider)
+        .scalar_subquery()
+    )
+    rows = (
+        await connection.execute(
+            _in_turn(select(Item.slug, Coin.symbol, own_id).join(Coin, Coin.item_id == Item.id), sources)
+        )
+    ).all()
+    count = Counter(symbol.upper() for _, symbol, _ in rows)
+    ending = f"{separator}{currency}"
+    subjects = []
+    for slug, symbol, own in rows:
+        if own is None and not (count[symbol.upper()] == 1 or slug == slug_of(COIN_NAMES.get(symbol.upper(), ""))):
+            continue
+        base = (own or symbol).upper()
+        if base != currency:
+            subjects.append(Subject(slug, base if base.endswith(ending) else f"{base}{ending}"))
+    return subjects
+
+
+def _variants() -> ColumnElement[Sequence[str]]:
+    return (
+        select(func.array_agg(ItemVariant.key))
+        .where(ItemVariant.item_id == Item.id, ItemVariant.is_default.is_(False))
+        .scalar_subquery()
+    )
+
+
+def _in_turn(query: Select[*Columns], sources: Sequence[str]) -> Select[*Columns]:
+    """What was priced longest ago by one of the sources first."""
+    priced = (
+        select(ItemVariant.item_id, func.max(PriceSeries.latest_observed_at).label("at"))
+        .join(PriceSeries, PriceSeries.variant_id == ItemVariant.id)
+        .join(Source, Source.id == PriceSeries.source_id)
+        .where(among(Source.code, sources))
+        .group_by(ItemVariant.item_id)
+        .subquery("priced")
+    )
+    turn = func.coalesce(priced.c.at, func.now() - func.random() * _AS_IF_PRICED_WITHIN)
+    return query.outerjoin(priced, priced.c.item_id == Item.id).order_by(turn, Item.slug)
