@@ -45,7 +45,7 @@ from app.graph.reads.fields import Reference, refer
 from app.graph.relay import PageInfo, key_of
 from app.graph.scalars import CurrencyCode
 from app.identity.access import ANYBODY
-from app.prices.queries.priced import PriceRange, is_priced, price_ranges
+from app.prices.queries.priced import PriceRange, is_priced, price_ranges, rates_to
 
 DEFAULT_SUGGESTIONS = 10
 MAXIMUM_SUGGESTIONS = 50
@@ -376,15 +376,15 @@ async def _asked(context: Context, query: str, kinds: list[ItemKind] | None, giv
     only = []
     if given.price is not None:
         _check(given.price)
-        only.append(
-            is_priced(given.price.currency, minimum=given.price.minimum, maximum=given.price.maximum, now=context.now)
-        )
+        rates = await context.snapshot.read(rates_to, given.price.currency, context.now)
+        only.append(is_priced(rates, minimum=given.price.minimum, maximum=given.price.maximum))
     return await context.snapshot.read(asked_of, query, wanted, argument="query", only=only)
 
 
 async def _prices_in(context: Context, asked: Asked, currency: str) -> Sequence[PriceRange]:
+    rates = await context.snapshot.read(rates_to, currency, context.now)
     found = await context.snapshot.read(found_items, asked)
-    return await context.snapshot.read(price_ranges, found, currency, context.now)
+    return await context.snapshot.read(price_ranges, found, rates)
 
 
 def _key(id: str | None, tag: PublicIdTag, argument: str) -> UUID | None:

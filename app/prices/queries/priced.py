@@ -1,6 +1,6 @@
 """Which items have a price in some range, and into which ranges the prices of what was found fall."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,8 +12,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import Subquery
 
 from app.catalogue.models import ItemVariant, SearchDocument
-from app.prices.models import PriceSeries
-from app.prices.queries.quotes import best_amount_in
+from app.core.money import CRYPTO_CURRENCIES
+from app.prices.exchange_rates import BASE_CURRENCY, Exchange
+from app.prices.models import PriceSeries, StoredExchangeRate
+from app.prices.queries.exchange_rates import exchange_rates
+from app.prices.queries.quotes import best_amount_by
 
 # Where one range of prices ends and the next one begins, in whole units of whichever currency.
 RANGE_BOUNDS = (1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
@@ -28,12 +31,30 @@ class PriceRange:
     count: int
 
 
-def is_priced(currency: str, *, minimum: Decimal | None, maximum: Decimal | None, now: datetime) -> ColumnElement[bool]:
-    """Whether the item of a search document has a price in this currency, from `minimum` to `maximum`, both included.
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a unit of each currency that has a rate costs in one, at a moment."""
+
+    currency: str
+    now: datetime
+    by_currency: Mapping[str, Decimal]
+
+
+async def rates_to(connection: AsyncConnection, currency: str, now: datetime) -> Rates:
+    """The rates of today, or of the last day before it, of all currencies and coins to this one."""
+    published = await connection.execute(select(StoredExchangeRate.currency).distinct())
+    known = {BASE_CURRENCY, *published.scalars(), *CRYPTO_CURRENCIES} - {currency}
+    exchanges = [Exchange(code, currency, now.date()) for code in sorted(known)]
+    rates = await exchange_rates(connection, exchanges)
+    return Rates(currency, now, {exchange.from_currency: rate.rate for exchange, rate in rates.items()})
+
+
+def is_priced(rates: Rates, *, minimum: Decimal | None, maximum: Decimal | None) -> ColumnElement[bool]:
+    """Whether the item of a search document has a price in a currency, from `minimum` to `maximum`, both included.
 
     It is the one that the item's `price` shows in the currency.
     """
-    best = _best_price(SearchDocument.item_id, currency, now)
+    best = _best_price(SearchDocument.item_id, rates)
     bounds: list[ColumnElement[bool]] = [best.is_not(None)] if minimum is None and maximum is None else []
     if minimum is not None:
         bounds.append(best >= minimum)
@@ -42,11 +63,9 @@ def is_priced(currency: str, *, minimum: Decimal | None, maximum: Decimal | None
     return and_(*bounds)
 
 
-async def price_ranges(
-    connection: AsyncConnection, found: Subquery, currency: str, now: datetime
-) -> Sequence[PriceRange]:
+async def price_ranges(connection: AsyncConnection, found: Subquery, rates: Rates) -> Sequence[PriceRange]:
     """The ranges that the prices of the found items fall into, from low to high; `found` has their `item_id`s."""
-    best = _best_price(found.c.item_id, currency, now)
+    best = _best_price(found.c.item_id, rates)
     priced = select(best.label("amount")).select_from(found).cte("priced").prefix_with("MATERIALIZED")
     bounds = literal_column(f"CAST('{{{','.join(map(str, RANGE_BOUNDS))}}}' AS numeric[])", Numeric())
     place = func.width_bucket(priced.c.amount, bounds, type_=Integer())
@@ -59,11 +78,11 @@ async def price_ranges(
     return [PriceRange(minimum, maximum, count) for minimum, maximum, count in rows]
 
 
-def _best_price(item_id: Any, currency: str, now: datetime) -> ColumnElement[Any]:
+def _best_price(item_id: Any, rates: Rates) -> ColumnElement[Any]:
     of_default = (
         select(PriceSeries.id)
         .join(ItemVariant, ItemVariant.id == PriceSeries.variant_id)
         .where(ItemVariant.item_id == item_id, ItemVariant.is_default)
         .correlate(item_id.table)
     )
-    return best_amount_in(currency, of_variants=of_default, now=now)
+    return best_amount_by(rates.by_currency, rates.currency, of=of_default, now=rates.now)

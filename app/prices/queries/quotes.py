@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -156,12 +157,33 @@ BEST_FIRST = (_IS_STALE, _KIND_RANK, *_NEWEST)
 BEST_SHOWN_FIRST = (_IS_STALE, _KIND_RANK, CONVERSION.c.is_converted, *_NEWEST)
 
 
-def best_amount_in(currency: str, *, of_variants: Select[Any], now: datetime) -> ColumnElement[Any]:
-    """The amount that `BEST_SHOWN_FIRST` puts first, of the series that a select over them has; null without one."""
-    shown = shown_in(literal(currency, Text()))
-    order = (_IS_STALE, _KIND_RANK, shown[CONVERSION.c.is_converted], *_NEWEST)
-    best = of_variants.with_only_columns(shown[PriceSeries.latest_price])
-    best = best.where(PriceSeries.latest_price.is_not(None), can_be_shown_in(literal(currency, Text())))
+def best_amount_by(
+    rates: Mapping[str, Decimal], currency: str, *, of: Select[Any], now: datetime
+) -> ColumnElement[Any]:
+    """The amount that `BEST_SHOWN_FIRST` puts first, of the series that a select over them has; null without one.
+
+    The rates to the currency are given, so that a search over many items looks none of them up.
+    """
+    is_converted = PriceSeries.currency != currency
+    rate = (
+        case(
+            *(
+                (PriceSeries.currency == code, literal(rate, Numeric()))
+                for code, rate in rates.items()
+                if code != currency
+            )
+        )
+        if rates.keys() - {currency}
+        else literal_column("CAST(NULL AS numeric)", Numeric())
+    )
+    converted = func.trim_scale(
+        func.round(PriceSeries.latest_price * rate, literal_column(str(CONVERTED_DECIMAL_PLACES)))
+    )
+    amount = case((is_converted, converted), else_=PriceSeries.latest_price)
+    best = of.with_only_columns(amount).where(
+        PriceSeries.latest_price.is_not(None), among(PriceSeries.currency, [currency, *rates])
+    )
+    order = (_IS_STALE, _KIND_RANK, is_converted, *_NEWEST)
     return best.order_by(*order).limit(1).params(operation_time=now).scalar_subquery()
 
 
