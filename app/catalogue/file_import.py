@@ -1,12 +1,14 @@
-"""What `trove import` does with the files of a catalogue, over a database that is there."""
+"""Imports files of a catalogue: in chunks, each a transaction of its own, so it takes the database."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from app.catalogue.anime import NewSeries, read_anime_relations
 from app.catalogue.commands.import_figures import DoubtfulRow, NumberedFigure, import_figures
 from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, import_rows
+from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.errors import FileBreaksOff, RowNotUnderstood
@@ -15,6 +17,7 @@ from app.catalogue.json_rows import open_plain, read_json_rows
 from app.catalogue.left_out import LeftOut
 from app.catalogue.new_items import NewCardSet, NewItem
 from app.core.database import Database
+from app.operations.imports import RejectedLine, import_result
 
 REJECTS_TOLD = 20
 FIGURES_IN_A_CHUNK = 500
@@ -41,6 +44,19 @@ class CatalogueSummary:
     def something_went_in(self) -> bool:
         """Whether a row of the file is stored, from now on or from before."""
         return self.rows > self.rejected_count + len(self.doubtful)
+
+    @property
+    def result(self) -> dict[str, object]:
+        """The same as the counts of an import's run; rows in doubt count as rejected."""
+        doubts = (RejectedLine(row.number, f"“{row.name}” may be “{row.candidate}”.") for row in self.doubtful)
+        return import_result(
+            read=self.rows,
+            created=self.items.inserted + self.sets.inserted,
+            updated=self.items.updated + self.sets.updated,
+            unchanged=self.items.unchanged + self.sets.unchanged,
+            rejected=self.rejected_count + len(self.doubtful),
+            rejects=[*(RejectedLine(row.number, row.reason) for row in self.rejected), *doubts],
+        )
 
     def add(self, items: SavedItems, rejected: Sequence[LeftOut], *, last: int) -> None:
         """Count what became of a chunk that ends with the row of that number."""
@@ -93,6 +109,49 @@ async def import_figure_file(
         except FileBreaksOff as error:
             summary.breaks_off = error.message
         return summary
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSummary:
+    """What became of the lines of a file of series; `left_out` are those that stay out, in their order."""
+
+    series: int
+    imported: ImportedSeries
+    left_out: Sequence[LeftOut]
+
+    @property
+    def result(self) -> dict[str, object]:
+        """The same as the counts of an import's run."""
+        return import_result(
+            read=self.series + len(self.left_out),
+            created=self.imported.inserted,
+            updated=self.imported.updated,
+            unchanged=self.imported.unchanged,
+            rejected=len(self.left_out),
+            rejects=[RejectedLine(line.number, line.reason) for line in self.left_out],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSeries:
+    """What was read of a file anime-relations.txt, and the lines of it that mean nothing."""
+
+    series: list[NewSeries]
+    odd: list[LeftOut]
+
+
+def open_series(file: Path) -> OpenedSeries:
+    """Read a file anime-relations.txt; raises `CatalogueNotUnderstood` when it is another."""
+    with open_plain(file) as stream:
+        return OpenedSeries(*read_anime_relations(stream, file.name))
+
+
+async def import_opened_series(database: Database, opened: OpenedSeries) -> SeriesSummary:
+    """Import the series of a file, all of them or none."""
+    async with database.transaction() as transaction:
+        imported = await import_series(transaction, opened.series)
+    left_out = sorted([*opened.odd, *imported.rejected], key=lambda line: line.number)
+    return SeriesSummary(len(opened.series), imported, left_out)
 
 
 @dataclass(slots=True)
