@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import delete, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -11,6 +12,7 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.identity.viewer import Caller
 from app.operations.commands.grants import refuse_unless_granted
+from app.operations.commands.runs import request_run
 from app.operations.commands.settings import read_setting, write_setting
 from app.operations.errors import InvalidSchedule, OperationsErrorCode, OperationsRefused
 from app.operations.models import JobRun, ScheduledJob
@@ -107,6 +109,15 @@ def _changed(schedule: Schedule, *, cron: str | None, time_zone: str | None, is_
         )
     except InvalidSchedule as refusal:
         raise OperationsRefused(OperationsErrorCode.INVALID_INPUT, refusal.message, field=[refusal.part]) from None
+
+
+async def request_job(transaction: Transaction, *, caller: Caller, name: str) -> UUID:
+    """Ask for a run of a job that there is, beside its times; gives the run's id. Raises OperationsRefused."""
+    await refuse_unless_granted(transaction)
+    known = await transaction.connection.scalar(select(ScheduledJob.name).where(ScheduledJob.name == name))
+    if known is None:
+        raise unknown_job()
+    return await request_run(transaction, caller=caller, job=name)
 
 
 def unknown_job() -> OperationsRefused:
