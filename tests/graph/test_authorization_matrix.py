@@ -117,6 +117,7 @@ WHOSE: Mapping[str, Whose] = {
     "query node.id": Whose(PublicIdTag.ACCOUNT, is_null),
     "query nodes.ids": Whose(PublicIdTag.ACCOUNT, is_null),
     "query ingestBatch.id": Whose(PublicIdTag.INGEST_BATCH, is_null),
+    "query importRun.id": Whose(PublicIdTag.IMPORT_RUN, is_null),
     "query account.id": Whose(PublicIdTag.ACCOUNT, is_null, for_whom="support"),
     "mutation ingestPrices.input.points.itemId": Whose(PublicIdTag.ITEM),
     "mutation endSession.input.id": Whose(PublicIdTag.SESSION, is_not_found),
@@ -129,7 +130,9 @@ WHOSE: Mapping[str, Whose] = {
     "mutation revokeRole.input.id": Whose(PublicIdTag.ROLE_GRANT, is_not_found, for_whom="admin"),
     "mutation createExportDownload.input.id": Whose(PublicIdTag.DATA_EXPORT, is_not_found),
     "mutation removeProviderCredential.input.id": Whose(PublicIdTag.PROVIDER_CREDENTIAL, is_not_found),
+    "mutation cancelRun.input.id": Whose(PublicIdTag.JOB_RUN, is_not_granted, for_whom="admin"),
     "subscription priceUpdates.itemIds": Whose(PublicIdTag.ITEM),
+    "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -299,8 +302,8 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
         name
         for name, tables in tables_shown(core_schema).items()
         if any(
-            table.startswith(("identity.", "ingestion.", "providers."))
-            for table in set(tables) - {"identity.public_profiles", "providers.providers"}
+            table.startswith(("identity.", "ingestion.", "operations.", "providers."))
+            for table in set(tables) - {"identity.public_profiles", "operations.jobs", "providers.providers"}
         )
     }
     assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject", "ProviderCredential"} <= private_types
