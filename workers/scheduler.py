@@ -15,9 +15,11 @@ from app.core.outbound import OutsideServiceFailed
 from app.core.public_addresses import PublicAddresses
 from app.core.secrets import Secrets
 from app.core.settings import Settings
+from app.core.telemetry import JOB_RUNS
 from app.operations.commands.jobs import queue_due_jobs, save_known_jobs
 from app.operations.commands.runs import ClaimedRun, claim_run, end_what_nobody_runs, give_back_run
 from app.operations.errors import RunCancelled
+from app.operations.models import RunState
 from app.operations.recording import followed_run
 from workers.jobs import JobContext, RunJob, ScheduledJob
 from workers.runner import Runner
@@ -101,13 +103,14 @@ class JobScheduler(Runner):
             return None
 
     async def _run_claimed(self, claimed: ClaimedRun) -> None:
+        state = RunState.FAILED
         try:
-            await self._run_job(claimed)
+            state = await self._run_job(claimed)
         except asyncio.CancelledError:
-            async with self._database.transaction() as transaction:
-                await give_back_run(transaction, claimed.id, now=self._clock())
-            logger.info("run_given_back", job=claimed.job, run=str(claimed.id))
+            await self._give_back(claimed)
+            return
         except RunCancelled:
+            state = RunState.CANCELLED
             logger.info("run_cancelled", job=claimed.job, run=str(claimed.id))
         except (Refusal, OutsideServiceFailed) as failure:
             logger.warning("run_failed", job=claimed.job, run=str(claimed.id), reason=str(failure))
@@ -115,8 +118,19 @@ class JobScheduler(Runner):
             logger.warning("run_failed", job=claimed.job, run=str(claimed.id), reason=type(failure).__name__)
         except Exception:  # a job's mistake is its own
             logger.exception("run_failed", job=claimed.job, run=str(claimed.id))
+        JOB_RUNS.labels(claimed.job, state.value).inc()
 
-    async def _run_job(self, claimed: ClaimedRun) -> None:
+    async def _give_back(self, claimed: ClaimedRun) -> None:
+        try:
+            async with self._database.transaction() as transaction:
+                await give_back_run(transaction, claimed.id, now=self._clock())
+        except DATABASE_FAILURES as failure:
+            # It is found by its silence.
+            logger.warning("run_not_ended", run=str(claimed.id), reason=type(failure).__name__)
+        else:
+            logger.info("run_given_back", job=claimed.job, run=str(claimed.id))
+
+    async def _run_job(self, claimed: ClaimedRun) -> RunState:
         async with followed_run(
             self._database, claimed.id, clock=self._clock, is_given_back=self._stopping.is_set
         ) as run:
@@ -131,3 +145,4 @@ class JobScheduler(Runner):
                 arguments=claimed.arguments or {},
             )
             run.result = await self._runs_of[claimed.job](context)
+        return RunState.SUCCEEDED if run.failure is None else RunState.FAILED

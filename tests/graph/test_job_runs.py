@@ -28,6 +28,8 @@ from tests.conftest import open_database
 from tests.graph.conftest import Graph
 from tests.identity.builders import add_person, session_of
 from tests.operations.builders import Clock, Work, at_nine, look, scheduler
+from tests.outages_builders import eventually
+from workers.scheduled import JOBS as JOBS_OF_THE_SERVER
 
 ERRORS = "userErrors { field code message }"
 PROGRESS = "progress { done total unit }"
@@ -317,6 +319,7 @@ async def test_a_schedule_is_changed_and_a_bad_one_refused_with_an_example(
         ({"cron": "every morning"}, "cron", "`15 16 * * 1-5`"),
         ({"timeZone": "Middle/Earth"}, "timeZone", "`Europe/Berlin`"),
         ({"job": "nothing", "isEnabled": True}, "job", "`jobs` lists them"),
+        ({"job": "count\0", "isEnabled": True}, "job", "`jobs` lists them"),
     ):
         refused = (await graph.ask(SCHEDULE, admin, input={"job": "count"} | given))["scheduleJob"]
         (error,) = refused["userErrors"]
@@ -438,3 +441,20 @@ async def test_what_a_command_imports_is_seen_as_it_goes_on(
     ended = await seen()
     assert (ended["state"], ended["error"]) == ("FAILED", "The rest of the file is of another shape.")
     assert ended["progress"] == {"done": "4", "total": "10", "unit": "rows"}
+
+
+async def test_a_worker_process_knows_its_jobs_and_runs_what_staff_ask_for(
+    graph: Graph, admin: Viewer, live_worker: object
+) -> None:
+    async def names() -> set[str]:
+        return {node["name"] for node in (await graph.ask(JOBS, admin))["jobs"]["nodes"]}
+
+    async def has_run() -> bool:
+        (run,) = (await graph.ask(JOB_RUNS, admin, filter={"job": "make-partitions"}))["jobRuns"]["nodes"]
+        return bool(run["state"] == "SUCCEEDED")
+
+    await eventually("the worker has told its jobs", names, within=60)
+    assert await names() == {job.name for job in JOBS_OF_THE_SERVER}
+    payload = (await graph.ask(RUN, admin, input={"job": "make-partitions"}))["runJob"]
+    assert payload["userErrors"] == []
+    await eventually("the job has run", has_run)

@@ -11,6 +11,7 @@ from app.core.database import Database
 from app.core.errors import BadUserInput
 from app.core.ids import new_id
 from app.core.settings import Settings
+from app.core.telemetry import JOB_RUNS
 from app.identity.scopes import Scope
 from app.identity.viewer import Caller, Viewer
 from app.operations.commands.jobs import schedule_job
@@ -22,6 +23,8 @@ from tests.operations.builders import MONDAY, Clock, Work, at_nine, look, runs, 
 from workers import scheduler as scheduler_module
 from workers.jobs import JobContext
 
+# Counted in one test alone.
+JOBS_THAT_END = {"fine", "refusing", "breaking"}
 NINE = MONDAY + timedelta(hours=1)
 
 
@@ -153,6 +156,26 @@ async def test_a_new_default_holds_where_nobody_chose_another(database: Database
     assert await stored_job(database, "gone") is None
 
 
+async def test_a_schedule_that_means_nothing_any_more_stops_nothing_else(
+    database: Database, trove_settings: Settings
+) -> None:
+    clock, work = Clock(), Work()
+    jobs = [at_nine(work), at_nine(work, "other")]
+    async with scheduler(database, trove_settings, clock, jobs) as one:
+        await look(one)
+        async with database.transaction() as transaction:
+            # As of a time zone that the next version of the time zones does not have.
+            outdated = update(ScheduledJob).where(ScheduledJob.name == "count").values(time_zone="Mars/Base")
+            await transaction.connection.execute(outdated)
+        clock.pass_by(hours=1)
+        await look(one)
+        assert {run.job for run in await runs(database)} == {"count", "other"}
+        assert (await stored_job(database)).is_enabled is False
+    async with scheduler(database, trove_settings, clock, jobs) as restarted:
+        await look(restarted)
+    assert (await stored_job(database)).next_run_at == NINE + timedelta(days=1)
+
+
 async def test_who_was_not_granted_it_changes_no_schedule_and_starts_nothing(
     database: Database, api_database: Database, trove_settings: Settings
 ) -> None:
@@ -258,6 +281,14 @@ async def test_what_a_job_raises_is_told_without_secrets(
     assert ended["refusing"].error == "The file is of another shape; give the right one."
     assert ended["breaking"].error == "It stopped by RuntimeError; the log of its process says more."
     assert ended["breaking"].progress == {"done": 3, "total": 4, "unit": "rows"}
+    counted = {labels["job"]: labels["state"] for labels in _counted()}
+    assert counted == {job: run.state for job, run in ended.items()}
+
+
+def _counted() -> list[dict[str, str]]:
+    """The labels of what was counted of these jobs."""
+    samples = [sample for metric in JOB_RUNS.collect() for sample in metric.samples]
+    return [one.labels for one in samples if one.name.endswith("_total") and one.labels["job"] in JOBS_THAT_END]
 
 
 async def test_a_run_whose_process_fell_silent_is_lost_and_its_job_runs_again(

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, literal, select, update
+import structlog
+from sqlalchemy import Row, delete, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.core.database import Transaction
@@ -18,6 +20,8 @@ from app.operations.errors import InvalidSchedule, OperationsErrorCode, Operatio
 from app.operations.models import JobRun, ScheduledJob
 from app.operations.schedules import Schedule
 from app.operations.settings import schedule_of
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ async def save_known_jobs(transaction: Transaction, jobs: Sequence[KnownJob], *,
         ).one_or_none()
         if stored is None or all(getattr(stored, name) == value for name, value in values.items()):
             continue
-        is_moved = Schedule(stored.cron, stored.time_zone, stored.is_enabled) != schedule
+        is_moved = any(getattr(stored, name) != value for name, value in values.items() if name != "description")
         moved = {"next_run_at": schedule.next_after(now)} if is_moved else {}
         await connection.execute(update(ScheduledJob).where(ScheduledJob.name == job.name).values(**values, **moved))
     await connection.execute(delete(ScheduledJob).where(ScheduledJob.name.not_in([job.name for job in jobs])))
@@ -74,6 +78,7 @@ async def schedule_job(
     Raises OperationsRefused for who may not, an unknown job, and a schedule that cannot be.
     """
     await refuse_unless_granted(transaction)
+    _refuse_unnameable(name)
     stored = (
         await transaction.connection.execute(
             select(*ScheduledJob.__table__.columns).where(ScheduledJob.name == name).with_for_update()
@@ -81,11 +86,10 @@ async def schedule_job(
     ).one_or_none()
     if stored is None:
         raise unknown_job()
-    schedule = _changed(
-        Schedule(stored.cron, stored.time_zone, stored.is_enabled),
-        cron=cron,
-        time_zone=time_zone,
-        is_enabled=is_enabled,
+    schedule = _schedule(
+        cron=stored.cron if cron is None else " ".join(cron.split()),
+        time_zone=stored.time_zone if time_zone is None else time_zone,
+        is_enabled=stored.is_enabled if is_enabled is None else is_enabled,
     )
     await write_setting(transaction, schedule_of(name, schedule), schedule, updated_by=caller.viewer.user_id)
     await transaction.connection.execute(
@@ -100,13 +104,9 @@ async def schedule_job(
     )
 
 
-def _changed(schedule: Schedule, *, cron: str | None, time_zone: str | None, is_enabled: bool | None) -> Schedule:
+def _schedule(*, cron: str | None, time_zone: str, is_enabled: bool) -> Schedule:
     try:
-        return Schedule(
-            schedule.cron if cron is None else " ".join(cron.split()),
-            schedule.time_zone if time_zone is None else time_zone,
-            schedule.is_enabled if is_enabled is None else is_enabled,
-        )
+        return Schedule(cron, time_zone, is_enabled)
     except InvalidSchedule as refusal:
         raise OperationsRefused(OperationsErrorCode.INVALID_INPUT, refusal.message, field=[refusal.part]) from None
 
@@ -114,10 +114,17 @@ def _changed(schedule: Schedule, *, cron: str | None, time_zone: str | None, is_
 async def request_job(transaction: Transaction, *, caller: Caller, name: str) -> UUID:
     """Ask for a run of a job that there is, beside its times; gives the run's id. Raises OperationsRefused."""
     await refuse_unless_granted(transaction)
+    _refuse_unnameable(name)
     known = await transaction.connection.scalar(select(ScheduledJob.name).where(ScheduledJob.name == name))
     if known is None:
         raise unknown_job()
     return await request_run(transaction, caller=caller, job=name)
+
+
+def _refuse_unnameable(name: str) -> None:
+    # What PostgreSQL cannot hold is no job's name.
+    if "\0" in name:
+        raise unknown_job()
 
 
 def unknown_job() -> OperationsRefused:
@@ -148,8 +155,16 @@ async def queue_due_jobs(transaction: Transaction, *, now: datetime) -> int:
             .returning(literal(1))
         )
         queued += len(added.all())
-        next_run_at = Schedule(job.cron, job.time_zone, job.is_enabled).next_after(now)
         await transaction.connection.execute(
-            update(ScheduledJob).where(ScheduledJob.name == job.name).values(next_run_at=next_run_at)
+            update(ScheduledJob).where(ScheduledJob.name == job.name).values(_after(job, now))
         )
     return queued
+
+
+def _after(job: Row[*tuple[Any, ...]], now: datetime) -> dict[str, object]:
+    """The next moment of a job that was due; one whose schedule means nothing any more is turned off."""
+    try:
+        return {"next_run_at": Schedule(job.cron, job.time_zone, job.is_enabled).next_after(now)}
+    except InvalidSchedule as refusal:
+        logger.warning("job_turned_off", job=job.name, reason=refusal.message)
+        return {"is_enabled": False, "next_run_at": None}
