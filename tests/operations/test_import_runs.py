@@ -170,9 +170,11 @@ async def test_an_import_that_is_killed_is_lost_and_one_that_is_interrupted_is_c
         assert (run.state, run.source) == (RunState.RUNNING, "killed")
         process.kill()
         assert await asyncio.to_thread(process.wait) == -signal.SIGKILL
+    (left,) = await runs(database)
     async with database.transaction() as transaction:
-        assert await end_what_nobody_runs(transaction, now=utc_now() + LOST_AFTER - timedelta(seconds=30)) == 0
-        assert await end_what_nobody_runs(transaction, now=utc_now() + LOST_AFTER + timedelta(seconds=1)) == 1
+        silent_long_enough = left.heartbeat_at + LOST_AFTER
+        assert await end_what_nobody_runs(transaction, now=silent_long_enough) == 0
+        assert await end_what_nobody_runs(transaction, now=silent_long_enough + timedelta(seconds=1)) == 1
     (killed,) = await runs(database)
     assert (killed.state, killed.result) == (RunState.LOST, None)
 
