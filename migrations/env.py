@@ -10,6 +10,7 @@ from sqlalchemy.schema import SchemaItem
 import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
+import app.operations.models
 import app.prices.models
 import app.providers.models
 from app.core.database import Base, DatabaseRole
@@ -17,6 +18,7 @@ from app.core.settings import current_settings
 
 OUR_SCHEMAS = {
     app.identity.models.SCHEMA,
+    app.operations.models.SCHEMA,
     app.providers.models.SCHEMA,
     app.ingestion.models.SCHEMA,
     app.catalogue.models.SCHEMA,

@@ -29,6 +29,8 @@ PRIVATE_RELATIONS = {
 }
 PUBLIC_RELATIONS = {
     "providers.providers": "which services are asked, and at what pace, is the same for everybody",
+    "operations.jobs": "which jobs the server runs by itself, and when, is the same for everybody",
+    "operations.settings": "what staff set for the server holds nothing secret, and is the same for everybody",
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
 }
 # Views show rows that policies hide, so each of their columns is named here, too.
@@ -45,6 +47,7 @@ STAFF_SEE = {
     "identity.data_exports": Scope.ACCOUNTS_READ,
     "identity.audit_log": Scope.AUDIT_READ,
     "providers.usage": Scope.PROVIDERS_READ,
+    "operations.job_runs": Scope.OPERATIONS_READ,
     "ingestion.ingest_batches": Scope.INGESTION_READ,
     "ingestion.ingest_rejects": Scope.INGESTION_READ,
     "catalogue.item_revisions": Scope.CATALOGUE_WRITE,

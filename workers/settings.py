@@ -2,17 +2,17 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC
 from typing import Any, ParamSpec
 
+import httpx
 import structlog
 import uvloop
-from arq import cron, func
+from arq import func
 from arq.connections import ArqRedis
-from arq.cron import CronJob
 from arq.worker import Function, Worker
 from redis.exceptions import RedisError
 
@@ -30,17 +30,21 @@ from app.identity.commands.deletion import ERASE_PEOPLE
 from app.identity.commands.exports import PREPARE_EXPORTS
 from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
+from app.operations.commands.runs import RUN_JOBS
 from app.prices.commands.valuations import VALUE_VARIANTS
+from app.providers.client import provider_http
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
-from workers.identity import make_signing_keys_ahead, prune_what_is_over
+from workers.imports import IMPORTS
 from workers.ingestion import BatchRunner
+from workers.jobs import ScheduledJob
 from workers.mail import MailRunner, NoPostman
-from workers.photos import tidy_photos
-from workers.prices import make_partitions_ahead, prune_old_prices, prune_price_changes
-from workers.providers import add_known_providers, prune_provider_calls
+from workers.prices import make_partitions_ahead
+from workers.providers import add_known_providers
 from workers.runner import Runner
-from workers.valuations import ValuationRunner, mark_moved_windows
+from workers.scheduled import JOBS
+from workers.scheduler import JobScheduler
+from workers.valuations import ValuationRunner
 
 logger = structlog.get_logger(__name__)
 
@@ -78,14 +82,13 @@ async def serve(settings: Settings) -> None:
     database = Database(engine, jobs=JobQueue(redis), events=EventBus(redis))
     secrets = Secrets(key_ring_of(settings))
     storage = storage_of(settings, secrets)
-    runners = _runners(settings, database, secrets)
+    http = provider_http()
+    runners = _runners(settings, database, secrets, http, storage)
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
         *(asyncio.create_task(runner.keep_looking()) for runner in runners.values()),
-        asyncio.create_task(
-            _listen_for_jobs(settings.redis_url, _Upkeep(settings, database, secrets, storage), runners, stopping)
-        ),
+        asyncio.create_task(_listen_for_jobs(settings.redis_url, runners, stopping)),
     }
     try:
         await _attempt(make_partitions_ahead, database)
@@ -101,22 +104,15 @@ async def serve(settings: Settings) -> None:
         # All work is done or undone by now: whoever still waits for Redis has a moment, and is cancelled.
         _, late = await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
         await end_tasks(late)
+        await http.aclose()
         await database.close()
         await redis.aclose()
         logger.info("worker_stopped")
 
 
-@dataclass(frozen=True, slots=True)
-class _Upkeep:
-    """What the jobs by the clock work with."""
-
-    settings: Settings
-    database: Database
-    secrets: Secrets
-    storage: Storage
-
-
-def _runners(settings: Settings, database: Database, secrets: Secrets) -> dict[str, Runner]:
+def _runners(
+    settings: Settings, database: Database, secrets: Secrets, http: httpx.AsyncClient, storage: Storage
+) -> dict[str, Runner]:
     """What does the work of each job that only nudges."""
     return {
         PROCESS_BATCHES.name: BatchRunner(database),
@@ -124,17 +120,25 @@ def _runners(settings: Settings, database: Database, secrets: Secrets) -> dict[s
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         ERASE_PEOPLE.name: ErasureRunner(database),
+        RUN_JOBS.name: JobScheduler(
+            database, settings, secrets, http, storage, jobs=_jobs_of(settings), on_request=IMPORTS
+        ),
     }
 
 
-async def _listen_for_jobs(
-    redis_url: str, upkeep: _Upkeep, runners: Mapping[str, Runner], stopping: asyncio.Event
-) -> None:
+def _jobs_of(settings: Settings) -> Sequence[ScheduledJob]:
+    """The jobs, those that ask outside services at rest where the server does not do so by itself."""
+    if settings.asks_outside_by_itself:
+        return JOBS
+    return [replace(job, is_enabled=job.is_enabled and not job.asks_outside) for job in JOBS]
+
+
+async def _listen_for_jobs(redis_url: str, runners: Mapping[str, Runner], stopping: asyncio.Event) -> None:
     """Run arq's worker until told to stop, and another one whenever it dies of Redis being away."""
     backoff = FIRST_BACKOFF_SECONDS
     while not stopping.is_set():
         redis = connect_redis(redis_url)
-        worker = _arq_worker(redis, upkeep, runners)
+        worker = _arq_worker(redis, runners)
         try:
             await redis.ping()
             backoff = FIRST_BACKOFF_SECONDS
@@ -167,10 +171,9 @@ async def _abandon(worker: Worker, redis: ArqRedis) -> None:
         await redis.aclose()
 
 
-def _arq_worker(redis: ArqRedis, upkeep: _Upkeep, runners: Mapping[str, Runner]) -> Worker:
+def _arq_worker(redis: ArqRedis, runners: Mapping[str, Runner]) -> Worker:
     return Worker(
         functions=[_nudge(name, runner) for name, runner in runners.items()],
-        cron_jobs=_cron_jobs(upkeep),
         redis_pool=redis,
         handle_signals=False,
         poll_delay=SECONDS_BETWEEN_POLLS,
@@ -186,43 +189,6 @@ def _nudge(name: str, runner: Runner) -> Function:
         await runner.run()
 
     return func(run, name=name)
-
-
-def _cron_jobs(upkeep: _Upkeep) -> list[CronJob]:
-    async def make_partitions(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(make_partitions_ahead, upkeep.database)
-
-    async def prune(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(prune_price_changes, upkeep.database)
-
-    async def mark_moved(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(mark_moved_windows, upkeep.database)
-
-    async def prune_prices(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(prune_old_prices, upkeep.database, upkeep.settings)
-
-    async def make_keys(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(make_signing_keys_ahead, upkeep.database, upkeep.secrets)
-
-    async def prune_identity(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(prune_what_is_over, upkeep.database)
-
-    async def prune_providers(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(prune_provider_calls, upkeep.database)
-
-    async def tidy(ctx: Context, *args: Any, **kwargs: Any) -> None:
-        await _attempt(tidy_photos, upkeep.database, upkeep.storage)
-
-    return [
-        cron(make_partitions, name="make_partitions_ahead", hour=3, minute=10, second=0),
-        cron(prune, name="prune_price_changes", hour=None, minute=20, second=0),
-        cron(mark_moved, name="mark_moved_windows", hour=3, minute=30, second=0),
-        cron(prune_prices, name="prune_old_prices", hour=3, minute=30, second=0),
-        cron(make_keys, name="make_signing_keys_ahead", hour=None, minute=5, second=0),
-        cron(prune_identity, name="prune_what_is_over", hour=None, minute=40, second=0),
-        cron(prune_providers, name="prune_provider_calls", hour=None, minute=50, second=0),
-        cron(tidy, name="tidy_photos", hour=None, minute=EVERY_FIVE_MINUTES, second=30),
-    ]
 
 
 async def _attempt(

@@ -1,8 +1,8 @@
 """`trove import`: price files, by the same durable path as everything that comes in over HTTP, rates and catalogues."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,22 +13,20 @@ from sqlalchemy.exc import DBAPIError
 
 from app.catalogue import pokemon as pokemon_rows
 from app.catalogue import scryfall as scryfall_rows
-from app.catalogue.anime import NewSeries, read_anime_relations
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
-from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.cs2 import MarketItem, read_market
-from app.catalogue.json_rows import open_plain
-from app.catalogue.left_out import LeftOut
-from app.cli.catalogue_import import (
+from app.catalogue.file_import import (
     CatalogueSummary,
-    PricesOf,
+    OpenedSeries,
     ReadRow,
+    SeriesSummary,
     import_catalogue_file,
     import_figure_file,
+    import_opened_series,
+    open_series,
 )
 from app.cli.database import require_current_database
-from app.cli.exchange_rate_import import OpenedRates, import_rates, open_rates
 from app.cli.price_import import (
     ImportSummary,
     PriceFormat,
@@ -39,16 +37,23 @@ from app.cli.price_import import (
 )
 from app.cli.services import private_services
 from app.core.clock import utc_now
+from app.core.database import Database
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings, current_settings
 from app.core.worker_database import worker_database
 from app.ingestion.errors import BatchNotProcessed
+from app.operations.errors import RunCancelled
+from app.operations.imports import import_result
+from app.operations.models import Importer
+from app.operations.recording import Run, recorded_run
+from app.prices.card_file_import import PricesOf, import_card_file
 from app.prices.commands.import_exchange_rates import ImportedRates
-from app.prices.delivery import REJECTS_TOLD
+from app.prices.delivery import REJECTS_TOLD, Delivery
 from app.prices.formats.candles import CandleFile
 from app.prices.formats.durations import parse_resolution
 from app.prices.formats.ndjson import NdjsonFile
 from app.prices.models import PriceKind
+from app.prices.rate_import import OpenedRates, import_rates, open_rates, rates_result
 
 NOTHING_READ = 1
 CANNOT_BEGIN = 2
@@ -99,7 +104,7 @@ def cs2(
     with _sentences():
         market = read_market(directory)
         with _services() as settings:
-            imported = asyncio.run(_import_market(settings, market))
+            imported = asyncio.run(_import_market(settings, directory.resolve(), market))
         _print_market(imported)
     raise typer.Exit(0 if market else NOTHING_READ)
 
@@ -127,25 +132,25 @@ _Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped o
 @app.command("scryfall")
 def scryfall(files: _Files) -> None:
     """Import Magic cards, sets and prices: Scryfall's bulk files, pages and single cards; again changes nothing."""
-    _import_files(files, scryfall_rows.read_scryfall_row, scryfall_rows.prices_of)
+    _import_cards(Importer.SCRYFALL, files, scryfall_rows.read_scryfall_row, scryfall_rows.prices_of)
 
 
 @app.command("pokemon")
 def pokemon(files: _Files) -> None:
     """Import Pokémon cards, sets and prices, as pokemontcg.io has them; again changes nothing."""
-    _import_files(files, pokemon_rows.read_pokemon_row, pokemon_rows.prices_of)
+    _import_cards(Importer.POKEMON, files, pokemon_rows.read_pokemon_row, pokemon_rows.prices_of)
 
 
 @app.command("coins")
 def coins(files: _Files) -> None:
     """Import coins: the list of CoinGecko; of a coin on several platforms the first contract is kept."""
-    _import_files(files, read_coin_row)
+    _import_files(Importer.COINS, files, read_coin_row)
 
 
 @app.command("figures")
 def figures(files: _Files) -> None:
     """Import figures: CSV or JSON as docs/importing.md tells; rows in doubt are listed and stay out."""
-    _import_files(files, None)
+    _import_files(Importer.FIGURES, files, None)
 
 
 @app.command("anime")
@@ -154,40 +159,87 @@ def anime(
 ) -> None:
     """Import anime series with their ids on MyAnimeList, Kitsu and AniList; again changes nothing."""
     with _sentences():
-        with open_plain(file) as stream:
-            series, odd = read_anime_relations(stream, file.name)
+        opened = open_series(file)
         with _services() as settings:
-            imported = asyncio.run(_import_anime(settings, series))
-        _print_series(file, imported, [*odd, *imported.rejected])
-    raise typer.Exit(0 if series else NOTHING_READ)
+            summary = asyncio.run(_import_anime(settings, file, opened))
+        _print_series(file, summary)
+    raise typer.Exit(0 if opened.series else NOTHING_READ)
 
 
-def _import_files(files: list[Path], read_row: ReadRow | None, prices_of: PricesOf | None = None) -> None:
+def _import_files(importer: Importer, files: list[Path], read_row: ReadRow | None) -> None:
     with _sentences(), _services() as settings:
-        summaries = [asyncio.run(_import_file(settings, file, read_row, prices_of)) for file in files]
+        summaries = [asyncio.run(_import_file(settings, importer, file, read_row)) for file in files]
+    raise _exit_after(summaries)
+
+
+def _import_cards(importer: Importer, files: list[Path], read_row: ReadRow, prices_of: PricesOf) -> None:
+    with _sentences(), _services() as settings:
+        summaries = [
+            asyncio.run(_import_file_of_cards(settings, importer, file, read_row, prices_of)) for file in files
+        ]
+    raise _exit_after(summaries)
+
+
+def _exit_after(summaries: Sequence[CatalogueSummary]) -> typer.Exit:
     whole = all(summary.something_went_in and summary.breaks_off is None for summary in summaries)
-    raise typer.Exit(0 if whole else NOTHING_READ)
+    return typer.Exit(0 if whole else NOTHING_READ)
 
 
 async def _import_file(
-    settings: Settings, file: Path, read_row: ReadRow | None, prices_of: PricesOf | None
+    settings: Settings, importer: Importer, file: Path, read_row: ReadRow | None
 ) -> CatalogueSummary:
     """Import a file of items whose rows are read so; without that, of figures."""
-    async with worker_database(settings, application_name="trove-import") as database:
-        with _progress() as progress:
-            task = progress.add_task(file.name, total=None)
-
-            def advance(rows: int) -> None:
-                progress.advance(task, rows)
-
+    async with _recorded(settings, importer, file) as (database, run):
+        with _advancing(file.name, run) as advance:
             if read_row is None:
                 summary = await import_figure_file(database, file, on_progress=advance)
             else:
-                summary = await import_catalogue_file(
-                    database, file, read_row, prices_of=prices_of, on_progress=advance
-                )
+                summary = await import_catalogue_file(database, file, read_row, on_progress=advance)
+        _tell(run, summary)
     _print_catalogue(summary)
     return summary
+
+
+async def _import_file_of_cards(
+    settings: Settings, importer: Importer, file: Path, read_row: ReadRow, prices_of: PricesOf
+) -> CatalogueSummary:
+    """Import a file of cards, with the prices in it."""
+    async with _recorded(settings, importer, file) as (database, run):
+        with _advancing(file.name, run) as advance:
+            summary = await import_card_file(database, file, read_row, prices_of, on_progress=advance)
+        _tell(run, summary.cards)
+    _print_catalogue(summary.cards)
+    _print_prices(summary.prices)
+    return summary.cards
+
+
+@contextmanager
+def _advancing(name: str, run: Run) -> Iterator[Callable[[int], None]]:
+    """Shows on the screen and in the run how many rows have gone by."""
+    with _progress() as progress:
+        task = progress.add_task(name, total=None)
+
+        def advance(rows: int) -> None:
+            progress.advance(task, rows)
+            run.advance(rows)
+
+        yield advance
+
+
+def _tell(run: Run, summary: CatalogueSummary) -> None:
+    run.result = summary.result
+    if summary.breaks_off is not None:
+        run.end_as_failed(summary.breaks_off)
+
+
+@asynccontextmanager
+async def _recorded(settings: Settings, importer: Importer, file: Path) -> AsyncIterator[tuple[Database, Run]]:
+    """The database, and the run that staff see of the import of this file."""
+    async with (
+        worker_database(settings, application_name="trove-import") as database,
+        recorded_run(database, importer.job, source=file.name) as run,
+    ):
+        yield database, run
 
 
 @contextmanager
@@ -203,7 +255,7 @@ def _sentences() -> Iterator[None]:
     """End the command with one sentence, and without a traceback, for whatever is not Trove's own mistake."""
     try:
         yield
-    except ServiceUnavailable as refusal:
+    except (ServiceUnavailable, RunCancelled) as refusal:
         raise _exit(refusal.message, NOTHING_READ) from refusal
     except Refusal as refusal:
         raise _exit(refusal.message, CANNOT_BEGIN) from refusal
@@ -224,32 +276,56 @@ def _exit(message: str, code: int) -> typer.Exit:
 
 async def _import_prices(settings: Settings, wanted: PriceImport, opened: CandleFile | NdjsonFile) -> ImportSummary:
     total = len(opened.candles) if isinstance(opened, CandleFile) else None
-    async with worker_database(settings, application_name="trove-import") as database:
+    async with _recorded(settings, Importer.PRICES, wanted.file) as (database, run):
+        run.report(0, total=total)
         with _progress() as progress:
             task = progress.add_task("rows", total=total)
-            return await import_prices(database, wanted, opened, on_progress=lambda rows: progress.advance(task, rows))
+
+            def advance(rows: int) -> None:
+                progress.advance(task, rows)
+                run.advance(rows)
+
+            summary = await import_prices(database, wanted, opened, on_progress=advance)
+        run.result = summary.result
+    return summary
 
 
-async def _import_market(settings: Settings, market: list[MarketItem]) -> ImportedMarket:
-    async with worker_database(settings, application_name="trove-import") as database:
+async def _import_market(settings: Settings, directory: Path, market: list[MarketItem]) -> ImportedMarket:
+    async with _recorded(settings, Importer.CS2, directory) as (database, run):
+        run.report(0, total=len(market), unit="items")
         with _progress() as progress:
             progress.add_task("items", total=None)
-            return await import_market(database, market)
+            imported = await import_market(database, market)
+        run.report(len(market), total=len(market), unit="items")
+        saved = imported.saved
+        run.result = import_result(
+            read=sum(imported.shapes.values()),
+            created=saved.inserted,
+            updated=saved.updated,
+            unchanged=saved.unchanged,
+            rejected=0,
+        )
+    return imported
 
 
 async def _import_rates(
     settings: Settings, opened: Sequence[OpenedRates]
 ) -> Sequence[tuple[OpenedRates, ImportedRates]]:
-    async with worker_database(settings, application_name="trove-import") as database:
-        return [(rates, await import_rates(database, rates)) for rates in opened]
+    return [(rates, await _import_file_of_rates(settings, rates)) for rates in opened]
 
 
-async def _import_anime(settings: Settings, series: list[NewSeries]) -> ImportedSeries:
-    async with (
-        worker_database(settings, application_name="trove-import") as database,
-        database.transaction() as transaction,
-    ):
-        return await import_series(transaction, series)
+async def _import_file_of_rates(settings: Settings, rates: OpenedRates) -> ImportedRates:
+    async with _recorded(settings, Importer.FX, rates.file) as (database, run):
+        imported = await import_rates(database, rates)
+        run.result = rates_result(rates.read, imported)
+    return imported
+
+
+async def _import_anime(settings: Settings, file: Path, opened: OpenedSeries) -> SeriesSummary:
+    async with _recorded(settings, Importer.ANIME, file) as (database, run):
+        summary = await import_opened_series(database, opened)
+        run.result = summary.result
+    return summary
 
 
 def _progress() -> Progress:
@@ -311,13 +387,14 @@ def _print_rest(console: Console, count: int) -> None:
         console.print(f"  … and {count - REJECTS_TOLD:,} more")
 
 
-def _print_series(file: Path, imported: ImportedSeries, left_out: list[LeftOut]) -> None:
+def _print_series(file: Path, summary: SeriesSummary) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    imported = summary.imported
     console.print(
         f"{file.name}: {imported.inserted:,} series new, {imported.updated:,} with new ids, "
-        f"{imported.unchanged:,} as they were; {len(left_out):,} lines stay out"
+        f"{imported.unchanged:,} as they were; {len(summary.left_out):,} lines stay out"
     )
-    for line in sorted(left_out, key=lambda line: line.number):
+    for line in summary.left_out:
         console.print(f"  line {line.number:,}: {line.reason}")
 
 
@@ -344,7 +421,12 @@ def _print_catalogue(summary: CatalogueSummary) -> None:
         )
     if summary.shared_ids:
         console.print(f"  {summary.shared_ids:,} numbers of other services name another item already and stay with it")
-    prices = summary.prices
+    if summary.breaks_off is not None:
+        Console(stderr=True, soft_wrap=True).print(summary.breaks_off, style="red", markup=False, highlight=False)
+
+
+def _print_prices(prices: Delivery) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     if prices.rows:
         console.print(
             f"  {prices.rows:,} prices: {prices.accepted:,} new, {prices.duplicates:,} as they were, "
@@ -352,5 +434,3 @@ def _print_catalogue(summary: CatalogueSummary) -> None:
         )
     for price in prices.rejected:
         console.print(f"  prices of row {price.number:,}: {price.reason}")
-    if summary.breaks_off is not None:
-        Console(stderr=True, soft_wrap=True).print(summary.breaks_off, style="red", markup=False, highlight=False)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
+import app.operations.models
 import app.prices.models
 import app.providers.models
 from app.cli.database import first_line, require_current_database
@@ -28,7 +29,14 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 
 # Every room, so that no encrypted column is overlooked: a table is known once its module was read.
-ROOMS = (app.catalogue.models, app.identity.models, app.ingestion.models, app.prices.models, app.providers.models)
+ROOMS = (
+    app.catalogue.models,
+    app.identity.models,
+    app.ingestion.models,
+    app.operations.models,
+    app.prices.models,
+    app.providers.models,
+)
 SOMETHING_IS_LEFT = 1
 INTERRUPTED = 130
 CONNECTIONS = 2

@@ -14,12 +14,13 @@ from app.core.database import Database, Transaction
 from app.core.errors import BadUserInput
 from app.core.money import MINOR_UNITS
 from app.ingestion.models import BatchKind
+from app.operations.imports import RejectedLine, import_result
 from app.prices.delivery import REJECTS_TOLD, Delivery, deliver
 from app.prices.formats.binance import read_binance_candles
 from app.prices.formats.candles import CandleFile
 from app.prices.formats.coinbase import read_coinbase_candles
 from app.prices.formats.durations import spell_resolution
-from app.prices.formats.errors import FileNotUnderstood
+from app.prices.formats.errors import unreadable
 from app.prices.formats.names import Pair, pair_in_name
 from app.prices.formats.ndjson import NdjsonFile
 from app.prices.formats.rows import RejectedRow, RowTarget, in_batches
@@ -71,6 +72,18 @@ class ImportSummary:
         """Whether a row of the file is stored, from now on or from before."""
         return self.accepted > 0 or self.duplicates > 0
 
+    @property
+    def result(self) -> dict[str, object]:
+        """The same as the counts of an import's run."""
+        return import_result(
+            read=self.rows,
+            created=self.accepted,
+            updated=0,
+            unchanged=self.duplicates,
+            rejected=self.rejected_count,
+            rejects=[RejectedLine(row.number, row.reason) for row in self.rejected],
+        )
+
 
 @contextmanager
 def open_prices(wanted: PriceImport) -> Iterator[CandleFile | NdjsonFile]:
@@ -96,12 +109,6 @@ def _read(read_content: Callable[[], bytes], wanted: PriceImport) -> CandleFile:
         raise unreadable(wanted.file, error) from error
     read_candles = _CANDLE_READERS[wanted.format]
     return read_candles(content, file_name=wanted.file.stem, resolution=wanted.resolution)
-
-
-def unreadable(file: Path, error: OSError) -> FileNotUnderstood:
-    """The refusal of a file that the system does not give out."""
-    reason = (error.strerror or str(error)).lower()
-    return FileNotUnderstood(f"{file} cannot be read: {reason}. Give the path of a file.")
 
 
 async def import_prices(

@@ -388,6 +388,11 @@ class Database:
         self._jobs = jobs
         self._events = events
 
+    @property
+    def events(self) -> EventBus:
+        """Where hints of what was committed come by."""
+        return self._events
+
     def snapshot(self, *, viewer: DatabaseViewer | None = None) -> Snapshot:
         """A read snapshot for one operation; close it at the operation's end."""
         return Snapshot(self, viewer=viewer)

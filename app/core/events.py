@@ -19,6 +19,7 @@ class Topic(StrEnum):
 
     PRICES_CHANGED = "trove:prices-changed"
     REVOKED = "trove:revoked"
+    RUNS_CHANGED = "trove:runs-changed"
 
 
 @dataclass(frozen=True, slots=True)

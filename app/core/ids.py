@@ -40,6 +40,8 @@ class PublicIdTag(StrEnum):
     AUDIT_ENTRY = "al"
     DATA_EXPORT = "de"
     PROVIDER_CREDENTIAL = "pc"
+    JOB_RUN = "jr"
+    IMPORT_RUN = "ir"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import ssl
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -135,21 +136,58 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer."""
         host = host_of(request)
+        async with self._failures_told(host):
+            return await self._answer(request, host)
+
+    async def download(
+        self,
+        url: str,
+        write: Callable[[bytes], object],
+        *,
+        on_progress: Callable[[int, int | None], None] = lambda received, total: None,
+    ) -> None:
+        """Write what a URL answers, unfolded, piece by piece as it comes.
+
+        `on_progress` is told how many bytes have come, and of how many where the service says that. Raises as
+        `handle_async_request` does, and also for every status that is no success.
+        """
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if self._reads_compressed else "identity"}
+        timeout = httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS).as_dict()
+        request = httpx.Request("GET", url, headers=headers, extensions={"timeout": timeout})
+        host = host_of(request)
+        async with self._failures_told(host):
+            answer = await self._send(request, host)
+            try:
+                if not answer.is_success:
+                    told = httpx.Response(answer.status_code, headers=answer.headers, request=request)
+                    raise OutsideServiceFailed(OutsideFailure.REFUSED, host=host, answer=told)
+                total = answer.headers.get("Content-Length", "")
+                async for chunk in self._chunks(answer, host):
+                    write(chunk)
+                    on_progress(answer.num_bytes_downloaded, int(total) if total.isdecimal() else None)
+            finally:
+                await answer.aclose()
+
+    @asynccontextmanager
+    async def _failures_told(self, host: str) -> AsyncIterator[None]:
+        """Bound what is done within in time, and have it fail by an OutsideServiceFailed."""
+        failure = None
         try:
             async with asyncio.timeout(self._total_seconds):
-                return await self._answer(request, host)
+                yield
         except (TimeoutError, httpx.TimeoutException):
             failure = OutsideFailure.TIMED_OUT
         except (httpx.NetworkError, httpx.ProxyError, httpx.UnsupportedProtocol):
             failure = OutsideFailure.UNREACHABLE
         except httpx.TransportError:
             failure = OutsideFailure.NOT_HTTP
-        raise OutsideServiceFailed(failure, host=host)
+        if failure is not None:
+            raise OutsideServiceFailed(failure, host=host)
 
     async def _answer(self, request: httpx.Request, host: str) -> httpx.Response:
         answer = await self._send(request, host)
         try:
-            content = await self._read(answer, host)
+            content = b"".join([chunk async for chunk in self._chunks(answer, host)])
         finally:
             await answer.aclose()
         headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
@@ -174,21 +212,22 @@ class BoundedTransport(httpx.AsyncBaseTransport):
                 continue
         return await self._transport.handle_async_request(last)
 
-    async def _read(self, answer: httpx.Response, host: str) -> bytes:
+    async def _chunks(self, answer: httpx.Response, host: str) -> AsyncIterator[bytes]:
         encoding = answer.headers.get("Content-Encoding", "identity").lower()
         unfolding = _UNFOLDING.get(encoding) if self._reads_compressed else None
         if encoding != "identity" and unfolding is None:
             # What was not asked for could unfold to anything.
             raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
         unfold = None if unfolding is None else unfolding()
-        content = bytearray()
-        async for chunk in answer.aiter_raw():
-            content += chunk if unfold is None else self._unfolded(unfold, chunk, len(content), host)
-            if len(content) > self._largest_answer_bytes:
+        length = 0
+        async for raw in answer.aiter_raw():
+            chunk = raw if unfold is None else self._unfolded(unfold, raw, length, host)
+            length += len(chunk)
+            if length > self._largest_answer_bytes:
                 raise OutsideServiceFailed(OutsideFailure.TOO_LARGE, host=host)
+            yield chunk
         if unfold is not None and not unfold.is_whole():
             raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
-        return bytes(content)
 
     def _unfolded(self, unfold: _Unfolding, chunk: bytes, so_far: int, host: str) -> bytes:
         """What a chunk unfolds to, not much more than is allowed at most: a small one can unfold to a huge one."""

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         description="Secret. Your own keys for outside services, as JSON by the codes of providers: "
         '`{"csfloat": "…"}`. CSFloat answers nobody without one; others then allow more.',
     )
+    asks_outside: bool | None = Field(
+        default=None,
+        description="Whether a worker asks outside services by itself, such as the bank for exchange rates; "
+        "default: not in development. What staff start or enable runs in any case.",
+    )
     database_pool_size: int = Field(
         default=20, ge=1, le=500, description="Connections to PostgreSQL per process, and so operations in flight."
     )
@@ -246,6 +251,11 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("https://", "http://")):
             raise ValueError("must begin with https:// or http://")
         return url
+
+    @property
+    def asks_outside_by_itself(self) -> bool:
+        """Whether jobs that ask outside services run at their times without somebody of the staff enabling them."""
+        return not self.is_development if self.asks_outside is None else self.asks_outside
 
     @property
     def is_development(self) -> bool:

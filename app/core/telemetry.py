@@ -39,6 +39,7 @@ SUBSCRIPTIONS = Gauge("trove_subscriptions", "Running subscriptions over WebSock
 INGEST_BATCHES_WAITING = Gauge("trove_ingest_batches_waiting", "Accepted batches not yet processed.")
 INGEST_LAG_SECONDS = Gauge("trove_ingest_lag_seconds", "Age of the oldest waiting batch, in seconds.")
 INGEST_ROWS = Counter("trove_ingest_rows_total", "Rows of processed batches by outcome.", ["outcome"])
+JOB_RUNS = Counter("trove_job_runs_total", "Runs of jobs by how they ended.", ["job", "state"])
 
 
 class StandardErrorHandler(logging.Handler):

@@ -39,7 +39,9 @@ BY_VIEWER = "trove-by-viewer"
 DEFINITION = "strawberry-definition"
 # Schemas whose rows are the same for everybody, and single tables, views and selects by hand that are so, too.
 PUBLIC_SCHEMAS = frozenset({"catalogue", "prices"})
-PUBLIC_TABLES = frozenset({"identity.public_profiles", "providers.providers", "candle", "price_statistics"})
+PUBLIC_TABLES = frozenset(
+    {"identity.public_profiles", "providers.providers", "operations.jobs", "candle", "price_statistics"}
+)
 
 # Tables of those schemas whose rows are not the same for everybody all the same.
 PRIVATE_TABLES = frozenset({"catalogue.item_revisions", "catalogue.creation_keys"})

@@ -34,6 +34,7 @@ PICTURES: Mapping[str, Collection[str]] = {
     "graph": ("catalogue", "ingestion", "operations"),
     "prices": ("prices",),
     "accounts": ("identity", "providers"),
+    "jobs": ("jobs",),
 }
 
 

@@ -42,6 +42,10 @@ from app.graph.identity.roles import RoleMutations
 from app.graph.identity.sign_in import SignInMutations
 from app.graph.identity.ways_in import WaysInMutations, WaysInQueries
 from app.graph.ingestion import BATCHES_READ, IngestBatch, IngestionQueries
+from app.graph.jobs.changes import JobMutations
+from app.graph.jobs.progress import ImportSubscriptions
+from app.graph.jobs.runs import RUNS_READ, ImportRun, JobRun, RunQueries
+from app.graph.jobs.schedules import JobQueries
 from app.graph.operations import OperationsQueries
 from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
@@ -82,6 +86,8 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.AUDIT_ENTRY: (AuditEntry, needs(Scope.ACCOUNT_READ, Scope.AUDIT_READ)),
     PublicIdTag.DATA_EXPORT: (DataExport, ACCOUNT_READS),
     PublicIdTag.PROVIDER_CREDENTIAL: (ProviderCredential, needs(Scope.ACCOUNT_READ)),
+    PublicIdTag.JOB_RUN: (JobRun, RUNS_READ),
+    PublicIdTag.IMPORT_RUN: (ImportRun, RUNS_READ),
 }
 
 
@@ -113,6 +119,8 @@ class Query(
     IdentityQueries,
     WaysInQueries,
     ProviderQueries,
+    RunQueries,
+    JobQueries,
 ):
     @reference(
         "Anything with an id; null when it is gone.",
@@ -157,12 +165,13 @@ class Mutation(
     RoleMutations,
     DataMutations,
     ProviderMutations,
+    JobMutations,
 ):
     pass
 
 
 @strawberry.type(description="What happens, as it happens.")
-class Subscription(PriceSubscriptions):
+class Subscription(PriceSubscriptions, ImportSubscriptions):
     pass
 
 

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from rich.console import Console
 
+from app.catalogue.file_import import CatalogueSummary, import_catalogue_file
 from app.catalogue.scryfall import read_scryfall_row
-from app.cli.catalogue_import import CatalogueSummary, import_catalogue_file
 from app.core.settings import Settings
 from app.core.worker_database import worker_database
 from tests.bench.data import Databases

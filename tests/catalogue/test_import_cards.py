@@ -12,17 +12,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.catalogue import pokemon, scryfall
+from app.catalogue import file_import, pokemon, scryfall
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.errors import CatalogueNotUnderstood
+from app.catalogue.file_import import CatalogueSummary, ReadRow, import_catalogue_file
 from app.catalogue.models import Card, CardSet, Coin, ExternalId, Item, ItemVariant
 from app.catalogue.new_items import CardDetails, NewCardSet
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
-from app.cli import catalogue_import
-from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file
 from app.core.database import Database
 from app.prices.models import PriceKind
 from tests.catalogue.builders import card, coin, saved
@@ -152,7 +151,7 @@ async def test_a_file_that_ends_too_early_says_where_and_the_whole_one_goes_on_f
     shorten: Callable[[bytes], bytes],
     pack: Callable[[bytes], bytes],
 ) -> None:
-    monkeypatch.setattr(catalogue_import, "ITEMS_IN_A_CHUNK", 3)
+    monkeypatch.setattr(file_import, "ITEMS_IN_A_CHUNK", 3)
     whole = bulk(*(magic_card(number) for number in range(1, 9)))
     cut = shorten(whole)
     standing = cut.count(b"},\n") + cut.endswith(b"}")

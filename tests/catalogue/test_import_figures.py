@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.catalogue import file_import
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.figures import COLUMNS
+from app.catalogue.file_import import CatalogueSummary, import_figure_file
 from app.catalogue.models import FigureRelease, Item, Series
 from app.catalogue.new_items import NewRelease
 from app.catalogue.queries.items import releases_by_figure
-from app.cli import catalogue_import
-from app.cli.catalogue_import import CatalogueSummary, import_figure_file
 from app.core.database import Database
 from tests.catalogue.builders import coin, saved
 
@@ -150,7 +150,7 @@ async def test_rows_of_one_file_are_compared_with_each_other_across_chunks_or_no
     rows = as_csv(FERRYMAN | {"jan": ""}, FERRYMAN | {"jan": "", "name": "Ferryman of the Night"})
     within = await imported(database, tmp_path, rows)
     assert [(doubt.number, doubt.candidate) for doubt in within.doubtful] == [(2, FERRYMAN["name"])]
-    monkeypatch.setattr(catalogue_import, "FIGURES_IN_A_CHUNK", 1)
+    monkeypatch.setattr(file_import, "FIGURES_IN_A_CHUNK", 1)
     across = await imported(database, tmp_path, rows)
     assert (across.doubtful, across.items) == (within.doubtful, SavedItems(unchanged=1))
 

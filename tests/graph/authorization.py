@@ -35,6 +35,7 @@ from app.identity.models import AuditEntry, Role, RoleGrant, User
 from app.identity.scopes import PERMISSIONS_OF_ROLES, Scope
 from app.identity.viewer import ANYONE, Caller, Viewer
 from app.ingestion.models import IngestBatch
+from app.operations.models import JobRun
 from tests.graph.conftest import as_sent
 from tests.graph.oracle.rows import TABLE_OF
 from tests.identity.builders import add_person, session_of
@@ -56,7 +57,7 @@ SCALARS: Mapping[str, object] = {
     "JSON": {},
 }
 # The column that says whose a row is, where it is not `user_id`.
-OWNER_COLUMNS = {User: "id", AuditEntry: "subject_id", IngestBatch: "sender_id"}
+OWNER_COLUMNS = {User: "id", AuditEntry: "subject_id", IngestBatch: "sender_id", JobRun: "requested_by"}
 # By the path of an argument: what to give instead of what the schema suggests.
 Given = Mapping[str, object]
 

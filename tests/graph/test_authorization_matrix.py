@@ -121,6 +121,7 @@ WHOSE: Mapping[str, Whose] = {
     "query node.id": Whose(PublicIdTag.ACCOUNT, is_null),
     "query nodes.ids": Whose(PublicIdTag.ACCOUNT, is_null),
     "query ingestBatch.id": Whose(PublicIdTag.INGEST_BATCH, is_null),
+    "query importRun.id": Whose(PublicIdTag.IMPORT_RUN, is_null),
     "query account.id": Whose(PublicIdTag.ACCOUNT, is_null, for_whom="support"),
     "mutation ingestPrices.input.points.itemId": Whose(PublicIdTag.ITEM),
     "mutation addItemPhoto.input.itemId": Whose(PublicIdTag.ITEM),
@@ -136,6 +137,7 @@ WHOSE: Mapping[str, Whose] = {
     "mutation revokeRole.input.id": Whose(PublicIdTag.ROLE_GRANT, is_not_found, for_whom="admin"),
     "mutation createExportDownload.input.id": Whose(PublicIdTag.DATA_EXPORT, is_not_found),
     "mutation removeProviderCredential.input.id": Whose(PublicIdTag.PROVIDER_CREDENTIAL, is_not_found),
+    "mutation cancelRun.input.id": Whose(PublicIdTag.JOB_RUN, is_not_granted, for_whom="admin"),
     "subscription priceUpdates.itemIds": Whose(PublicIdTag.ITEM),
     "mutation createItem.input.details.card.setId": Whose(PublicIdTag.CARD_SET),
     "mutation editItem.input.id": Whose(PublicIdTag.ITEM),
@@ -144,6 +146,7 @@ WHOSE: Mapping[str, Whose] = {
     "mutation mergeItems.input.loserId": Whose(PublicIdTag.ITEM),
     "mutation addItemVariant.input.itemId": Whose(PublicIdTag.ITEM),
     "mutation editItemVariant.input.id": Whose(PublicIdTag.ITEM_VARIANT),
+    "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -313,8 +316,8 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
         name
         for name, tables in tables_shown(core_schema).items()
         if any(
-            table.startswith(("identity.", "ingestion.", "providers.", "catalogue.item_revisions"))
-            for table in set(tables) - {"identity.public_profiles", "providers.providers"}
+            table.startswith(("identity.", "ingestion.", "operations.", "providers.", "catalogue.item_revisions"))
+            for table in set(tables) - {"identity.public_profiles", "operations.jobs", "providers.providers"}
         )
     }
     assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject", "ProviderCredential"} <= private_types

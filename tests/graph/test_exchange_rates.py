@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.exchange_rate_import import import_rates, open_rates
 from app.core.database import Database
 from app.demo.world import load_rates
 from app.identity.viewer import ANYONE
 from app.prices.commands.import_exchange_rates import import_exchange_rates
 from app.prices.exchange_rates import ReferenceRate
+from app.prices.rate_import import import_rates, open_rates
 from tests.graph.conftest import Graph
 
 FRIDAY, MONDAY = date(2024, 3, 1), date(2024, 3, 4)

@@ -33,6 +33,7 @@ from app.identity.models import (
 )
 from app.identity.tokens import hash_of_token
 from app.ingestion.models import IngestBatch, IngestReject
+from app.operations.models import JobRun, RuntimeSetting
 from app.providers.commands.save_known import save_known_providers
 from app.providers.models import ProviderCall, ProviderCredential
 from tests.identity.builders import SECRETS
@@ -277,6 +278,17 @@ async def add_whole_person(
             {"item_id": item_id, "number": 1, "user_id": user_id, "action": "created", "changes": {"name": {}}},
         ),
         (CreationKey, {"user_id": user_id, "key": f"key-of-{word}", "content_hash": "hash", "item_id": item_id}),
+        (
+            JobRun,
+            {
+                "job": "import:figures",
+                "requested_by": user_id,
+                "source": f"https://files.example/{word}.json",
+                "arguments": {"url": f"https://files.example/{word}.json?key=1"},
+                "error": f"{word}.json is no file of figures.",
+            },
+        ),
+        (RuntimeSetting, {"key": f"schedule:{user_id}", "value": {"isEnabled": False}, "updated_by": user_id}),
     ]
     await save_known_providers(Transaction(connection))
     for table, values in rows:
@@ -293,7 +305,8 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdroppe
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
-    AND c.relnamespace::regnamespace::text IN ('identity', 'providers', 'ingestion', 'catalogue', 'prices')
+    AND c.relnamespace::regnamespace::text
+        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices')
     AND coalesce(element.typname, t.typname)
         IN ('text', 'varchar', 'bpchar', 'name', 'citext', 'json', 'jsonb', 'xml', 'inet', 'cidr')
 GROUP BY 1

@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from typer.testing import CliRunner
 
 from app.catalogue.commands.coins import add_coin
-from app.cli.exchange_rate_import import import_rates, open_rates
 from app.cli.imports import app as import_commands
 from app.core.database import Database
 from app.core.settings import Settings, current_settings
@@ -23,6 +22,7 @@ from app.prices.errors import RatesContradict, WrongRate
 from app.prices.exchange_rates import Exchange, ExchangeRate, ReferenceRate
 from app.prices.models import StoredExchangeRate
 from app.prices.queries.exchange_rates import exchange_rates, rates_on
+from app.prices.rate_import import import_rates, open_rates
 from tests.prices.builders import candle, ingested, point
 
 TODAY = date(2026, 4, 20)

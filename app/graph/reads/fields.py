@@ -1,6 +1,6 @@
 """The words in which a type is declared: each gives a field of the graph and says where its value stands."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -258,11 +258,15 @@ def _hashable(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Something of a declared type, by its key or by another unique column."""
+    """Something of a declared type, by its key or by another unique column.
+
+    In a stream `version` tells one state of it from another: who follows the same shares the answers of each.
+    """
 
     type: type
     key: Any
     by: ColumnElement[Any] | None = None
+    version: Hashable = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -279,9 +283,9 @@ class Referring(Declaration):
         return self.refer(context, **arguments)
 
 
-def refer(type_: type, key: Any, *, by: Expression | None = None) -> Reference:
+def refer(type_: type, key: Any, *, by: Expression | None = None, version: Hashable = None) -> Reference:
     """Refer to the row of a declared type with this key, or with this value in the unique column `by`."""
-    return Reference(type_, storable(key), None if by is None else expression_of(by))
+    return Reference(type_, storable(key), None if by is None else expression_of(by), version)
 
 
 def _field(

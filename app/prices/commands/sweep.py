@@ -61,6 +61,20 @@ class SweepOutcome:
     batch_ids: list[UUID] = field(default_factory=list)
     cut_short: str | None = None
 
+    @property
+    def result(self) -> dict[str, object]:
+        """The same as the counts of a job's run."""
+        return {
+            "asked": self.asked,
+            "priced": self.priced,
+            "unchanged": self.unchanged,
+            "unknown": self.unknown,
+            "failed": self.failed,
+            "failures": [{"subject": failure.subject, "reason": failure.reason} for failure in self.failures],
+            "rows": self.rows,
+            "cutShort": self.cut_short,
+        }
+
     def fail(self, subject: Subject, reason: str, *, count: int = 1) -> None:
         """Count subjects that could not be priced for one reason."""
         self.failed += count

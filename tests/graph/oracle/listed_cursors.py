@@ -17,7 +17,7 @@ from tests.graph.oracle.viewers import granted_scopes
 from tests.graph.oracle.vocabulary import list_of
 
 # Who has these may ask for every list of the roots.
-STAFF_OF_LISTS = frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.PROVIDERS_READ})
+STAFF_OF_LISTS = frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.PROVIDERS_READ, Scope.OPERATIONS_READ})
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
   list: items(first: 100, orderBy: {field: $field, direction: $direction}) { edges { cursor } }
@@ -46,7 +46,7 @@ def _questions(world: World, listed: ListField) -> Iterator[Asked]:
     if listed.tag is None:
         everybody = [Viewer(user_id=key, scopes=granted_scopes(world, key)) for key in world.column(User, "id")]
         staff = [viewer for viewer in everybody if viewer.scopes >= STAFF_OF_LISTS]
-        yield from (Asked(f"{{ {page} }}", viewer=viewer) for viewer in staff[:1])
+        yield from (Asked(f"{{ {listed.placed(page)} }}", viewer=viewer) for viewer in staff[:1])
         return
     query = f"query ($id: ID!) {{ node(id: $id) {{ ... on {listed.owner} {{ {page} }} }} }}"
     for key, viewer in _owners(world, listed.tag):
@@ -71,9 +71,9 @@ def _owners(world: World, tag: PublicIdTag) -> Iterator[tuple[str, Viewer]]:
 
 def _cursors_below(response: Response) -> list[str]:
     """The cursors of a list, none where its owner is nothing that can be seen."""
-    data = as_sent(response)["data"]
-    owner = data.get("node", data) if data else None
-    return _cursors(owner["list"]) if owner and owner["list"] else []
+    data = as_sent(response)["data"] or {}
+    owners = data["jobs"]["nodes"] if data.get("jobs") else [data.get("node", data)]
+    return [cursor for owner in owners if owner and owner["list"] for cursor in _cursors(owner["list"])]
 
 
 def _cursors(connection: Response) -> list[str]:

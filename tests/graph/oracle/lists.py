@@ -9,6 +9,9 @@ from graphql import GraphQLArgument, GraphQLObjectType, get_named_type
 from app.core.ids import PublicIdTag
 from app.graph.schema import NODE_TYPES, core_schema
 
+# Types that have lists and no ids, by the list of the root that has them all.
+OWNERS_WITHOUT_IDS = {"Job": "jobs"}
+
 
 @dataclass(frozen=True, slots=True)
 class ListField:
@@ -18,6 +21,11 @@ class ListField:
     name: str
     entry: str
     tag: PublicIdTag | None
+
+    def placed(self, body: str) -> str:
+        """What is asked for of the list, where it stands; of one without an id below what lists its owners."""
+        within = OWNERS_WITHOUT_IDS.get(self.owner)
+        return body if within is None else f"{within}(first: 100) {{ nodes {{ {body} }} }}"
 
     @property
     def arguments(self) -> dict[str, GraphQLArgument]:

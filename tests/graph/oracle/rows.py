@@ -43,6 +43,7 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
+from app.operations.models import JobRun, ScheduledJob
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -69,6 +70,8 @@ TABLES: tuple[type[Base], ...] = (
     Provider,
     ProviderCredential,
     ProviderCall,
+    ScheduledJob,
+    JobRun,
     Item,
     Skin,
     Coin,
@@ -157,6 +160,8 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.AUDIT_ENTRY: AuditEntry,
     PublicIdTag.DATA_EXPORT: DataExport,
     PublicIdTag.PROVIDER_CREDENTIAL: ProviderCredential,
+    PublicIdTag.JOB_RUN: JobRun,
+    PublicIdTag.IMPORT_RUN: JobRun,
 }
 
 

@@ -24,6 +24,7 @@ from app.identity.models import (
 from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
+from app.operations.models import IMPORT_PREFIX, JobRun
 from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.rows import TABLE_OF, Row, World
@@ -49,6 +50,7 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     AuditEntry: (_names("subject_id", "actor_id"), Scope.AUDIT_READ),
     ProviderCredential: (_names("user_id"), None),
     IngestBatch: (_names("sender_id"), Scope.INGESTION_READ),
+    JobRun: (_names("requested_by"), Scope.OPERATIONS_READ),
 }
 
 
@@ -58,6 +60,8 @@ def may_see(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool
     if tag is PublicIdTag.USER:
         # What everybody may know of a person, for as long as there is one.
         return any(row["deleted_at"] is None for row in rows)
+    if tag is PublicIdTag.IMPORT_RUN:
+        rows = [row for row in rows if row["job"].startswith(IMPORT_PREFIX)]
     if TABLE_OF[tag] not in RULES:
         return bool(rows)
     owns, permission = RULES[TABLE_OF[tag]]

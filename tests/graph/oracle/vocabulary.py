@@ -33,6 +33,7 @@ from app.identity.access import Access
 from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
+from app.operations.models import Importer, JobRun, RunState
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -246,7 +247,12 @@ class Vocabulary:
         return ids[0] if len(ids) == 1 and self._mostly(0.5) else ids
 
     def _filter(self, field_name: str) -> Value:
-        filters = {"auditLog": self._filter_of_log, "search": self._filter_of_search}
+        filters = {
+            "auditLog": self._filter_of_log,
+            "search": self._filter_of_search,
+            "jobRuns": self._filter_of_runs,
+            "importRuns": self._filter_of_imports,
+        }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
             wanted[self.random.choice(list(wanted))] = None
@@ -261,6 +267,22 @@ class Vocabulary:
             if self.random.random() < 0.3:
                 wanted[name] = self.instant()
         return wanted
+
+    def _filter_of_runs(self) -> dict[str, Value]:
+        wanted = self._state_of_runs()
+        if self.random.random() < 0.4:
+            jobs = self.world.column(JobRun, "job")
+            wanted["job"] = self.random.choice(jobs) if jobs and self._mostly(0.85) else any_text(self.random)
+        return wanted
+
+    def _filter_of_imports(self) -> dict[str, Value]:
+        wanted = self._state_of_runs()
+        if self.random.random() < 0.4:
+            wanted["importer"] = EnumValue(self.random.choice(list(Importer)).name)
+        return wanted
+
+    def _state_of_runs(self) -> dict[str, Value]:
+        return {"state": EnumValue(self.random.choice(list(RunState)).name)} if self.random.random() < 0.3 else {}
 
     def _filter_of_items(self) -> dict[str, Value]:
         wanted: dict[str, Value] = {}
@@ -402,7 +424,7 @@ _TABLE_OF: Mapping[str, type[Base]] = {
     "characters": Character,
     "sculptors": Sculptor,
 }
-_TAG_OF = {"ingestBatch": PublicIdTag.INGEST_BATCH, "account": PublicIdTag.ACCOUNT}
+_TAG_OF = {"ingestBatch": PublicIdTag.INGEST_BATCH, "account": PublicIdTag.ACCOUNT, "importRun": PublicIdTag.IMPORT_RUN}
 _METHOD_OF = {
     "id": "any_id",
     "orderBy": "order_by",

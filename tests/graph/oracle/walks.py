@@ -15,7 +15,7 @@ from app.identity.viewer import Viewer
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.documents import Draft, Place
-from tests.graph.oracle.lists import LISTS, ListField
+from tests.graph.oracle.lists import LISTS, OWNERS_WITHOUT_IDS, ListField
 from tests.graph.oracle.values import Value, written
 from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
@@ -65,14 +65,18 @@ _PAGING = {"first", "after", "last", "before"}
 def _who_may_ask(random: Random, vocabulary: Vocabulary, listed: ListField) -> Viewer:
     """Mostly somebody who is not refused before anything is read; what they see is another question."""
     owner: Any = core_schema.type_map[listed.owner]
-    access = access_of(owner.fields[listed.name]) or (VIEWER_READS if listed.owner == "Account" else ANYBODY)
+    field = owner.fields[listed.name]
+    if listed.owner in OWNERS_WITHOUT_IDS:
+        root: Any = core_schema.type_map["Query"]
+        field = root.fields[OWNERS_WITHOUT_IDS[listed.owner]]
+    access = access_of(field) or (VIEWER_READS if listed.owner == "Account" else ANYBODY)
     drawn = [any_viewer(random, vocabulary.world) for _ in range(_DRAWS)]
     return next((viewer for viewer in drawn if vocabulary.of(viewer).may_ask(access)), drawn[0])
 
 
 def _placed(random: Random, listed: ListField, body: str, vocabulary: Vocabulary) -> str:
     if listed.tag is None:
-        return body
+        return listed.placed(body)
     if listed.tag is PublicIdTag.ACCOUNT and random.random() < 0.7:
         return f"viewer {{ {body} }}"
     return f"node(id: {written(vocabulary.id_of(listed.tag))}) {{ ... on {listed.owner} {{ {body} }} }}"

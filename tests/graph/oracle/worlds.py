@@ -1,5 +1,6 @@
 """Random worlds: everything that the tables can hold, and little of it looks like what importers write."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from random import Random
@@ -34,6 +35,7 @@ from app.catalogue.models import (
 from app.core.database import Base
 from app.identity.models import User
 from app.ingestion.models import BatchKind, BatchStatus, IngestBatch, IngestReject
+from app.operations.models import IMPORT_PREFIX, Importer, JobRun, RunState, ScheduledJob
 from app.prices.fair_value import ExclusionReason
 from app.prices.models import (
     Candle,
@@ -48,7 +50,7 @@ from app.prices.models import (
 )
 from app.prices.resolutions import Resolution, bucket_start
 from app.providers.models import AuthMethod, Provider, ProviderCall, ProviderCredential
-from tests.graph.oracle.people import add_partner, add_person, odd_json
+from tests.graph.oracle.people import ODD_JSON, add_partner, add_person, odd_json
 from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
 from tests.graph.oracle.texts import any_text
 
@@ -91,6 +93,7 @@ def random_world(random: Random) -> World:
         _add_provider(world, random)
     _add_exchange_rates(world)
     _mark_what_was_seen(world)
+    _add_jobs(world)
     return world
 
 
@@ -549,6 +552,70 @@ def _mark_what_was_seen(world: World) -> None:
         source["is_change_only"] = random.random() < 0.3
     for series in world.rows[PriceSeries]:
         series["last_seen_at"] = maybe(random, any_instant(world, random))
+
+
+def _add_jobs(world: World) -> None:
+    # By chances of their own, as above.
+    random = Random(f"{world.now} {world.column(User, 'id')} jobs")
+    for _ in range(random.choice((0, 1, 3))):
+        cron, is_enabled = maybe(random, random.choice(("0 9 * * *", any_text(random)))), random.random() < 0.7
+        world.add(
+            ScheduledJob,
+            name=unique_text(random, world.column(ScheduledJob, "name")),
+            description=any_text(random),
+            cron=cron,
+            time_zone=random.choice(("UTC", "Europe/Berlin", any_text(random))),
+            is_enabled=is_enabled,
+            next_run_at=any_instant(world, random) if is_enabled and cron is not None else None,
+        )
+    for _ in range(random.choice((0, 2, 5, 9))):
+        _add_run(world, random)
+
+
+def _add_run(world: World, random: Random) -> None:
+    jobs = [*world.column(ScheduledJob, "name"), any_text(random), random.choice(list(Importer)).job]
+    job = random.choice((*jobs, jobs[-1]))
+    taken: list[datetime] = world.column(JobRun, "requested_at")
+    world.add(
+        JobRun,
+        id=any_key(random),
+        job=job,
+        state=random.choice(list(RunState)).value,
+        # Else one would run, and one would wait, of each job.
+        is_exclusive=False,
+        arguments=orjson.dumps({"url": any_text(random)}).decode(),
+        source=maybe(random, any_text(random)),
+        requested_by=random.choice((world.column(User, "id")[0], random.choice(world.column(User, "id")), None)),
+        requested_at=random.choice(taken) if taken and random.random() < 0.3 else any_instant(world, random),
+        scheduled_for=maybe(random, any_instant(world, random)),
+        started_at=maybe(random, any_instant(world, random)),
+        heartbeat_at=maybe(random, any_instant(world, random)),
+        ended_at=maybe(random, any_instant(world, random)),
+        cancel_requested_at=maybe(random, any_instant(world, random)),
+        progress=maybe(random, _any_progress(random)),
+        result=maybe(random, _any_counts(random) if job.startswith(IMPORT_PREFIX) else _any_result(random)),
+        error=maybe(random, any_text(random)),
+    )
+
+
+def _any_progress(random: Random) -> str:
+    numbers = (0, 1, 500, 2**31, 2**63 - 1)
+    unit = random.choice(("rows", "bytes", any_text(random)))
+    total = maybe(random, random.choice(numbers))
+    return orjson.dumps({"done": random.choice(numbers), "total": total, "unit": unit}).decode()
+
+
+def _any_counts(random: Random) -> str:
+    counts = {name: random.choice((0, 1, 500_000, 2**31 - 1)) for name in ("read", "created", "updated", "unchanged")}
+    rejects = [{"row": random.choice((1, 7, 7, 2**31 - 1)), "reason": any_text(random)} for _ in range(3)]
+    told: dict[str, object] = {**counts, "rejected": 3, "rejects": rejects[: random.choice((0, 1, 3))]}
+    for name in random.sample(sorted(told), random.choice((0, 0, 1, 6))):
+        del told[name]
+    return orjson.dumps(told).decode()
+
+
+def _any_result(random: Random) -> str:
+    return json.dumps(random.choice(ODD_JSON))
 
 
 def _add_batch(world: World, random: Random) -> None:

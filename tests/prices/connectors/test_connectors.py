@@ -10,12 +10,13 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from app.catalogue import scryfall
+from app.catalogue.file_import import import_catalogue_file
 from app.catalogue.pokemon import prices_of as pokemon_prices_of
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
-from app.cli.catalogue_import import import_catalogue_file
 from app.core.database import Database
 from app.ingestion.models import IngestBatch
+from app.prices.card_file_import import import_card_file
 from app.prices.commands.sweeps import SWEEPS, KeyMissing
 from app.prices.connectors.csfloat import CsFloat
 from app.prices.connectors.pokemon_tcg import PokemonTcg
@@ -292,7 +293,7 @@ async def test_real_cards_have_the_same_prices_from_their_provider_as_from_its_f
         assert (outcome.failed, outcome.unknown) == (0, 0)
         assert outcome.priced > 0
     from_providers = {row[:6] for row in await stored_prices(database)}
-    await import_catalogue_file(database, magic, read_scryfall_row, prices_of=scryfall.prices_of)
-    await import_catalogue_file(database, pokemon, read_pokemon_row, prices_of=pokemon_prices_of)
+    await import_card_file(database, magic, read_scryfall_row, scryfall.prices_of)
+    await import_card_file(database, pokemon, read_pokemon_row, pokemon_prices_of)
     assert {row[:6] for row in await stored_prices(database)} == from_providers
     assert len(from_providers) > 100

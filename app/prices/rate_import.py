@@ -1,14 +1,14 @@
-"""What `trove import fx` does, over a database that is there."""
+"""Imports files of reference rates, each in a transaction of its own."""
 
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from app.cli.price_import import unreadable
 from app.core.database import Database
+from app.operations.imports import RejectedLine, import_result
 from app.prices.commands.import_exchange_rates import ImportedRates, import_exchange_rates
 from app.prices.formats.ecb import ReferenceRateFile, read_reference_rates
-from app.prices.formats.errors import FileNotUnderstood
+from app.prices.formats.errors import FileNotUnderstood, unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +35,15 @@ async def import_rates(database: Database, opened: OpenedRates) -> ImportedRates
     """Import the rates of a file, all of them or none."""
     async with database.transaction() as transaction:
         return await import_exchange_rates(transaction, opened.read.rates)
+
+
+def rates_result(read: ReferenceRateFile, imported: ImportedRates) -> dict[str, object]:
+    """What became of the rates, as the counts of an import's run; what is rejected is rows, of many rates each."""
+    return import_result(
+        read=len(read.rates) + len(read.rejected),
+        created=imported.inserted,
+        updated=imported.updated,
+        unchanged=imported.unchanged,
+        rejected=len(read.rejected),
+        rejects=[RejectedLine(row.number, row.reason) for row in read.rejected],
+    )

@@ -1,15 +1,14 @@
-"""What `trove import` does with the files of a catalogue, over a database that is there."""
+"""Imports files of a catalogue: in chunks, each a transaction of its own, so it takes the database."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from app.catalogue.card_prices import CardPrice
+from app.catalogue.anime import NewSeries, read_anime_relations
 from app.catalogue.commands.import_figures import DoubtfulRow, NumberedFigure, import_figures
 from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, import_rows
+from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.errors import FileBreaksOff, RowNotUnderstood
@@ -17,22 +16,26 @@ from app.catalogue.figures import read_figure_file, read_figure_row
 from app.catalogue.json_rows import open_plain, read_json_rows
 from app.catalogue.left_out import LeftOut
 from app.catalogue.new_items import NewCardSet, NewItem
-from app.core.clock import utc_now
 from app.core.database import Database
-from app.ingestion.models import BatchKind
-from app.prices.commands.read_rows import EARLIEST
-from app.prices.connectors.cards import card_price_rows
-from app.prices.delivery import Delivery, deliver
-from app.prices.formats.rows import CanonicalRow, RejectedRow, in_batches
+from app.operations.imports import RejectedLine, import_result
 
 REJECTS_TOLD = 20
 FIGURES_IN_A_CHUNK = 500
 
 Row = TypeVar("Row")
 ReadRow = Callable[[object], NewItem | NewCardSet]
-PricesOf = Callable[[object], Iterator[CardPrice]]
-# Scryfall names its bulk files by the second that they were made in.
-_MADE_AT = re.compile(r"(?<![0-9])(20[0-9]{12})(?![0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRow:
+    """A row that went in: its number from 1, what it told of, and how it stands in the file."""
+
+    number: int
+    given: NewItem | NewCardSet
+    row: object
+
+
+Follow = Callable[[Sequence[ImportedRow]], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -48,12 +51,24 @@ class CatalogueSummary:
     rejected: list[LeftOut] = field(default_factory=list)
     doubtful: list[DoubtfulRow] = field(default_factory=list)
     breaks_off: str | None = None
-    prices: Delivery = field(default_factory=Delivery)
 
     @property
     def something_went_in(self) -> bool:
         """Whether a row of the file is stored, from now on or from before."""
         return self.rows > self.rejected_count + len(self.doubtful)
+
+    @property
+    def result(self) -> dict[str, object]:
+        """The same as the counts of an import's run; rows in doubt count as rejected."""
+        doubts = (RejectedLine(row.number, f"“{row.name}” may be “{row.candidate}”.") for row in self.doubtful)
+        return import_result(
+            read=self.rows,
+            created=self.items.inserted + self.sets.inserted,
+            updated=self.items.updated + self.sets.updated,
+            unchanged=self.items.unchanged + self.sets.unchanged,
+            rejected=self.rejected_count + len(self.doubtful),
+            rejects=[*(RejectedLine(row.number, row.reason) for row in self.rejected), *doubts],
+        )
 
     def add(self, items: SavedItems, rejected: Sequence[LeftOut], *, last: int) -> None:
         """Count what became of a chunk that ends with the row of that number."""
@@ -69,26 +84,23 @@ async def import_catalogue_file(
     file: Path,
     read_row: ReadRow,
     *,
-    prices_of: PricesOf | None = None,
+    follow: Follow | None = None,
     on_progress: Callable[[int], None] = lambda rows: None,
 ) -> CatalogueSummary:
     """Import a file of JSON rows in chunks, each of them whole or not at all; `on_progress` is told how many went by.
 
-    With `prices_of` the prices that rows tell of their items go into series, as of their own days or of the day on
-    which the file was made. Raises `CatalogueNotUnderstood` before anything is stored when the file cannot be read as
-    one of rows.
+    `follow` is given the rows of each chunk that went in, after their commit, for what a room above makes of them.
+    Raises `CatalogueNotUnderstood` before anything is stored when the file cannot be read as one of rows.
     """
     with open_plain(file) as stream:
         summary = CatalogueSummary(file.name)
-        made_at = _made_at(file)
         try:
             for chunk in _chunks(read_json_rows(stream, file.name), read_row, ITEMS_IN_A_CHUNK):
                 async with database.transaction() as transaction:
                     imported = await import_rows(transaction, [GivenRow(*row) for row in chunk.rows])
-                if prices_of is not None:
+                if follow is not None:
                     left_out = {row.number for row in imported.rejected}
-                    rows = [row for row in chunk.whole_rows() if row[0] not in left_out]
-                    summary.prices += await _import_prices(database, rows, prices_of, made_at)
+                    await follow([ImportedRow(*row) for row in chunk.whole_rows() if row[0] not in left_out])
                 on_progress(chunk.last - summary.rows)
                 summary.sets += imported.sets
                 summary.shared_ids += imported.shared_ids
@@ -96,33 +108,6 @@ async def import_catalogue_file(
         except FileBreaksOff as error:
             summary.breaks_off = error.message
         return summary
-
-
-async def _import_prices(
-    database: Database, rows: Iterable[tuple[int, NewItem | NewCardSet, object]], prices_of: PricesOf, made_at: datetime
-) -> Delivery:
-    """Deliver the prices of rows: each with its number, what it tells of, and as it stands in the file."""
-    prices: list[CanonicalRow] = []
-    misread: list[RejectedRow] = []
-    for number, given, row in rows:
-        if isinstance(given, NewItem):
-            try:
-                prices += [CanonicalRow(number, one) for one in card_price_rows(prices_of(row), given, at=made_at)]
-            except RowNotUnderstood as refusal:
-                misread.append(RejectedRow(number, refusal.message))
-    delivered = await deliver(database, kind=BatchKind.PRICE_POINTS, batches=in_batches(prices))
-    return Delivery(rows=len(misread), rejected_count=len(misread), rejected=misread) + delivered
-
-
-def _made_at(file: Path) -> datetime:
-    """When a file was made: as its name says, else when it was last written; now where that cannot be."""
-    named = _MADE_AT.search(file.name)
-    try:
-        made_at = datetime.strptime(named[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC) if named else None
-    except ValueError:
-        made_at = None
-    made_at = made_at or datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    return made_at if EARLIEST <= made_at <= utc_now() else utc_now()
 
 
 async def import_figure_file(
@@ -141,6 +126,49 @@ async def import_figure_file(
         except FileBreaksOff as error:
             summary.breaks_off = error.message
         return summary
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSummary:
+    """What became of the lines of a file of series; `left_out` are those that stay out, in their order."""
+
+    series: int
+    imported: ImportedSeries
+    left_out: Sequence[LeftOut]
+
+    @property
+    def result(self) -> dict[str, object]:
+        """The same as the counts of an import's run."""
+        return import_result(
+            read=self.series + len(self.left_out),
+            created=self.imported.inserted,
+            updated=self.imported.updated,
+            unchanged=self.imported.unchanged,
+            rejected=len(self.left_out),
+            rejects=[RejectedLine(line.number, line.reason) for line in self.left_out],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSeries:
+    """What was read of a file anime-relations.txt, and the lines of it that mean nothing."""
+
+    series: list[NewSeries]
+    odd: list[LeftOut]
+
+
+def open_series(file: Path) -> OpenedSeries:
+    """Read a file anime-relations.txt; raises `CatalogueNotUnderstood` when it is another."""
+    with open_plain(file) as stream:
+        return OpenedSeries(*read_anime_relations(stream, file.name))
+
+
+async def import_opened_series(database: Database, opened: OpenedSeries) -> SeriesSummary:
+    """Import the series of a file, all of them or none."""
+    async with database.transaction() as transaction:
+        imported = await import_series(transaction, opened.series)
+    left_out = sorted([*opened.odd, *imported.rejected], key=lambda line: line.number)
+    return SeriesSummary(len(opened.series), imported, left_out)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,180 @@
+"""What staff do to jobs: start them and imports, stop a run, and say when a job runs."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from app.core.ids import PublicIdTag, parse_public_id
+from app.graph.context import Info
+from app.graph.fields import Resolver, attribute, resolved, show_enum
+from app.graph.jobs.runs import ImportRun, JobRun
+from app.graph.jobs.schedules import Job
+from app.graph.reads.fields import Reference, refer
+from app.graph.scalars import URL
+from app.identity.access import needs
+from app.identity.scopes import Scope
+from app.operations.commands.jobs import request_job, schedule_job
+from app.operations.commands.runs import cancel_run, no_such_run
+from app.operations.errors import OperationsErrorCode, OperationsRefused
+from app.operations.imports import request_import
+from app.operations.models import Importer
+
+USER_ERRORS = "Why it was refused; empty when it was done."
+STAFF_WRITE = needs(Scope.OPERATIONS_WRITE)
+
+show_enum(
+    OperationsErrorCode,
+    "Why something about a job was refused.",
+    {
+        OperationsErrorCode.INVALID_INPUT: "A value is outside of what is allowed.",
+        OperationsErrorCode.NOT_FOUND: "There is no such job, or no such run.",
+        OperationsErrorCode.NOT_GRANTED: "Nobody has granted it to the viewer.",
+        OperationsErrorCode.ALREADY_DONE: "The run has ended, or one waits already.",
+    },
+)
+
+
+@strawberry.type(description="A refusal that the caller can act on.")
+class OperationsError:
+    field: list[str] = attribute("The path to the input that is at fault; empty where it is none in particular.")
+    message: str = attribute("What is wrong and what to do.")
+    code: OperationsErrorCode = attribute("The same in one word.")
+
+
+@strawberry.input(description="What to import.")
+class StartImportInput:
+    importer: Importer = strawberry.field(description="What the file holds. CS2 and PRICES come by command alone.")
+    url: URL | None = strawberry.field(
+        default=None,
+        description="The public address of the file, packed by gzip or not. Left out, SCRYFALL is its bulk file of "
+        "default cards, and FX the rates of the European Central Bank that are missing; the others need one.",
+    )
+
+
+@strawberry.input(description="The job to run.")
+class RunJobInput:
+    job: str = strawberry.field(description="Its name; `jobs` lists them.")
+
+
+@strawberry.input(description="When a job is to run; what is left out stays as it is.")
+class ScheduleJobInput:
+    job: str = strawberry.field(description="Its name; `jobs` lists them.")
+    cron: str | None = strawberry.field(
+        default=None,
+        description="Minute, hour, day of the month, month and day of the week, such as `15 16 * * 1-5`.",
+    )
+    time_zone: str | None = strawberry.field(
+        default=None, description="The clock that `cron` goes by, such as `UTC` or `Europe/Berlin`."
+    )
+    is_enabled: bool | None = strawberry.field(default=None, description="Whether it runs by itself.")
+
+
+@strawberry.input(description="The run to stop.")
+class CancelRunInput:
+    id: strawberry.ID = strawberry.field(description="The run, of a job or of an import.")
+
+
+@strawberry.type(description="The import that was started.")
+class StartImportPayload:
+    import_run: ImportRun | None = attribute("Its run, which a worker begins within moments; null when refused.")
+    user_errors: list[OperationsError] = attribute(USER_ERRORS)
+
+
+@strawberry.type(description="The job that was started.")
+class RunJobPayload:
+    job_run: JobRun | None = attribute("Its run, which a worker begins within moments; null when refused.")
+    user_errors: list[OperationsError] = attribute(USER_ERRORS)
+
+
+@strawberry.type(description="The job with its new times.")
+class ScheduleJobPayload:
+    job: Job | None = attribute("The job; null when refused.")
+    user_errors: list[OperationsError] = attribute(USER_ERRORS)
+
+
+@strawberry.type(description="The run that was told to stop.")
+class CancelRunPayload:
+    job_run: JobRun | None = attribute("The run, which ends within seconds; null when refused.")
+    user_errors: list[OperationsError] = attribute(USER_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The payload of what was done, or of what was refused: its errors, and null for everything else."""
+
+    import_run: Reference | None = None
+    job_run: Reference | None = None
+    job: Reference | None = None
+    user_errors: Sequence[OperationsError] = ()
+
+
+def _changes(description: str, *, type: Any) -> Callable[[Resolver], Resolver]:
+    """A mutation about jobs: what it refuses with OperationsRefused becomes `userErrors` of its payload."""
+
+    def declare(resolver: Resolver) -> Resolver:
+        change: Callable[..., Awaitable[Any]] = resolver.__func__ if isinstance(resolver, staticmethod) else resolver
+
+        @wraps(change)
+        async def refusing(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await change(*args, **kwargs)
+            except OperationsRefused as refusal:
+                field = ["input", *refusal.field] if refusal.field else []
+                error = OperationsError(field=field, message=refusal.message, code=refusal.reason)
+                return Changed(user_errors=[error])
+
+        return resolved(description, type=type, access=STAFF_WRITE)(staticmethod(refusing))  # type: ignore[return-value]
+
+    return declare
+
+
+@strawberry.type
+class JobMutations:
+    @_changes(
+        "Have a worker fetch a file and import it; follow it by `importProgress`. Importing the same again changes "
+        "nothing.",
+        type=StartImportPayload,
+    )
+    @staticmethod
+    async def start_import(info: Info, input: StartImportInput) -> Changed:
+        async with info.context.transaction() as transaction:
+            run_id = await request_import(
+                transaction, caller=info.context.caller, importer=input.importer, url=input.url
+            )
+        return Changed(import_run=refer(ImportRun, run_id))
+
+    @_changes("Run a job now, beside its times.", type=RunJobPayload)
+    @staticmethod
+    async def run_job(info: Info, input: RunJobInput) -> Changed:
+        async with info.context.transaction() as transaction:
+            run_id = await request_job(transaction, caller=info.context.caller, name=input.job)
+        return Changed(job_run=refer(JobRun, run_id))
+
+    @_changes("Say when a job runs. It holds at once, and outlasts restarts.", type=ScheduleJobPayload)
+    @staticmethod
+    async def schedule_job(info: Info, input: ScheduleJobInput) -> Changed:
+        async with info.context.transaction() as transaction:
+            await schedule_job(
+                transaction,
+                caller=info.context.caller,
+                name=input.job,
+                now=info.context.now,
+                cron=input.cron,
+                time_zone=input.time_zone,
+                is_enabled=input.is_enabled,
+            )
+        return Changed(job=refer(Job, input.job))
+
+    @_changes("Have a run stop; what it did until then is kept.", type=CancelRunPayload)
+    @staticmethod
+    async def cancel_run(info: Info, input: CancelRunInput) -> Changed:
+        tag, run_id = parse_public_id(input.id) or (None, None)
+        if tag not in {PublicIdTag.JOB_RUN, PublicIdTag.IMPORT_RUN} or not isinstance(run_id, UUID):
+            raise no_such_run()
+        async with info.context.transaction() as transaction:
+            await cancel_run(transaction, run_id, caller=info.context.caller, now=info.context.now)
+        return Changed(job_run=refer(JobRun, run_id))
