@@ -92,6 +92,24 @@ class Fields:
             raise RowNotUnderstood(f"{name} “{value}” is not an amount from 0")
         return amount
 
+    def share(self, name: str) -> float | None:
+        """A number from 0 to 1."""
+        value = self._row.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise RowNotUnderstood(f"{name} is not a number from 0 to 1")
+        return float(value)
+
+    def is_text(self, name: str) -> bool:
+        """Whether it is a text, where an object may stand instead."""
+        return isinstance(self._row.get(name), str)
+
+    def holds_texts(self, name: str) -> bool:
+        """Whether it is a list of texts, where one of objects may stand instead."""
+        value = self._row.get(name)
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
     def object(self, name: str) -> "Fields | None":
         """An object within this one."""
         value = self._row.get(name)

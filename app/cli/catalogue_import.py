@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from app.catalogue.commands.import_cs2_skins import import_cs2_skins
 from app.catalogue.commands.import_figures import DoubtfulRow, NumberedFigure, import_figures
 from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, import_rows
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
-from app.catalogue.errors import FileBreaksOff, RowNotUnderstood
+from app.catalogue.cs2 import NAMES_FILE
+from app.catalogue.cs2_skins import read_skin_row
+from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff, RowNotUnderstood
 from app.catalogue.figures import read_figure_file, read_figure_row
 from app.catalogue.json_rows import open_plain, read_json_rows
 from app.catalogue.left_out import LeftOut
@@ -77,6 +80,28 @@ async def import_catalogue_file(
         return summary
 
 
+async def import_skin_file(
+    database: Database, file: Path, *, on_progress: Callable[[int], None] = lambda rows: None
+) -> CatalogueSummary:
+    """Import the list of CS2 skins, all of it or, where it breaks off, nothing: a skin's phases stand in many rows.
+
+    Raises `CatalogueNotUnderstood` when the file cannot be read as one of rows.
+    """
+    if file.name == NAMES_FILE:
+        raise CatalogueNotUnderstood(f"{file} goes with its schema; give the directory that holds both.")
+    with open_plain(file) as stream:
+        summary = CatalogueSummary(file.name)
+        try:
+            for chunk in _chunks(read_json_rows(stream, file.name), read_skin_row, most=None):
+                async with database.transaction() as transaction:
+                    imported = await import_cs2_skins(transaction, chunk.rows)
+                on_progress(chunk.last)
+                summary.add(imported.saved, [*chunk.rejected, *imported.rejected], last=chunk.last)
+        except FileBreaksOff as error:
+            summary.breaks_off = error.message
+        return summary
+
+
 async def import_figure_file(
     database: Database, file: Path, *, on_progress: Callable[[int], None] = lambda rows: None
 ) -> CatalogueSummary:
@@ -104,8 +129,11 @@ class _Chunk(Generic[Row]):
     last: int = 0
 
 
-def _chunks(rows: Iterable[object], read_row: Callable[[object], Row], most: int) -> Iterator[_Chunk[Row]]:
-    """The rows in their order; where they break off, those since the last chunk are read again with the whole file."""
+def _chunks(rows: Iterable[object], read_row: Callable[[object], Row], most: int | None) -> Iterator[_Chunk[Row]]:
+    """The rows in their order, at most so many at a time.
+
+    Where they break off, those since the last chunk are read again with the whole file.
+    """
     chunk: _Chunk[Row] = _Chunk()
     for number, row in enumerate(rows, start=1):
         try:

@@ -1,10 +1,11 @@
 """`trove import`: price files, by the same durable path as everything that comes in over HTTP, rates and catalogues."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn, Protocol
 
 import typer
 from rich.console import Console
@@ -20,7 +21,12 @@ from app.catalogue.json_rows import open_plain
 from app.catalogue.left_out import LeftOut
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
-from app.cli.catalogue_import import CatalogueSummary, ReadRow, import_catalogue_file, import_figure_file
+from app.cli.catalogue_import import (
+    CatalogueSummary,
+    import_catalogue_file,
+    import_figure_file,
+    import_skin_file,
+)
 from app.cli.database import require_current_database
 from app.cli.exchange_rate_import import OpenedRates, import_rates, open_rates
 from app.cli.price_import import (
@@ -33,6 +39,7 @@ from app.cli.price_import import (
 )
 from app.cli.services import private_services
 from app.core.clock import utc_now
+from app.core.database import Database
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings, current_settings
 from app.core.worker_database import worker_database
@@ -85,13 +92,19 @@ def prices(
 
 @app.command("cs2")
 def cs2(
-    directory: Annotated[
-        Path, typer.Argument(help="Holds market_hash_names.json and schema/*.json.", show_default=False)
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A directory that holds market_hash_names.json and schema/*.json, or a file skins.json.",
+            show_default=False,
+        ),
     ],
 ) -> None:
-    """Import the CS2 market, each market name as one item; importing it again changes nothing."""
+    """Import the CS2 market, each market name as one item, or a list of skins; again changes nothing."""
+    if path.is_file():
+        _import_files([path], import_skin_file)
     with _sentences():
-        market = read_market(directory)
+        market = read_market(path)
         with _services() as settings:
             imported = asyncio.run(_import_market(settings, market))
         _print_market(imported)
@@ -121,25 +134,25 @@ _Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped o
 @app.command("scryfall")
 def scryfall(files: _Files) -> None:
     """Import Magic cards and sets: Scryfall's bulk files, pages and single cards; again changes nothing."""
-    _import_files(files, read_scryfall_row)
+    _import_files(files, partial(import_catalogue_file, read_row=read_scryfall_row))
 
 
 @app.command("pokemon")
 def pokemon(files: _Files) -> None:
     """Import Pokémon cards and sets, as pokemontcg.io has them; again changes nothing."""
-    _import_files(files, read_pokemon_row)
+    _import_files(files, partial(import_catalogue_file, read_row=read_pokemon_row))
 
 
 @app.command("coins")
 def coins(files: _Files) -> None:
     """Import coins: the list of CoinGecko; of a coin on several platforms the first contract is kept."""
-    _import_files(files, read_coin_row)
+    _import_files(files, partial(import_catalogue_file, read_row=read_coin_row))
 
 
 @app.command("figures")
 def figures(files: _Files) -> None:
     """Import figures: CSV or JSON as docs/importing.md tells; rows in doubt are listed and stay out."""
-    _import_files(files, None)
+    _import_files(files, import_figure_file)
 
 
 @app.command("anime")
@@ -156,26 +169,26 @@ def anime(
     raise typer.Exit(0 if series else NOTHING_READ)
 
 
-def _import_files(files: list[Path], read_row: ReadRow | None) -> None:
+class _ImportFile(Protocol):
+    """Imports a file, and tells how many rows went by."""
+
+    def __call__(
+        self, database: Database, file: Path, *, on_progress: Callable[[int], None]
+    ) -> Awaitable[CatalogueSummary]: ...
+
+
+def _import_files(files: list[Path], import_file: _ImportFile) -> NoReturn:
     with _sentences(), _services() as settings:
-        summaries = [asyncio.run(_import_file(settings, file, read_row)) for file in files]
+        summaries = [asyncio.run(_import_file(settings, file, import_file)) for file in files]
     whole = all(summary.something_went_in and summary.breaks_off is None for summary in summaries)
     raise typer.Exit(0 if whole else NOTHING_READ)
 
 
-async def _import_file(settings: Settings, file: Path, read_row: ReadRow | None) -> CatalogueSummary:
-    """Import a file of items whose rows are read so; without that, of figures."""
+async def _import_file(settings: Settings, file: Path, import_file: _ImportFile) -> CatalogueSummary:
     async with worker_database(settings, application_name="trove-import") as database:
         with _progress() as progress:
             task = progress.add_task(file.name, total=None)
-
-            def advance(rows: int) -> None:
-                progress.advance(task, rows)
-
-            if read_row is None:
-                summary = await import_figure_file(database, file, on_progress=advance)
-            else:
-                summary = await import_catalogue_file(database, file, read_row, on_progress=advance)
+            summary = await import_file(database, file, on_progress=lambda rows: progress.advance(task, rows))
     _print_catalogue(summary)
     return summary
 
