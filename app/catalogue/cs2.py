@@ -1,7 +1,9 @@
 """CS2 market names: what the name of a market item, with the schema of the game, tells about it. No tables in here."""
 
+import gzip
 import json
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ PLAIN = "plain"
 PAINTED = "painted"
 VANILLA = "vanilla"
 
+_GZIP = b"\x1f\x8b"
 _STAR = "★ "
 _STATTRAK = "StatTrak™ "
 _SOUVENIR = "Souvenir "
@@ -304,10 +307,12 @@ def read_market(directory: Path) -> list[MarketItem]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise CatalogueNotUnderstood(
             f"{path} cannot be read ({error.strerror}); give the directory that holds {NAMES_FILE} and schema/."
         ) from error
-    except (ValueError, RecursionError) as error:
+    try:
+        return json.loads(gzip.decompress(content) if content.startswith(_GZIP) else content)
+    except (ValueError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CatalogueNotUnderstood(f"{path} is not a JSON file: {error}.") from error

@@ -25,14 +25,14 @@ class Fields:
         """The names of the fields, in the order of the file."""
         return tuple(str(name) for name in self._row)
 
-    def text(self, name: str) -> str | None:
-        """A text without outer spaces."""
+    def text(self, name: str, *, most: int = MOST_CHARACTERS) -> str | None:
+        """A text without outer spaces, of at most so many characters."""
         value = self._row.get(name)
-        return None if value is None else _text(name, value)
+        return None if value is None else _text(name, value, most)
 
-    def required_text(self, name: str) -> str:
+    def required_text(self, name: str, *, most: int = MOST_CHARACTERS) -> str:
         """A text that must be there."""
-        value = self.text(name)
+        value = self.text(name, most=most)
         if value is None:
             raise RowNotUnderstood(f"it has no {name}")
         return value
@@ -60,6 +60,13 @@ class Fields:
             return date.fromisoformat(value.replace("/", "-"))
         except ValueError as error:
             raise RowNotUnderstood(f"{name} “{value}” is not a day such as 2017-04-28") from error
+
+    def required_day(self, name: str) -> date:
+        """A day that must be there."""
+        value = self.day(name)
+        if value is None:
+            raise RowNotUnderstood(f"it has no {name}")
+        return value
 
     def count(self, name: str) -> int | None:
         """A whole number from 0."""
@@ -125,11 +132,11 @@ class Fields:
         return [Fields(one) for one in value]
 
 
-def _text(name: str, value: object) -> str | None:
+def _text(name: str, value: object, most: int = MOST_CHARACTERS) -> str | None:
     if not isinstance(value, str):
         raise RowNotUnderstood(f"{name} is not a text")
-    if len(value) > MOST_CHARACTERS:
-        raise RowNotUnderstood(f"{name} has {len(value):,} characters, more than {MOST_CHARACTERS}")
+    if len(value) > most:
+        raise RowNotUnderstood(f"{name} has {len(value):,} characters, more than {most:,}")
     if "\0" in value or not _is_unicode(value):
         raise RowNotUnderstood(f"{name} holds a character that is not text")
     return value.strip() or None

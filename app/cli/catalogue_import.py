@@ -10,30 +10,38 @@ from app.catalogue.commands.import_figures import DoubtfulRow, NumberedFigure, i
 from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, import_rows
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
+from app.catalogue.commands.save_rulings import SavedRulings
 from app.catalogue.cs2 import NAMES_FILE
 from app.catalogue.cs2_skins import read_skin_row
 from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff, RowNotUnderstood
 from app.catalogue.figures import read_figure_file, read_figure_row
 from app.catalogue.json_rows import open_plain, read_json_rows
 from app.catalogue.left_out import LeftOut
-from app.catalogue.new_items import NewCardSet, NewItem
+from app.catalogue.new_items import CardName, NewCardSet, NewItem, NewRuling
 from app.core.database import Database
 
 REJECTS_TOLD = 20
 FIGURES_IN_A_CHUNK = 500
 
 Row = TypeVar("Row")
-ReadRow = Callable[[object], NewItem | NewCardSet]
+ReadRow = Callable[[object], NewItem | NewCardSet | NewRuling | CardName]
 
 
 @dataclass(slots=True)
 class CatalogueSummary:
-    """What became of the rows of a file so far. `breaks_off` says in a sentence that the file ended too early."""
+    """What became of the rows of a file so far. `breaks_off` says in a sentence that the file ended too early.
+
+    Of `names` that were only looked up, `missing_count` are no card's; `missing` holds the first of those.
+    """
 
     file: str
     rows: int = 0
     items: SavedItems = field(default_factory=SavedItems)
     sets: SavedSets = field(default_factory=SavedSets)
+    rulings: SavedRulings = field(default_factory=SavedRulings)
+    names: int = 0
+    missing_count: int = 0
+    missing: list[str] = field(default_factory=list)
     shared_ids: int = 0
     rejected_count: int = 0
     rejected: list[LeftOut] = field(default_factory=list)
@@ -74,6 +82,10 @@ async def import_catalogue_file(
                 on_progress(chunk.last - summary.rows)
                 summary.sets += imported.sets
                 summary.shared_ids += imported.shared_ids
+                summary.rulings += imported.rulings
+                summary.names += imported.names
+                summary.missing_count += len(imported.missing)
+                summary.missing += imported.missing[: REJECTS_TOLD - len(summary.missing)]
                 summary.add(imported.items, [*chunk.rejected, *imported.rejected], last=chunk.last)
         except FileBreaksOff as error:
             summary.breaks_off = error.message

@@ -16,6 +16,7 @@ from app.catalogue.anime import NewSeries, read_anime_relations
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
 from app.catalogue.commands.import_series import ImportedSeries, import_series
+from app.catalogue.commands.save_rulings import SavedRulings
 from app.catalogue.cs2 import MarketItem, read_market
 from app.catalogue.json_rows import open_plain
 from app.catalogue.left_out import LeftOut
@@ -133,7 +134,7 @@ _Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped o
 
 @app.command("scryfall")
 def scryfall(files: _Files) -> None:
-    """Import Magic cards and sets: Scryfall's bulk files, pages and single cards; again changes nothing."""
+    """Import Magic cards, sets and rulings: Scryfall's bulk files and pages; catalogs of names are looked up."""
     _import_files(files, partial(import_catalogue_file, read_row=read_scryfall_row))
 
 
@@ -345,7 +346,22 @@ def _print_catalogue(summary: CatalogueSummary) -> None:
             f"  row {doubt.number:,} stays out: “{doubt.name}” may be “{doubt.candidate}” "
             f"({doubt.similarity:.0%} alike); give the row that figure's slug, or a new one"
         )
+    _print_card_texts(console, summary)
     if summary.shared_ids:
         console.print(f"  {summary.shared_ids:,} numbers of other services name another item already and stay with it")
     if summary.breaks_off is not None:
         Console(stderr=True, soft_wrap=True).print(summary.breaks_off, style="red", markup=False, highlight=False)
+
+
+def _print_card_texts(console: Console, summary: CatalogueSummary) -> None:
+    """What became of rulings, and of names that were only looked up."""
+    if summary.rulings != SavedRulings():
+        console.print(f"  rulings: {summary.rulings.inserted:,} new, {summary.rulings.unchanged:,} as they were")
+    if summary.names:
+        console.print(
+            f"  {summary.names:,} names of cards were looked up; the catalogue has no card of {summary.missing_count:,}"
+        )
+    for name in summary.missing:
+        console.print(f"  no card: {name}")
+    if summary.missing_count > len(summary.missing):
+        console.print(f"  … and {summary.missing_count - len(summary.missing):,} more")

@@ -1,5 +1,6 @@
 """The CS2 market: names are taken apart, the schema tells the rest, and each name becomes one item."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,13 @@ def test_files_of_another_shape_are_named_in_a_sentence(
     assert sentence in refusal.value.message
 
 
+def test_the_files_may_be_gzipped_whatever_their_names(tmp_path: Path) -> None:
+    market = market_directory(tmp_path, {"CS20 Case": 1})
+    for file in (market / "market_hash_names.json", market / "schema" / "paints.json"):
+        file.write_bytes(gzip.compress(b"\xef\xbb\xbf" + file.read_bytes()))
+    assert [item.market_hash_name for item in read_market(market)] == ["CS20 Case"]
+
+
 async def test_the_whole_real_market_is_stored_and_findable(database: Database, trove_data: Path) -> None:
     names = json.loads((trove_data / "cs2" / "market_hash_names.json").read_bytes())
     assert len(names) == 12_691
@@ -326,6 +334,30 @@ async def test_the_whole_real_market_is_stored_and_findable(database: Database, 
             9571,
         ]
         assert list(counted.one()) == marked
+
+
+def test_every_real_skin_comes_out_of_what_the_containers_hold(trove_data: Path) -> None:
+    schema = trove_data / "cs2" / "schema"
+    items, paints, definitions = (
+        json.loads((schema / f"{name}.json").read_bytes()) for name in ("items", "paints", "definitions")
+    )
+    held: dict[str, set[str]] = {}
+    for row in items.values():
+        if "paint" in row:
+            skin = f"{definitions[row['def']]['name']} | {paints[row['paint']]['name']}"
+            held.setdefault(skin, set()).update(definitions[one]["name"] for one in row.get("containers", ()))
+    told = collections_told = 0
+    for item in read_market(trove_data / "cs2"):
+        containers = held.get(f"{item.weapon} | {item.skin}", set()) if item.wear else set()
+        collections = {name for name in containers if name.endswith("Collection")}
+        crates = {name for name in containers - collections if name.endswith("Souvenir Package") == item.souvenir}
+        assert set(item.crates or ()) == crates
+        if len(collections) == 1:
+            assert item.collection in collections
+        told += item.crates is not None
+        collections_told += item.collection is not None
+    assert told > 5_000
+    assert collections_told > 500
 
 
 def test_rarities_and_wear_ranges_agree_with_those_that_another_project_read_from_the_game(trove_data: Path) -> None:
