@@ -1,9 +1,11 @@
 """CS2 market names: what the name of a market item, with the schema of the game, tells about it. No tables in here."""
 
+import gzip
 import json
 import re
+import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,19 @@ from typing import Any
 from app.catalogue.errors import CatalogueNotUnderstood
 
 NAMES_FILE = "market_hash_names.json"
-SCHEMA_FILES = ("definitions", "items", "paints", "phases", "rarities", "sticker_kits", "types", "wears")
+SCHEMA_FILES = ("containers", "definitions", "items", "paints", "phases", "rarities", "sticker_kits", "types", "wears")
 
 PLAIN = "plain"
 PAINTED = "painted"
 VANILLA = "vanilla"
 
+_GZIP = b"\x1f\x8b"
 _STAR = "★ "
 _STATTRAK = "StatTrak™ "
 _SOUVENIR = "Souvenir "
 _SEPARATOR = " | "
+_SOUVENIR_PACKAGE = " Souvenir Package"
+_COLLECTION = re.compile(r"The .+ Collection|(?P<sold>.+ Collection) Package")
 _IN_PARENTHESES = re.compile(r"^(?P<name>.+) \((?P<last>[^()]+)\)$")
 
 _WEAPON_CATEGORIES = frozenset(
@@ -70,7 +75,8 @@ class MarketName:
 class MarketItem:
     """What is known of a market item; what its name and the schema do not tell is None.
 
-    `phases` are the schema's phases of the paint (`Phase 1`, `Ruby`): the market sells them under one name.
+    `phases` are the schema's phases of the paint (`Phase 1`, `Ruby`): the market sells them under one name. `crates`
+    are what it comes out of itself: souvenirs out of souvenir packages alone, nothing else out of those.
     """
 
     market_hash_name: str
@@ -86,6 +92,8 @@ class MarketItem:
     float_maximum: float | None = None
     image_url: str | None = None
     phases: tuple[str, ...] = ()
+    collection: str | None = None
+    crates: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> str:
@@ -108,6 +116,49 @@ def parse_market_name(market_hash_name: str, wears: Iterable[str]) -> MarketName
     return MarketName(head, tail or None, wear, starred, stattrak, souvenir)
 
 
+def market_name(parts: MarketName) -> str:
+    """The market hash name that is made of these parts."""
+    marks = (_STAR * parts.starred) + (_STATTRAK * parts.stattrak) + (_SOUVENIR * parts.souvenir)
+    name = parts.head if parts.tail is None else f"{parts.head}{_SEPARATOR}{parts.tail}"
+    return f"{marks}{name}" if parts.wear is None else f"{marks}{name} ({parts.wear})"
+
+
+def collection_among(containers: Iterable[str]) -> str | None:
+    """The collection that containers of these names hold; None where none or several say one."""
+    found = {
+        f"The {match['sold']}" if match["sold"] else name
+        for name in containers
+        if (match := _COLLECTION.fullmatch(name)) is not None
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def crates_among(containers: Iterable[str], *, souvenir: bool) -> tuple[str, ...] | None:
+    """The cases and packages that a souvenir, or what is none, comes out of; None where none is named.
+
+    A container that is named as its collection is that collection, dropped as a whole, and no crate.
+    """
+    crates = tuple(
+        name
+        for name in containers
+        if name.endswith(_SOUVENIR_PACKAGE) == souvenir
+        and not (name.startswith("The ") and _COLLECTION.fullmatch(name))
+    )
+    return crates or None
+
+
+def _containers_by_item(
+    containers: Mapping[str, Mapping[str, Any]], definitions: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[str]]:
+    """The names of the containers of each item, by the item's key in the schema."""
+    by_item: dict[str, list[str]] = defaultdict(list)
+    for key, row in containers.items():
+        if key in definitions:
+            for item in row["items"]:
+                by_item[item].append(definitions[key]["name"])
+    return by_item
+
+
 def _without_prefix(name: str, prefix: str) -> tuple[str, bool]:
     return name.removeprefix(prefix), name.startswith(prefix)
 
@@ -125,6 +176,7 @@ class _Paint:
     wear_maximum: float
     phase: str | None
     image_url: str | None
+    containers: Sequence[str]
 
 
 class Schema:
@@ -136,12 +188,15 @@ class Schema:
         self._phases: Mapping[str, str] = files["phases"]
         self.wears = frozenset(wear["name"] for wear in files["wears"])
         self._definitions = {row["name"]: self._definition(row) for row in files["definitions"].values()}
+        containers = _containers_by_item(files["containers"], files["definitions"])
         self._paints: dict[tuple[str, str], list[_Paint]] = defaultdict(list)
-        for row in files["items"].values():
+        for key, row in files["items"].items():
             if "paint" in row and row["paint"] in files["paints"] and row["def"] in files["definitions"]:
                 paint = files["paints"][row["paint"]]
                 weapon = files["definitions"][row["def"]]["name"]
-                self._paints[weapon, paint["name"]].append(self._paint(paint, row.get("image")))
+                self._paints[weapon, paint["name"]].append(
+                    self._paint(paint, row.get("image"), containers.get(key, ()))
+                )
         self._kit_rarities: dict[str, set[str]] = defaultdict(set)
         for kit in files["sticker_kits"].values():
             self._kit_rarities[kit["name"]].add(kit["rarity"])
@@ -151,13 +206,14 @@ class Schema:
         names = "character" if category == "Agent" else "nonweapon"
         return _Definition(category, self._rarities.get(row.get("rarity", ""), {}).get(names))
 
-    def _paint(self, row: Mapping[str, Any], image_url: str | None) -> _Paint:
+    def _paint(self, row: Mapping[str, Any], image_url: str | None, containers: Sequence[str]) -> _Paint:
         return _Paint(
             rarity=int(row["rarity"]),
             wear_minimum=float(row["wear_min"]),
             wear_maximum=float(row["wear_max"]),
             phase=self._phases.get(row.get("phase", "")),
             image_url=image_url,
+            containers=containers,
         )
 
     def describe(self, market_hash_name: str, name_id: int) -> MarketItem:
@@ -191,6 +247,7 @@ class Schema:
 
     def _weapon(self, market_hash_name: str, name_id: int, parts: MarketName, category: str | None) -> MarketItem:
         paints = self._paints.get((parts.head, parts.tail or ""), [])
+        containers = tuple(dict.fromkeys(name for paint in paints for name in paint.containers))
         return MarketItem(
             market_hash_name,
             name_id,
@@ -205,6 +262,8 @@ class Schema:
             float_maximum=max((paint.wear_maximum for paint in paints), default=None),
             image_url=next((paint.image_url for paint in paints if paint.image_url), None),
             phases=tuple(sorted({paint.phase for paint in paints if paint.phase is not None})),
+            collection=collection_among(containers),
+            crates=crates_among(containers, souvenir=parts.souvenir),
         )
 
     def _weapon_rarity(self, parts: MarketName, category: str | None, of_paints: set[int]) -> str | None:
@@ -248,10 +307,12 @@ def read_market(directory: Path) -> list[MarketItem]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise CatalogueNotUnderstood(
             f"{path} cannot be read ({error.strerror}); give the directory that holds {NAMES_FILE} and schema/."
         ) from error
-    except (ValueError, RecursionError) as error:
+    try:
+        return json.loads(gzip.decompress(content) if content.startswith(_GZIP) else content)
+    except (ValueError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CatalogueNotUnderstood(f"{path} is not a JSON file: {error}.") from error

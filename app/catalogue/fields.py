@@ -26,14 +26,14 @@ class Fields:
         """The names of the fields, in the order of the file."""
         return tuple(str(name) for name in self._row)
 
-    def text(self, name: str) -> str | None:
-        """A text without outer spaces."""
+    def text(self, name: str, *, most: int = MOST_CHARACTERS) -> str | None:
+        """A text without outer spaces, of at most so many characters."""
         value = self._row.get(name)
-        return None if value is None else _text(name, value)
+        return None if value is None else _text(name, value, most)
 
-    def required_text(self, name: str) -> str:
+    def required_text(self, name: str, *, most: int = MOST_CHARACTERS) -> str:
         """A text that must be there."""
-        value = self.text(name)
+        value = self.text(name, most=most)
         if value is None:
             raise RowNotUnderstood(f"it has no {name}")
         return value
@@ -61,6 +61,13 @@ class Fields:
             return date.fromisoformat(value.replace("/", "-"))
         except ValueError as error:
             raise RowNotUnderstood(f"{name} “{value}” is not a day such as 2017-04-28") from error
+
+    def required_day(self, name: str) -> date:
+        """A day that must be there."""
+        value = self.day(name)
+        if value is None:
+            raise RowNotUnderstood(f"it has no {name}")
+        return value
 
     def count(self, name: str) -> int | None:
         """A whole number from 0."""
@@ -93,6 +100,24 @@ class Fields:
             raise RowNotUnderstood(f"{name} “{value}” is not an amount from 0")
         return amount
 
+    def share(self, name: str) -> float | None:
+        """A number from 0 to 1."""
+        value = self._row.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise RowNotUnderstood(f"{name} is not a number from 0 to 1")
+        return float(value)
+
+    def is_text(self, name: str) -> bool:
+        """Whether it is a text, where an object may stand instead."""
+        return isinstance(self._row.get(name), str)
+
+    def holds_texts(self, name: str) -> bool:
+        """Whether it is a list of texts, where one of objects may stand instead."""
+        value = self._row.get(name)
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
     def object(self, name: str) -> "Fields | None":
         """An object within this one."""
         value = self._row.get(name)
@@ -108,11 +133,11 @@ class Fields:
         return [Fields(one) for one in value]
 
 
-def _text(name: str, value: object) -> str | None:
+def _text(name: str, value: object, most: int = MOST_CHARACTERS) -> str | None:
     if not isinstance(value, str):
         raise RowNotUnderstood(f"{name} is not a text")
-    if len(value) > MOST_CHARACTERS:
-        raise RowNotUnderstood(f"{name} has {len(value):,} characters, more than {MOST_CHARACTERS}")
+    if len(value) > most:
+        raise RowNotUnderstood(f"{name} has {len(value):,} characters, more than {most:,}")
     if "\0" in value or not _is_unicode(value):
         raise RowNotUnderstood(f"{name} holds a character that is not text")
     return value.strip() or None

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from app.catalogue.anime import NewSeries, read_anime_relations
+from app.catalogue.commands.import_cs2_skins import import_cs2_skins
 from app.catalogue.commands.import_figures import DoubtfulRow, NumberedFigure, import_figures
 from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK, GivenRow, import_rows
 from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
-from app.catalogue.errors import FileBreaksOff, RowNotUnderstood
+from app.catalogue.commands.save_rulings import SavedRulings
+from app.catalogue.cs2 import NAMES_FILE
+from app.catalogue.cs2_skins import read_skin_row
+from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff, RowNotUnderstood
 from app.catalogue.figures import read_figure_file, read_figure_row
 from app.catalogue.json_rows import open_plain, read_json_rows
 from app.catalogue.left_out import LeftOut
-from app.catalogue.new_items import NewCardSet, NewItem
+from app.catalogue.new_items import CardName, NewCardSet, NewItem, NewRuling
 from app.core.database import Database
 from app.operations.imports import RejectedLine, import_result
 
@@ -23,7 +27,7 @@ REJECTS_TOLD = 20
 FIGURES_IN_A_CHUNK = 500
 
 Row = TypeVar("Row")
-ReadRow = Callable[[object], NewItem | NewCardSet]
+ReadRow = Callable[[object], NewItem | NewCardSet | NewRuling | CardName]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class ImportedRow:
     """A row that went in: its number from 1, what it told of, and how it stands in the file."""
 
     number: int
-    given: NewItem | NewCardSet
+    given: NewItem | NewCardSet | NewRuling | CardName
     row: object
 
 
@@ -40,12 +44,19 @@ Follow = Callable[[Sequence[ImportedRow]], Awaitable[None]]
 
 @dataclass(slots=True)
 class CatalogueSummary:
-    """What became of the rows of a file so far. `breaks_off` says in a sentence that the file ended too early."""
+    """What became of the rows of a file so far. `breaks_off` says in a sentence that the file ended too early.
+
+    Of `names` that were only looked up, `missing_count` are no card's; `missing` holds the first of those.
+    """
 
     file: str
     rows: int = 0
     items: SavedItems = field(default_factory=SavedItems)
     sets: SavedSets = field(default_factory=SavedSets)
+    rulings: SavedRulings = field(default_factory=SavedRulings)
+    names: int = 0
+    missing_count: int = 0
+    missing: list[str] = field(default_factory=list)
     shared_ids: int = 0
     rejected_count: int = 0
     rejected: list[LeftOut] = field(default_factory=list)
@@ -63,9 +74,9 @@ class CatalogueSummary:
         doubts = (RejectedLine(row.number, f"“{row.name}” may be “{row.candidate}”.") for row in self.doubtful)
         return import_result(
             read=self.rows,
-            created=self.items.inserted + self.sets.inserted,
+            created=self.items.inserted + self.sets.inserted + self.rulings.inserted,
             updated=self.items.updated + self.sets.updated,
-            unchanged=self.items.unchanged + self.sets.unchanged,
+            unchanged=self.items.unchanged + self.sets.unchanged + self.rulings.unchanged,
             rejected=self.rejected_count + len(self.doubtful),
             rejects=[*(RejectedLine(row.number, row.reason) for row in self.rejected), *doubts],
         )
@@ -104,7 +115,33 @@ async def import_catalogue_file(
                 on_progress(chunk.last - summary.rows)
                 summary.sets += imported.sets
                 summary.shared_ids += imported.shared_ids
+                summary.rulings += imported.rulings
+                summary.names += imported.names
+                summary.missing_count += len(imported.missing)
+                summary.missing += imported.missing[: REJECTS_TOLD - len(summary.missing)]
                 summary.add(imported.items, [*chunk.rejected, *imported.rejected], last=chunk.last)
+        except FileBreaksOff as error:
+            summary.breaks_off = error.message
+        return summary
+
+
+async def import_skin_file(
+    database: Database, file: Path, *, on_progress: Callable[[int], None] = lambda rows: None
+) -> CatalogueSummary:
+    """Import the list of CS2 skins, all of it or, where it breaks off, nothing: a skin's phases stand in many rows.
+
+    Raises `CatalogueNotUnderstood` when the file cannot be read as one of rows.
+    """
+    if file.name == NAMES_FILE:
+        raise CatalogueNotUnderstood(f"{file} goes with its schema; give the directory that holds both.")
+    with open_plain(file) as stream:
+        summary = CatalogueSummary(file.name)
+        try:
+            for chunk in _chunks(read_json_rows(stream, file.name), read_skin_row, most=None):
+                async with database.transaction() as transaction:
+                    imported = await import_cs2_skins(transaction, chunk.rows)
+                on_progress(chunk.last)
+                summary.add(imported.saved, [*chunk.rejected, *imported.rejected], last=chunk.last)
         except FileBreaksOff as error:
             summary.breaks_off = error.message
         return summary
@@ -186,8 +223,11 @@ class _Chunk(Generic[Row]):
         return ((number, given, row) for (number, given), row in zip(self.rows, self.read, strict=True))
 
 
-def _chunks(rows: Iterable[object], read_row: Callable[[object], Row], most: int) -> Iterator[_Chunk[Row]]:
-    """The rows in their order; where they break off, those since the last chunk are read again with the whole file."""
+def _chunks(rows: Iterable[object], read_row: Callable[[object], Row], most: int | None) -> Iterator[_Chunk[Row]]:
+    """The rows in their order, at most so many at a time.
+
+    Where they break off, those since the last chunk are read again with the whole file.
+    """
     chunk: _Chunk[Row] = _Chunk()
     for number, row in enumerate(rows, start=1):
         try:

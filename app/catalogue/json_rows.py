@@ -14,6 +14,8 @@ import orjson
 from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff
 
 PAGE_BYTES = 32 * 1024 * 1024
+# What a part that is read at once may open without closing it: reading gets ever slower with the depth.
+_MOST_NESTED = 1_000
 _LINE_BYTES = 4 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -100,7 +102,7 @@ def _any_array(beginning: bytes, rest: BinaryIO) -> Iterator[object]:
 
 
 class _Continued:
-    """Bytes that were read already, then the rest of their stream."""
+    """Bytes that were read already, then the rest of their stream. Raises `ValueError` where they nest without end."""
 
     def __init__(self, beginning: bytes, rest: BinaryIO) -> None:
         self._beginning = beginning
@@ -110,8 +112,12 @@ class _Continued:
         """At most so many bytes; none at the end."""
         if self._beginning and size > 0:
             taken, self._beginning = self._beginning[:size], self._beginning[size:]
-            return taken
-        return self._rest.read(size)
+        else:
+            taken = self._rest.read(size)
+        opened, closed = (sum(map(taken.count, signs)) for signs in ((b"[", b"{"), (b"]", b"}")))
+        if opened - closed > _MOST_NESTED:
+            raise ValueError(f"it is nested more than {_MOST_NESTED:,} deep")
+        return taken
 
 
 def _page(stream: BinaryIO, name: str) -> Iterator[object]:
@@ -124,7 +130,7 @@ def _page(stream: BinaryIO, name: str) -> Iterator[object]:
         page = orjson.loads(content)
     except orjson.JSONDecodeError:
         # The whole rows before the fault are still told, and the fault with its place.
-        yield from ijson.items(io.BytesIO(content), "data.item", use_float=True)
+        yield from ijson.items(_Continued(content, io.BytesIO()), "data.item", use_float=True)
         raise
     if page.get("object") == "error":
         raise CatalogueNotUnderstood(f"{name} holds an error of the service, not data: {page.get('details')}")

@@ -131,7 +131,11 @@ class Card(Base):
     """A trading card: one print, of a set of its game where it has one."""
 
     __tablename__ = "cards"
-    __table_args__ = (Index("cards_by_set", "set_id", "item_id"), {"schema": SCHEMA})
+    __table_args__ = (
+        Index("cards_by_set", "set_id", "item_id"),
+        Index("cards_by_oracle_id", "oracle_id", "item_id"),
+        {"schema": SCHEMA},
+    )
 
     item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"), primary_key=True)
     game: Mapped[str]
@@ -142,6 +146,20 @@ class Card(Base):
     artist: Mapped[str | None]
     language: Mapped[str | None]
     finishes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    oracle_id: Mapped[str | None]
+
+
+class CardRuling(Base):
+    """What was said of how a card is to be played; it holds for all prints of the card, which share its oracle id."""
+
+    __tablename__ = "card_rulings"
+    __table_args__ = (Index("card_rulings_by_card", "oracle_id", "published_on", "id"), {"schema": SCHEMA})
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    oracle_id: Mapped[str]
+    published_on: Mapped[date]
+    source: Mapped[str]
+    comment: Mapped[str]
 
 
 class _Named:

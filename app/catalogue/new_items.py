@@ -60,6 +60,25 @@ class CardDetails:
     artist: str | None = None
     language: str | None = None
     finishes: tuple[str, ...] | None = None
+    oracle_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRuling:
+    """What was said of how a card is to be played; all prints of the card have its oracle id."""
+
+    oracle_id: str
+    published_on: date
+    source: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardName:
+    """The name of a card of a game that the catalogue should have, and no more."""
+
+    game: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

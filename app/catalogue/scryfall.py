@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from app.catalogue.card_prices import CardPrice
 from app.catalogue.errors import RowNotUnderstood
 from app.catalogue.fields import Fields
-from app.catalogue.new_items import CardDetails, NewCardSet, NewExternalId, NewItem, NewVariant
+from app.catalogue.new_items import CardDetails, CardName, NewCardSet, NewExternalId, NewItem, NewRuling, NewVariant
 from app.catalogue.slugs import slug_of
 
 GAME = "mtg"
 PROVIDER = "scryfall"
 
+_MOST_CHARACTERS_OF_A_RULING = 5_000
 _FINISHES = {"nonfoil": "Nonfoil", "foil": "Foil", "etched": "Etched foil"}
 # An oracle id is not among these: all prints of a card share it, and an external id names one item.
 _IDS = {
@@ -29,17 +30,21 @@ _PRICES = {
 }
 
 
-def read_scryfall_row(row: object) -> NewItem | NewCardSet:
-    """The card or the set that a row tells of.
+def read_scryfall_row(row: object) -> NewItem | NewCardSet | NewRuling | CardName:
+    """The card, the set or the ruling that a row tells of; a row that is a mere text is the name of a card.
 
     Raises `RowNotUnderstood` for a row without a name or an id, with a field of another type, or of another object.
     """
+    if isinstance(row, str):
+        return CardName(GAME, Fields({"name": row}).required_text("name"))
     fields = Fields(row)
     what = fields.text("object")
     if what == "set":
         return _card_set(fields)
+    if what == "ruling":
+        return _ruling(fields)
     if what not in {None, "card"}:
-        raise RowNotUnderstood(f"it is a {what}, not a card or a set")
+        raise RowNotUnderstood(f"it is a {what}, not a card, a set or a ruling")
     return _card(fields)
 
 
@@ -64,6 +69,15 @@ def _card_set(fields: Fields) -> NewCardSet:
     )
 
 
+def _ruling(fields: Fields) -> NewRuling:
+    return NewRuling(
+        oracle_id=fields.required_text("oracle_id"),
+        published_on=fields.required_day("published_at"),
+        source=fields.required_text("source"),
+        comment=fields.required_text("comment", most=_MOST_CHARACTERS_OF_A_RULING),
+    )
+
+
 def _card(fields: Fields) -> NewItem:
     name = fields.required_text("name")
     scryfall_id = fields.required_text("id")
@@ -84,6 +98,7 @@ def _card(fields: Fields) -> NewItem:
             artist=fields.text("artist") or _joined(faces, "artist", " & "),
             language=language,
             finishes=finishes,
+            oracle_id=fields.text("oracle_id") or next((face.text("oracle_id") for face in faces), None),
         ),
         image_url=_image_url(fields, faces),
         external_ids=(

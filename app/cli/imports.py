@@ -1,10 +1,11 @@
 """`trove import`: price files, by the same durable path as everything that comes in over HTTP, rates and catalogues."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn, Protocol
 
 import typer
 from rich.console import Console
@@ -15,6 +16,7 @@ from app.catalogue import pokemon as pokemon_rows
 from app.catalogue import scryfall as scryfall_rows
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
+from app.catalogue.commands.save_rulings import SavedRulings
 from app.catalogue.cs2 import MarketItem, read_market
 from app.catalogue.file_import import (
     CatalogueSummary,
@@ -24,6 +26,7 @@ from app.catalogue.file_import import (
     import_catalogue_file,
     import_figure_file,
     import_opened_series,
+    import_skin_file,
     open_series,
 )
 from app.cli.database import require_current_database
@@ -96,15 +99,21 @@ def prices(
 
 @app.command("cs2")
 def cs2(
-    directory: Annotated[
-        Path, typer.Argument(help="Holds market_hash_names.json and schema/*.json.", show_default=False)
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A directory that holds market_hash_names.json and schema/*.json, or a file skins.json.",
+            show_default=False,
+        ),
     ],
 ) -> None:
-    """Import the CS2 market, each market name as one item; importing it again changes nothing."""
+    """Import the CS2 market, each market name as one item, or a list of skins; again changes nothing."""
+    if path.is_file():
+        _import_files(Importer.CS2, [path], import_skin_file)
     with _sentences():
-        market = read_market(directory)
+        market = read_market(path)
         with _services() as settings:
-            imported = asyncio.run(_import_market(settings, directory.resolve(), market))
+            imported = asyncio.run(_import_market(settings, path.resolve(), market))
         _print_market(imported)
     raise typer.Exit(0 if market else NOTHING_READ)
 
@@ -131,7 +140,7 @@ _Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped o
 
 @app.command("scryfall")
 def scryfall(files: _Files) -> None:
-    """Import Magic cards, sets and prices: Scryfall's bulk files, pages and single cards; again changes nothing."""
+    """Import Magic cards, sets, prices and rulings, of Scryfall; catalogs of names are looked up."""
     _import_cards(Importer.SCRYFALL, files, scryfall_rows.read_scryfall_row, scryfall_rows.prices_of)
 
 
@@ -144,13 +153,13 @@ def pokemon(files: _Files) -> None:
 @app.command("coins")
 def coins(files: _Files) -> None:
     """Import coins: the list of CoinGecko; of a coin on several platforms the first contract is kept."""
-    _import_files(Importer.COINS, files, read_coin_row)
+    _import_files(Importer.COINS, files, partial(import_catalogue_file, read_row=read_coin_row))
 
 
 @app.command("figures")
 def figures(files: _Files) -> None:
     """Import figures: CSV or JSON as docs/importing.md tells; rows in doubt are listed and stay out."""
-    _import_files(Importer.FIGURES, files, None)
+    _import_files(Importer.FIGURES, files, import_figure_file)
 
 
 @app.command("anime")
@@ -166,13 +175,21 @@ def anime(
     raise typer.Exit(0 if opened.series else NOTHING_READ)
 
 
-def _import_files(importer: Importer, files: list[Path], read_row: ReadRow | None) -> None:
+class _ImportFile(Protocol):
+    """Imports a file, and tells how many rows went by."""
+
+    def __call__(
+        self, database: Database, file: Path, *, on_progress: Callable[[int], None]
+    ) -> Awaitable[CatalogueSummary]: ...
+
+
+def _import_files(importer: Importer, files: list[Path], import_file: _ImportFile) -> NoReturn:
     with _sentences(), _services() as settings:
-        summaries = [asyncio.run(_import_file(settings, importer, file, read_row)) for file in files]
+        summaries = [asyncio.run(_import_file(settings, importer, file, import_file)) for file in files]
     raise _exit_after(summaries)
 
 
-def _import_cards(importer: Importer, files: list[Path], read_row: ReadRow, prices_of: PricesOf) -> None:
+def _import_cards(importer: Importer, files: list[Path], read_row: ReadRow, prices_of: PricesOf) -> NoReturn:
     with _sentences(), _services() as settings:
         summaries = [
             asyncio.run(_import_file_of_cards(settings, importer, file, read_row, prices_of)) for file in files
@@ -186,15 +203,12 @@ def _exit_after(summaries: Sequence[CatalogueSummary]) -> typer.Exit:
 
 
 async def _import_file(
-    settings: Settings, importer: Importer, file: Path, read_row: ReadRow | None
+    settings: Settings, importer: Importer, file: Path, import_file: _ImportFile
 ) -> CatalogueSummary:
-    """Import a file of items whose rows are read so; without that, of figures."""
+    """Import a file of items that have no prices."""
     async with _recorded(settings, importer, file) as (database, run):
         with _advancing(file.name, run) as advance:
-            if read_row is None:
-                summary = await import_figure_file(database, file, on_progress=advance)
-            else:
-                summary = await import_catalogue_file(database, file, read_row, on_progress=advance)
+            summary = await import_file(database, file, on_progress=advance)
         _tell(run, summary)
     _print_catalogue(summary)
     return summary
@@ -419,6 +433,7 @@ def _print_catalogue(summary: CatalogueSummary) -> None:
             f"  row {doubt.number:,} stays out: “{doubt.name}” may be “{doubt.candidate}” "
             f"({doubt.similarity:.0%} alike); give the row that figure's slug, or a new one"
         )
+    _print_card_texts(console, summary)
     if summary.shared_ids:
         console.print(f"  {summary.shared_ids:,} numbers of other services name another item already and stay with it")
     if summary.breaks_off is not None:
@@ -434,3 +449,17 @@ def _print_prices(prices: Delivery) -> None:
         )
     for price in prices.rejected:
         console.print(f"  prices of row {price.number:,}: {price.reason}")
+
+
+def _print_card_texts(console: Console, summary: CatalogueSummary) -> None:
+    """What became of rulings, and of names that were only looked up."""
+    if summary.rulings != SavedRulings():
+        console.print(f"  rulings: {summary.rulings.inserted:,} new, {summary.rulings.unchanged:,} as they were")
+    if summary.names:
+        console.print(
+            f"  {summary.names:,} names of cards were looked up; the catalogue has no card of {summary.missing_count:,}"
+        )
+    for name in summary.missing:
+        console.print(f"  no card: {name}")
+    if summary.missing_count > len(summary.missing):
+        console.print(f"  … and {summary.missing_count - len(summary.missing):,} more")

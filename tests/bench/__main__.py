@@ -38,7 +38,7 @@ from tests.bench.data import (
     named,
 )
 from tests.bench.growth import GrowthFigures, Pace, measure_growth, measure_many
-from tests.bench.imports import CARDS, QUICK_CARDS, ImportFigures, measure_imports
+from tests.bench.imports import CARDS, FIGURES, QUICK_CARDS, QUICK_FIGURES, ImportFigures, measure_imports
 from tests.bench.ingestion import MANY_SERIES, ONE_MINUTE_APART, QUICK_SHAPES, IngestFigures, measure_ingestion
 from tests.bench.load import has_wrk
 from tests.bench.machine import this_machine
@@ -133,8 +133,13 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
         if only in {None, Part.SEARCH}:
             search = _search(services, console, quick=quick)
         if only in {None, Part.IMPORT}:
-            cards = QUICK_CARDS if quick else CARDS
-            imports = measure_imports(services.databases, services.redis_url, cards=cards, console=console)
+            imports = measure_imports(
+                services.databases,
+                services.redis_url,
+                cards=QUICK_CARDS if quick else CARDS,
+                figures=QUICK_FIGURES if quick else FIGURES,
+                console=console,
+            )
     machine = this_machine(postgres=services.postgres, load_before=load_before)
     return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion, search, imports)
 

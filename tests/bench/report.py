@@ -62,6 +62,11 @@ def show(report: Report, console: Console) -> None:
     if report.imports:
         figures = report.imports
         console.print(
+            f"Import of {figures.figures:,} figures: {figures.figures_per_second:,} new and "
+            f"{figures.unchanged_figures_per_second:,} known figures a second",
+            highlight=False,
+        )
+        console.print(
             f"Import of {figures.cards:,} cards ({figures.file_mebibytes:,} MiB): {figures.cards_per_second:,} new and "
             f"{figures.unchanged_cards_per_second:,} known cards a second, "
             f"at most {figures.peak_memory_mebibytes:,} MiB of memory",

@@ -16,10 +16,11 @@ from app.catalogue import file_import, pokemon, scryfall
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
+from app.catalogue.commands.save_rulings import SavedRulings
 from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.file_import import CatalogueSummary, ReadRow, import_catalogue_file
-from app.catalogue.models import Card, CardSet, Coin, ExternalId, Item, ItemVariant
-from app.catalogue.new_items import CardDetails, NewCardSet
+from app.catalogue.models import Card, CardRuling, CardSet, Coin, ExternalId, Item, ItemVariant
+from app.catalogue.new_items import CardDetails, NewItem
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
 from app.core.database import Database
@@ -132,7 +133,7 @@ async def test_bad_rows_are_told_with_their_numbers_and_the_rest_goes_in(databas
         (6, "artist holds a character that is not text"),
         (7, "released_at “soon” is not a day such as 2017-04-28"),
         (8, "finishes is not a list"),
-        (9, "it is a ruling, not a card or a set"),
+        (9, "it has no oracle_id"),
         (10, "it is scryfall:id-1, as row 1 is"),
     ]
     assert (summary.rows, summary.rejected_count, summary.items) == (11, 9, SavedItems(inserted=2))
@@ -244,7 +245,7 @@ def test_the_parts_of_a_card_with_two_faces_are_joined() -> None:
         {"name": "B", "type_line": "Sorcery", "artist": "Wen", "image_uris": {"normal": "https://images.example/b"}},
     ]
     item = read_scryfall_row(magic_card(1, name="A // B", card_faces=faces, finishes=["etched"]))
-    assert not isinstance(item, NewCardSet)
+    assert isinstance(item, NewItem)
     assert item.image_url == "https://images.example/a"
     assert isinstance(item.details, CardDetails)
     assert (item.details.type_line, item.details.artist) == ("Sorcery // Sorcery", "Wen")
@@ -296,8 +297,63 @@ async def test_the_real_files_of_scryfall_go_in_whole(database: Database, trove_
     for file in files:
         again = await import_catalogue_file(database, folder / file, read_scryfall_row)
         assert (again.items.inserted, again.items.updated, again.sets.inserted, again.sets.updated) == (0, 0, 0, 0)
-    refused = await import_catalogue_file(database, folder / "rulings.json", read_scryfall_row)
-    assert (refused.something_went_in, refused.rejected_count) == (False, 2)
+
+
+def ruling(**fields: object) -> dict[str, Any]:
+    told = {"object": "ruling", "oracle_id": "o-1", "source": "wotc", "published_at": "2016-06-08", "comment": "Yes."}
+    return told | fields
+
+
+async def test_rulings_are_kept_each_once_whether_the_card_is_known_or_not(database: Database, tmp_path: Path) -> None:
+    long = "Yes. " * 200
+    rows = bulk(ruling(), ruling(comment=long), ruling(), ruling(oracle_id="o-2", published_at="2020-01-01"))
+    first = await imported(database, tmp_path, rows)
+    assert (first.rows, first.rulings, first.rejected) == (4, SavedRulings(inserted=3, unchanged=1), [])
+    assert (await imported(database, tmp_path, rows)).rulings == SavedRulings(unchanged=4)
+    async with database.transaction() as transaction:
+        stored = select(CardRuling.oracle_id, CardRuling.published_on, CardRuling.source, CardRuling.comment)
+        kept = await transaction.connection.execute(stored.order_by(CardRuling.oracle_id, CardRuling.id))
+        assert kept.all() == [
+            ("o-1", date(2016, 6, 8), "wotc", "Yes."),
+            ("o-1", date(2016, 6, 8), "wotc", long.strip()),
+            ("o-2", date(2020, 1, 1), "wotc", "Yes."),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"oracle_id": None}, "it has no oracle_id"),
+        ({"published_at": None}, "it has no published_at"),
+        ({"published_at": "soon"}, "published_at “soon” is not a day such as 2017-04-28"),
+        ({"source": ""}, "it has no source"),
+        ({"comment": "x" * 5_001}, "comment has 5,001 characters, more than 5,000"),
+    ],
+)
+async def test_a_bad_ruling_is_told_with_its_reason(
+    database: Database, tmp_path: Path, fields: dict[str, object], reason: str
+) -> None:
+    summary = await imported(database, tmp_path, bulk(ruling(**fields), ruling()))
+    assert [(row.number, row.reason) for row in summary.rejected] == [(1, reason)]
+    assert summary.rulings == SavedRulings(inserted=1)
+
+
+async def test_the_oracle_id_of_a_card_may_stand_on_its_faces(database: Database, tmp_path: Path) -> None:
+    faces = [{"name": "A", "oracle_id": "o-1"}, {"name": "B", "oracle_id": "o-1"}]
+    await imported(database, tmp_path, bulk(magic_card(1, card_faces=faces), magic_card(2, oracle_id="o-2")))
+    async with database.transaction() as transaction:
+        stored = await transaction.connection.scalars(select(Card.oracle_id).order_by(Card.oracle_id))
+        assert stored.all() == ["o-1", "o-2"]
+
+
+async def test_names_alone_are_looked_up_and_never_stored(database: Database, tmp_path: Path) -> None:
+    await saved(database, card("card-1", "Card 1"))
+    await imported(database, tmp_path, bulk(magic_card(2)))
+    catalog = {"object": "catalog", "total_values": 9, "data": ["Card 1", "Card 2", "Card 3", "Card 3", " "]}
+    summary = await imported(database, tmp_path, json.dumps(catalog).encode())
+    assert (summary.names, summary.missing_count, summary.missing) == (4, 2, ["Card 1", "Card 3"])
+    assert [(row.number, row.reason) for row in summary.rejected] == [(5, "it has no name")]
+    assert await slugs(database) == ["card-1", "card-2-abc-2"]
 
 
 async def test_the_real_files_of_pokemon_go_in_whole(database: Database, trove_data: Path) -> None:

@@ -1,5 +1,6 @@
 """The CS2 market: names are taken apart, the schema tells the rest, and each name becomes one item."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,15 @@ from sqlalchemy import func, select
 
 from app.catalogue.commands.import_cs2 import ImportedMarket, import_cs2
 from app.catalogue.commands.save_items import SavedItems, save_items
-from app.catalogue.cs2 import MarketItem, MarketName, parse_market_name, read_market
+from app.catalogue.cs2 import (
+    MarketItem,
+    MarketName,
+    collection_among,
+    crates_among,
+    market_name,
+    parse_market_name,
+    read_market,
+)
 from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.models import ExternalId, Item, ItemVariant, Skin
 from app.catalogue.new_items import CoinDetails, NewItem
@@ -18,6 +27,12 @@ from app.core.database import Database
 
 WEARS = ["Factory New", "Minimal Wear", "Field-Tested", "Well-Worn", "Battle-Scarred"]
 SCHEMA: dict[str, Any] = {
+    "containers": {
+        "4001": {"associated": "1203", "items": ["[282]7", "[415]507"]},
+        "4005": {"items": ["[282]7"]},
+        "4006": {"items": ["[282]7"]},
+        "4999": {"items": ["[282]7"]},
+    },
     "definitions": {
         "7": {"name": "AK-47", "quality": "0", "type": "5"},
         "507": {"name": "Karambit", "type": "25"},
@@ -25,6 +40,8 @@ SCHEMA: dict[str, Any] = {
         "4001": {"name": "CS20 Case", "type": "18"},
         "4002": {"name": "StatTrak™ Radicals Box", "type": "18"},
         "4003": {"name": "Sticker | Bossy Burger", "type": "18"},
+        "4005": {"name": "The Harbour Collection", "type": "18"},
+        "4006": {"name": "Berlin 2019 Inferno Souvenir Package", "type": "18"},
         "4726": {"name": "Maximus | Sabre", "rarity": "5", "type": "4"},
     },
     "items": {
@@ -104,6 +121,7 @@ async def imported(database: Database, market: list[MarketItem]) -> ImportedMark
 )
 def test_a_market_name_is_taken_apart(name: str, parts: MarketName) -> None:
     assert parse_market_name(name, WEARS) == parts
+    assert parts.head == "" or market_name(parts) == name
 
 
 @pytest.mark.parametrize(
@@ -135,7 +153,32 @@ def test_the_schema_tells_a_painted_weapon(tmp_path: Path) -> None:
         float_minimum=0.1,
         float_maximum=0.7,
         image_url="http://images.example/redline.png",
+        collection="The Harbour Collection",
+        crates=("CS20 Case",),
     )
+
+
+def test_a_souvenir_comes_out_of_souvenir_packages_alone(tmp_path: Path) -> None:
+    souvenir = described(tmp_path, "Souvenir AK-47 | Redline (Field-Tested)")
+    assert (souvenir.collection, souvenir.crates) == (
+        "The Harbour Collection",
+        ("Berlin 2019 Inferno Souvenir Package",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("containers", "collection", "crates"),
+    [
+        (("Anubis Collection Package",), "The Anubis Collection", ("Anubis Collection Package",)),
+        (("The Cache Collection", "The Canals Collection"), None, None),
+        (("Chroma Case", "Chroma 2 Case"), None, ("Chroma Case", "Chroma 2 Case")),
+        ((), None, None),
+    ],
+)
+def test_the_collection_is_told_by_the_containers_named_after_it(
+    containers: tuple[str, ...], collection: str | None, crates: tuple[str, ...] | None
+) -> None:
+    assert (collection_among(containers), crates_among(containers, souvenir=False)) == (collection, crates)
 
 
 def test_a_knife_is_covert_and_its_paint_may_have_phases(tmp_path: Path) -> None:
@@ -238,6 +281,13 @@ def test_files_of_another_shape_are_named_in_a_sentence(
     assert sentence in refusal.value.message
 
 
+def test_the_files_may_be_gzipped_whatever_their_names(tmp_path: Path) -> None:
+    market = market_directory(tmp_path, {"CS20 Case": 1})
+    for file in (market / "market_hash_names.json", market / "schema" / "paints.json"):
+        file.write_bytes(gzip.compress(b"\xef\xbb\xbf" + file.read_bytes()))
+    assert [item.market_hash_name for item in read_market(market)] == ["CS20 Case"]
+
+
 async def test_the_whole_real_market_is_stored_and_findable(database: Database, trove_data: Path) -> None:
     names = json.loads((trove_data / "cs2" / "market_hash_names.json").read_bytes())
     assert len(names) == 12_691
@@ -284,6 +334,30 @@ async def test_the_whole_real_market_is_stored_and_findable(database: Database, 
             9571,
         ]
         assert list(counted.one()) == marked
+
+
+def test_every_real_skin_comes_out_of_what_the_containers_hold(trove_data: Path) -> None:
+    schema = trove_data / "cs2" / "schema"
+    items, paints, definitions = (
+        json.loads((schema / f"{name}.json").read_bytes()) for name in ("items", "paints", "definitions")
+    )
+    held: dict[str, set[str]] = {}
+    for row in items.values():
+        if "paint" in row:
+            skin = f"{definitions[row['def']]['name']} | {paints[row['paint']]['name']}"
+            held.setdefault(skin, set()).update(definitions[one]["name"] for one in row.get("containers", ()))
+    told = collections_told = 0
+    for item in read_market(trove_data / "cs2"):
+        containers = held.get(f"{item.weapon} | {item.skin}", set()) if item.wear else set()
+        collections = {name for name in containers if name.endswith("Collection")}
+        crates = {name for name in containers - collections if name.endswith("Souvenir Package") == item.souvenir}
+        assert set(item.crates or ()) == crates
+        if len(collections) == 1:
+            assert item.collection in collections
+        told += item.crates is not None
+        collections_told += item.collection is not None
+    assert told > 5_000
+    assert collections_told > 500
 
 
 def test_rarities_and_wear_ranges_agree_with_those_that_another_project_read_from_the_game(trove_data: Path) -> None:

@@ -3,6 +3,7 @@
 from datetime import date
 from decimal import Decimal
 
+from app.catalogue.commands.save_rulings import save_rulings
 from app.catalogue.new_items import (
     CardDetails,
     CoinDetails,
@@ -10,6 +11,7 @@ from app.catalogue.new_items import (
     NewCardSet,
     NewItem,
     NewRelease,
+    NewRuling,
     SkinDetails,
 )
 from app.core.database import Database
@@ -230,3 +232,33 @@ async def test_what_is_not_safe_for_work_is_found_by_those_alone_who_chose_to_se
     # Who holds a thing of it, or watches its price, still learns what it is of.
     variant = "query ($id: ID!) { node(id: $id) { ... on ItemVariant { item { slug } } } }"
     assert (await graph.ask(variant, id=known["defaultVariant"]["id"]))["node"] == {"item": {"slug": "daring"}}
+
+
+async def test_all_prints_of_a_card_have_its_rulings_the_earliest_first(database: Database, graph: Graph) -> None:
+    await saved(
+        database,
+        NewItem("first-print", "One", CardDetails("Tidewatch", oracle_id="o-1")),
+        NewItem("second-print", "One", CardDetails("Tidewatch", oracle_id="o-1")),
+        NewItem("another", "Two", CardDetails("Tidewatch", oracle_id="o-2")),
+        NewItem("unknown", "Three", CardDetails("Tidewatch")),
+    )
+    async with database.transaction() as transaction:
+        await save_rulings(
+            transaction.connection,
+            [
+                NewRuling("o-1", date(2020, 1, 1), "wotc", "It may."),
+                NewRuling("o-1", date(2016, 6, 8), "wotc", "It may not."),
+                NewRuling("o-3", date(2016, 6, 8), "wotc", "Of a card that nobody knows."),
+            ],
+        )
+    data = await graph.ask("{ items { nodes { slug ... on Card { rulings { publishedOn source comment } } } } }")
+    of_one = [
+        {"publishedOn": "2016-06-08", "source": "wotc", "comment": "It may not."},
+        {"publishedOn": "2020-01-01", "source": "wotc", "comment": "It may."},
+    ]
+    assert {node["slug"]: node["rulings"] for node in data["items"]["nodes"]} == {
+        "first-print": of_one,
+        "second-print": of_one,
+        "another": [],
+        "unknown": [],
+    }

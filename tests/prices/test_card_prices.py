@@ -80,7 +80,7 @@ async def test_a_price_that_cannot_be_read_stays_out_with_its_row_told(database:
         {"object": "card", "id": "x", "prices": {"usd": "1"}},
     ]
     summary = await imported(database, tmp_path, rows)
-    assert summary.items.inserted == 3
+    assert summary.cards.items.inserted == 3
     assert [(row.number, row.reason) for row in summary.prices.rejected] == [
         (1, "usd “much” is not an amount"),
         (3, "usd “-2” is not an amount from 0"),

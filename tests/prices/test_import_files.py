@@ -312,3 +312,15 @@ class TestCommand:
         assert "10,133 painted, 1,807 sticker, 442 graffiti" in output
         code, output = await self.run("cs2", tmp_path)
         assert (code, "market_hash_names.json cannot be read" in output) == (2, True)
+
+    async def test_files_of_skins_rulings_and_names_are_told_apart_and_counted(self, trove_data: Path) -> None:
+        code, output = await self.run("cs2", trove_data / "cs2" / "bymykel_skins_sample.json")
+        assert code == 0
+        assert "bymykel_skins_sample.json: 19 rows: 110 items new, 0 changed, 0 as they were" in output
+        folder = trove_data / "cards" / "mtg"
+        code, output = await self.run("scryfall", folder / "rulings.json", folder / "catalog_card_names.json")
+        assert code == 0
+        assert "rulings: 2 new, 0 as they were" in output
+        assert "1,325 names of cards were looked up; the catalogue has no card of 1,325" in output
+        assert 'no card: "Ach! Hans, Run!"' in output
+        assert "… and 1,305 more" in output

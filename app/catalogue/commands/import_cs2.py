@@ -32,12 +32,13 @@ async def import_cs2(transaction: Transaction, market: Sequence[MarketItem]) -> 
     An item keeps its slug for good. Names that share a plain slug, with each other or with an item of the catalogue,
     get one that ends in a hash of the name. Raises `ItemsContradict` as `save_items` does.
     """
-    slugs = await _slugs(transaction.connection, [item.market_hash_name for item in market])
+    slugs = await market_slugs(transaction.connection, [item.market_hash_name for item in market])
     items = [_new_item(item, slugs[item.market_hash_name]) for item in market]
     return ImportedMarket(await save_items(transaction, items), Counter(item.shape for item in market))
 
 
-async def _slugs(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
+async def market_slugs(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
+    """A slug for each market name: its plain one, or one that ends in a hash where others have or wish for that."""
     plain = {name: slug_of(name) for name in names}
     sharing = Counter(plain.values())
     rows = await connection.execute(
@@ -67,6 +68,8 @@ def _new_item(item: MarketItem, slug: str) -> NewItem:
             souvenir=item.souvenir,
             float_minimum=item.float_minimum,
             float_maximum=item.float_maximum,
+            collection=item.collection,
+            crates=item.crates,
         ),
         image_url=item.image_url,
         external_ids=(

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Text, and_, func, literal, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Integer, Text, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.catalogue.commands.save_items import SavedItems, only_writer, save_items
 from app.catalogue.figures import DOUBTFUL_SIMILARITY, Candidate, Doubt, FigureRow, choose, merged
@@ -14,10 +15,12 @@ from app.catalogue.left_out import LeftOut
 from app.catalogue.models import Figure, FigureRelease, Item, ItemKind, Manufacturer
 from app.catalogue.new_items import FigureDetails, NewItem, NewRelease
 from app.catalogue.queries.items import releases_by_figure
+from app.catalogue.similar_names import SimilarNames, Spelling
 from app.catalogue.slugs import distinct_slug_of, name_key, slug_of
 from app.core.database import Transaction, among
 
 T = TypeVar("T")
+_FIGURES_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,12 @@ async def import_figures(transaction: Transaction, rows: Sequence[NumberedFigure
         for position, row in enumerate(rows)
         if row.row.jan not in by_jan and row.row.slug not in by_slug
     }
+    spelled = await _spelled(connection, by_name)
     matching = _Matching(
         by_jan=by_jan,
         by_slug=by_slug,
-        stored=await _stored_candidates(connection, by_name),
-        similarities=await _similarities(connection, by_name),
+        stored=await _stored_candidates(connection, spelled),
+        similarities=_similarities(spelled),
     )
     for position, row in enumerate(rows):
         matching.place(position, row)
@@ -239,62 +243,80 @@ async def _slugs(connection: AsyncConnection, item_ids: Sequence[UUID]) -> dict[
     return {row.id: row.slug for row in rows}
 
 
-async def _stored_candidates(connection: AsyncConnection, rows: Mapping[int, FigureRow]) -> dict[int, list[Candidate]]:
-    """The figures of the same maker with similar names; where one maker is not known, of any."""
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """How the names are spelled of the rows whose figures are looked for so, by their positions, and by their makers.
+
+    Rows without a maker have None for one.
+    """
+
+    spellings: Mapping[int, Spelling]
+    by_maker: Mapping[str | None, SimilarNames]
+
+
+async def _spelled(connection: AsyncConnection, rows: Mapping[int, FigureRow]) -> _Spelled:
     given = (
-        func.unnest(
-            literal(list(rows), ARRAY(Integer)),
-            literal([row.name for row in rows.values()], ARRAY(Text)),
-            literal(
-                [None if (maker := row.manufacturer) is None else name_key(maker) for row in rows.values()], ARRAY(Text)
-            ),
-        )
-        .table_valued("position", "name", "maker")
+        func.unnest(literal(list(rows), ARRAY(Integer)), literal([row.name for row in rows.values()], ARRAY(Text)))
+        .table_valued("position", "name")
         .render_derived(name="given")
     )
-    similarity = func.similarity(Item.name, given.c.name)
+    found = await connection.execute(select(given.c.position, *_spelling_of(given.c.name)))
+    spellings = {row.position: Spelling(row.lower, tuple(row.trigrams)) for row in found}
+    by_maker: dict[str | None, dict[int, Spelling]] = {}
+    for position, row in rows.items():
+        maker = None if row.manufacturer is None else name_key(row.manufacturer)
+        by_maker.setdefault(maker, {})[position] = spellings[position]
+    return _Spelled(
+        spellings,
+        {maker: SimilarNames(names, least=DOUBTFUL_SIMILARITY) for maker, names in by_maker.items()},
+    )
+
+
+def _spelling_of(
+    name: ColumnElement[str] | InstrumentedAttribute[str],
+) -> tuple[ColumnElement[str], ColumnElement[Sequence[str]]]:
+    return func.lower(name).label("lower"), func.show_trgm(name, type_=ARRAY(Text)).label("trigrams")
+
+
+async def _stored_candidates(connection: AsyncConnection, spelled: _Spelled) -> dict[int, list[Candidate]]:
+    """The figures of the same maker with similar names; where one maker is not known, of any."""
+    by_maker = spelled.by_maker
     has_jan = select(FigureRelease.jan).where(FigureRelease.item_id == Item.id, FigureRelease.jan.is_not(None)).exists()
-    found = await connection.execute(
+    figures = (
         select(
-            given.c.position,
             Item.id,
             Item.name,
             Manufacturer.name.label("maker"),
+            Manufacturer.name_key.label("maker_key"),
             Figure.scale,
-            similarity.label("similarity"),
             has_jan.label("has_jan"),
+            *_spelling_of(Item.name),
         )
-        .select_from(given)
-        .join(Figure, literal(True))
-        .join(Item, Item.id == Figure.item_id)
+        .join(Figure, Figure.item_id == Item.id)
         .outerjoin(Manufacturer, Manufacturer.id == Figure.manufacturer_id)
-        .where(
-            or_(given.c.maker.is_(None), Figure.manufacturer_id.is_(None), Manufacturer.name_key == given.c.maker),
-            or_(similarity >= DOUBTFUL_SIMILARITY, func.lower(Item.name) == func.lower(given.c.name)),
-        )
-        .order_by(given.c.position, Item.id)
+        .order_by(Item.id)
     )
+    if None not in by_maker:
+        figures = figures.where(or_(Figure.manufacturer_id.is_(None), among(Manufacturer.name_key, by_maker)))
     candidates: dict[int, list[Candidate]] = {}
-    for row in found:
-        one = Candidate(row.id, row.name, row.maker, row.scale, row.has_jan, row.similarity)
-        candidates.setdefault(row.position, []).append(one)
+    async with connection.stream(figures) as stored:
+        async for rows in stored.partitions(_FIGURES_AT_A_TIME):
+            for row in rows:
+                spelling = Spelling(row.lower, tuple(row.trigrams))
+                makers = by_maker if row.maker is None else {row.maker_key, None} & by_maker.keys()
+                for maker in makers:
+                    for position, share in by_maker[maker].similar_to(spelling).items():
+                        one = Candidate(row.id, row.name, row.maker, row.scale, row.has_jan, share)
+                        candidates.setdefault(position, []).append(one)
     return candidates
 
 
-async def _similarities(connection: AsyncConnection, rows: Mapping[int, FigureRow]) -> dict[tuple[int, int], float]:
+def _similarities(spelled: _Spelled) -> dict[tuple[int, int], float]:
     """How similar the names of rows of one maker are, by the positions of the earlier and the later."""
-    positions = literal(list(rows), ARRAY(Integer))
-    names = literal([row.name for row in rows.values()], ARRAY(Text))
-    makers = literal([name_key(row.manufacturer or "") for row in rows.values()], ARRAY(Text))
-    one, other = (
-        func.unnest(positions, names, makers).table_valued("position", "name", "maker").render_derived(name=name)
-        for name in ("one", "other")
-    )
-    similarity = func.similarity(one.c.name, other.c.name)
-    found = await connection.execute(
-        select(one.c.position.label("earlier"), other.c.position.label("later"), similarity.label("similarity"))
-        .select_from(one)
-        .join(other, and_(one.c.maker == other.c.maker, one.c.position < other.c.position))
-        .where(or_(similarity >= DOUBTFUL_SIMILARITY, func.lower(one.c.name) == func.lower(other.c.name)))
-    )
-    return {(row.earlier, row.later): row.similarity for row in found}
+    return {
+        (earlier, later): share
+        for names in spelled.by_maker.values()
+        for later in names
+        for earlier, share in names.similar_to(spelled.spellings[later]).items()
+        if earlier < later
+    }

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.save_items import SavedItems, only_writer, save_items
 from app.catalogue.commands.save_related import SavedSets, save_card_sets
+from app.catalogue.commands.save_rulings import SavedRulings, save_rulings
 from app.catalogue.left_out import LeftOut
 from app.catalogue.models import CardSet, Coin, ExternalId, Item, ItemKind
-from app.catalogue.new_items import CardDetails, CoinDetails, NewCardSet, NewExternalId, NewItem
+from app.catalogue.new_items import CardDetails, CardName, CoinDetails, NewCardSet, NewExternalId, NewItem, NewRuling
+from app.catalogue.queries.items import known_card_names
 from app.catalogue.slugs import distinct_slug_of
 from app.core.database import Transaction, among
 
@@ -21,27 +23,33 @@ ITEMS_IN_A_CHUNK = 2_000
 
 @dataclass(frozen=True, slots=True)
 class GivenRow:
-    """What a row tells of: an item, known by the first of its external ids, or a set of cards. Rows count from 1.
+    """What a row tells of: an item, known by the first of its external ids, or one of the others. Rows count from 1.
 
     The item's slug is the one that is wished for.
     """
 
     number: int
-    given: NewItem | NewCardSet
+    given: NewItem | NewCardSet | NewRuling | CardName
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedRows:
-    """What became of the rows. `shared_ids` counts external ids that another item has; they stay with that one."""
+    """What became of the rows. `shared_ids` counts external ids that another item has; they stay with that one.
+
+    Of `names` that were only looked up, `missing` are those that no card has.
+    """
 
     items: SavedItems = field(default_factory=SavedItems)
     sets: SavedSets = field(default_factory=SavedSets)
     rejected: tuple[LeftOut, ...] = ()
     shared_ids: int = 0
+    rulings: SavedRulings = field(default_factory=SavedRulings)
+    names: int = 0
+    missing: tuple[str, ...] = ()
 
 
 async def import_rows(transaction: Transaction, rows: Sequence[GivenRow]) -> ImportedRows:
-    """Save items and sets of cards; the same rows again change nothing.
+    """Save items, sets and rulings of cards; the same rows again change nothing. Mere names of cards are looked up.
 
     An item is recognised by the first of its external ids and keeps its slug for good; a new one whose slug is taken
     gets one that ends in a hash. A coin without such an id is recognised by its slug and symbol. An outside service's
@@ -62,7 +70,28 @@ async def import_rows(transaction: Transaction, rows: Sequence[GivenRow]) -> Imp
     items = await _with_dated_sets(connection, items)
     await _forget_outdated_ids(connection, items, known)
     items, shared_ids = await _without_shared_ids(connection, items, known)
-    return ImportedRows(await save_items(transaction, items), saved_sets, tuple(rejected), shared_ids)
+    saved_items = await save_items(transaction, items)
+    names = [row.given for row in rows if isinstance(row.given, CardName)]
+    return ImportedRows(
+        saved_items,
+        saved_sets,
+        tuple(rejected),
+        shared_ids,
+        rulings=await save_rulings(connection, [row.given for row in rows if isinstance(row.given, NewRuling)]),
+        names=len(names),
+        missing=await _missing(connection, names),
+    )
+
+
+async def _missing(connection: AsyncConnection, names: Sequence[CardName]) -> tuple[str, ...]:
+    by_game: dict[str, list[str]] = {}
+    for one in names:
+        by_game.setdefault(one.game, []).append(one.name)
+    missing: list[str] = []
+    for game, wanted in by_game.items():
+        known = await known_card_names(connection, game, wanted)
+        missing += [name for name in dict.fromkeys(wanted) if name not in known]
+    return tuple(missing)
 
 
 def _without_repeats(rows: Sequence[GivenRow]) -> tuple[dict[NewExternalId, NewItem], list[LeftOut]]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.models import DETAILS, ExternalId, FigureRelease, Item, ItemKind, ItemVariant
+from app.catalogue.models import DETAILS, Card, ExternalId, FigureRelease, Item, ItemKind, ItemVariant
 from app.catalogue.new_items import NewRelease
 from app.core.database import Base, among
 
@@ -75,6 +75,14 @@ async def items_by_slug(connection: AsyncConnection, slugs: Sequence[str]) -> Ma
     """Items by slug."""
     rows = await connection.execute(select(*_ITEM_COLUMNS).where(among(Item.slug, slugs)))
     return {row.slug: _item(row) for row in rows}
+
+
+async def known_card_names(connection: AsyncConnection, game: str, names: Sequence[str]) -> Set[str]:
+    """Those of the names that cards of a game have, in any print."""
+    rows = await connection.scalars(
+        select(Item.name).join(Card, Card.item_id == Item.id).where(Card.game == game, among(Item.name, names))
+    )
+    return set(rows)
 
 
 async def variants_by_item(

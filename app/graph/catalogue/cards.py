@@ -11,7 +11,7 @@ from app.catalogue.queries.card_sets import COMPLETION
 from app.core.ids import PublicIdTag
 from app.graph.catalogue.items import Item, ItemOrderField
 from app.graph.reads.arguments import Orders, equals
-from app.graph.reads.fields import column, connection, edge, shows, shows_kind
+from app.graph.reads.fields import column, connection, edge, edges, shows, shows_kind
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node
 from app.graph.scalars import URL
@@ -20,6 +20,7 @@ from app.identity.access import ANYBODY
 # A card's row of details, which says what set it belongs to.
 DETAILS_OF_CARD = join(models.Card, models.Card.item_id == models.Item.id)
 SET_OF_CARD = join(models.Card, models.Card.set_id == models.CardSet.id)
+CARD_OF_RULING = join(models.Card, models.Card.oracle_id == models.CardRuling.oracle_id)
 CARD_ORDERS = Orders("cards-of-a-set", {ItemOrderField.NAME: models.Item.name}, tie=models.Item.id)
 
 
@@ -70,6 +71,14 @@ class CardSet(Node):
     )
 
 
+@strawberry.type(description="What was said of how a card is to be played.")
+@shows(models.CardRuling)
+class CardRuling:
+    published_on: date = column(models.CardRuling.published_on, "The day it was said.")
+    source: str = column(models.CardRuling.source, "Who said it, such as `wotc`.")
+    comment: str = column(models.CardRuling.comment, "What was said.")
+
+
 @strawberry.type(description="A trading card: one print in one set.")
 @shows_kind(ItemKind.CARD, details=models.Card.item_id)
 class Card(Item):
@@ -87,6 +96,13 @@ class Card(Item):
     language: str | None = column(models.Card.language, "The language it is printed in, such as `en`.")
     finishes: list[str] | None = column(
         models.Card.finishes, "The finishes that it is printed in, such as `foil`; each is a variant too."
+    )
+    rulings: list[CardRuling] = edges(
+        "What was said of how it is to be played, the earliest first; all prints of a card share it.",
+        on=models.Item.id,
+        to=models.Card.item_id,
+        joins=[CARD_OF_RULING],
+        order=[models.CardRuling.published_on, models.CardRuling.id],
     )
 
 

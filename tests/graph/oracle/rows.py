@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.catalogue.models import (
     Card,
+    CardRuling,
     CardSet,
     Character,
     Coin,
@@ -76,6 +77,7 @@ TABLES: tuple[type[Base], ...] = (
     Skin,
     Coin,
     Card,
+    CardRuling,
     Figure,
     FigureSeries,
     FigureCharacter,

@@ -10,6 +10,7 @@ import orjson
 
 from app.catalogue.models import (
     Card,
+    CardRuling,
     CardSet,
     Character,
     Coin,
@@ -262,6 +263,8 @@ def _add_coin(world: World, random: Random, item_id: UUID) -> None:
 
 
 def _add_card(world: World, random: Random, item_id: UUID) -> None:
+    others = [one for one in world.column(Card, "oracle_id") if one is not None]
+    oracle_id = maybe(random, random.choice(others) if others and random.random() < 0.4 else any_text(random))
     world.add(
         Card,
         item_id=item_id,
@@ -273,7 +276,17 @@ def _add_card(world: World, random: Random, item_id: UUID) -> None:
         artist=maybe(random, any_text(random)),
         language=maybe(random, any_text(random)),
         finishes=maybe(random, [any_text(random) for _ in range(random.choice((0, 1, 3)))]),
+        oracle_id=oracle_id,
     )
+    for _ in range(random.choice((0, 1, 3))):
+        world.add(
+            CardRuling,
+            id=any_key(random),
+            oracle_id=oracle_id or any_text(random),
+            published_on=any_day(random),
+            source=any_text(random),
+            comment=any_text(random),
+        )
 
 
 def _add_figure(world: World, random: Random, item_id: UUID) -> None:
