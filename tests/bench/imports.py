@@ -1,4 +1,4 @@
-"""Measures `trove import scryfall`, with cards of the size of real ones, and `trove import figures`, by their names.
+"""Measures `trove import scryfall`, with cards of the size of real ones and three prices each, and `trove import figures`, by their names.
 
 Each goes in twice, in a process of its own.
 """
@@ -19,11 +19,12 @@ from uuid import UUID
 
 from rich.console import Console
 
-from app.catalogue.file_import import CatalogueSummary, import_catalogue_file, import_figure_file
-from app.catalogue.scryfall import read_scryfall_row
+from app.catalogue.file_import import CatalogueSummary, import_figure_file
+from app.catalogue.scryfall import prices_of, read_scryfall_row
 from app.core.database import Database
 from app.core.settings import Settings
 from app.core.worker_database import worker_database
+from app.prices.card_file_import import import_card_file
 from tests.bench.data import Databases
 
 CARDS, QUICK_CARDS = 100_000, 5_000
@@ -131,7 +132,7 @@ def _cards(cards: int) -> Iterator[dict[str, object]]:
             "tcgplayer_id": number + 1,
             "cardmarket_id": number + 1,
             "mtgo_id": number + 1,
-            "prices": {"usd": "0.35", "eur": None},
+            "prices": {"usd": "0.35", "usd_foil": f"{number % 900}.20", "eur": "0.30", "eur_foil": None},
             **FILLING,
         }
 
@@ -155,4 +156,4 @@ async def _import(settings: Settings, file: Path, import_file: ImportFile) -> Ca
 
 
 async def _import_cards(database: Database, file: Path) -> CatalogueSummary:
-    return await import_catalogue_file(database, file, read_scryfall_row)
+    return (await import_card_file(database, file, read_scryfall_row, prices_of)).cards
