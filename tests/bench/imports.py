@@ -1,6 +1,6 @@
-"""Measures `trove import scryfall`, with cards of the size of real ones and three prices each, and `trove import figures`, by their names.
+"""Measures `trove import scryfall`, with cards of the size of real ones and three prices each, and `trove import figures`.
 
-Each goes in twice, in a process of its own.
+Each goes in twice, in a process of its own; figures are known by their names alone.
 """
 
 import asyncio
