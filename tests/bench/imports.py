@@ -1,4 +1,4 @@
-"""Measures `trove import scryfall`, with cards of the size of real ones and three prices each, and `trove import figures`.
+"""Measures `trove import scryfall`, with cards as large as real ones and their prices, and `trove import figures`.
 
 Each goes in twice, in a process of its own; figures are known by their names alone.
 """
