@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.roll_up import MICROSECONDS
 from app.prices.commands.series_state import (
     LatestPrice,
+    SeriesState,
     lock_series,
     mark_provided,
     move_latest,
@@ -100,7 +101,8 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
         resolutions.setdefault(series_id, set()).add(resolution)
     await mark_provided(connection, resolutions)
     accepted_at = in_microseconds(batch.received_at)
-    latest = newer_prices(states, [_price(place, kept.candles[place], accepted_at=accepted_at) for place in changed])
+    closes = [_price(place, kept.candles[place], accepted_at=accepted_at) for place in changed]
+    latest = newer_prices(_by_last_sighting(states), closes)
     await move_latest(connection, latest)
     return IngestedRows(
         accepted=len(changed) + kept.replaced,
@@ -108,6 +110,16 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
         rejects=rejects,
         latest=latest,
     )
+
+
+def _by_last_sighting(states: Mapping[int, SeriesState]) -> dict[int, SeriesState]:
+    """The series with their latest prices at the instant when they were last seen: an older close is not newer."""
+    return {
+        series_id: replace(state, latest_at=max(state.latest_at or 0, state.last_seen_at))
+        if state.last_seen_at is not None
+        else state
+        for series_id, state in states.items()
+    }
 
 
 def _read(batch: ClaimedBatch) -> _ReadRows:
