@@ -12,23 +12,13 @@ from app.core.database import Database
 from app.ingestion.models import BatchKind
 from app.prices.commands.process import process_batch
 from tests.catalogue.builders import coin, saved
-from tests.prices.builders import accepted, candle, ingested, point
+from tests.prices.builders import accepted, candle, change_only, ingested, point
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def minute(number: float) -> datetime:
     return START + timedelta(minutes=number)
-
-
-async def change_only(database: Database) -> None:
-    """A source that stores only moves, and an item that it prices."""
-    await saved(database, coin("aurum"))
-    async with database.transaction() as transaction:
-        await transaction.connection.execute(text("SET LOCAL ROLE trove_migrator"))
-        await transaction.connection.execute(
-            text("INSERT INTO prices.sources (code, name, is_change_only) VALUES ('test-market', 'Test market', true)")
-        )
 
 
 async def store_every_price(database: Database) -> None:
