@@ -107,12 +107,11 @@ async def test_as_of_an_instant_whose_sales_are_dropped_is_refused(database: Dat
             await transaction.connection.execute(text("SELECT kept_since FROM prices.retention_marks"))
         ).scalar_one()
     earliest = kept_since + 90 * DAY
-    (error,) = (await graph.respond(VALUATION, **asked))["errors"]
+    error = await graph.refusal(VALUATION, asOf=asked["asOf"])
     assert write_date_time(earliest) in error["message"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert error["extensions"]["argument"] == "asOf"
-    refused = await graph.respond(VALUATION, asOf=write_date_time(earliest - timedelta(microseconds=1)))
-    assert "errors" in refused
+    await graph.refusal(VALUATION, asOf=write_date_time(earliest - timedelta(microseconds=1)))
     assert (await valuation(graph, asOf=write_date_time(earliest)))["sampleSize"] == 0
     assert (await valuation(graph, asOf=write_date_time(now)))["sampleSize"] == 1
 

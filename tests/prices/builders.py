@@ -41,7 +41,13 @@ def point(
 
 
 def candle(
-    item: str, start: datetime, resolution: timedelta, open_high_low_close: str, *, volume: str | None = None
+    item: str,
+    start: datetime,
+    resolution: timedelta,
+    open_high_low_close: str,
+    *,
+    volume: str | None = None,
+    **more: object,
 ) -> Line:
     """A row of a batch of provided candles; the four prices are separated by spaces."""
     opened, high, low, closed = open_high_low_close.split()
@@ -57,6 +63,7 @@ def candle(
         "low": low,
         "close": closed,
         "volume": volume,
+        **more,
     }
 
 

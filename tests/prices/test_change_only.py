@@ -177,8 +177,8 @@ async def test_a_batch_that_was_overtaken_counts_as_the_earlier_one(database: Da
 async def test_an_older_close_of_a_candle_is_not_the_latest_price(database: Database) -> None:
     await change_only(database)
     await seen(database, (0, "10"), (10, "10"), kind="market")
-    bucket = candle("aurum", START, timedelta(minutes=5), "10 12 10 12")
-    await ingested(database, {**bucket, "source": "test-market"}, kind=BatchKind.CANDLES)
+    bucket = candle("aurum", START, timedelta(minutes=5), "10 12 10 12", source="test-market")
+    await ingested(database, bucket, kind=BatchKind.CANDLES)
     assert await latest(database) == ("10", 0, 10)
 
 

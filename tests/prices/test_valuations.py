@@ -282,7 +282,7 @@ async def test_what_an_ask_was_worth_then_stays_when_it_moves_later(database: Da
     for day in range(80, 10, -5):
         await ingested(database, point("aurum", "10", kind="ask", at=now - day * DAY))
     before = await computed(database, variant, as_of=now - 20 * DAY)
-    assert [(each.basis, each.value) for each in before] == [(ValuationBasis.ASK, 10)]
+    assert [(each.basis, each.value) for each in before] == [(ValuationBasis.ASK, Decimal(10))]
     await ingested(database, point("aurum", "11", kind="ask", at=now - 10 * DAY))
     assert await computed(database, variant, as_of=now - 20 * DAY) == before
 
@@ -298,7 +298,7 @@ async def test_a_list_price_whose_point_is_dropped_is_known_by_its_day(database:
     async with database.transaction() as transaction:
         await prune_points(transaction, before=now - 200 * DAY)
     (then,) = await computed(database, variant, as_of=now - 2 * DAY)
-    assert (then.basis, then.value) == (ValuationBasis.LIST, 15)
+    assert (then.basis, then.value) == (ValuationBasis.LIST, Decimal(15))
     (at_once,) = await computed(database, variant)
     assert at_once.value == 20
 
