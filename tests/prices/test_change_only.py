@@ -177,9 +177,14 @@ async def test_a_batch_that_was_overtaken_counts_as_the_earlier_one(database: Da
 async def test_an_older_close_of_a_candle_is_not_the_latest_price(database: Database) -> None:
     await change_only(database)
     await seen(database, (0, "10"), (10, "10"), kind="market")
-    bucket = candle("aurum", START, timedelta(minutes=5), "10 12 10 12", source="test-market")
+    bucket = candle("aurum", minute(4), timedelta(minutes=1), "10 12 10 12", source="test-market")
     await ingested(database, bucket, kind=BatchKind.CANDLES)
-    assert await latest(database) == ("10", 0, 10)
+    assert await latest(database) == ("10", 10, 10)
+    assert await seen(database, (4.5, "9"), (11, "10"), kind="market") == (1, 1)
+    assert await latest(database) == ("10", 10, 11)
+    newer = candle("aurum", minute(12), timedelta(minutes=1), "10 13 10 13", source="test-market")
+    await ingested(database, newer, kind=BatchKind.CANDLES)
+    assert await latest(database) == ("13", 13, 11)
 
 
 async def test_a_source_that_stores_every_price_again_keeps_the_last_sighting_as_a_point(database: Database) -> None:

@@ -1,8 +1,8 @@
 """Takes a batch of candles in that a source provides: kept exactly as given, at their own resolution."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, rejected_row
+from app.prices.commands.change_only import last_sighting
 from app.prices.commands.ingest_points import ARRIVALS_PER_BATCH
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions
@@ -102,7 +103,7 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
     await mark_provided(connection, resolutions)
     accepted_at = in_microseconds(batch.received_at)
     closes = [_price(place, kept.candles[place], accepted_at=accepted_at) for place in changed]
-    latest = newer_prices(_by_last_sighting(states), closes)
+    latest = newer_prices(states, [*closes, *_later_sightings(states, closes)])
     await move_latest(connection, latest)
     return IngestedRows(
         accepted=len(changed) + kept.replaced,
@@ -112,14 +113,13 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
     )
 
 
-def _by_last_sighting(states: Mapping[int, SeriesState]) -> dict[int, SeriesState]:
-    """The series with their latest prices at the instant when they were last seen: an older close is not newer."""
-    return {
-        series_id: replace(state, latest_at=max(state.latest_at or 0, state.last_seen_at))
-        if state.last_seen_at is not None
-        else state
-        for series_id, state in states.items()
-    }
+def _later_sightings(states: Mapping[int, SeriesState], closes: Iterable[LatestPrice]) -> Iterator[LatestPrice]:
+    """The last sightings of series that get a newer close: what was seen after that close is newer still."""
+    newer = {close.series_id for close in closes if states[close.series_id].is_after_latest(close.observed_at)}
+    for series_id in newer:
+        sighting = last_sighting(states[series_id])
+        if sighting is not None:
+            yield LatestPrice(series_id, sighting[0], sighting[1], sighting[3], None)
 
 
 def _read(batch: ClaimedBatch) -> _ReadRows:
