@@ -110,10 +110,10 @@ class Settings(BaseSettings):
     )
     points_kept_days: int | None = Field(
         default=None,
-        ge=7,
+        ge=90,
         le=36_600,
         description="How long single prices are kept, in days, by whole months; none keeps them forever. The candles "
-        "made of them stay.",
+        "made of them stay. Not less than 90: valuations rest on the sales of so many days.",
     )
     minute_candles_kept_days: int | None = Field(
         default=90,

@@ -64,8 +64,8 @@ class IngestBatch(Node):
     )
     duplicate_count: int | None = column(
         models.IngestBatch.duplicate_count,
-        "Rows that changed nothing: stored already, or of a source that stores only moves and not moved; null until "
-        "processed.",
+        "Rows of which nothing new was stored: it is stored already, came twice in the batch, or is a price that had "
+        "not moved, of a source that stores only moves. Null until processed.",
     )
     rejected_count: int | None = column(
         models.IngestBatch.rejected_count, "Rows that were refused; null until processed."

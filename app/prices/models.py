@@ -81,7 +81,8 @@ class Source(Base):
 class PriceSeries(Base):
     """The prices of one variant from one source, of one kind, in one currency, and the latest of them.
 
-    `last_seen_at` is when a source that stores only what moved last showed a price at all; null of other sources.
+    `last_seen_at` is when the source, while it stores only what moved, last showed a price at all. Where every price is
+    stored it is null, once one was.
     """
 
     __tablename__ = "price_series"

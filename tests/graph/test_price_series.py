@@ -14,7 +14,7 @@ from app.core.database import Database
 from app.ingestion.models import BatchKind
 from tests.catalogue.builders import coin, saved, skin
 from tests.graph.conftest import Graph
-from tests.prices.builders import MONDAY, candle, ingested, point
+from tests.prices.builders import MONDAY, candle, change_only, ingested, point
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -161,6 +161,26 @@ async def test_gaps_are_filled_up_to_the_bucket_that_runs_now_and_not_before_the
     assert await candles(graph, "ONE_DAY", fill="PREVIOUS", to="0001-01-01T00:00:00Z") == []
 
 
+@pytest.mark.parametrize(
+    "of_second_hour", [{"volume": "10"}, {"turnover": "5000"}, {}], ids=["no turnover", "no volume", "neither"]
+)
+async def test_an_average_price_leaves_out_what_has_no_turnover_or_no_volume(
+    database: Database, graph: Graph, of_second_hour: dict[str, str]
+) -> None:
+    await saved(database, coin("aurum"))
+    monday = utc_now().replace(hour=0, minute=0, second=0, microsecond=0) - 7 * DAY
+    await ingested(
+        database,
+        candle("aurum", monday, HOUR, "10 12 10 12", volume="10", turnover="110"),
+        candle("aurum", monday + HOUR, HOUR, "10 12 10 12", **of_second_hour),
+        kind=BatchKind.CANDLES,
+    )
+    (day,) = await candles(graph, "ONE_DAY")
+    assert (day["volumeWeightedAveragePrice"], day["origin"]) == ("11", "DERIVED")
+    assert [row["volumeWeightedAveragePrice"] for row in await candles(graph, "ONE_HOUR")] == ["11", None]
+    assert (await statistics(graph, "P10D"))["volumeWeightedAveragePrice"] == "11"
+
+
 STATISTICS = """
 query ($window: Duration!) {
   item(slug: "aurum") {
@@ -269,6 +289,25 @@ async def test_statistics_of_many_series_take_as_many_statements_as_of_one(datab
         assert of_all == await graph.statements(query % "coin-49", resolvers_only=resolvers_only)
 
 
+async def test_statistics_of_a_price_that_stands_tell_that_it_was_seen(database: Database, graph: Graph) -> None:
+    await change_only(database)
+    now = utc_now()
+    for days in (20, 10, 1):
+        await ingested(database, point("aurum", "10", at=now - days * DAY))
+    found = await statistics(graph, "P7D")
+    assert (found["from"], found["to"], found["change"], found["changePercent"]) == ("10", "10", "0", "0")
+    assert (await statistics(graph, "PT1H"))["to"] is None
+
+
+async def test_extremes_are_written_without_zeros_at_the_end(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    now = utc_now()
+    days_and_prices = ((3, "0.00"), (2, "0"), (1, "5.50"), (0.5, "5.5000"))
+    await ingested(database, *(point("aurum", price, at=now - days * DAY) for days, price in days_and_prices))
+    found = await statistics(graph, "P7D")
+    assert (found["low"], found["high"], found["allTimeHigh"]) == ("0", "5.5", "5.5")
+
+
 @pytest.mark.parametrize("window", ["PT0S", "PT59S", "P3661D"])
 async def test_a_window_is_of_a_minute_to_ten_years(database: Database, graph: Graph, window: str) -> None:
     await saved(database, coin("aurum"))
@@ -323,6 +362,16 @@ async def test_movers_are_the_items_whose_best_price_changed_the_most(database: 
     assert (await moved(graph, window="P2D"))[0] == "new 800"
     (falls,) = (await graph.ask(MOVERS, window="P7D", first=1))["movers"]
     assert (falls["series"]["kind"], falls["currency"], falls["from"], falls["to"]) == ("SALE", "USD", "10", "4")
+
+
+async def test_a_price_that_stood_for_long_and_moved_is_a_mover(database: Database, graph: Graph) -> None:
+    await change_only(database)
+    await saved(database, coin("argentum"))
+    now = utc_now()
+    for days in (60, 30, 5):
+        await ingested(database, point("aurum", "10", at=now - days * DAY), point("argentum", "7", at=now - days * DAY))
+    await ingested(database, point("aurum", "20", at=now - HOUR), point("argentum", "7", at=now - HOUR))
+    assert await moved(graph, window="P1D") == ["aurum 100"]
 
 
 @pytest.mark.parametrize("first", [0, 101])

@@ -3,9 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.graph.scalars import write_date_time
+from app.prices.commands.prune import prune_points
 from app.prices.commands.valuations import SHORTEST_INTERVAL, value_due_variants
 from tests.catalogue.builders import coin, saved
 from tests.graph.conftest import Graph
@@ -86,6 +89,31 @@ async def test_as_of_an_instant_only_what_had_been_observed_by_then_counts(datab
     assert euros["value"] == {"amount": "50", "currency": "EUR", "minorUnits": "5000"}
     assert await valuation(graph, currency="JPY") is None
     assert await valuation(graph, asOf=write_date_time(now), currency="JPY") is None
+
+
+async def test_as_of_an_instant_whose_sales_are_dropped_is_refused(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    now = utc_now()
+    await ingested(
+        database,
+        *(point("aurum", "10", kind="sale", at=now - days * DAY) for days in (185, 180)),
+        point("aurum", "30", kind="sale", at=now - DAY),
+    )
+    asked = {"asOf": write_date_time(now - 120 * DAY)}
+    assert (await valuation(graph, **asked))["sampleSize"] == 2
+    async with database.transaction() as transaction:
+        await prune_points(transaction, before=now - 90 * DAY)
+        kept_since = (
+            await transaction.connection.execute(text("SELECT kept_since FROM prices.retention_marks"))
+        ).scalar_one()
+    earliest = kept_since + 90 * DAY
+    error = await graph.refusal(VALUATION, asOf=asked["asOf"])
+    assert write_date_time(earliest) in error["message"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["extensions"]["argument"] == "asOf"
+    await graph.refusal(VALUATION, asOf=write_date_time(earliest - timedelta(microseconds=1)))
+    assert (await valuation(graph, asOf=write_date_time(earliest)))["sampleSize"] == 0
+    assert (await valuation(graph, asOf=write_date_time(now)))["sampleSize"] == 1
 
 
 async def test_the_history_has_each_change_the_newest_first_page_by_page(database: Database, graph: Graph) -> None:

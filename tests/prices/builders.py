@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import orjson
+from sqlalchemy import text
 
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.ingestion.commands import AcceptedBatch, accept_batch
 from app.ingestion.models import BatchKind
 from app.prices.commands.process import process_batch
+from tests.catalogue.builders import coin, saved
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 Line = Mapping[str, object]
@@ -39,7 +41,13 @@ def point(
 
 
 def candle(
-    item: str, start: datetime, resolution: timedelta, open_high_low_close: str, *, volume: str | None = None
+    item: str,
+    start: datetime,
+    resolution: timedelta,
+    open_high_low_close: str,
+    *,
+    volume: str | None = None,
+    **more: object,
 ) -> Line:
     """A row of a batch of provided candles; the four prices are separated by spaces."""
     opened, high, low, closed = open_high_low_close.split()
@@ -55,6 +63,7 @@ def candle(
         "low": low,
         "close": closed,
         "volume": volume,
+        **more,
     }
 
 
@@ -74,3 +83,13 @@ async def ingested(database: Database, *lines: Line, kind: BatchKind = BatchKind
     async with database.transaction() as transaction:
         await process_batch(transaction, batch.id)
     return batch
+
+
+async def change_only(database: Database) -> None:
+    """Make an item `aurum`, and the source `test-market` one that stores only moves."""
+    await saved(database, coin("aurum"))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("SET LOCAL ROLE trove_migrator"))
+        await transaction.connection.execute(
+            text("INSERT INTO prices.sources (code, name, is_change_only) VALUES ('test-market', 'Test market', true)")
+        )

@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from app.core.database import Database
+from app.ingestion.models import BatchKind
+from app.prices.commands.process import process_batch
 from tests.catalogue.builders import coin, saved
-from tests.prices.builders import ingested, point
+from tests.prices.builders import accepted, candle, change_only, ingested, point
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -19,14 +21,11 @@ def minute(number: float) -> datetime:
     return START + timedelta(minutes=number)
 
 
-async def change_only(database: Database) -> None:
-    """A source that stores only moves, and an item that it prices."""
-    await saved(database, coin("aurum"))
+async def store_every_price(database: Database) -> None:
+    """Have the source store every price, from now on."""
     async with database.transaction() as transaction:
-        await transaction.connection.execute(text("SET ROLE trove_migrator"))
-        await transaction.connection.execute(
-            text("INSERT INTO prices.sources (code, name, is_change_only) VALUES ('test-market', 'Test market', true)")
-        )
+        await transaction.connection.execute(text("SET LOCAL ROLE trove_migrator"))
+        await transaction.connection.execute(text("UPDATE prices.sources SET is_change_only = false"))
 
 
 async def seen(database: Database, *prices: tuple[float, str], kind: str = "ask") -> tuple[int, int]:
@@ -37,8 +36,8 @@ async def seen(database: Database, *prices: tuple[float, str], kind: str = "ask"
             text("SELECT accepted_count, duplicate_count FROM ingestion.ingest_batches WHERE id = :id"),
             {"id": batch.id},
         )
-        accepted, unchanged = counts.one()
-    return accepted, unchanged
+        stored_count, unchanged = counts.one()
+    return stored_count, unchanged
 
 
 async def stored(database: Database) -> list[tuple[float, str]]:
@@ -106,9 +105,121 @@ async def test_a_late_move_stands_until_the_next_stored_one(database: Database) 
 async def test_a_move_from_before_the_last_sighting_does_not_hide_it(database: Database) -> None:
     await change_only(database)
     await seen(database, (0, "10"), (10, "10"))
-    await seen(database, (5, "9"))
+    assert await seen(database, (5, "9")) == (1, 0)
     assert await stored(database) == [(0, "10"), (5, "9"), (10, "10")]
     assert await latest(database) == ("10", 10, 10)
+
+
+async def test_at_one_instant_the_last_to_arrive_stands(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"))
+    assert await seen(database, (0, "12"), (1, "10")) == (2, 0)
+    assert await stored(database) == [(0, "10"), (0, "12"), (1, "10")]
+    assert await latest(database) == ("10", 1, 1)
+
+
+async def test_a_move_at_the_instant_of_the_latest_does_not_hide_that_it_was_seen_later(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (5, "10"))
+    assert await seen(database, (0, "12")) == (1, 0)
+    assert await stored(database) == [(0, "10"), (0, "12"), (5, "10")]
+    assert await latest(database) == ("10", 5, 5)
+
+
+async def test_a_late_move_back_is_a_move(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (10, "11"))
+    assert await seen(database, (0, "12"), (5, "10")) == (2, 0)
+    assert await stored(database) == [(0, "10"), (0, "12"), (5, "10"), (10, "11")]
+    assert await latest(database) == ("11", 10, 10)
+
+
+async def test_of_two_stored_at_one_instant_the_last_to_arrive_is_what_a_late_row_is_held_against(
+    database: Database,
+) -> None:
+    await change_only(database)
+    prices = ["9", "10", "11", "12", "13"]
+    await seen(database, *((0, price) for price in prices), (10, "8"))
+    assert await seen(database, (5, "13")) == (0, 1)
+    assert await seen(database, *((0, price) for price in reversed(prices)), (5, "13")) == (0, 6)
+    assert await seen(database, (5, "12")) == (1, 0)
+
+
+async def test_a_row_seen_before_at_the_instant_of_the_last_sighting_is_stored_once(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (10, "10"))
+    assert await seen(database, (5, "9"), (10, "12"), (10, "10")) == (2, 1)
+    assert await stored(database) == [(0, "10"), (5, "9"), (10, "10"), (10, "12")]
+    assert await latest(database) == ("12", 10, 10)
+
+
+async def test_what_was_no_move_is_one_once_a_late_row_changed_what_was_before_it(database: Database) -> None:
+    await change_only(database)
+    rows = [(0.0, "10"), (2.0, "10"), (4.0, "12")]
+    await seen(database, *rows)
+    await seen(database, (1, "11"))
+    assert await seen(database, *rows) == (1, 2)
+    assert await stored(database) == [(0, "10"), (1, "11"), (2, "10"), (4, "12")]
+    assert await seen(database, *rows) == (0, 3)
+
+
+async def test_a_batch_that_was_overtaken_counts_as_the_earlier_one(database: Database) -> None:
+    await change_only(database)
+    lines = [point("aurum", price, at=minute(at), kind="ask") for at, price in ((0, "12"), (0, "10"), (1, "12"))]
+    earlier = await accepted(database, lines)
+    await seen(database, (0, "12"))
+    async with database.transaction() as transaction:
+        await process_batch(transaction, earlier.id)
+    assert await stored(database) == [(0, "12"), (0, "10"), (1, "12")]
+    assert await latest(database) == ("12", 1, 1)
+
+
+async def test_an_older_close_of_a_candle_is_not_the_latest_price(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (10, "10"), kind="market")
+    bucket = candle("aurum", minute(4), timedelta(minutes=1), "10 12 10 12", source="test-market")
+    await ingested(database, bucket, kind=BatchKind.CANDLES)
+    assert await latest(database) == ("10", 10, 10)
+    assert await seen(database, (4.5, "9"), (11, "10"), kind="market") == (1, 1)
+    assert await latest(database) == ("10", 10, 11)
+    newer = candle("aurum", minute(12), timedelta(minutes=1), "10 13 10 13", source="test-market")
+    await ingested(database, newer, kind=BatchKind.CANDLES)
+    assert await latest(database) == ("13", 13, 11)
+
+
+async def test_a_source_that_stores_every_price_again_keeps_the_last_sighting_as_a_point(database: Database) -> None:
+    await change_only(database)
+    await seen(database, (0, "10"), (10, "10"))
+    await store_every_price(database)
+    assert await seen(database, (5, "12"), (6, "12.5")) == (2, 0)
+    assert await stored(database) == [(0, "10"), (5, "12"), (6, "12.5"), (10, "10")]
+    async with database.transaction() as transaction:
+        rows = await transaction.connection.execute(
+            text("SELECT latest_price, latest_observed_at, last_seen_at FROM prices.price_series")
+        )
+    assert tuple(rows.one()) == (Decimal(10), minute(10), None)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_the_order_of_batches_the_newest_row_of_all_is_the_latest_price(
+    database: Database, seed: int
+) -> None:
+    random = Random(seed)
+    await change_only(database)
+    newest = (-1.0, "")
+    for _ in range(12):
+        rows = [(float(random.randint(0, 12)), random.choice(("10", "11", "12"))) for _ in range(random.randint(1, 4))]
+        known = {*await stored(database), newest}
+        counts = await seen(database, *rows)
+        assert min(counts) >= 0
+        assert sum(counts) == len(rows)
+        for row in sorted(rows, key=lambda row: row[0]):
+            if row[0] >= newest[0] and row not in known:
+                newest = row
+                known.add(row)
+        price, _, seen_at = await latest(database)
+        assert (seen_at, price) == newest
+        assert (await stored(database))[-1][1] == price
 
 
 @pytest.mark.parametrize("seed", range(6))

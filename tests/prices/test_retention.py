@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 
 from app.core.clock import utc_now
@@ -11,6 +12,7 @@ from app.core.database import Database
 from app.core.settings import Settings
 from app.ingestion.models import BatchKind
 from app.prices.commands.rebuild_candles import begin_rebuild, continue_rebuild
+from app.prices.queries.valuations import WINDOW
 from tests.catalogue.builders import coin, saved
 from tests.prices.builders import candle, ingested, point
 from workers.prices import prune_old_prices
@@ -83,16 +85,22 @@ async def test_points_are_dropped_by_whole_months_and_their_candles_stay(
     prices: Database, trove_settings: Settings
 ) -> None:
     before = await rows_of(prices, "SELECT * FROM prices.candles ORDER BY 1, 2, 3")
-    await prune_old_prices(prices, kept(trove_settings, points=60))
+    await prune_old_prices(prices, kept(trove_settings, points=90))
     assert await rows_of(prices, "SELECT price FROM prices.price_points") == [("50",)]
     assert await rows_of(prices, "SELECT * FROM prices.candles ORDER BY 1, 2, 3") == before
     assert await rows_of(prices, "SELECT to_regclass('prices.price_points_p_202003')") == [("None",)]
 
 
+def test_points_are_kept_for_as_long_as_valuations_look_back() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 90"):
+        Settings(points_kept_days=WINDOW.days - 1)
+    assert Settings(points_kept_days=WINDOW.days).points_kept_days == 90
+
+
 async def test_a_late_point_where_points_are_gone_widens_the_candle_and_takes_nothing_from_it(
     prices: Database, trove_settings: Settings
 ) -> None:
-    await prune_old_prices(prices, kept(trove_settings, points=60))
+    await prune_old_prices(prices, kept(trove_settings, points=90))
     await ingested(prices, point("tide", "99", at=OLD + HOUR, quantity="4"))
     assert await rows_of(prices, DAY_OF_OLD) == [("10", "99", "10", "20", "7", "4")]
     # A day without a candle gets one.
@@ -103,7 +111,7 @@ async def test_a_late_point_where_points_are_gone_widens_the_candle_and_takes_no
 async def test_a_rebuild_leaves_alone_what_comes_of_dropped_points_and_brings_no_minutes_back(
     prices: Database, trove_settings: Settings
 ) -> None:
-    await prune_old_prices(prices, kept(trove_settings, minutes=90, points=60))
+    await prune_old_prices(prices, kept(trove_settings, minutes=90, points=90))
     before = await rows_of(prices, "SELECT * FROM prices.candles ORDER BY 1, 2, 3")
     async with prices.transaction() as transaction:
         progress = await begin_rebuild(transaction)

@@ -13,11 +13,12 @@ from app.catalogue.models import ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.prices.commands.process import process_batch
+from app.prices.commands.prune import prune_points
 from app.prices.commands.valuations import SHORTEST_INTERVAL, mark_moved, value_due_variants
 from app.prices.models import Valuation, ValuationBasis, ValuationState
 from app.prices.queries.valuations import ComputedValuation, valuations_of
 from tests.catalogue.builders import coin, saved
-from tests.prices.builders import Line, accepted, ingested, point
+from tests.prices.builders import Line, accepted, change_only, ingested, point
 from workers.valuations import ValuationRunner, value_all_due_variants
 
 DAY = timedelta(days=1)
@@ -231,6 +232,75 @@ async def test_a_first_ask_is_valued_at_once_and_later_ones_once_a_day(database:
         assert await mark_moved(transaction, now=utc_now()) == 1
     await value(database, now=utc_now() + SHORTEST_INTERVAL)
     assert [row.value for row in await stored(database)] == [12, 11]
+
+
+async def test_an_ask_makes_nothing_due_where_sales_tell_the_value(database: Database, variant: UUID) -> None:
+    await ingested(database, sale("10"))
+    await value(database)
+    await ingested(database, point("aurum", "9", kind="ask"))
+    async with database.transaction() as transaction:
+        assert await mark_moved(transaction, now=utc_now()) == 0
+
+
+async def value_moved(database: Database, *, now: datetime) -> None:
+    """Mark what time has moved, as is done once a day, and value it."""
+    async with database.transaction() as transaction:
+        await mark_moved(transaction, now=now)
+    await value(database, now=now)
+
+
+async def test_an_ask_that_is_only_seen_again_takes_the_place_of_the_list_price(database: Database) -> None:
+    await change_only(database)
+    now = utc_now()
+    await ingested(
+        database,
+        point("aurum", "10", kind="ask", at=now - 50 * DAY),
+        point("aurum", "30", kind="list", at=now - 5 * DAY),
+    )
+    await value(database, now=now)
+    await ingested(database, point("aurum", "10", kind="ask", at=now - timedelta(hours=1)))
+    await value_moved(database, now=now + DAY)
+    assert [(row.basis, row.value) for row in await stored(database)] == [("list", 30), ("ask", 10)]
+    await value_moved(database, now=now + 31 * DAY)
+    assert (await stored(database))[-1].basis == "list"
+
+
+async def test_an_ask_that_is_seen_each_day_does_not_become_stale(database: Database) -> None:
+    await change_only(database)
+    start = utc_now() - 40 * DAY
+    for day in (0, 20, 39):
+        await ingested(database, point("aurum", "10", kind="ask", at=start + day * DAY))
+        await value_moved(database, now=start + day * DAY + timedelta(hours=1))
+    last = (await stored(database))[-1]
+    assert (last.basis, last.value, last.observed_at) == ("ask", 10, start + 39 * DAY)
+
+
+async def test_what_an_ask_was_worth_then_stays_when_it_moves_later(database: Database) -> None:
+    await change_only(database)
+    now = utc_now()
+    variant = await only_variant(database)
+    for day in range(80, 10, -5):
+        await ingested(database, point("aurum", "10", kind="ask", at=now - day * DAY))
+    before = await computed(database, variant, as_of=now - 20 * DAY)
+    assert [(each.basis, each.value) for each in before] == [(ValuationBasis.ASK, Decimal(10))]
+    await ingested(database, point("aurum", "11", kind="ask", at=now - 10 * DAY))
+    assert await computed(database, variant, as_of=now - 20 * DAY) == before
+
+
+async def test_a_list_price_whose_point_is_dropped_is_known_by_its_day(database: Database, variant: UUID) -> None:
+    now = utc_now()
+    await ingested(
+        database,
+        point("aurum", "14", kind="list", at=now - 402 * DAY),
+        point("aurum", "15", kind="list", at=now - 400 * DAY),
+        point("aurum", "20", kind="list", at=now - DAY),
+    )
+    async with database.transaction() as transaction:
+        await prune_points(transaction, before=now - 200 * DAY)
+    (then,) = await computed(database, variant, as_of=now - 2 * DAY)
+    assert (then.basis, then.value) == (ValuationBasis.LIST, Decimal(15))
+    (at_once,) = await computed(database, variant)
+    assert at_once.value == 20
 
 
 async def test_market_prices_make_nothing_due(database: Database, variant: UUID) -> None:

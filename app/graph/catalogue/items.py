@@ -90,8 +90,8 @@ class ItemVariant(Node):
     )
     valuation: Valuation | None = edge(
         "What it is worth, in the currency with most sales unless one is named: as last computed, or with `asOf` "
-        "computed now by what had been observed until then. Null where it has no sale, ask or list price in that "
-        "currency, or was not valued yet.",
+        "computed now by what had been observed until then; refused where sales of the 90 days before are no longer "
+        "kept. Null where it has no sale, ask or list price in that currency, or was not valued yet.",
         on=models.ItemVariant.id,
         to=StoredValuation.variant_id,
         where=StoredValuation.is_current,

@@ -89,7 +89,8 @@ class Candle:
     )
     volume_weighted_average_price: Decimal | None = column(
         VOLUME_WEIGHTED_AVERAGE_PRICE,
-        "Volume-weighted average price: turnover divided by volume; null where the turnover is not known.",
+        "Volume-weighted average price: Σ price·quantity / Σ quantity, of those parts of the bucket whose turnover is "
+        "known; null where it is of none.",
     )
     origin: CandleOrigin = column(ORIGIN, "How it came to be.")
     is_complete: bool = column(IS_COMPLETE, "Whether the bucket is over. A candle that still runs may change.")

@@ -64,8 +64,9 @@ class _Mover:
 class MoverQueries:
     @resolved(
         "The items whose price changed the most, relative to what it was `window` ago: `first` of them (100 at most), "
-        "the greatest change first. An item counts if a price of it was seen in the window, and one is known from its "
-        "beginning or the 30 days before.",
+        "the greatest change first. An item counts if the price that it is shown with was seen in the window, and one "
+        "of the same series is known from its beginning or the 30 days before; where the source stores a price only "
+        "when it moved, from however long before.",
         type=list[Mover] | None,
         access=ANYBODY,
         by_viewer=True,

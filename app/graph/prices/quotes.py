@@ -82,7 +82,9 @@ class Price:
     )
     currency: CurrencyCode = column(PriceSeries.currency, "The currency of the amount.")
     observed_at: datetime = column(
-        PriceSeries.latest_observed_at, "When the source first showed this price.", present=True
+        PriceSeries.latest_observed_at,
+        "When the source showed this price; of one that stores a price when it moved, when it moved to it.",
+        present=True,
     )
     last_seen_at: datetime = column(
         LAST_SEEN,

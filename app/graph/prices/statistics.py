@@ -34,7 +34,9 @@ class PriceStatistics:
         name="from",
     )
     price_after: Decimal | None = column(
-        _columns.price_after, "The newest price; null unless it was seen in the window and `from` is known.", name="to"
+        _columns.price_after,
+        "The newest price; null unless it was last seen in the window and `from` is known.",
+        name="to",
     )
     change: Decimal | None = column(_columns.change, "`to` less `from`, in the currency of the series.")
     change_percent: Decimal | None = column(

@@ -18,12 +18,12 @@ from app.graph.prices.money import Money
 from app.graph.reads.arguments import Orders, equals
 from app.graph.reads.fields import Computed, column, embedded, shows
 from app.graph.reads.layout import Row, value_of
-from app.graph.scalars import CurrencyCode
+from app.graph.scalars import CurrencyCode, write_date_time
 from app.prices.fair_value import ExclusionReason
 from app.prices.models import Confidence, ValuationBasis
 from app.prices.models import Valuation as Stored
 from app.prices.queries.quotes import MONEY
-from app.prices.queries.valuations import EXCLUDED_AS_TEXT, valuations_of
+from app.prices.queries.valuations import EXCLUDED_AS_TEXT, valuations_of, valued_since
 
 show_enum(
     ValuationBasis,
@@ -136,6 +136,14 @@ async def _value_variants(context: Context, variant_ids: Sequence[Any], argument
         raise BadUserInput(
             "`asOf` lies ahead of now, when nothing has been observed yet; leave it out for what is known now.",
             argument="asOf",
+        )
+    earliest = await context.snapshot.read(valued_since)
+    if earliest is not None and arguments["asOf"] < earliest:
+        raise BadUserInput(
+            f"`asOf` must not be before {write_date_time(earliest)}: of the sales of the 90 days before, some are no "
+            "longer kept. `valuationHistory` has what was said then.",
+            argument="asOf",
+            allowed=[f"an instant from {write_date_time(earliest)}"],
         )
     context.spend_valuations(len(variant_ids))
     found = await context.snapshot.read(valuations_of, variant_ids, arguments["asOf"], arguments.get("currency"))

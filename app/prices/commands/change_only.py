@@ -1,7 +1,14 @@
-"""Of sources that store a price only when it moved: which points are moves, and when a price was last seen."""
+"""Of sources that store a price only when it moved: which points are stored, and when a price was last seen.
 
-from collections.abc import Collection, Mapping, Sequence
+The stored points of such a series are the steps of a function of time, in the order of time and arrival: each price
+stands until the next one. That the last price still stood later is known by a sighting that is not stored. New points
+are held against the function in the same order: what changes it is stored, and so is the sighting where a change
+before it would hide it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,59 +17,81 @@ from app.prices.commands.read_rows import from_microseconds, in_microseconds, ke
 from app.prices.commands.roll_up import Point
 from app.prices.commands.series_state import SeriesState
 
-# The instant of a point in microseconds since 1970, and its price.
-Seen = tuple[int, Decimal]
+
+class StoredPoint(NamedTuple):
+    """A point that is stored; `observed_at` is in microseconds since 1970."""
+
+    observed_at: int
+    arrival: int
+    key: str
+    price: Decimal
 
 
-def moves_after_latest(series: SeriesState, points: Sequence[Point]) -> list[Point]:
-    """Those of the points after the series' latest price that say something else than what was seen before them.
+def last_sighting(series: SeriesState) -> Point | None:
+    """The latest price as a point at the instant when it was last seen; None where that is stored."""
+    if series.latest_price is None or series.last_seen_at is None or series.last_seen_at <= (series.latest_at or 0):
+        return None
+    price = format(series.latest_price, "f")
+    observed_at = from_microseconds(series.last_seen_at).isoformat()
+    return series.last_seen_at, series.latest_arrival or 0, key_of_point(price, None), price, None, observed_at
 
-    Where one of them lies before the latest price was last seen, that sighting is a move too: the price came back.
+
+def moves_among(series: SeriesState, points: Iterable[Point], stored: Sequence[StoredPoint]) -> list[Point]:
+    """Those of the points that change what is known of the price, and the last sighting where they would hide it.
+
+    `stored` has what is stored at the instants of the points and the last point before each, as far as they are not
+    after the latest price. A point that is stored already (same time and key) is left out, but for one that arrived
+    before the stored one: it takes that one's place.
     """
-    held = series.latest_price
-    seen = list(points)
-    if held is not None and series.last_seen_at is not None and series.last_seen_at > (series.latest_at or 0):
-        seen.append(_sighting(series, held, series.last_seen_at))
+    sighting = last_sighting(series)
+    arrival_of = {(point.observed_at, point.key): point.arrival for point in stored}
+    if sighting is not None:
+        arrival_of[sighting[0], sighting[2]] = sighting[1]
+    new = [point for point in points if (arrival := arrival_of.get((point[0], point[2]))) is None or arrival > point[1]]
+    taking_place = {(point[0], point[2]) for point in new} & arrival_of.keys()
+
+    # Each with its price and, where it may come to be stored, the point.
+    steps: list[tuple[int, int, Decimal, Point | None]] = [
+        (point.observed_at, point.arrival, point.price, None)
+        for point in (*stored, *_latest_besides(series, stored))
+        if (point.observed_at, point.key) not in taking_place
+    ]
+    candidates = new if sighting is None else [*new, sighting]
+    steps += [(point[0], point[1], Decimal(point[3]), point) for point in candidates]
     moves: list[Point] = []
-    for point in sorted(seen):
-        if Decimal(point[3]) != held:
-            held = Decimal(point[3])
+    held: Decimal | None = None
+    for _, _, price, point in sorted(steps, key=lambda step: step[:2]):
+        if point is not None and (price != held or (point[0], point[2]) in taking_place):
             moves.append(point)
+        held = price
     return moves
 
 
-def _sighting(series: SeriesState, price: Decimal, seen_at: int) -> Point:
-    written = format(price, "f")
-    observed_at = from_microseconds(seen_at).isoformat()
-    return seen_at, series.latest_arrival or 0, key_of_point(written, None), written, None, observed_at
+def _latest_besides(series: SeriesState, stored: Sequence[StoredPoint]) -> list[StoredPoint]:
+    """The latest price, if it is not among these: they are far from it, or it is the close of a candle."""
+    if series.latest_at is None or series.latest_price is None:
+        return []
+    arrival = series.latest_arrival or 0
+    if any((point.observed_at, point.arrival) == (series.latest_at, arrival) for point in stored):
+        return []
+    return [StoredPoint(series.latest_at, arrival, "", series.latest_price)]
 
 
-def moves_among_stored(points: Sequence[Point], before: Mapping[int, Seen]) -> list[Point]:
-    """Those of the points not after the latest price that differ from what is stored, or moved to, just before them.
-
-    `before` has by the arrival of each point the stored one at its instant or the last one before it.
-    """
-    moves: list[Point] = []
-    for point in points:
-        stored = before.get(point[1])
-        if moves and (stored is None or stored[0] < moves[-1][0]):
-            stored = (moves[-1][0], Decimal(moves[-1][3]))
-        if stored is None or Decimal(point[3]) != stored[1]:
-            moves.append(point)
-    return moves
-
-
-async def stored_before(connection: AsyncConnection, points: Collection[tuple[int, Point]]) -> dict[int, Seen]:
-    """By the arrival of each point, given with the id of its series: the stored one at its instant or before it."""
-    if not points:
-        return {}
-    columns = {
-        "ids": [series_id for series_id, _ in points],
-        "instants": [from_microseconds(point[0]) for _, point in points],
-        "arrivals": [point[1] for _, point in points],
-    }
-    rows = await connection.execute(_STORED_BEFORE, columns)
-    return {row.arrival: (in_microseconds(row.observed_at), row.price) for row in rows}
+async def stored_around(
+    connection: AsyncConnection, points: Collection[tuple[int, Point]]
+) -> Mapping[int, Sequence[StoredPoint]]:
+    """By the id of the series what is stored at the instants of points, given with that id, and last before each."""
+    around: dict[int, list[StoredPoint]] = {}
+    instants = sorted({(series_id, point[0]) for series_id, point in points})
+    if instants:
+        columns = {
+            "ids": [series_id for series_id, _ in instants],
+            "instants": [from_microseconds(instant) for _, instant in instants],
+        }
+        for row in await connection.execute(_STORED_AROUND, columns):
+            point = StoredPoint(in_microseconds(row.observed_at), row.arrival, row.key.hex, row.price)
+            around.setdefault(row.series_id, []).append(point)
+    return around
 
 
 async def mark_seen(connection: AsyncConnection, seen: Mapping[int, int]) -> None:
@@ -72,16 +101,26 @@ async def mark_seen(connection: AsyncConnection, seen: Mapping[int, int]) -> Non
         await connection.execute(_MARK_SEEN, columns)
 
 
-_STORED_BEFORE = text("""
-    SELECT wanted.arrival, stored.observed_at, stored.price
-    FROM unnest(CAST(:ids AS integer[]), CAST(:instants AS timestamptz[]), CAST(:arrivals AS bigint[]))
-        AS wanted (series_id, observed_at, arrival)
+async def forget_seen(connection: AsyncConnection, series_ids: Collection[int]) -> None:
+    """Forget when the prices of these locked series were last seen: from now on their points tell."""
+    if series_ids:
+        await connection.execute(_FORGET_SEEN, {"ids": list(series_ids)})
+
+
+_STORED_AROUND = text("""
+    SELECT DISTINCT wanted.series_id, stored.observed_at, stored.arrival, stored.key, stored.price
+    FROM unnest(CAST(:ids AS integer[]), CAST(:instants AS timestamptz[])) AS wanted (series_id, observed_at)
     CROSS JOIN LATERAL (
-        SELECT point.observed_at, point.price
+        SELECT point.observed_at, point.arrival, point.key, point.price
         FROM prices.price_points AS point
-        WHERE point.series_id = wanted.series_id AND point.observed_at <= wanted.observed_at
-        ORDER BY point.observed_at DESC, point.arrival DESC
-        LIMIT 1
+        WHERE point.series_id = wanted.series_id AND point.observed_at = wanted.observed_at
+        UNION ALL (
+            SELECT point.observed_at, point.arrival, point.key, point.price
+            FROM prices.price_points AS point
+            WHERE point.series_id = wanted.series_id AND point.observed_at < wanted.observed_at
+            ORDER BY point.observed_at DESC, point.arrival DESC
+            LIMIT 1
+        )
     ) AS stored
 """)
 _MARK_SEEN = text("""
@@ -90,3 +129,4 @@ _MARK_SEEN = text("""
     FROM unnest(CAST(:ids AS integer[]), CAST(:instants AS timestamptz[])) AS given (series_id, seen_at)
     WHERE id = given.series_id AND (last_seen_at IS NULL OR last_seen_at < given.seen_at)
 """)
+_FORGET_SEEN = text("UPDATE prices.price_series SET last_seen_at = NULL WHERE id = ANY (CAST(:ids AS integer[]))")

@@ -1,7 +1,7 @@
 """Takes a batch of candles in that a source provides: kept exactly as given, at their own resolution."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, rejected_row
+from app.prices.commands.change_only import last_sighting
 from app.prices.commands.ingest_points import ARRIVALS_PER_BATCH
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions
@@ -30,6 +31,7 @@ from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.roll_up import MICROSECONDS
 from app.prices.commands.series_state import (
     LatestPrice,
+    SeriesState,
     lock_series,
     mark_provided,
     move_latest,
@@ -100,7 +102,8 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
         resolutions.setdefault(series_id, set()).add(resolution)
     await mark_provided(connection, resolutions)
     accepted_at = in_microseconds(batch.received_at)
-    latest = newer_prices(states, [_price(place, kept.candles[place], accepted_at=accepted_at) for place in changed])
+    closes = [_price(place, kept.candles[place], accepted_at=accepted_at) for place in changed]
+    latest = newer_prices(states, [*closes, *_later_sightings(states, closes)])
     await move_latest(connection, latest)
     return IngestedRows(
         accepted=len(changed) + kept.replaced,
@@ -108,6 +111,15 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
         rejects=rejects,
         latest=latest,
     )
+
+
+def _later_sightings(states: Mapping[int, SeriesState], closes: Iterable[LatestPrice]) -> Iterator[LatestPrice]:
+    """The last sightings of series that get a newer close: what was seen after that close is newer still."""
+    newer = {close.series_id for close in closes if states[close.series_id].is_after_latest(close.observed_at)}
+    for series_id in newer:
+        sighting = last_sighting(states[series_id])
+        if sighting is not None:
+            yield LatestPrice(series_id, sighting[0], sighting[1], sighting[3], None)
 
 
 def _read(batch: ClaimedBatch) -> _ReadRows:

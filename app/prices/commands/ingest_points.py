@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, rejected_row
-from app.prices.commands.change_only import mark_seen, moves_after_latest, moves_among_stored, stored_before
+from app.prices.commands.change_only import forget_seen, last_sighting, mark_seen, moves_among, stored_around
 from app.prices.commands.copy_lines import copy_lines
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
@@ -64,12 +64,19 @@ class _ReadRows:
 class _SeriesPoints:
     """One series' points of a batch, in the order of time and arrival, each once.
 
-    The `late` ones are not after the series' latest price and may be stored already; those `appended` cannot be.
+    The `late` ones are not after the series' latest price and may be stored already; those `appended` cannot be. Where
+    the source stores only moves, or did before, the last sighting of a price may be among these: no row of the batch.
     """
 
     series: SeriesState
     late: list[Point] = field(default_factory=list)
     appended: list[Point] = field(default_factory=list)
+    has_sighting: bool = False
+
+    @property
+    def row_count(self) -> int:
+        """How many rows of the batch these points are."""
+        return len(self.late) + len(self.appended) - self.has_sighting
 
 
 async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> IngestedRows:
@@ -90,7 +97,7 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     await _ensure_partitions(connection, given)
 
     replacing = await _store_late(transaction, batch, given)
-    stored = sum(len(points.late) + len(points.appended) for points in given) - len(replacing)
+    stored = sum(points.row_count for points in given) - len(replacing)
     await _store_points_and_candles(connection, given)
 
     changed = [points.series for points in given if points.late or points.appended]
@@ -176,15 +183,36 @@ def _each_once(points: list[Point]) -> Iterable[Point]:
 async def _without_unmoved(connection: AsyncConnection, given: list[_SeriesPoints]) -> list[_SeriesPoints]:
     """The points that are to be stored: of sources that want only those, the ones where the price moved."""
     unmoving = [points for points in given if points.series.is_change_only]
-    if not unmoving:
-        return given
     await mark_seen(connection, {points.series.id: (points.appended or points.late)[-1][0] for points in unmoving})
     late = [(points.series.id, point) for points in unmoving for point in points.late]
-    before = await stored_before(connection, late)
+    stored = await stored_around(connection, late)
     for points in unmoving:
-        points.late = moves_among_stored(points.late, before)
-        points.appended = moves_after_latest(points.series, points.appended)
+        moves = moves_among(points.series, (*points.late, *points.appended), stored.get(points.series.id, ()))
+        _take(points, moves)
+    await _add_sightings(connection, given)
     return [points for points in given if points.late or points.appended]
+
+
+async def _add_sightings(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> None:
+    """Add the last sighting where the source stores only moves no longer: each of its points is stored from now on."""
+    no_longer = [
+        points for points in given if not points.series.is_change_only and points.series.last_seen_at is not None
+    ]
+    for points in no_longer:
+        sighting = last_sighting(points.series)
+        known = {(point[0], point[2]) for point in points.appended}
+        if sighting is not None and (sighting[0], sighting[2]) not in known:
+            _take(points, [*points.late, *sorted((*points.appended, sighting))])
+    await forget_seen(connection, [points.series.id for points in no_longer])
+
+
+def _take(points: _SeriesPoints, chosen: Sequence[Point]) -> None:
+    """Store these points, in their order, in place of those that the batch has."""
+    given = {point[1] for point in (*points.late, *points.appended)}
+    is_after_latest = points.series.is_after_latest
+    points.has_sighting = any(point[1] not in given for point in chosen)
+    points.late = [point for point in chosen if not is_after_latest(point[0])]
+    points.appended = [point for point in chosen if is_after_latest(point[0])]
 
 
 async def _ensure_partitions(connection: AsyncConnection, given: Iterable[_SeriesPoints]) -> None:

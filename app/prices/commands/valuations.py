@@ -131,7 +131,10 @@ _MARK_MOVED = text("""
                 ON current.variant_id = series.variant_id AND current.currency = series.currency AND current.is_current
             WHERE series.variant_id = state.variant_id AND series.kind IN ('ask', 'list')
                 AND series.latest_observed_at IS NOT NULL AND current.basis IS DISTINCT FROM 'sales'
-                AND (current.observed_at IS NULL OR series.latest_observed_at > current.observed_at)
+                AND (
+                    current.observed_at IS NULL
+                    OR greatest(series.latest_observed_at, series.last_seen_at) > current.observed_at
+                )
         ))
         FOR UPDATE SKIP LOCKED
     ))

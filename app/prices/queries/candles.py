@@ -78,6 +78,8 @@ class CandleWindow:
 # rest: those that overlap no provided one, again the coarsest. A month is laid with tiles of a day at most, and is
 # never plain: `resolution` is then that of a day, and `tiles_in_candle` the most days that a month has.
 #
+# `turnover` is what those tiles brought that have both it and a volume, and `sold` is their volume.
+#
 # Gaps are filled for the newest buckets alone, as many as there may be candles; no more candles than that lie among
 # them, and with fewer the one before them is there, too, so that its close can be carried on.
 _CANDLES = text("""
@@ -146,7 +148,8 @@ WITH series AS MATERIALIZED (
            (array_agg(high ORDER BY high DESC, bucket))[1] AS high,
            (array_agg(low ORDER BY low, bucket))[1] AS low,
            (array_agg(close ORDER BY bucket DESC))[1] AS close,
-           sum(volume) AS volume, sum(turnover) AS turnover,
+           sum(volume) AS volume, sum(turnover) FILTER (WHERE volume IS NOT NULL) AS turnover,
+           sum(volume) FILTER (WHERE turnover IS NOT NULL) AS sold,
            CASE WHEN bool_or(is_provided) THEN NULL ELSE sum(point_count) END AS point_count,
            bool_or(is_provided) AS is_provided, NOT :is_by_month AND max(resolution) = :resolution AS is_whole
     FROM tile
@@ -155,6 +158,7 @@ WITH series AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY series_id ORDER BY start DESC) AS newness FROM laid
 ), found AS NOT MATERIALIZED (
     SELECT plain.id AS series_id, newest.bucket AS start, open, high, low, close, volume, turnover,
+           volume AS sold,
            CASE WHEN plain.is_provided THEN NULL ELSE CAST(point_count AS bigint) END AS point_count,
            plain.is_provided, true AS is_whole
     FROM sorted_out AS plain CROSS JOIN LATERAL (
@@ -167,7 +171,8 @@ WITH series AS MATERIALIZED (
     ) AS newest
     WHERE plain.is_plain
     UNION ALL
-    SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole
+    SELECT series_id, start, open, high, low, close, volume, turnover, sold, point_count, is_provided,
+           is_whole
     FROM numbered
     WHERE newness <= :candle_limit AND EXISTS (SELECT FROM layered)
 ), known AS MATERIALIZED (
@@ -197,15 +202,17 @@ WITH series AS MATERIALIZED (
            coalesce(open, previous) AS open, coalesce(high, previous) AS high, coalesce(low, previous) AS low,
            coalesce(close, previous) AS close,
            CASE WHEN is_gap THEN 0 ELSE volume END AS volume, CASE WHEN is_gap THEN 0 ELSE turnover END AS turnover,
+           sold,
            CASE WHEN is_gap THEN 0 ELSE point_count END AS point_count,
            of_provided AS is_provided, of_whole AS is_whole
     FROM carried WHERE is_wanted
 )
-SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole,
-       false AS is_filled
+SELECT series_id, start, open, high, low, close, volume, turnover, sold, point_count, is_provided,
+       is_whole, false AS is_filled
 FROM found WHERE NOT :fills_gaps
 UNION ALL
-SELECT series_id, start, open, high, low, close, volume, turnover, point_count, is_provided, is_whole, is_gap
+SELECT series_id, start, open, high, low, close, volume, turnover, sold, point_count, is_provided,
+       is_whole, is_gap
 FROM filled WHERE :fills_gaps
 """).bindparams(
     bindparam("series_ids", type_=ARRAY(Integer)),
@@ -235,6 +242,7 @@ CANDLES = _CANDLES.columns(
     Column("close", Numeric, nullable=False),
     Column("volume", Numeric),
     Column("turnover", Numeric),
+    Column("sold", Numeric),
     Column("point_count", Numeric),
     Column("is_provided", Boolean, nullable=False),
     Column("is_whole", Boolean, nullable=False),
@@ -245,7 +253,7 @@ _candle = CANDLES.c
 POINT_COUNT: ColumnElement[Any] = cast(_candle.point_count, BigInteger)
 # Without the zeros that division leaves at the end.
 VOLUME_WEIGHTED_AVERAGE_PRICE: ColumnElement[Any] = case(
-    (_candle.volume != 0, func.trim_scale(_candle.turnover / _candle.volume))
+    (_candle.sold != 0, func.trim_scale(_candle.turnover / _candle.sold))
 )
 ORIGIN: ColumnElement[Any] = case(
     (_candle.is_filled, CandleOrigin.FILLED.value),

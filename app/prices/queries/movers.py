@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Interval,
     Numeric,
@@ -25,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.catalogue.models import Item, ItemKind, ItemVariant
 from app.catalogue.queries.visibility import IS_SHOWN_TO_VIEWER
 from app.prices.models import Candle, PriceSeries
-from app.prices.queries.quotes import BEST_FIRST, STALE_AFTER
+from app.prices.queries.quotes import BEST_FIRST, LAST_SEEN, STALE_AFTER
 from app.prices.resolutions import Resolution
 
 
@@ -62,7 +63,8 @@ async def movers(
     """The items with the greatest relative change within the window, the greatest first.
 
     Of each item that series counts which its `price` comes from, if it was seen in the window. The price before is the
-    close of its candle of an hour or a day that ended last by then, 30 days before at the most.
+    close of its candle of an hour or a day that ended last by then, 30 days before at the most; however long before of
+    a series that stores only moves.
     """
     statement = _statement(kind=kind, direction=direction)
     values: dict[str, Any] = {"operation_time": now, "since": now - window, "limit": limit}
@@ -79,7 +81,8 @@ def _statement(*, kind: ItemKind | None, direction: MoverDirection) -> Select[An
             PriceSeries.id.label("series_id"),
             PriceSeries.currency,
             PriceSeries.latest_price,
-            PriceSeries.latest_observed_at,
+            PriceSeries.last_seen_at,
+            LAST_SEEN.label("seen_at"),
         )
         .join(PriceSeries, PriceSeries.variant_id == ItemVariant.id)
         .where(ItemVariant.is_default, PriceSeries.latest_price.is_not(None))
@@ -90,13 +93,13 @@ def _statement(*, kind: ItemKind | None, direction: MoverDirection) -> Select[An
     if kind is not None:
         best = best.where(Item.kind == bindparam("kind"))
     of_item = best.cte("best")
-    hour = _close(of_item.c.series_id, Resolution.ONE_HOUR, since).lateral("hour")
-    day = _close(of_item.c.series_id, Resolution.ONE_DAY, since).lateral("day")
+    hour = _close(of_item, Resolution.ONE_HOUR, since).lateral("hour")
+    day = _close(of_item, Resolution.ONE_DAY, since).lateral("day")
     is_of_day = hour.c.ended_at.is_(None) | (day.c.ended_at > hour.c.ended_at)
     before = case((is_of_day, day.c.close), else_=hour.c.close)
     change = of_item.c.latest_price - before
     ratio = change / func.nullif(before, literal_column("0"))
-    conditions: list[ColumnElement[bool]] = [of_item.c.latest_observed_at > since, before > 0]
+    conditions: list[ColumnElement[bool]] = [of_item.c.seen_at > since, before > 0]
     order: ColumnElement[Any] = func.abs(ratio).desc()
     if direction is MoverDirection.EITHER:
         conditions.append(change != 0)
@@ -119,19 +122,23 @@ def _statement(*, kind: ItemKind | None, direction: MoverDirection) -> Select[An
     )
 
 
-def _close(
-    series_id: ColumnElement[int], resolution: Resolution, since: ColumnElement[datetime]
-) -> Select[Decimal, datetime]:
+def _close(of_item: CTE, resolution: Resolution, since: ColumnElement[datetime]) -> Select[Decimal, datetime]:
     """The candle of a series that ended last by then; the bounds let PostgreSQL look into few partitions."""
     width = literal_column(f"interval '{int(resolution)} seconds'", Interval())
     stale_after = literal_column(f"interval '{STALE_AFTER.days} days'", Interval())
+    earliest: ColumnElement[Any] = since - width - stale_after
+    if resolution is Resolution.ONE_DAY:
+        # What stores only moves has its last price wherever it moved last; days are kept forever.
+        earliest = case(
+            (of_item.c.last_seen_at.is_not(None), literal_column("CAST('-infinity' AS timestamptz)")), else_=earliest
+        )
     return (
         select(Candle.close, (Candle.bucket + width).label("ended_at"))
         .where(
-            Candle.series_id == series_id,
+            Candle.series_id == of_item.c.series_id,
             Candle.resolution == literal_column(str(int(resolution))),
             Candle.bucket <= since - width,
-            Candle.bucket > since - width - stale_after,
+            Candle.bucket > earliest,
         )
         .order_by(Candle.bucket.desc())
         .limit(1)

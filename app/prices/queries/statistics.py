@@ -17,11 +17,15 @@ _FINE_ENOUGH = ((timedelta(hours=12), Resolution.ONE_MINUTE), (timedelta(days=14
 # finest that is not finer than the window needs; none is longer than a day where there is a shorter one. The value at
 # the beginning of the window comes from all of them: the close of the candle that ended last by then.
 #
+# Of a source that stores only moves a price that stood since before the window was seen in it, as `last_seen_at` tells.
+#
+# Extremes are without zeros at the end: 0 and 0.00 are equally low, and which of them is met first nobody knows.
+#
 # What is of all time comes from days, which are kept forever, and from what the source provides. It stands in the list
 # of columns, so that PostgreSQL leaves it out where nobody asks for it.
 _STATISTICS = text("""
 WITH series AS (
-    SELECT id, kind, latest_price, latest_observed_at, provided_resolutions || CASE
+    SELECT id, kind, latest_price, greatest(latest_observed_at, last_seen_at) AS seen_at, provided_resolutions || CASE
         WHEN has_points THEN CAST(:rolled_up AS integer[]) ELSE '{}' END AS resolutions,
         provided_resolutions || CASE WHEN has_points THEN :one_day END AS kept
     FROM prices.price_series
@@ -42,15 +46,15 @@ WITH series AS (
     ) AS fitting ON true
 )
 SELECT chosen.id AS series_id, chosen.width AS resolution, earlier.close AS price_before,
-    CASE WHEN earlier.close IS NOT NULL AND latest_observed_at > :window_start THEN latest_price END AS price_after,
-    CASE WHEN latest_observed_at > :window_start THEN latest_price - earlier.close END AS change,
-    CASE WHEN latest_observed_at > :window_start AND earlier.close <> 0
+    CASE WHEN earlier.close IS NOT NULL AND seen_at > :window_start THEN latest_price END AS price_after,
+    CASE WHEN seen_at > :window_start THEN latest_price - earlier.close END AS change,
+    CASE WHEN seen_at > :window_start AND earlier.close <> 0
         THEN trim_scale(round((latest_price - earlier.close) / earlier.close * 100, 6)) END AS change_percent,
     within.high, within.low, within.volume,
     CASE WHEN kind IN ('sale', 'market') AND within.sold <> 0
         THEN trim_scale(within.turnover / within.sold) END AS volume_weighted_average_price,
     trim_scale(round(CAST(within.deviation * sqrt(31536000.0 / chosen.resolution) AS numeric), 6)) AS volatility,
-    (SELECT max(of_layer.high) FROM unnest(chosen.kept) AS kept (resolution) CROSS JOIN LATERAL (
+    (SELECT trim_scale(max(of_layer.high)) FROM unnest(chosen.kept) AS kept (resolution) CROSS JOIN LATERAL (
         SELECT max(high) AS high FROM prices.candles WHERE series_id = chosen.id AND resolution = kept.resolution
     ) AS of_layer) AS all_time_high,
     (SELECT of_layer.bucket FROM unnest(chosen.kept) AS kept (resolution) CROSS JOIN LATERAL (
@@ -63,8 +67,9 @@ SELECT chosen.id AS series_id, chosen.width AS resolution, earlier.close AS pric
     ) AS of_layer) AS distance_from_all_time_high
 FROM chosen
 LEFT JOIN LATERAL (
-    SELECT max(high) AS high, min(low) AS low, sum(volume) AS volume,
-        sum(turnover) AS turnover, sum(volume) FILTER (WHERE turnover IS NOT NULL) AS sold,
+    SELECT trim_scale(max(high)) AS high, trim_scale(min(low)) AS low, sum(volume) AS volume,
+        sum(turnover) FILTER (WHERE volume IS NOT NULL) AS turnover,
+        sum(volume) FILTER (WHERE turnover IS NOT NULL) AS sold,
         stddev_samp(log_return) AS deviation
     FROM (
         SELECT high, low, volume, turnover,

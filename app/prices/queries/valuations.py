@@ -8,13 +8,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, case, cast, literal_column, text
+from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, case, cast, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.prices.fair_value import Exclusion, FairValue, Sale, fair_value_of
-from app.prices.models import Confidence, PriceKind, Valuation, ValuationBasis
+from app.prices.models import Confidence, PriceKind, RetentionMark, RetentionSubject, Valuation, ValuationBasis
 from app.prices.queries.quotes import STALE_AFTER
+from app.prices.resolutions import Resolution
 
 # Sales count for so long. At its end a sale is gone: the window is `(as_of - 90 days, as_of]`.
 WINDOW = timedelta(days=90)
@@ -117,6 +118,12 @@ async def valuations_of(
         evidence.sales.append(Sale(row.price, row.observed_at, row.source))
     # Thousands of sales take a while, in which others go on.
     return await asyncio.to_thread(_valued, found, as_of)
+
+
+async def valued_since(connection: AsyncConnection) -> datetime | None:
+    """The earliest instant whose window of sales is kept whole; None where every sale is kept."""
+    kept_since = await connection.scalar(_POINTS_KEPT_SINCE)
+    return None if kept_since is None else kept_since + WINDOW
 
 
 def _valued(found: Mapping[tuple[UUID, str], _Evidence], as_of: datetime) -> Mapping[UUID, Sequence[ComputedValuation]]:
@@ -238,6 +245,7 @@ def _explanation(fair: FairValue, currency: str) -> str:
     return f"{said}; {was}: {', '.join(named)}."
 
 
+_POINTS_KEPT_SINCE = select(RetentionMark.kept_since).where(RetentionMark.subject == RetentionSubject.POINTS.value)
 _PARAMETERS = (
     bindparam("variant_ids", type_=ARRAY(Uuid())),
     bindparam("as_of", type_=DateTime(timezone=True)),
@@ -254,7 +262,8 @@ _SALES = text(f"""
         AND (CAST(:currency AS text) IS NULL OR series.currency = CAST(:currency AS text))
 """).bindparams(*_PARAMETERS)  # noqa: S608  # constants of ours
 # The newest price of each series of asks and list prices as of then, and the currencies that the sales are in. The
-# latest price of a series is the newest; its points are looked at only where it came later.
+# latest price of a series is the newest; its points are looked at only where it came later, and days where points are
+# dropped. Where only moves are stored, as `last_seen_at` tells, a price stands until the next one.
 _QUOTES = text(f"""
     SELECT series.variant_id, series.currency, series.kind, source.code AS source, quote.observed_at, quote.price
     FROM prices.price_series AS series
@@ -265,11 +274,30 @@ _QUOTES = text(f"""
         END) AS observed_at
         WHERE series.latest_observed_at <= CAST(:as_of AS timestamptz)
         UNION ALL (
-            SELECT point.price, point.observed_at
-            FROM prices.price_points AS point
-            WHERE point.series_id = series.id AND point.observed_at <= CAST(:as_of AS timestamptz)
-                AND series.latest_observed_at > CAST(:as_of AS timestamptz)
-            ORDER BY point.observed_at DESC, point.arrival DESC
+            SELECT earlier.price, CASE
+                WHEN series.last_seen_at IS NOT NULL THEN CAST(:as_of AS timestamptz) ELSE earlier.observed_at
+            END
+            FROM (
+                (
+                    SELECT point.price, point.observed_at
+                    FROM prices.price_points AS point
+                    WHERE point.series_id = series.id AND point.observed_at <= CAST(:as_of AS timestamptz)
+                        AND series.latest_observed_at > CAST(:as_of AS timestamptz)
+                    ORDER BY point.observed_at DESC, point.arrival DESC
+                    LIMIT 1
+                )
+                UNION ALL (
+                    SELECT candle.close, candle.bucket + interval '1 day'
+                    FROM prices.candles AS candle
+                    WHERE candle.series_id = series.id AND candle.resolution = {int(Resolution.ONE_DAY)}
+                        AND candle.bucket <= CAST(:as_of AS timestamptz) - interval '1 day'
+                        AND candle.bucket < (SELECT kept_since FROM prices.retention_marks WHERE subject = 'points')
+                        AND series.latest_observed_at > CAST(:as_of AS timestamptz)
+                    ORDER BY candle.bucket DESC
+                    LIMIT 1
+                )
+            ) AS earlier
+            ORDER BY earlier.observed_at DESC
             LIMIT 1
         )
     ) AS quote ON series.kind = 'list' OR (
