@@ -80,25 +80,25 @@ async def test_the_call_stands_in_the_ledger_before_the_provider_is_asked(databa
         (answer(b"<!doctype html><title>One moment</title>"), OutsideFailure.NOT_JSON, 200),
         (answer(b""), OutsideFailure.NOT_JSON, 200),
         (answer(gzip.compress(b"{}", mtime=0)), OutsideFailure.NOT_JSON, 200),
-        (answer(b'{"half":', length=1000), OutsideFailure.NOT_HTTP, None),
+        (answer(b'{"half":', length=1000), OutsideFailure.NOT_HTTP, 200),
         (
             answer(gzip.compress(b'{"a": 1}', mtime=0)[:-9], headers="Content-Encoding: gzip\r\n"),
             OutsideFailure.NOT_HTTP,
-            None,
+            200,
         ),
-        (answer(b"{}", headers="Content-Encoding: gzip\r\n"), OutsideFailure.NOT_HTTP, None),
-        (answer(b"{}", headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, None),
-        (answer(b"{}", headers="Content-Encoding: zstd\r\n"), OutsideFailure.NOT_HTTP, None),
-        (answer(brotli.compress(b'{"a": 1}')[:-2], headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, None),
+        (answer(b"{}", headers="Content-Encoding: gzip\r\n"), OutsideFailure.NOT_HTTP, 200),
+        (answer(b"{}", headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, 200),
+        (answer(b"{}", headers="Content-Encoding: zstd\r\n"), OutsideFailure.NOT_HTTP, 200),
+        (answer(brotli.compress(b'{"a": 1}')[:-2], headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, 200),
         (
             answer(gzip.compress(b" " * (LARGEST_ANSWER_BYTES + 1), mtime=0), headers="Content-Encoding: gzip\r\n"),
             OutsideFailure.TOO_LARGE,
-            None,
+            200,
         ),
         (
             answer(brotli.compress(b" " * (LARGEST_ANSWER_BYTES + 1), quality=1), headers="Content-Encoding: br\r\n"),
             OutsideFailure.TOO_LARGE,
-            None,
+            200,
         ),
         (b"220 shop.test ESMTP\r\n", OutsideFailure.NOT_HTTP, None),
         (b"", OutsideFailure.NOT_HTTP, None),
@@ -182,7 +182,7 @@ async def test_an_answer_that_drips_ends(database: Database) -> None:
             failed = await failure_of(ProviderClient(database, CODE, http, retries=ONCE))
     assert failed.failure is OutsideFailure.TIMED_OUT
     (call,) = await calls(database)
-    assert (call.status, call.error) == (None, "did not answer in time")
+    assert (call.status, call.error) == (200, "did not answer in time")
 
 
 async def test_a_redirect_is_not_followed_wherever_it_leads(database: Database) -> None:
@@ -225,7 +225,7 @@ async def test_a_question_waits_out_a_short_pause_and_is_asked_again(database: D
     [
         (answer(status="503 Away"), [503, 503, 200]),
         (b"", [None, None, 200]),
-        (answer(b'{"half":', length=1000), [None, None, 200]),
+        (answer(b'{"half":', length=1000), [200, 200, 200]),
     ],
     ids=["503", "hangs up", "cut in the middle"],
 )
@@ -311,6 +311,34 @@ async def test_what_has_not_changed_is_kept_on(database: Database) -> None:
         assert b'\r\nIf-None-Match: "v1"\r\n' in shop.asked[1]
         assert await client.ask_json(KEPT) == [1]
     assert [call.status for call in await calls(database)] == [200, 304]
+
+
+async def test_what_has_not_changed_may_name_how_it_was_compressed(database: Database) -> None:
+    etag_of_gzip = 'ETag: "v1"\r\nContent-Encoding: gzip\r\n'
+    said = (
+        answer(gzip.compress(b"[1]", mtime=0), headers=etag_of_gzip),
+        f"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n{etag_of_gzip}\r\n".encode(),
+    )
+    async with open_shop(*said) as shop, client_of(database, shop.port) as client:
+        assert await client.ask_json(KEPT) == [1]
+        await expire(database)
+        assert await client.ask_json(KEPT) == [1]
+    assert [call.status for call in await calls(database)] == [200, 304]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    ["Retry-After: Mon, 01 Jan 99999999999 00:00:00 GMT\r\n", "Retry-After: 600\r\nContent-Encoding: gzip\r\n"],
+    ids=["nonsense in Retry-After", "a body that is not gzip"],
+)
+async def test_a_refusal_for_the_pace_is_heard_however_odd_it_is(database: Database, headers: str) -> None:
+    said = answer(status="429 Too Many Requests", headers=headers)
+    async with open_shop(said) as shop, client_of(database, shop.port) as client:
+        assert (await failure_of(client)).failure is OutsideFailure.REFUSED
+    (call,) = await calls(database)
+    assert call.status == 429
+    assert call.ended_at is not None
+    assert (await provider_row(database)).blocked_until is not None
 
 
 async def test_nonsense_is_not_kept(database: Database) -> None:
