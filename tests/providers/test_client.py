@@ -301,6 +301,68 @@ async def test_what_is_kept_is_not_asked_for_again_by_any_process(database: Data
     assert len(shop.asked) == 3
 
 
+async def test_the_same_is_asked_for_once_however_many_want_to_know_it_at_a_time(database: Database) -> None:
+    other = Question(endpoint="prices", path="/v1/other", kept_for=timedelta(hours=1))
+    async with open_shop(answer(b"[1]")) as shop, client_of(database, shop.port) as client:
+        answers = await asyncio.gather(*(client.ask_json(KEPT) for _ in range(10)), client.ask_json(other))
+    assert answers == [[1]] * 11
+    assert sorted(asked.split(b" ")[1] for asked in shop.asked) == [b"/v1/other", b"/v1/prices"]
+    assert len(await calls(database)) == 2
+
+
+async def test_who_waits_for_the_same_asks_where_the_first_one_failed(database: Database) -> None:
+    async with (
+        open_shop(answer(status="404 Not Here"), answer(b"[1]")) as shop,
+        client_of(database, shop.port) as client,
+    ):
+        asked = await asyncio.gather(*(client.ask_json(KEPT) for _ in range(5)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in asked) == ["OutsideServiceFailed", "list", "list", "list", "list"]
+    assert len(shop.asked) == 2
+
+
+async def test_an_answer_that_another_process_kept_meanwhile_is_taken(database: Database) -> None:
+    arrived, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await may_answer.wait()
+        writer.write(answer(b"[1]"))
+        await writer.drain()
+
+    async with (
+        server_that(slow) as port,
+        client_of(database, port, request_count=1, window_seconds=3600) as client,
+        provider_http() as http,
+    ):
+        first = asyncio.create_task(client.ask_json(KEPT))
+        await arrived.wait()
+        # It waits for its turn, for all the calls that are allowed are under way.
+        second = asyncio.create_task(ProviderClient(database, CODE, http, patience_seconds=20).ask_json(KEPT))
+        await asyncio.sleep(0.1)
+        may_answer.set()
+        assert await asyncio.gather(first, second) == [[1], [1]]
+    assert len(await calls(database)) == 1
+
+
+async def test_who_waits_for_the_same_has_no_endless_patience(database: Database) -> None:
+    arrived = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await reader.read()
+
+    async with server_that(silent) as port, client_of(database, port, patience=0.2) as client:
+        first = asyncio.create_task(client.ask_json(KEPT))
+        await arrived.wait()
+        with pytest.raises(ProviderBusy):
+            await client.ask_json(KEPT)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
 async def test_what_has_not_changed_is_kept_on(database: Database) -> None:
     said = (answer(b"[1]", headers='ETag: "v1"\r\n'), answer(b"", status="304 Not Modified"), answer(b"[2]"))
     async with open_shop(*said) as shop, client_of(database, shop.port) as client:
