@@ -43,7 +43,7 @@ class Fields:
     def identifier(self, name: str) -> str | None:
         """A number or text that names something elsewhere, as text."""
         value = self._row.get(name)
-        return _text(name, _spelled(value)) if type(value) is int else self.text(name)
+        return _text(name, str(value)) if type(value) is int else self.text(name)
 
     def texts(self, name: str) -> tuple[str, ...] | None:
         """A list of texts, each once."""
@@ -87,7 +87,7 @@ class Fields:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
             raise RowNotUnderstood(f"{name} is not an amount")
-        spelled = _spelled(value).strip()
+        spelled = str(value).strip()
         shown = spelled if len(spelled) <= MOST_SHOWN else f"{spelled[:MOST_SHOWN]}…"
         try:
             amount = Decimal(spelled)
@@ -114,14 +114,6 @@ class Fields:
         if not isinstance(value, list):
             raise RowNotUnderstood(f"{name} is not a list")
         return [Fields(one) for one in value]
-
-
-def _spelled(value: str | float | Decimal) -> str:
-    try:
-        return str(value)
-    except ValueError:
-        # Python does not spell whole numbers of thousands of digits.
-        raise RowNotUnderstood("it holds a number of thousands of digits") from None
 
 
 def _text(name: str, value: object) -> str | None:
