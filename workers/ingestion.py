@@ -4,24 +4,15 @@ import asyncio
 from uuid import UUID
 
 import structlog
-from asyncpg.exceptions import InterfaceError
 
-from app.core.database import Database, is_database_away
+from app.core.database import Database
 from app.core.telemetry import INGEST_BATCHES_WAITING, INGEST_LAG_SECONDS, INGEST_ROWS
-from app.ingestion.commands import record_failure
-from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.models import BatchStatus
 from app.ingestion.queries import waiting_batches
-from app.prices.commands.process import ProcessedBatch, process_next_batch
-from app.prices.errors import SeriesGone
+from app.prices.commands.process import FailedBatch, ProcessedBatch, try_next_batch
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
-
-# SQLSTATE classes that blame the circumstances and not the batch, beside those of an absent database: the server
-# rolled back for the good of others (a deadlock), or its system failed. A reference that leads nowhere (23503) is of a
-# variant that was merged into another in that moment.
-_CIRCUMSTANCES = ("40", "58", "23503")
 
 
 class BatchRunner(Runner):
@@ -46,41 +37,24 @@ async def process_waiting_batches(database: Database, *, stopping: asyncio.Event
     failed: set[UUID] = set()
     done = 0
     while stopping is None or not stopping.is_set():
-        try:
-            async with database.transaction() as transaction:
-                processed = await process_next_batch(transaction, excluding=failed)
-        except BatchNotProcessed as error:
-            failed.add(error.batch_id)
-            await _note_failure(database, error)
-            continue
-        if processed is None:
+        tried = await try_next_batch(database, excluding=failed)
+        if tried is None:
             break
-        _count(processed)
-        done += 1
+        if isinstance(tried, FailedBatch):
+            failed.add(tried.id)
+            _tell(tried)
+        else:
+            _count(tried)
+            done += 1
     return done
 
 
-async def _note_failure(database: Database, error: BatchNotProcessed) -> None:
-    cause = error.__cause__
-    reason = f"{type(cause).__name__}: {cause}"
-    if _is_of_circumstances(cause):
-        logger.warning("batch_postponed", batch=str(error.batch_id), reason=reason)
+def _tell(failed: FailedBatch) -> None:
+    if failed.status is None:
+        logger.warning("batch_postponed", batch=str(failed.id), reason=failed.reason)
         return
-    async with database.transaction() as transaction:
-        status = await record_failure(transaction, error.batch_id, reason=reason)
-    log = logger.error if status is BatchStatus.FAILED else logger.warning
-    log("batch_not_processed", batch=str(error.batch_id), status=status.value, reason=reason)
-
-
-def _is_of_circumstances(cause: BaseException | None) -> bool:
-    """Whether the same batch may well succeed later, so that the attempt does not count."""
-    if is_database_away(cause) or isinstance(cause, OSError | SeriesGone):
-        return True
-    state = getattr(getattr(cause, "orig", cause), "sqlstate", None)
-    if isinstance(state, str):
-        return state.startswith(_CIRCUMSTANCES)
-    # The driver says so when COPY finds the connection closed.
-    return isinstance(cause, InterfaceError) and not isinstance(cause, ValueError)
+    log = logger.error if failed.status is BatchStatus.FAILED else logger.warning
+    log("batch_not_processed", batch=str(failed.id), status=failed.status.value, reason=failed.reason)
 
 
 def _count(processed: ProcessedBatch) -> None:

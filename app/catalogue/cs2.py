@@ -209,8 +209,8 @@ class Schema:
     def _paint(self, row: Mapping[str, Any], image_url: str | None, containers: Sequence[str]) -> _Paint:
         return _Paint(
             rarity=int(row["rarity"]),
-            wear_minimum=float(row["wear_min"]),
-            wear_maximum=float(row["wear_max"]),
+            wear_minimum=_share(row["wear_min"]),
+            wear_maximum=_share(row["wear_max"]),
             phase=self._phases.get(row.get("phase", "")),
             image_url=image_url,
             containers=containers,
@@ -298,11 +298,18 @@ def read_market(directory: Path) -> list[MarketItem]:
     files = {name: _read_json(directory / "schema" / f"{name}.json") for name in SCHEMA_FILES}
     try:
         schema = Schema(files)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise CatalogueNotUnderstood(
             f"The files in {directory / 'schema'} are not of the shape of the cs2-items-schema project: {error!r}."
         ) from error
     return [schema.describe(name, name_id) for name, name_id in names.items() if name]
+
+
+def _share(value: Any) -> float:
+    share = float(value)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{share:g} is no float value, which is from 0 to 1")
+    return share
 
 
 def _read_json(path: Path) -> Any:

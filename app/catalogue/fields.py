@@ -5,8 +5,10 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 
 from app.catalogue.errors import RowNotUnderstood
+from app.core.money import MAXIMUM_DECIMAL_PLACES, is_amount
 
 MOST_CHARACTERS = 500
+MOST_SHOWN = 40
 LARGEST_INTEGER = 2**31 - 1
 _NO_AMOUNT = {"", "-", "--", "—", "–"}
 
@@ -41,7 +43,7 @@ class Fields:
     def identifier(self, name: str) -> str | None:
         """A number or text that names something elsewhere, as text."""
         value = self._row.get(name)
-        return str(value) if type(value) is int else self.text(name)
+        return _text(name, str(value)) if type(value) is int else self.text(name)
 
     def texts(self, name: str) -> tuple[str, ...] | None:
         """A list of texts, each once."""
@@ -86,18 +88,24 @@ class Fields:
         return value
 
     def amount(self, name: str) -> Decimal | None:
-        """An amount from 0, as a text or a number; a dash says that there is none."""
+        """An amount of money, as a text or a number; a dash says that there is none."""
         value = self._row.get(name)
         if value is None or (isinstance(value, str) and value.strip() in _NO_AMOUNT):
             return None
         if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
             raise RowNotUnderstood(f"{name} is not an amount")
+        spelled = str(value).strip()
+        shown = spelled if len(spelled) <= MOST_SHOWN else f"{spelled[:MOST_SHOWN]}…"
         try:
-            amount = Decimal(str(value).strip())
+            amount = Decimal(spelled)
         except InvalidOperation as error:
-            raise RowNotUnderstood(f"{name} “{value}” is not an amount") from error
-        if not amount.is_finite() or amount < 0 or amount >= Decimal(10) ** 18:
-            raise RowNotUnderstood(f"{name} “{value}” is not an amount from 0")
+            raise RowNotUnderstood(f"{name} “{shown}” is not an amount") from error
+        if not amount.is_finite() or amount < 0:
+            raise RowNotUnderstood(f"{name} “{shown}” is not an amount from 0")
+        if not is_amount(amount):
+            raise RowNotUnderstood(
+                f"{name} “{shown}” is above 10^15, or has more than {MAXIMUM_DECIMAL_PLACES} decimal places"
+            )
         return amount
 
     def share(self, name: str) -> float | None:

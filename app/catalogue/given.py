@@ -12,7 +12,7 @@ from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
 from app.catalogue.models import ItemKind
 from app.catalogue.new_items import NewExternalId, NewRelease
 from app.catalogue.slugs import slug_of
-from app.core.money import MINOR_UNITS
+from app.core.money import MINOR_UNITS, is_amount
 from app.core.secure_urls import LONGEST_PICTURE_URL, is_picture_url
 
 LONGEST_NAME = 200
@@ -20,7 +20,6 @@ LONGEST_TEXT = 500
 MOST_ENTRIES = 250
 MOST_DECIMALS = 255
 LARGEST_POSITION = 2**31 - 1
-LARGEST_AMOUNT = Decimal(10) ** 18
 
 _JAN = re.compile(r"[0-9]{8}|[0-9]{13}")
 _VARIANT_KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
@@ -258,8 +257,8 @@ def _within(value: Values, name: str, reader: Callable[[Any], Any]) -> Any:
 
 
 def _amount(value: Decimal | None) -> Decimal | None:
-    if value is not None and not 0 <= value < LARGEST_AMOUNT:
-        raise _Wrong("A list price is an amount from 0.")
+    if value is not None and not is_amount(value):
+        raise _Wrong("A list price is an amount from 0 to 10^15, with at most 18 decimal places.")
     return value
 
 

@@ -1,8 +1,6 @@
 """`trove keys`: the keys under which secrets are kept, and bringing the secrets from one key to the next."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,11 +15,10 @@ import app.ingestion.models
 import app.operations.models
 import app.prices.models
 import app.providers.models
-from app.cli.database import first_line, require_current_database
-from app.cli.services import private_services
-from app.core.database import DATABASE_FAILURES, Base, DatabaseRole, create_engine
+from app.cli.resumable import run_over_database, settings_with_database
+from app.core.database import Base
 from app.core.embedded import default_directory
-from app.core.errors import BadUserInput, Conflict, ServiceUnavailable
+from app.core.errors import BadUserInput, Conflict
 from app.core.key_rings import LOCAL_FILE, change_key_ring_file, create_key_ring_file, key_ring_of
 from app.core.rotation import Outcome, check, count_secrets, encrypted_columns, keys_in_use, rotate
 from app.core.secrets import InvalidKeyRing, KeyRing, Secrets, fresh_key_id
@@ -38,7 +35,6 @@ ROOMS = (
     app.providers.models,
 )
 SOMETHING_IS_LEFT = 1
-INTERRUPTED = 130
 CONNECTIONS = 2
 
 commands = typer.Typer(name="keys", help="Make, change and check the keys of what is encrypted.", no_args_is_help=True)
@@ -100,7 +96,7 @@ def remove(
     file: RingFile = None,
 ) -> None:
     """Take an old key out of the ring, unless something in the database is still encrypted under it."""
-    with _settings() as settings:
+    with settings_with_database() as settings:
         in_use = _run(settings, lambda engine: keys_in_use(engine, encrypted_columns(Base.metadata)))
         if key_id in in_use:
             raise Conflict(f"{in_use[key_id]:,} secrets are encrypted under {key_id}: run `trove keys rotate` first.")
@@ -154,7 +150,7 @@ def _print_rest(outcome: Outcome) -> None:
 
 def _with_progress(what: str, work: Work, *, counts_outstanding: bool) -> Outcome:
     """Run it over the database of the settings, with a bar on standard error."""
-    with _settings() as settings:
+    with settings_with_database() as settings:
         secrets = Secrets(key_ring_of(settings))
 
         async def all_of_it(engine: AsyncEngine) -> Outcome:
@@ -168,37 +164,7 @@ def _with_progress(what: str, work: Work, *, counts_outstanding: bool) -> Outcom
 
 
 def _run(settings: Settings, work: Callable[[AsyncEngine], Awaitable[Result]]) -> Result:
-    url = settings.worker_database_url or settings.database_url or ""
-
-    async def over_the_database() -> Result:
-        engine = create_engine(url, role=DatabaseRole.WORKER, pool_size=CONNECTIONS, application_name="trove-keys")
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(over_the_database())
-    except KeyboardInterrupt:
-        errors.print("Interrupted; what was done is kept. Run it again to go on.", style="red")
-        raise typer.Exit(INTERRUPTED) from None
-    except DATABASE_FAILURES as error:
-        raise ServiceUnavailable(
-            f"The database refused or went away ({first_line(error)}); what was done is kept. Run it again to go on."
-        ) from error
-
-
-@contextmanager
-def _settings() -> Iterator[Settings]:
-    """The settings with a database that is up to date, and of a private one with its keys. Redis is not needed."""
-    settings = current_settings()
-    if settings.worker_database_url or settings.database_url:
-        require_current_database(settings)
-        yield settings
-        return
-    with private_services(settings) as filled:
-        require_current_database(filled)
-        yield filled
+    return run_over_database(settings, work, connections=CONNECTIONS, application_name="trove-keys")
 
 
 def _change(given: Path | None, settings: Settings, change: Callable[[KeyRing], KeyRing]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.cli.database import first_line, require_current_database
+from app.cli.database import require_current_database
+from app.cli.resumable import ending_at_ctrl_c, run_over_database, settings_with_database
 from app.cli.services import private_services
-from app.core.database import DATABASE_FAILURES, DatabaseRole, Transaction, create_engine
-from app.core.errors import BadUserInput, ServiceUnavailable
+from app.core.database import Transaction
+from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, parse_public_id
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
@@ -33,9 +34,6 @@ from app.prices.connectors.tickers import follow as follow_feed
 from app.prices.delivery import Delivery, process_batches
 from app.providers.client import provider_http
 from app.providers.commands.save_known import save_known_providers
-
-INTERRUPTED = 130
-Work = Callable[[AsyncEngine], Awaitable[RebuildProgress]]
 
 commands = typer.Typer(name="prices", help="Look after stored prices.", no_args_is_help=True)
 console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -81,7 +79,8 @@ def rebuild_candles(
                 done = step
         return done
 
-    done = _run(work)
+    with settings_with_database() as settings:
+        done = run_over_database(settings, work, connections=1, application_name="trove-prices")
     console.print(
         f"{done.changed:,} candles were wrong or missing; {done.removed:,} were removed that no point is behind."
     )
@@ -98,11 +97,8 @@ def sweep(
     if source not in SWEEPS:
         raise BadUserInput(f"There is no source `{source}`; there are {', '.join(SWEEPS)}.", allowed=list(SWEEPS))
     settings = current_settings()
-    try:
-        with _services(settings) as filled:
-            outcome, delivery = asyncio.run(_sweep(filled, source, limit))
-    except KeyboardInterrupt:
-        raise _interrupted() from None
+    with ending_at_ctrl_c(), _services(settings) as filled:
+        outcome, delivery = asyncio.run(_sweep(filled, source, limit))
     _print_sweep(outcome, delivery)
     raise typer.Exit(0 if outcome.priced or not (outcome.failed or outcome.cut_short) else 1)
 
@@ -187,40 +183,6 @@ def _instant(text: str | None, option: str) -> datetime | None:
     except ValueError:
         raise BadUserInput(f"{option} takes a day such as 2026-01-31, and not `{text}`.") from None
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def _run(work: Work) -> RebuildProgress:
-    settings = current_settings()
-    if settings.worker_database_url or settings.database_url:
-        return _over(settings, work)
-    with private_services(settings) as filled:
-        return _over(filled, work)
-
-
-def _over(settings: Settings, work: Work) -> RebuildProgress:
-    require_current_database(settings)
-    url = settings.worker_database_url or settings.database_url or ""
-
-    async def over_the_database() -> RebuildProgress:
-        engine = create_engine(url, role=DatabaseRole.WORKER, pool_size=1, application_name="trove-prices")
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(over_the_database())
-    except KeyboardInterrupt:
-        raise _interrupted() from None
-    except DATABASE_FAILURES as error:
-        raise ServiceUnavailable(
-            f"The database refused or went away ({first_line(error)}); what was done is kept. Run it again to go on."
-        ) from error
-
-
-def _interrupted() -> typer.Exit:
-    errors.print("Interrupted; what was done is kept. Run it again to go on.", style="red")
-    return typer.Exit(INTERRUPTED)
 
 
 def _progress() -> Progress:

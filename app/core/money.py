@@ -1,8 +1,12 @@
-"""Currencies that Trove knows, with their minor units (the decimal places of the smallest coin).
+"""Amounts of money, and the currencies that Trove knows, with their minor units (decimal places of the smallest coin).
 
 Source: ISO 4217 list one, and the protocols' own smallest units for the crypto codes.
 """
 
+from decimal import Decimal
+
+MAXIMUM_AMOUNT = Decimal(10**15)
+MAXIMUM_DECIMAL_PLACES = 18
 _BY_MINOR_UNITS = {
     0: """
     BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF
@@ -47,3 +51,11 @@ MINOR_UNITS: dict[str, int] = {
     **_CRYPTO,
 }
 CRYPTO_CURRENCIES = frozenset(_CRYPTO)
+
+
+def is_amount(value: Decimal) -> bool:
+    """Whether a decimal can be an amount of money: from 0 to 10¹⁵, with at most 18 decimal places."""
+    exponent = value.as_tuple().exponent
+    # Nor a zero with an exponent that no column holds.
+    is_sane = isinstance(exponent, int) and -MAXIMUM_DECIMAL_PLACES <= exponent <= MAXIMUM_AMOUNT.adjusted()
+    return is_sane and 0 <= value <= MAXIMUM_AMOUNT

@@ -43,7 +43,8 @@ class OutsideFailure(StrEnum):
 class OutsideServiceFailed(Exception):
     """An outside service did not do what it was asked for. The message has its host, and nothing else of the request.
 
-    `answer` is there for REFUSED, NOT_JSON and EMPTY: what it says is for the caller to read, and for nobody to log.
+    `answer` is there wherever the service sent a status and headers, without content where that could not be read: what
+    it says is for the caller to read, and for nobody to log.
     """
 
     def __init__(self, failure: OutsideFailure, *, host: str, answer: httpx.Response | None = None) -> None:
@@ -111,7 +112,8 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
     With `addresses` it connects to nothing but these, whatever the names of hosts come to mean meanwhile. With
     `reads_compressed` answers may be gzip or brotli; the bound of their size is that of what they unfold to. Raises
-    OutsideServiceFailed where a bound is crossed, or where the service cannot be reached or understood.
+    OutsideServiceFailed where a bound is crossed, or where the service cannot be reached or understood. A refusal that
+    has too much to say, or says it oddly, is given without its content.
     """
 
     def __init__(
@@ -136,8 +138,22 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer."""
         host = host_of(request)
-        async with self._failures_told(host):
-            return await self._answer(request, host)
+        bare: httpx.Response | None = None
+        try:
+            async with self._failures_told(host):
+                answer = await self._send(request, host)
+                bare = _answer_of(answer, b"", request)
+                try:
+                    content = b"".join([chunk async for chunk in self._chunks(answer, host)])
+                finally:
+                    await answer.aclose()
+                return _answer_of(answer, content, request)
+        except OutsideServiceFailed as failed:
+            failure = failed.failure
+        if bare is not None and not bare.is_success:
+            # Its status and headers say what is to be done, as how long to leave the service alone.
+            return bare
+        raise OutsideServiceFailed(failure, host=host, answer=bare)
 
     async def download(
         self,
@@ -184,15 +200,6 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         if failure is not None:
             raise OutsideServiceFailed(failure, host=host)
 
-    async def _answer(self, request: httpx.Request, host: str) -> httpx.Response:
-        answer = await self._send(request, host)
-        try:
-            content = b"".join([chunk async for chunk in self._chunks(answer, host)])
-        finally:
-            await answer.aclose()
-        headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
-        return httpx.Response(answer.status_code, headers=headers, content=content, request=request)
-
     async def _send(self, request: httpx.Request, host: str) -> httpx.Response:
         if self._addresses is None:
             return await self._transport.handle_async_request(request)
@@ -215,18 +222,20 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     async def _chunks(self, answer: httpx.Response, host: str) -> AsyncIterator[bytes]:
         encoding = answer.headers.get("Content-Encoding", "identity").lower()
         unfolding = _UNFOLDING.get(encoding) if self._reads_compressed else None
-        if encoding != "identity" and unfolding is None:
-            # What was not asked for could unfold to anything.
-            raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
         unfold = None if unfolding is None else unfolding()
+        is_empty = True
         length = 0
         async for raw in answer.aiter_raw():
+            is_empty = False
+            if encoding != "identity" and unfold is None:
+                # What was not asked for could unfold to anything.
+                raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
             chunk = raw if unfold is None else self._unfolded(unfold, raw, length, host)
             length += len(chunk)
             if length > self._largest_answer_bytes:
                 raise OutsideServiceFailed(OutsideFailure.TOO_LARGE, host=host)
             yield chunk
-        if unfold is not None and not unfold.is_whole():
+        if unfold is not None and not is_empty and not unfold.is_whole():
             raise OutsideServiceFailed(OutsideFailure.NOT_HTTP, host=host)
 
     def _unfolded(self, unfold: _Unfolding, chunk: bytes, so_far: int, host: str) -> bytes:
@@ -240,6 +249,12 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
+
+
+def _answer_of(answer: httpx.Response, content: bytes, request: httpx.Request) -> httpx.Response:
+    """The answer with its content as it was read, which is compressed no more."""
+    headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
+    return httpx.Response(answer.status_code, headers=headers, content=content, request=request)
 
 
 def _sent_to(address: str, request: httpx.Request, name: str) -> httpx.Request:

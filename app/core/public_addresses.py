@@ -4,13 +4,26 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
-# Networks of IPv6 that lead to an address of IPv4, which stands in the last four bytes.
-_IPV4_AT_THE_END = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+# What Python, depending on its version, calls global: of protocols (RFC 6890), and the relays of 6to4 (RFC 7526).
+_SPECIAL_IPV4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+# Of IPv6 nothing else is given out to the public. Site-local addresses and those of protocols to come lie outside.
+_GIVEN_OUT_IPV6 = IPv6Network("2000::/3")
+_SPECIAL_IPV6 = (
+    # Of protocols, with Teredo, which leads to any address of IPv4.
+    IPv6Network("2001::/23"),
+    # 6to4, which leads to any address of IPv4.
+    IPv6Network("2002::/16"),
+    # For documentation.
+    IPv6Network("2001:db8::/32"),
+    IPv6Network("3fff::/20"),
+)
+# NAT64: leads to the address of IPv4 in the last four bytes, and in networks without IPv4 to all of them.
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 async def resolve(host: str, port: int) -> Sequence[Address]:
@@ -22,24 +35,20 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
 
 def is_public(address: Address) -> bool:
     """Whether an address is of the public network: of no private one, not of this machine, and none within it."""
-    if isinstance(address, IPv6Address):
-        within = _ipv4_within(address)
-        if within is not None:
-            return is_public(within)
-    return address.is_global and not (address.is_multicast or address.is_reserved)
+    if isinstance(address, IPv4Address):
+        is_special = any(address in network for network in _SPECIAL_IPV4)
+        return address.is_global and not (is_special or address.is_multicast or address.is_reserved)
+    within = _ipv4_within(address)
+    if within is not None:
+        return is_public(within)
+    return address in _GIVEN_OUT_IPV6 and not any(address in network for network in _SPECIAL_IPV6)
 
 
 def _ipv4_within(address: IPv6Address) -> IPv4Address | None:
-    """The address of IPv4 that one of IPv6 leads to."""
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address.teredo is not None:
-        return address.teredo[1]
-    if any(address in network for network in _IPV4_AT_THE_END):
+    """The address of IPv4 that one of IPv6 stands for."""
+    if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return None
+    return address.ipv4_mapped
 
 
 @dataclass(frozen=True, slots=True)

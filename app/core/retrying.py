@@ -68,7 +68,7 @@ def _seconds(text: str) -> float | None:
 def _seconds_until(text: str, now: datetime) -> float | None:
     try:
         instant = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # A date that says `-0000` is in UTC as the others are.
     return (instant.replace(tzinfo=instant.tzinfo or UTC) - now).total_seconds()

@@ -10,15 +10,16 @@ from sqlalchemy import select
 
 from app.core.database import Database, is_database_away
 from app.core.errors import ServiceUnavailable
-from app.ingestion.commands import AcceptedBatch, accept_batch, record_failure
-from app.ingestion.errors import BatchNotProcessed
+from app.ingestion.commands import KINDS_IN_ORDER, MAXIMUM_ATTEMPTS, AcceptedBatch, accept_batch
 from app.ingestion.models import BatchKind, BatchStatus, IngestReject
 from app.ingestion.queries import BatchRow, batches_by_id
-from app.prices.commands.process import process_next_batch
+from app.prices.commands.process import FailedBatch, try_next_batch
 from app.prices.formats.rows import RejectedRow, RowBatch
 
 REJECTS_TOLD = 10
 SECONDS_BETWEEN_LOOKS = 0.05
+# Between tries of what failed, in which the circumstances may become better.
+SECONDS_BETWEEN_TRIES = 1.0
 
 
 @dataclass(slots=True)
@@ -54,16 +55,18 @@ async def deliver(
     """Deliver batches one after the other; `on_progress` is told how many rows each had.
 
     A batch is known by its content, so delivering it again changes nothing. Only where rows of it were rejected it is
-    processed anew: what they lacked, an item perhaps, may be there now.
+    processed anew: what they lacked, an item perhaps, may be there now. Raises ServiceUnavailable where a batch was
+    given up, and BatchNotProcessed where the circumstances stay in its way; it waits for a worker then.
     """
     delivery = Delivery()
+    processing = _Processing(database)
     for batch in batches:
         accepted = await _accept(database, kind, batch, idempotency_key=f"file:{sha256(batch.payload).hexdigest()}")
-        outcome = await _process(database, accepted.id)
+        outcome = await processing.of(accepted.id)
         is_repeat = accepted.is_repeat
         if is_repeat and outcome.rejected_count:
             accepted = await _accept(database, kind, batch, idempotency_key=None)
-            outcome = await _process(database, accepted.id)
+            outcome = await processing.of(accepted.id)
             is_repeat = False
         _count(delivery, outcome, is_repeat=is_repeat)
         if outcome.rejected_count:
@@ -78,8 +81,9 @@ async def process_batches(database: Database, batch_ids: Iterable[UUID]) -> Deli
     The rejects are told by their numbers in their batches. Raises as `deliver` does.
     """
     delivery = Delivery()
+    processing = _Processing(database)
     for batch_id in batch_ids:
-        outcome = await _process(database, batch_id)
+        outcome = await processing.of(batch_id)
         _count(delivery, outcome, is_repeat=False)
         if outcome.rejected_count:
             delivery.rejected += await _rejects(database, batch_id, range(1, outcome.row_count + 1))
@@ -93,26 +97,48 @@ async def _accept(
         return await accept_batch(transaction, kind=kind, payload=batch.payload, idempotency_key=idempotency_key)
 
 
-async def _process(database: Database, batch_id: UUID) -> BatchRow:
-    """Process what waits, in its order, until this batch is done, by us or by a worker; what became of it."""
-    while (batch := await _read(database, batch_id)).status == BatchStatus.RECEIVED:
-        try:
-            async with database.transaction() as transaction:
-                processed = await process_next_batch(transaction)
-        except BatchNotProcessed as error:
-            if is_database_away(error.__cause__):
-                raise
-            async with database.transaction() as transaction:
-                await record_failure(transaction, error.batch_id, reason=type(error.__cause__).__name__)
-            continue
-        if processed is None:
-            # A worker holds it, or one that goes before it.
-            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-    if batch.status == BatchStatus.FAILED:
-        raise ServiceUnavailable(
-            "A batch of the file could not be processed and was given up; importing the file again tries it again."
-        )
-    return batch
+class _Processing:
+    """Processes what waits, in its order, until a certain batch is done, by us or by a worker.
+
+    What failed is passed over. It is tried again, after a pause, only where the certain batch waits for it: others' are
+    not given up because somebody imports a file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._failed: dict[UUID, FailedBatch] = {}
+
+    async def of(self, batch_id: UUID) -> BatchRow:
+        """What became of a batch."""
+        postponed = 0
+        while (batch := await _read(self._database, batch_id)).status == BatchStatus.RECEIVED:
+            tried = await try_next_batch(self._database, excluding=self._failed)
+            if isinstance(tried, FailedBatch):
+                if is_database_away(tried.error.__cause__):
+                    raise tried.error
+                self._failed[tried.id] = tried
+            elif tried is None and (in_its_way := self._in_the_way_of(batch)):
+                if any(failed.status is None for failed in in_its_way):
+                    postponed += 1
+                if postponed == MAXIMUM_ATTEMPTS:
+                    raise in_its_way[-1].error
+                for failed in in_its_way:
+                    del self._failed[failed.id]
+                await asyncio.sleep(SECONDS_BETWEEN_TRIES)
+            elif tried is None:
+                # A worker holds it, or one that goes before it.
+                await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        if batch.status == BatchStatus.FAILED:
+            raise ServiceUnavailable(
+                "A batch of the file could not be processed and was given up; importing the file again tries it again."
+            )
+        return batch
+
+    def _in_the_way_of(self, batch: BatchRow) -> list[FailedBatch]:
+        """What failed and must be tried again, or the batch waits for ever."""
+        if batch.id in self._failed:
+            return [self._failed[batch.id]]
+        return list(self._failed.values()) if batch.kind in KINDS_IN_ORDER else []
 
 
 async def _read(database: Database, batch_id: UUID) -> BatchRow:

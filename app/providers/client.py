@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import httpx
 import structlog
@@ -76,6 +78,14 @@ class Question:
         return f"{self.endpoint} {hashlib.sha256(asked.encode()).hexdigest()}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A call that is booked, and an answer from before that its answer may say to hold still."""
+
+    booked: Booked
+    kept: KeptAnswer | None
+
+
 def provider_http() -> httpx.AsyncClient:
     """The HTTP client of all providers in a process; whoever makes it closes it."""
     return httpx.AsyncClient(
@@ -109,6 +119,8 @@ class ProviderClient:
         self._patience_seconds = patience_seconds
         # One of this process waits at the ledger at a time, and they come in the order in which they asked.
         self._turn = asyncio.Lock()
+        # Of those who want to know the same, one asks; the others find its answer kept. Gone when nobody asks.
+        self._same: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def ask_json(self, question: Question) -> Any:
         """The JSON that answers a question.
@@ -132,12 +144,17 @@ class ProviderClient:
             return read(_response_of(kept, self._code))
         until = monotonic() + self._patience_seconds
         retries = self._retries if question.may_be_repeated else ONCE
-        return await retrying(lambda: self._try(question, read, kept, until), retries)
+        return await retrying(lambda: self._try(question, read, until), retries)
 
-    async def _try(
-        self, question: Question, read: Callable[[httpx.Response], Read], kept: KeptAnswer | None, until: float
-    ) -> Read:
-        booked = await self._book(question, until)
+    async def _try(self, question: Question, read: Callable[[httpx.Response], Read], until: float) -> Read:
+        async with self._alone_with(question, until):
+            turn = await self._wait_for_turn(question, until)
+            if isinstance(turn, KeptAnswer):
+                return read(_response_of(turn, self._code))
+            return await self._call(turn, question, read)
+
+    async def _call(self, turn: _Turn, question: Question, read: Callable[[httpx.Response], Read]) -> Read:
+        booked, kept = turn.booked, turn.kept
         try:
             answer = await self._send(booked, question, kept)
             if answer.status_code == NOT_MODIFIED and kept is not None:
@@ -148,14 +165,36 @@ class ProviderClient:
             # Cancelled, nothing is written down: the call may have been made, and so it counts.
             await self._finish(booked, _outcome_of(failure.answer, failure))
             raise
-        await self._finish(booked, _outcome_of(answer))
+        # Kept first: who waits until the call has ended looks for its answer then.
         await self._keep(question, answer if is_new else None)
+        await self._finish(booked, _outcome_of(answer))
         return found
 
-    async def _book(self, question: Question, until: float) -> Booked:
+    @asynccontextmanager
+    async def _alone_with(self, question: Question, until: float) -> AsyncIterator[None]:
+        """Nobody else of this process asks the same meanwhile, where the answer is kept."""
+        if question.kept_for is None:
+            yield
+            return
+        same = self._same.setdefault(question.key, asyncio.Lock())
+        try:
+            async with asyncio.timeout(until - monotonic()):
+                await same.acquire()
+        except TimeoutError:
+            raise ProviderBusy(self._code, retry_after_seconds=1) from None
+        try:
+            yield
+        finally:
+            same.release()
+
+    async def _wait_for_turn(self, question: Question, until: float) -> _Turn | KeptAnswer:
+        """A booked call, or the fresh answer that somebody else has got meanwhile."""
         look_seconds = FIRST_LOOK_SECONDS
         async with self._turn:
             while True:
+                kept = await self._kept(question)
+                if kept is not None and kept.is_fresh:
+                    return kept
                 async with self._database.transaction() as transaction:
                     booked = await book_call(
                         transaction,
@@ -165,9 +204,13 @@ class ProviderClient:
                         credential_id=question.credential_id,
                     )
                 if isinstance(booked, Booked):
-                    return booked
+                    return _Turn(booked, kept)
                 left = until - monotonic()
                 if left <= 0 or (booked.seconds > left and not booked.may_be_sooner):
+                    # The call that made the window full may have been for the same, and have ended since the look.
+                    kept = await self._kept(question)
+                    if kept is not None and kept.is_fresh:
+                        return kept
                     raise ProviderBusy(self._code, retry_after_seconds=max(1, round(booked.seconds)))
                 wait = min(booked.seconds, look_seconds) if booked.may_be_sooner else booked.seconds
                 # Not at one moment with the other processes.

@@ -243,6 +243,8 @@ BAD_RELEASES = [
     ({"jan": "490123456789"}, ["0", "jan"]),
     ({"jan": "４901234567894"}, ["0", "jan"]),
     ({"list_price": Decimal(5)}, ["0", "currency"]),
+    ({"list_price": Decimal("1e-20000"), "currency": "JPY"}, ["0", "listPrice"]),
+    ({"list_price": Decimal("NaN"), "currency": "JPY"}, ["0", "listPrice"]),
     ({"currency": "JPY"}, ["0", "listPrice"]),
     ({"list_price": Decimal(-5), "currency": "JPY"}, ["0", "listPrice"]),
     ({"list_price": Decimal(5), "currency": "ZZZ"}, ["0", "currency"]),

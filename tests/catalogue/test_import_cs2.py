@@ -86,6 +86,11 @@ def described(directory: Path, name: str) -> MarketItem:
     return read_market(market_directory(directory, {name: 1}))[0]
 
 
+def paint(**fields: object) -> str:
+    """The paints of the schema, with other fields of one."""
+    return json.dumps(SCHEMA["paints"] | {"282": SCHEMA["paints"]["282"] | fields})
+
+
 async def imported(database: Database, market: list[MarketItem]) -> ImportedMarket:
     async with database.transaction() as transaction:
         return await import_cs2(transaction, market)
@@ -265,6 +270,9 @@ async def test_phases_become_variants_beside_the_default_one(database: Database,
         ("schema/paints.json", None, "cannot be read (No such file or directory)"),
         ("schema/paints.json", "{", "is not a JSON file"),
         ("schema/paints.json", '{"282": {}}', "are not of the shape of the cs2-items-schema project"),
+        ("schema/paints.json", paint(wear_max=1.5), "1.5 is no float value, which is from 0 to 1"),
+        ("schema/paints.json", paint(wear_min="nan"), "nan is no float value, which is from 0 to 1"),
+        ("schema/paints.json", paint(wear_min=10**400), "are not of the shape of the cs2-items-schema project"),
         ("schema/definitions.json", "[]", "are not of the shape of the cs2-items-schema project"),
     ],
 )

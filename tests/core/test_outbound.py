@@ -196,6 +196,61 @@ async def test_a_refusal_can_be_read_by_who_asked() -> None:
     assert str(failed.value) == f"127.0.0.1:{port} refused, or answered by a redirect (status 400)."
 
 
+TOO_LARGE = b" " * (LARGEST_ANSWER_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "length"),
+    [
+        (b"", "Content-Encoding: gzip\r\n", None),
+        (b"", "Content-Encoding: zstd\r\n", None),
+        (b"not gzip", "Content-Encoding: gzip\r\n", None),
+        (gzip.compress(b"slow down")[:-4], "Content-Encoding: gzip\r\n", None),
+        (b"slow down", "Content-Encoding: zstd\r\n", None),
+        (TOO_LARGE, "", None),
+        (gzip.compress(TOO_LARGE), "Content-Encoding: gzip\r\n", None),
+        (b"cut", "", 1000),
+    ],
+    ids=["empty gzip", "empty zstd", "no gzip", "half a gzip", "zstd", "too large", "a bomb", "cut"],
+)
+async def test_a_refusal_is_known_by_its_status_and_headers_whatever_its_body(
+    content: bytes, headers: str, length: int | None
+) -> None:
+    said = answer(content, status="429 Slow Down", headers=f"Retry-After: 600\r\n{headers}", length=length)
+    async with (
+        server_that(answering(said)) as port,
+        httpx.AsyncClient(**client_options(reads_compressed=True)) as client,
+    ):
+        with pytest.raises(OutsideServiceFailed) as failed:
+            await fetch(client, "GET", f"http://127.0.0.1:{port}/")
+    assert failed.value.failure is OutsideFailure.REFUSED
+    assert failed.value.answer is not None
+    assert (failed.value.answer.status_code, failed.value.answer.content) == (429, b"")
+    assert failed.value.answer.headers["Retry-After"] == "600"
+
+
+async def test_a_refusal_whose_body_never_ends_is_one_all_the_same() -> None:
+    said = answer(b"slow", status="429 Slow Down", headers="Retry-After: 600\r\n", length=1000)
+    async with (
+        server_that(answering(said, keeps_open=True)) as port,
+        client_expecting(OutsideFailure.TIMED_OUT) as client,
+    ):
+        with pytest.raises(OutsideServiceFailed) as failed:
+            await fetch(client, "GET", f"http://127.0.0.1:{port}/")
+    assert failed.value.answer is not None
+    assert (failed.value.failure, failed.value.answer.status_code) == (OutsideFailure.REFUSED, 429)
+
+
+async def test_a_success_that_cannot_be_read_still_shows_its_headers() -> None:
+    said = answer(b"odd", headers="X-RateLimit-Remaining: 0\r\nContent-Encoding: zstd\r\n")
+    async with server_that(answering(said)) as port, outside_client() as client:
+        with pytest.raises(OutsideServiceFailed) as failed:
+            await fetch(client, "GET", f"http://127.0.0.1:{port}/")
+    assert failed.value.failure is OutsideFailure.NOT_HTTP
+    assert failed.value.answer is not None
+    assert failed.value.answer.headers["X-RateLimit-Remaining"] == "0"
+
+
 async def test_an_answer_as_large_as_is_allowed_is_read() -> None:
     content = b'"' + b"x" * (LARGEST_ANSWER_BYTES - 2) + b'"'
     async with server_that(answering(answer(content))) as port, outside_client() as client:

@@ -33,6 +33,11 @@ AWAY = answer(status="503 Away")
         ("1e999999999999999999999", None),
         ("12 minutes", None),
         ("Tue, 99 Mar 2026 12:00:00 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2026 00:00:00 +99999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", LONGEST_PAUSE_SECONDS),
+        ("Mon, 01 Jan 0001 00:00:00 +2300", 0.0),
+        ("nan", None),
     ],
 )
 def test_a_time_to_wait_is_read_as_a_number_or_a_date(text: str, seconds: float | None) -> None:

@@ -10,14 +10,21 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import Database, DatabaseRole, create_engine
+from app.core.errors import ServiceUnavailable
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
+from app.ingestion.errors import BatchNotProcessed
+from app.ingestion.models import BatchKind
+from app.prices import delivery
 from app.prices.commands.series_state import PRICE_CHANGES_LOCK
+from app.prices.delivery import Delivery, deliver
+from app.prices.formats.rows import RowBatch
 from app.prices.resolutions import ROLLED_UP, bucket_start
 from tests.catalogue.builders import coin, saved
 from tests.conftest import open_database, running
@@ -289,3 +296,88 @@ async def test_a_full_disk_costs_a_batch_no_attempt(prices: Database, owner: Asy
     assert await value_of(prices, "SELECT count(*) FROM prices.price_points") == 0
     assert await process_waiting_batches(prices) == 1
     await assert_stored_once(prices, lines)
+
+
+@asynccontextmanager
+async def failing(owner: AsyncEngine, *, price: str, times: int, sqlstate: str) -> AsyncIterator[None]:
+    """The database fails so often, in this way, where a point of such a price is to be stored."""
+    async with owner.begin() as connection:
+        for statement in (
+            # What a sequence has counted is not rolled back.
+            "CREATE SEQUENCE prices.failures_in_this_test",
+            f"""
+            CREATE FUNCTION prices.fails_in_this_test() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+            BEGIN
+                IF NEW.price = {price} AND nextval('prices.failures_in_this_test') <= {times} THEN
+                    RAISE EXCEPTION 'failed in this test' USING ERRCODE = '{sqlstate}';
+                END IF;
+                RETURN NEW;
+            END $$
+            """,
+            "CREATE TRIGGER fails BEFORE INSERT ON prices.price_points FOR EACH ROW "
+            "EXECUTE FUNCTION prices.fails_in_this_test()",
+        ):
+            await connection.execute(text(statement))
+    try:
+        yield
+    finally:
+        async with owner.begin() as connection:
+            await connection.execute(text("DROP FUNCTION prices.fails_in_this_test() CASCADE"))
+            await connection.execute(text("DROP SEQUENCE prices.failures_in_this_test"))
+
+
+DEADLOCK, CHECK_VIOLATION, DISK_FULL = "40P01", "23514", "53100"
+
+
+async def delivered(database: Database, *prices: str) -> Delivery:
+    """What became of prices that an importer delivers, each in a batch of its own."""
+    batches = [RowBatch(orjson.dumps(point(ITEMS[0], price, at=MONDAY, key=price)), [1]) for price in prices]
+    return await deliver(database, kind=BatchKind.PRICE_POINTS, batches=batches)
+
+
+@pytest.mark.parametrize(("sqlstate", "attempts"), [(DEADLOCK, 0), (CHECK_VIOLATION, 1)])
+async def test_who_delivers_does_not_give_up_what_others_sent(
+    prices: Database, owner: AsyncEngine, sqlstate: str, attempts: int
+) -> None:
+    others = await accepted(prices, [point(ITEMS[0], "666", at=MONDAY)])
+    async with failing(owner, price="666", times=99, sqlstate=sqlstate):
+        assert (await delivered(prices, *(f"{number}.5" for number in range(8)))).accepted == 8
+    row = f"FROM ingestion.ingest_batches WHERE id = '{others.id}'"
+    assert await value_of(prices, f"SELECT status {row}") == "received"
+    assert await value_of(prices, f"SELECT attempts {row}") == attempts
+    assert await process_waiting_batches(prices) == 1
+
+
+async def test_a_delivery_that_deadlocks_is_tried_again_and_loses_no_attempt(
+    prices: Database, owner: AsyncEngine
+) -> None:
+    async with failing(owner, price="666", times=2, sqlstate=DEADLOCK):
+        assert (await delivered(prices, "666", "1.5")).accepted == 2
+    assert await value_of(prices, "SELECT sum(attempts) FROM ingestion.ingest_batches") == 0
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "refusal", "status", "attempts"),
+    [
+        (DISK_FULL, BatchNotProcessed, "received", 0),
+        (DEADLOCK, BatchNotProcessed, "received", 0),
+        (CHECK_VIOLATION, ServiceUnavailable, "failed", 5),
+    ],
+)
+async def test_a_delivery_that_fails_again_and_again_ends_and_says_so(
+    prices: Database,
+    owner: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    sqlstate: str,
+    refusal: type[Exception],
+    status: str,
+    attempts: int,
+) -> None:
+    monkeypatch.setattr(delivery, "SECONDS_BETWEEN_TRIES", 0.01)
+    async with failing(owner, price="666", times=99, sqlstate=sqlstate):
+        with pytest.raises(refusal):
+            await delivered(prices, "666")
+    assert await value_of(prices, "SELECT status FROM ingestion.ingest_batches") == status
+    assert await value_of(prices, "SELECT attempts FROM ingestion.ingest_batches") == attempts
+    await delivered(prices, "666")
+    assert await value_of(prices, "SELECT accepted_count FROM ingestion.ingest_batches") == 1

@@ -80,25 +80,25 @@ async def test_the_call_stands_in_the_ledger_before_the_provider_is_asked(databa
         (answer(b"<!doctype html><title>One moment</title>"), OutsideFailure.NOT_JSON, 200),
         (answer(b""), OutsideFailure.NOT_JSON, 200),
         (answer(gzip.compress(b"{}", mtime=0)), OutsideFailure.NOT_JSON, 200),
-        (answer(b'{"half":', length=1000), OutsideFailure.NOT_HTTP, None),
+        (answer(b'{"half":', length=1000), OutsideFailure.NOT_HTTP, 200),
         (
             answer(gzip.compress(b'{"a": 1}', mtime=0)[:-9], headers="Content-Encoding: gzip\r\n"),
             OutsideFailure.NOT_HTTP,
-            None,
+            200,
         ),
-        (answer(b"{}", headers="Content-Encoding: gzip\r\n"), OutsideFailure.NOT_HTTP, None),
-        (answer(b"{}", headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, None),
-        (answer(b"{}", headers="Content-Encoding: zstd\r\n"), OutsideFailure.NOT_HTTP, None),
-        (answer(brotli.compress(b'{"a": 1}')[:-2], headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, None),
+        (answer(b"{}", headers="Content-Encoding: gzip\r\n"), OutsideFailure.NOT_HTTP, 200),
+        (answer(b"{}", headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, 200),
+        (answer(b"{}", headers="Content-Encoding: zstd\r\n"), OutsideFailure.NOT_HTTP, 200),
+        (answer(brotli.compress(b'{"a": 1}')[:-2], headers="Content-Encoding: br\r\n"), OutsideFailure.NOT_HTTP, 200),
         (
             answer(gzip.compress(b" " * (LARGEST_ANSWER_BYTES + 1), mtime=0), headers="Content-Encoding: gzip\r\n"),
             OutsideFailure.TOO_LARGE,
-            None,
+            200,
         ),
         (
             answer(brotli.compress(b" " * (LARGEST_ANSWER_BYTES + 1), quality=1), headers="Content-Encoding: br\r\n"),
             OutsideFailure.TOO_LARGE,
-            None,
+            200,
         ),
         (b"220 shop.test ESMTP\r\n", OutsideFailure.NOT_HTTP, None),
         (b"", OutsideFailure.NOT_HTTP, None),
@@ -182,7 +182,7 @@ async def test_an_answer_that_drips_ends(database: Database) -> None:
             failed = await failure_of(ProviderClient(database, CODE, http, retries=ONCE))
     assert failed.failure is OutsideFailure.TIMED_OUT
     (call,) = await calls(database)
-    assert (call.status, call.error) == (None, "did not answer in time")
+    assert (call.status, call.error) == (200, "did not answer in time")
 
 
 async def test_a_redirect_is_not_followed_wherever_it_leads(database: Database) -> None:
@@ -225,7 +225,7 @@ async def test_a_question_waits_out_a_short_pause_and_is_asked_again(database: D
     [
         (answer(status="503 Away"), [503, 503, 200]),
         (b"", [None, None, 200]),
-        (answer(b'{"half":', length=1000), [None, None, 200]),
+        (answer(b'{"half":', length=1000), [200, 200, 200]),
     ],
     ids=["503", "hangs up", "cut in the middle"],
 )
@@ -301,6 +301,68 @@ async def test_what_is_kept_is_not_asked_for_again_by_any_process(database: Data
     assert len(shop.asked) == 3
 
 
+async def test_the_same_is_asked_for_once_however_many_want_to_know_it_at_a_time(database: Database) -> None:
+    other = Question(endpoint="prices", path="/v1/other", kept_for=timedelta(hours=1))
+    async with open_shop(answer(b"[1]")) as shop, client_of(database, shop.port) as client:
+        answers = await asyncio.gather(*(client.ask_json(KEPT) for _ in range(10)), client.ask_json(other))
+    assert answers == [[1]] * 11
+    assert sorted(asked.split(b" ")[1] for asked in shop.asked) == [b"/v1/other", b"/v1/prices"]
+    assert len(await calls(database)) == 2
+
+
+async def test_who_waits_for_the_same_asks_where_the_first_one_failed(database: Database) -> None:
+    async with (
+        open_shop(answer(status="404 Not Here"), answer(b"[1]")) as shop,
+        client_of(database, shop.port) as client,
+    ):
+        asked = await asyncio.gather(*(client.ask_json(KEPT) for _ in range(5)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in asked) == ["OutsideServiceFailed", "list", "list", "list", "list"]
+    assert len(shop.asked) == 2
+
+
+async def test_an_answer_that_another_process_kept_meanwhile_is_taken(database: Database) -> None:
+    arrived, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await may_answer.wait()
+        writer.write(answer(b"[1]"))
+        await writer.drain()
+
+    async with (
+        server_that(slow) as port,
+        client_of(database, port, request_count=1, window_seconds=3600) as client,
+        provider_http() as http,
+    ):
+        first = asyncio.create_task(client.ask_json(KEPT))
+        await arrived.wait()
+        # It waits for its turn, for all the calls that are allowed are under way.
+        second = asyncio.create_task(ProviderClient(database, CODE, http, patience_seconds=20).ask_json(KEPT))
+        await asyncio.sleep(0.1)
+        may_answer.set()
+        assert await asyncio.gather(first, second) == [[1], [1]]
+    assert len(await calls(database)) == 1
+
+
+async def test_who_waits_for_the_same_has_no_endless_patience(database: Database) -> None:
+    arrived = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await reader.read()
+
+    async with server_that(silent) as port, client_of(database, port, patience=0.2) as client:
+        first = asyncio.create_task(client.ask_json(KEPT))
+        await arrived.wait()
+        with pytest.raises(ProviderBusy):
+            await client.ask_json(KEPT)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
 async def test_what_has_not_changed_is_kept_on(database: Database) -> None:
     said = (answer(b"[1]", headers='ETag: "v1"\r\n'), answer(b"", status="304 Not Modified"), answer(b"[2]"))
     async with open_shop(*said) as shop, client_of(database, shop.port) as client:
@@ -311,6 +373,34 @@ async def test_what_has_not_changed_is_kept_on(database: Database) -> None:
         assert b'\r\nIf-None-Match: "v1"\r\n' in shop.asked[1]
         assert await client.ask_json(KEPT) == [1]
     assert [call.status for call in await calls(database)] == [200, 304]
+
+
+async def test_what_has_not_changed_may_name_how_it_was_compressed(database: Database) -> None:
+    etag_of_gzip = 'ETag: "v1"\r\nContent-Encoding: gzip\r\n'
+    said = (
+        answer(gzip.compress(b"[1]", mtime=0), headers=etag_of_gzip),
+        f"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n{etag_of_gzip}\r\n".encode(),
+    )
+    async with open_shop(*said) as shop, client_of(database, shop.port) as client:
+        assert await client.ask_json(KEPT) == [1]
+        await expire(database)
+        assert await client.ask_json(KEPT) == [1]
+    assert [call.status for call in await calls(database)] == [200, 304]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    ["Retry-After: Mon, 01 Jan 99999999999 00:00:00 GMT\r\n", "Retry-After: 600\r\nContent-Encoding: gzip\r\n"],
+    ids=["nonsense in Retry-After", "a body that is not gzip"],
+)
+async def test_a_refusal_for_the_pace_is_heard_however_odd_it_is(database: Database, headers: str) -> None:
+    said = answer(status="429 Too Many Requests", headers=headers)
+    async with open_shop(said) as shop, client_of(database, shop.port) as client:
+        assert (await failure_of(client)).failure is OutsideFailure.REFUSED
+    (call,) = await calls(database)
+    assert call.status == 429
+    assert call.ended_at is not None
+    assert (await provider_row(database)).blocked_until is not None
 
 
 async def test_nonsense_is_not_kept(database: Database) -> None:

@@ -16,15 +16,13 @@ from uuid import UUID
 import orjson
 
 from app.core.ids import PublicIdTag, parse_public_id
-from app.core.money import MINOR_UNITS
+from app.core.money import MAXIMUM_AMOUNT, MAXIMUM_DECIMAL_PLACES, MINOR_UNITS
 from app.prices.errors import BadRow
 from app.prices.models import PriceKind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_TOLERANCE = timedelta(minutes=5)
-MAXIMUM_AMOUNT = Decimal(10**15)
-MAXIMUM_DECIMAL_PLACES = 18
 DEFAULT_KIND = PriceKind.MARKET.value
 # What every row may have, whatever it tells of its series.
 SERIES_FIELDS = frozenset({"item", "itemId", "externalId", "variant", "source", "kind", "currency"})

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from app.core.money import MINOR_UNITS
-from app.prices.commands.read_rows import EARLIEST, EPOCH, MAXIMUM_AMOUNT, MAXIMUM_DECIMAL_PLACES
+from app.core.money import MAXIMUM_AMOUNT, MAXIMUM_DECIMAL_PLACES, MINOR_UNITS
+from app.prices.commands.read_rows import EARLIEST, EPOCH
 from app.prices.connectors.interface import AnswerNotUnderstood
 from app.prices.formats.json_files import decimal_of, describe
 

@@ -126,10 +126,10 @@ def no_such_credential() -> ProviderRefused:
 
 
 def _check(label: str, secret: str) -> None:
-    if not 1 <= len(label) <= LONGEST_LABEL or "\0" in label:
+    if not 1 <= len(label) <= LONGEST_LABEL or not label.isprintable():
         raise ProviderRefused(
             ProviderErrorCode.INVALID_INPUT,
-            f"Give the credential a label of 1 to {LONGEST_LABEL} characters, to know it by.",
+            f"Give the credential a label of 1 to {LONGEST_LABEL} characters that can be shown, to know it by.",
             field=["label"],
         )
     if not 1 <= len(secret) <= LONGEST_SECRET or not secret.isascii() or not secret.isprintable():
