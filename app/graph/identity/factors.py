@@ -14,7 +14,7 @@ from app.core.secrets import Secrets
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account, Passkey
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.identity.sign_in_payload import (
     DELIVER,
     DEVICE,
@@ -27,6 +27,7 @@ from app.graph.identity.sign_in_payload import (
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.scalars import JSON
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import ANYBODY, OWN_CREDENTIALS
 from app.identity.commands.passkeys import (
     BegunPasskey,
@@ -181,30 +182,27 @@ class BeginPasskeySecondFactorPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownSeed:
+class ShownSeed(Done):
     """The payload of `enableTotp`."""
 
     secret: str = field(repr=False)
     uri: str = field(repr=False)
-    user_errors: Sequence[IdentityError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ShownCodes:
+class ShownCodes(Done):
     """The payload of what makes recovery codes."""
 
     account: Reference
     recovery_codes: Sequence[str] = field(repr=False)
-    user_errors: Sequence[IdentityError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ShownOptions:
+class ShownOptions(Done):
     """The payload of what asks a browser for a passkey."""
 
     options: Mapping[str, object] = field(repr=False)
     challenge: str | None = field(repr=False, default=None)
-    user_errors: Sequence[IdentityError] = ()
 
     @classmethod
     def of(cls, begun: BegunPasskey) -> "ShownOptions":
@@ -213,19 +211,17 @@ class ShownOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAccount:
+class ShownAccount(Done):
     """The payload of what changes an account and gives nothing else."""
 
     account: Reference
-    user_errors: Sequence[IdentityError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ShownPasskey:
+class ShownPasskey(Done):
     """The payload of what makes or changes a passkey."""
 
     passkey: Reference
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type

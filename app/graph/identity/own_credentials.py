@@ -1,6 +1,5 @@
 """What people change of how they get in: their password and their address."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import strawberry
@@ -8,9 +7,10 @@ import strawberry
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.identity.sign_in import RETURN_TO, checked_return, remembered_browser, writing_service
 from app.graph.reads.fields import Reference, refer
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import ANYBODY, OWN_CREDENTIALS
 from app.identity.sign_in import SignInRefused
 
@@ -50,19 +50,17 @@ class ConfirmEmailChangePayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Done):
     """The payload of a change to one's own account."""
 
     viewer: Reference | None
-    user_errors: Sequence[IdentityError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(Done):
     """The payload of a confirmed address."""
 
     is_confirmed: bool = True
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type

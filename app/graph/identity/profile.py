@@ -1,6 +1,5 @@
 """What people change of themselves: their profile, and how they want things shown."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,9 +9,10 @@ from strawberry import UNSET, Parent
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved
 from app.graph.identity.accounts import VIEWER_READS, Account
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import needs
 from app.identity.commands.profile import PreferenceChanges, ProfileChanges, update_preferences, update_profile
 from app.identity.models import NsfwVisibility
@@ -60,11 +60,10 @@ class UpdatePreferencesInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Done):
     """The payload of a change to one's own account."""
 
     viewer: Reference | None
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type(description="What became of the profile.")
