@@ -12,6 +12,7 @@ from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account, DataExport
 from app.graph.identity.errors import IdentityError, changes
+from app.graph.identity.payloads import AccountChanged
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.scalars import URL
@@ -53,13 +54,6 @@ class CreateExportDownloadPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class OfAccount(Done):
-    """A payload about the caller's account."""
-
-    account: Reference
-
-
-@dataclass(frozen=True, slots=True)
 class Exported(Done):
     """The payload of `exportMyData`."""
 
@@ -74,8 +68,8 @@ class Download(Done):
     expires_at: datetime
 
 
-def _account_of(context: Context) -> OfAccount:
-    return OfAccount(refer(Account, context.viewer.user_id))
+def _account_of(context: Context) -> AccountChanged:
+    return AccountChanged(refer(Account, context.viewer.user_id))
 
 
 @strawberry.type
@@ -86,7 +80,7 @@ class DataMutations:
         access=OWN_CREDENTIALS,
     )
     @staticmethod
-    async def request_account_deletion(info: Info) -> OfAccount:
+    async def request_account_deletion(info: Info) -> AccountChanged:
         async with info.context.authentication() as transaction:
             await request_deletion(transaction, info.context.resources.identity.secrets, caller=info.context.caller)
         return _account_of(info.context)
@@ -97,7 +91,7 @@ class DataMutations:
         access=OWN_SESSIONS,
     )
     @staticmethod
-    async def cancel_account_deletion(info: Info) -> OfAccount:
+    async def cancel_account_deletion(info: Info) -> AccountChanged:
         async with info.context.authentication() as transaction:
             await cancel_deletion(transaction, info.context.resources.identity.secrets, caller=info.context.caller)
         return _account_of(info.context)

@@ -15,6 +15,7 @@ from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account, Passkey
 from app.graph.identity.errors import IdentityError, changes
+from app.graph.identity.payloads import AccountChanged
 from app.graph.identity.sign_in_payload import (
     DELIVER,
     DEVICE,
@@ -211,13 +212,6 @@ class ShownOptions(Done):
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAccount(Done):
-    """The payload of what changes an account and gives nothing else."""
-
-    account: Reference
-
-
-@dataclass(frozen=True, slots=True)
 class ShownPasskey(Done):
     """The payload of what makes or changes a passkey."""
 
@@ -316,9 +310,9 @@ class FactorMutations:
         access=OWN_CREDENTIALS,
     )
     @staticmethod
-    async def disable_totp(info: Info, input: DisableTotpInput) -> ShownAccount:
+    async def disable_totp(info: Info, input: DisableTotpInput) -> AccountChanged:
         await _by_code(info.context, disable_totp, input.code)
-        return ShownAccount(refer(Account, info.context.viewer.own_id))
+        return AccountChanged(refer(Account, info.context.viewer.own_id))
 
     @changes(
         "Make ten recovery codes in place of those before.",
@@ -387,7 +381,7 @@ class FactorMutations:
         "Remove a passkey. The last way into an account cannot go.", type=RemovePasskeyPayload, access=OWN_CREDENTIALS
     )
     @staticmethod
-    async def remove_passkey(info: Info, input: RemovePasskeyInput) -> ShownAccount:
+    async def remove_passkey(info: Info, input: RemovePasskeyInput) -> AccountChanged:
         context, user_id = info.context, info.context.viewer.own_id
         async with context.authentication() as transaction:
             await remove_passkey(
@@ -397,7 +391,7 @@ class FactorMutations:
                 user_id=user_id,
                 providers=context.resources.identity.providers_that_let_in,
             )
-        return ShownAccount(refer(Account, user_id))
+        return AccountChanged(refer(Account, user_id))
 
 
 def _answer_of(context: Context, input: CompleteSignInInput) -> SecondFactorAnswer:
