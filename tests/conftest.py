@@ -5,7 +5,9 @@ clone, and rows are deleted between tests.
 """
 
 import asyncio
+import io
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -181,6 +183,26 @@ def database(_worker_database: Database, _emptied: None) -> Database:
 def api_database(_api_database: Database, _emptied: None) -> Database:
     """The database as the API's role; its tables are emptied after the test."""
     return _api_database
+
+
+@pytest.fixture
+def owner(_owner: AsyncEngine) -> AsyncEngine:
+    """The database as its owner, who sees and may do everything."""
+    return _owner
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that is logged while the test goes on, as an operator would read it at the level DEBUG."""
+    heard = io.StringIO()
+    handler = logging.StreamHandler(heard)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel("DEBUG")
+    yield heard
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 @dataclass(frozen=True, slots=True)

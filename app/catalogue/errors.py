@@ -1,9 +1,8 @@
 """What the catalogue refuses."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 
-from app.core.errors import BadUserInput, Conflict, NotFound, Refusal
+from app.core.errors import BadUserInput, Conflict, NotFound, ReasonedRefusal
 
 
 class CatalogueErrorCode(StrEnum):
@@ -22,13 +21,8 @@ class CatalogueErrorCode(StrEnum):
     NOT_GRANTED = "not_granted"
 
 
-class CatalogueRefused(Refusal):
-    """A refusal that staff can act on; `field` is the path to the input that is at fault, without `input`."""
-
-    def __init__(self, reason: CatalogueErrorCode, message: str, *, field: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.field = list(field)
+class CatalogueRefused(ReasonedRefusal[CatalogueErrorCode]):
+    """A refusal about the catalogue that the caller can act on."""
 
 
 class ItemsContradict(Conflict):
@@ -84,10 +78,5 @@ class PhotoErrorCode(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
 
 
-class PhotoRefused(Refusal):
-    """A refusal that the caller can act on; `field` is the path to the input that is at fault, without `input`."""
-
-    def __init__(self, reason: PhotoErrorCode, message: str, *, field: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.field = list(field)
+class PhotoRefused(ReasonedRefusal[PhotoErrorCode]):
+    """A refusal about an item's photos that the caller can act on."""

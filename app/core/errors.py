@@ -1,7 +1,10 @@
 """Refusals: what Trove says when it will not do something, with a stable code and a sentence that says what to do."""
 
 from collections.abc import Sequence
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Generic, TypeVar
+
+Reason = TypeVar("Reason", bound=Enum)
 
 
 class ErrorCode(StrEnum):
@@ -36,6 +39,18 @@ class Refusal(Exception):
         self.message = message
         self.argument = argument
         self.allowed = list(allowed)
+
+
+class ReasonedRefusal(Refusal, Generic[Reason]):
+    """A refusal of a room, with its own word for why.
+
+    `field` is the path to the input that is at fault, without `input`; empty where it is none in particular.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, field: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = list(field)
 
 
 class BadUserInput(Refusal):

@@ -11,10 +11,11 @@ from app.core.cookies import REFRESH_TOKEN, Cookies, read_cookies
 from app.core.errors import ErrorCode, Refusal
 from app.core.origins import allowed_return, is_allowed_origin
 from app.core.settings import Settings
+from app.doors.callers import client_of
 from app.identity.commands.sessions import REFRESHABLE_FOR, OpenSession
 from app.identity.errors import IdentityRefused
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
-from app.identity.viewer import Caller, ClientInfo
+from app.identity.viewer import Caller
 
 GUARDS = {
     "Cache-Control": "no-store",
@@ -32,8 +33,7 @@ _STATUSES = {
 
 def caller_of(request: Request) -> Caller:
     """Who comes through a door in a browser: anybody, from somewhere. `Authorization` is not looked at."""
-    peer = request.client.host if request.client else None
-    return Caller(client=ClientInfo.of_peer(peer, request.headers.get("user-agent", "")))
+    return Caller(client=client_of(request))
 
 
 def cookies_of(request: Request) -> Cookies:

@@ -1,22 +1,17 @@
 """`GET /exports/{id}?token=…`: an archive of one's data, by a link that `createExportDownload` made."""
 
-from http import HTTPStatus
-
-import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.core.database import DATABASE_FAILURES, Database, is_database_away
-from app.core.errors import ErrorCode, NotFound
+from app.core.database import Database
+from app.core.errors import NotFound, ServiceUnavailable
 from app.core.ids import PublicIdTag, parse_public_id
 from app.doors.browsers import caller_of
+from app.doors.refusals import Refusals, refusing_without_database
 from app.identity.commands.exports import FetchedExport, fetch_export
 from app.identity.services import IdentityServices
 
-logger = structlog.get_logger(__name__)
-
-RETRY_AFTER_SECONDS = 5
 # It is nobody else's: not a cache's, not that of the page it was opened from, and no page itself.
 PRIVATE = {
     "Cache-Control": "no-store",
@@ -24,6 +19,7 @@ PRIVATE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
+REFUSALS = Refusals(headers=PRIVATE)
 NO_SUCH_LINK = "This link does not hold, or no longer; make another with `createExportDownload`."
 DATABASE_AWAY = "The database cannot be reached; try again in a moment."
 
@@ -31,14 +27,10 @@ DATABASE_AWAY = "The database cannot be reached; try again in a moment."
 async def download_export(request: Request) -> Response:
     """The archive as a download: 200 with the zip; 404 for every link that does not hold; 503 without the database."""
     try:
-        fetched = await _fetch(request)
-    except NotFound as refusal:
-        return _refused(HTTPStatus.NOT_FOUND, refusal.code, refusal.message)
-    except DATABASE_FAILURES as error:
-        if not is_database_away(error):
-            raise
-        logger.warning("export_not_fetched", reason=type(error).__name__)
-        return _refused(HTTPStatus.SERVICE_UNAVAILABLE, ErrorCode.SERVICE_UNAVAILABLE, DATABASE_AWAY)
+        with refusing_without_database("export_not_fetched", DATABASE_AWAY):
+            fetched = await _fetch(request)
+    except (NotFound, ServiceUnavailable) as refusal:
+        return REFUSALS.answer(refusal)
     name = f"trove-data-{fetched.requested_at:%Y-%m-%d}.zip"
     return Response(
         fetched.archive,
@@ -56,13 +48,6 @@ async def _fetch(request: Request) -> FetchedExport:
         raise NotFound(NO_SUCH_LINK)
     async with database.authentication() as transaction:
         return await fetch_export(transaction, identity.secrets, parsed[1], token=tokens[0], caller=caller_of(request))
-
-
-def _refused(status: HTTPStatus, code: ErrorCode, message: str) -> JSONResponse:
-    headers = dict(PRIVATE)
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return JSONResponse({"error": {"code": code.value, "message": message}}, status_code=status, headers=headers)
 
 
 def routes() -> list[BaseRoute]:

@@ -4,62 +4,39 @@ import asyncio
 import zlib
 from http import HTTPStatus
 
-import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.core.clock import utc_now
-from app.core.database import DATABASE_FAILURES, Database, is_database_away
-from app.core.errors import BadUserInput, ErrorCode, Refusal, ServiceUnavailable
+from app.core.database import Database
+from app.core.errors import BadUserInput, Refusal
 from app.core.ids import PublicIdTag, public_id
+from app.doors.callers import sender_of
+from app.doors.refusals import Refusals, refusing_without_database
 from app.identity.access import needs
 from app.identity.scopes import Scope
-from app.identity.services import IdentityServices
-from app.identity.viewer import ClientInfo, Viewer
 from app.ingestion.commands import MAXIMUM_BYTES, AcceptedBatch, accept_batch
 from app.ingestion.errors import BatchTooLarge
 from app.ingestion.models import BatchKind
 
-logger = structlog.get_logger(__name__)
-
 MAY_SEND = needs(Scope.PRICES_WRITE)
-RETRY_AFTER_SECONDS = 5
 # Storing takes milliseconds; a database that takes this long is as good as away.
 STORED_WITHIN_SECONDS = 10.0
 _GZIP = 16 + zlib.MAX_WBITS
-_STATUS_BY_CODE = {
-    ErrorCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
-    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
-    ErrorCode.CONFLICT: HTTPStatus.CONFLICT,
-    ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-_HEADERS_BY_STATUS = {
-    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="trove-ingest"'},
-    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
-    # The rest of a body that is too large is not read, so the connection cannot serve another request.
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
-}
+REFUSALS = Refusals(realm="trove-ingest", statuses={BatchTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+DATABASE_AWAY = "The database cannot be reached; send it again, with the same Idempotency-Key if it had one."
 
 
 async def ingest_prices(request: Request) -> Response:
     """Accept a batch: 202 with its id; 400, 401, 403, 409, 413, 503 with a code and a sentence that says what to do."""
     try:
-        batch = await _accept(request)
+        with refusing_without_database("batch_not_stored", DATABASE_AWAY):
+            batch = await _accept(request)
     except Refusal as refusal:
-        return _refused(refusal)
+        return REFUSALS.answer(refusal)
     except ClientDisconnect:
         # Nobody is left to read an answer, and nothing was stored.
         return Response(status_code=HTTPStatus.BAD_REQUEST)
-    except DATABASE_FAILURES as error:
-        if not is_database_away(error):
-            raise
-        logger.warning("batch_not_stored", reason=type(error).__name__)
-        return _refused(
-            ServiceUnavailable(
-                "The database cannot be reached; send it again, with the same Idempotency-Key if it had one."
-            )
-        )
     answer = {
         "batchId": public_id(PublicIdTag.INGEST_BATCH, batch.id),
         "rows": batch.row_count,
@@ -70,7 +47,7 @@ async def ingest_prices(request: Request) -> Response:
 
 async def _accept(request: Request) -> AcceptedBatch:
     database: Database = request.app.state.database
-    viewer = await _sender(request)
+    viewer = await sender_of(request, MAY_SEND)
     payload = await _read_body(request)
     async with (
         asyncio.timeout(STORED_WITHIN_SECONDS),
@@ -83,15 +60,6 @@ async def _accept(request: Request) -> AcceptedBatch:
             idempotency_key=request.headers.get("idempotency-key"),
             sender_id=viewer.user_id,
         )
-
-
-async def _sender(request: Request) -> Viewer:
-    identity: IdentityServices = request.app.state.identity
-    peer = request.client.host if request.client else None
-    client = ClientInfo.of_peer(peer, request.headers.get("user-agent", ""))
-    caller = await identity.authentication.caller_of(request.headers.getlist("authorization"), client)
-    MAY_SEND.check(caller.viewer, utc_now())
-    return caller.viewer
 
 
 async def _read_body(request: Request) -> bytes:
@@ -142,19 +110,6 @@ class _Unpacker:
 
 def _too_large() -> BatchTooLarge:
     return BatchTooLarge(f"A batch has at most {MAXIMUM_BYTES // 1024 // 1024} MiB; send it as several.")
-
-
-def _refused(refusal: Refusal) -> JSONResponse:
-    status = (
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        if isinstance(refusal, BatchTooLarge)
-        else _STATUS_BY_CODE.get(refusal.code, HTTPStatus.BAD_REQUEST)
-    )
-    return JSONResponse(
-        {"error": {"code": refusal.code.value, "message": refusal.message}},
-        status_code=status,
-        headers=_HEADERS_BY_STATUS.get(status),
-    )
 
 
 def routes() -> list[BaseRoute]:

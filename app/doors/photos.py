@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
-import structlog
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -21,18 +20,15 @@ from app.catalogue.commands.photo_uploads import (
 from app.catalogue.errors import PictureNotUnderstood, PictureTooLarge, PictureUnfit
 from app.catalogue.pictures import MAXIMUM_BYTES
 from app.core.clock import utc_now
-from app.core.database import DATABASE_FAILURES, Database, is_database_away
-from app.core.errors import ErrorCode, NotFound, Refusal, ServiceUnavailable
+from app.core.database import Database
+from app.core.errors import NotFound, Refusal
 from app.core.storage import FolderStorage, LinkOver, ObjectMissing, Storage
+from app.doors.callers import sender_of
+from app.doors.refusals import Refusals, refusing_without_database
 from app.identity.access import needs
 from app.identity.scopes import Scope
-from app.identity.services import IdentityServices
-from app.identity.viewer import ClientInfo, Viewer
-
-logger = structlog.get_logger(__name__)
 
 MAY_SEND = needs(Scope.CATALOGUE_WRITE)
-RETRY_AFTER_SECONDS = 5
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _FILE = re.compile(r"[0-9a-f]{32}/(?:small|medium|large|original)\.(?P<ending>jpg|png|webp)", re.ASCII)
 # It is a picture and nothing else, wherever somebody opens it; and pages of every origin may show it.
@@ -42,40 +38,29 @@ SHOWN = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Referrer-Policy": "no-referrer",
 }
-_STATUS_BY_ERROR: dict[type[Refusal], HTTPStatus] = {
-    PictureTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    PictureNotUnderstood: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    PictureUnfit: HTTPStatus.UNPROCESSABLE_ENTITY,
-    LinkOver: HTTPStatus.GONE,
-}
-_STATUS_BY_CODE = {
-    ErrorCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
-    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
-    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
-    ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-_HEADERS_BY_STATUS = {
-    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="trove-uploads"'},
-    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
-    # The rest of a body that is too large is not read, so the connection cannot serve another request.
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
-}
+REFUSALS = Refusals(
+    realm="trove-uploads",
+    statuses={
+        PictureTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        PictureNotUnderstood: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        PictureUnfit: HTTPStatus.UNPROCESSABLE_ENTITY,
+        LinkOver: HTTPStatus.GONE,
+    },
+    headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+)
+DATABASE_AWAY = "The database cannot be reached; send the photo again in a moment."
 
 
 async def upload_photo(request: Request) -> Response:
     """Take a photo in: 201 with its `uploadId`; 401, 403, 413, 415, 422, 503 with a code and what to do."""
     try:
-        upload = await _take_in(request)
+        with refusing_without_database("photo_not_stored", DATABASE_AWAY):
+            upload = await _take_in(request)
     except Refusal as refusal:
-        return _refused(refusal)
+        return REFUSALS.answer(refusal)
     except ClientDisconnect:
         # Nobody is left to read an answer, and nothing was stored.
         return Response(status_code=HTTPStatus.BAD_REQUEST)
-    except DATABASE_FAILURES as error:
-        if not is_database_away(error):
-            raise
-        logger.warning("photo_not_stored", reason=type(error).__name__)
-        return _refused(ServiceUnavailable("The database cannot be reached; send the photo again in a moment."))
     answer = {
         "uploadId": upload_token(upload.id),
         "contentType": upload.content_type,
@@ -90,25 +75,15 @@ async def show_photo(request: Request) -> Response:
     try:
         return await _show(request)
     except Refusal as refusal:
-        return _refused(refusal)
+        return REFUSALS.answer(refusal)
 
 
 async def _take_in(request: Request) -> StoredUpload:
     database: Database = request.app.state.database
     storage: Storage = request.app.state.storage
-    viewer = await _sender(request)
+    viewer = await sender_of(request, MAY_SEND)
     photo = await prepare_upload(await _read_body(request))
     return await store_upload(database, storage, photo, viewer=viewer)
-
-
-async def _sender(request: Request) -> Viewer:
-    """Who sends it, by their token alone: a cookie, which a page elsewhere could send along, says nothing here."""
-    identity: IdentityServices = request.app.state.identity
-    peer = request.client.host if request.client else None
-    client = ClientInfo.of_peer(peer, request.headers.get("user-agent", ""))
-    caller = await identity.authentication.caller_of(request.headers.getlist("authorization"), client)
-    MAY_SEND.check(caller.viewer, utc_now())
-    return caller.viewer
 
 
 async def _read_body(request: Request) -> bytes:
@@ -139,7 +114,10 @@ async def _show(request: Request) -> Response:
         signature=request.query_params.get("signature", ""),
         now=utc_now(),
     )
-    found = await storage.get(key)
+    try:
+        found = await storage.get(key)
+    except ObjectMissing:
+        raise NotFound("This photo has been deleted.") from None
     caching = {"Cache-Control": f"private, max-age={int(left.total_seconds())}, immutable"}
     return StreamingResponse(
         found.pieces,
@@ -150,16 +128,6 @@ async def _show(request: Request) -> Response:
 
 def _too_large() -> PictureTooLarge:
     return PictureTooLarge(f"A photo has at most {MAXIMUM_BYTES // 1024 // 1024} MB; send a smaller one.")
-
-
-def _refused(refusal: Refusal) -> JSONResponse:
-    status = _STATUS_BY_ERROR.get(type(refusal)) or _STATUS_BY_CODE.get(refusal.code, HTTPStatus.BAD_REQUEST)
-    message = "This photo has been deleted." if isinstance(refusal, ObjectMissing) else refusal.message
-    return JSONResponse(
-        {"error": {"code": refusal.code.value, "message": message}},
-        status_code=status,
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | _HEADERS_BY_STATUS.get(status, {}),
-    )
 
 
 def routes(allowed_origins: Sequence[str] = ()) -> list[BaseRoute]:

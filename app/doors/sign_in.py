@@ -4,27 +4,26 @@ from collections.abc import Awaitable, Callable
 from html import escape
 from http import HTTPStatus
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from app.core.cookies import Cookies
 from app.core.database import DATABASE_FAILURES, is_database_away
-from app.core.errors import Forbidden, Refusal, ServiceUnavailable
+from app.core.errors import Forbidden, Refusal
 from app.core.origins import allowed_return
 from app.doors.browsers import GUARDS, caller_of, cookies_of, done, finish, page, refused
+from app.doors.refusals import refusing_without_database
 from app.identity.browser_tokens import browser_of
 from app.identity.services import IdentityServices
 from app.identity.sign_in import SignInRefused
-
-logger = structlog.get_logger(__name__)
 
 KEYS_KEPT_FOR_SECONDS = 300
 # What browsers send with what nobody has asked for yet: "prefetch", "prefetch;prerender", and Safari "preview".
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 ASKED_BY_POST = "POST"
+DATABASE_AWAY = "The database cannot be reached right now; try again in a moment."
 
 Open = Callable[[Request, Cookies], Awaitable[Response]]
 
@@ -50,14 +49,10 @@ def door(open_link: Open) -> Callable[[Request], Awaitable[Response]]:
             return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=GUARDS)
         cookies = cookies_of(request)
         try:
-            return await open_link(request, cookies)
+            with refusing_without_database("door_without_database", DATABASE_AWAY):
+                return await open_link(request, cookies)
         except Refusal as refusal:
             return refused(refusal, back=None, cookies=cookies)
-        except DATABASE_FAILURES as error:
-            if not is_database_away(error):
-                raise
-            logger.warning("door_without_database", reason=type(error).__name__)
-            return refused(_away(), back=None, cookies=cookies)
 
     return serve
 
@@ -128,13 +123,9 @@ async def _keys(request: Request) -> Response:
     except DATABASE_FAILURES as error:
         if not is_database_away(error):
             raise
-        return JSONResponse({"error": _away().message}, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+        return JSONResponse({"error": DATABASE_AWAY}, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
     return JSONResponse(
         keys,
         headers={"Cache-Control": f"public, max-age={KEYS_KEPT_FOR_SECONDS}"},
         media_type="application/jwk-set+json",
     )
-
-
-def _away() -> ServiceUnavailable:
-    return ServiceUnavailable("The database cannot be reached right now; try again in a moment.")

@@ -1,11 +1,8 @@
 """Outside services: their limits for everybody, people's own keys for them, and for staff the calls that were made."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from functools import wraps
-from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -13,12 +10,13 @@ import strawberry
 from app.core.ids import PublicIdTag
 from app.graph.access import Privacy, private
 from app.graph.context import Info
-from app.graph.fields import Resolver, attribute, resolved, show_enum
+from app.graph.fields import attribute, show_enum
 from app.graph.reads.arguments import Orders, equals
 from app.graph.reads.fields import Reference, column, connection, edge, refer, shows
 from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import URL
-from app.identity.access import ANYBODY, OWN_SESSIONS, Access, needs
+from app.graph.user_errors import CODE, REFUSAL, USER_ERRORS, Done, Mutations, UserError
+from app.identity.access import ANYBODY, OWN_SESSIONS, needs
 from app.identity.scopes import Scope
 from app.providers import models
 from app.providers.commands.credentials import add_credential, no_such_credential, remove_credential
@@ -28,7 +26,6 @@ from app.providers.queries import BLOCKED_UNTIL, IS_BLOCKED
 
 OWNER_ALONE = Privacy("its owner alone")
 CALLS_READ = Privacy(f"whom the call was made for, and staff with `{Scope.PROVIDERS_READ}`")
-USER_ERRORS = "Why it was refused; empty when it was done."
 
 show_enum(
     AuthMethod,
@@ -137,11 +134,9 @@ class ProviderQueries:
     )
 
 
-@strawberry.type(description="A refusal that the caller can act on.")
-class ProviderError:
-    field: list[str] = attribute("The path to the input that is at fault; empty where it is none in particular.")
-    message: str = attribute("What is wrong and what to do.")
-    code: ProviderErrorCode = attribute("The same in one word.")
+@strawberry.type(description=REFUSAL)
+class ProviderError(UserError):
+    code: ProviderErrorCode = attribute(CODE)
 
 
 @strawberry.input(description="A key for an outside service.")
@@ -169,47 +164,20 @@ class RemoveProviderCredentialPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class Added(Done):
     """The payload of a credential that was added."""
 
     provider_credential: Reference
-    user_errors: Sequence[ProviderError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Done):
     """The payload of a credential that was forgotten."""
 
     removed_id: str
-    user_errors: Sequence[ProviderError] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The payload of a mutation that was refused: its errors, and null for everything else."""
-
-    user_errors: Sequence[ProviderError]
-    provider_credential: None = None
-    removed_id: None = None
-
-
-def _changes(description: str, *, type: Any, access: Access) -> Callable[[Resolver], Resolver]:
-    """A mutation about credentials: what it refuses with ProviderRefused becomes `userErrors` of its payload."""
-
-    def declare(resolver: Resolver) -> Resolver:
-        change: Callable[..., Awaitable[Any]] = resolver.__func__ if isinstance(resolver, staticmethod) else resolver
-
-        @wraps(change)
-        async def refusing(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await change(*args, **kwargs)
-            except ProviderRefused as refusal:
-                field = ["input", *refusal.field] if refusal.field else []
-                return Refused([ProviderError(field=field, message=refusal.message, code=refusal.reason)])
-
-        return resolved(description, type=type, access=access)(staticmethod(refusing))  # type: ignore[return-value]
-
-    return declare
+_changes = Mutations(ProviderRefused, ProviderError)
 
 
 @strawberry.type

@@ -1,10 +1,10 @@
 """What identity refuses, each with the word that a client acts upon."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from app.core.errors import BadUserInput, Refusal
+from app.core.errors import BadUserInput, ReasonedRefusal
 
 
 class IdentityErrorCode(StrEnum):
@@ -26,13 +26,8 @@ class IdentityErrorCode(StrEnum):
     ALREADY_DONE = "already_done"
 
 
-class IdentityRefused(Refusal):
-    """A refusal that the caller can act on; `field` is the path to the input that is at fault, without `input`."""
-
-    def __init__(self, reason: IdentityErrorCode, message: str, *, field: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.field = list(field)
+class IdentityRefused(ReasonedRefusal[IdentityErrorCode]):
+    """A refusal about an account that the caller can act on."""
 
 
 @contextmanager

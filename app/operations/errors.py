@@ -1,9 +1,8 @@
 """What the room refuses, each with the word that a client acts upon."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 
-from app.core.errors import Conflict, Refusal
+from app.core.errors import Conflict, ReasonedRefusal, Refusal
 
 
 class OperationsErrorCode(StrEnum):
@@ -15,13 +14,8 @@ class OperationsErrorCode(StrEnum):
     ALREADY_DONE = "already_done"
 
 
-class OperationsRefused(Refusal):
-    """A refusal that the caller can act on; `field` is the path to the input that is at fault, without `input`."""
-
-    def __init__(self, reason: OperationsErrorCode, message: str, *, field: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.field = list(field)
+class OperationsRefused(ReasonedRefusal[OperationsErrorCode]):
+    """A refusal about jobs that the caller can act on."""
 
 
 class InvalidSchedule(Refusal):

@@ -1,6 +1,8 @@
 """What the prices room says of rows and rates that it does not take in."""
 
-from app.core.errors import BadUserInput, NotFound
+from enum import StrEnum
+
+from app.core.errors import BadUserInput, ReasonedRefusal
 
 
 class BadRow(Exception):
@@ -19,9 +21,12 @@ class WrongRate(BadUserInput):
     """A value that no exchange rate can have."""
 
 
-class SourceNotFound(NotFound):
-    """There is no source of the code."""
+class PriceSourceErrorCode(StrEnum):
+    """Why a change of a source of prices was refused."""
+
+    NOT_FOUND = "not_found"
+    INVALID_NAME = "invalid_name"
 
 
-class WrongSourceName(BadUserInput):
-    """A name that no source can have."""
+class PriceSourceRefused(ReasonedRefusal[PriceSourceErrorCode]):
+    """A refusal about a source of prices that the caller can act on."""

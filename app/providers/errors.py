@@ -1,9 +1,8 @@
 """What the room refuses, and how a call to a provider can fail."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 
-from app.core.errors import Conflict, NotFound, Refusal, ServiceUnavailable
+from app.core.errors import Conflict, NotFound, ReasonedRefusal, ServiceUnavailable
 
 
 class ProviderErrorCode(StrEnum):
@@ -14,13 +13,8 @@ class ProviderErrorCode(StrEnum):
     TOO_MANY = "too_many"
 
 
-class ProviderRefused(Refusal):
-    """A refusal that the caller can act on; `field` is the path to the input that is at fault, without `input`."""
-
-    def __init__(self, reason: ProviderErrorCode, message: str, *, field: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.field = list(field)
+class ProviderRefused(ReasonedRefusal[ProviderErrorCode]):
+    """A refusal about a credential that the caller can act on."""
 
 
 class ProviderUnknown(NotFound):

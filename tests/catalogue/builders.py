@@ -1,10 +1,14 @@
-"""Items for tests, saved by the command that importers use."""
+"""Items for tests, saved by the command that importers use; what became of them, and why a change was refused."""
 
+from collections.abc import Awaitable
+from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select
 
 from app.catalogue.commands.save_items import save_items
+from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
 from app.catalogue.models import Item
 from app.catalogue.new_items import (
     CardDetails,
@@ -16,6 +20,7 @@ from app.catalogue.new_items import (
     NewVariant,
     SkinDetails,
 )
+from app.catalogue.queries.states import state_of
 from app.core.database import Database
 
 
@@ -53,3 +58,16 @@ async def saved(database: Database, *items: NewItem) -> dict[str, UUID]:
         await save_items(transaction, items)
         rows = await transaction.connection.execute(select(Item.slug, Item.id))
         return {row.slug: row.id for row in rows}
+
+
+async def state(database: Database, item_id: UUID) -> dict[str, Any]:
+    """What an item is."""
+    async with database.transaction() as transaction:
+        return dict(await state_of(transaction.connection, item_id))
+
+
+async def refusal_of(change: Awaitable[object]) -> tuple[CatalogueErrorCode, list[str]]:
+    """Why a change was refused, and where."""
+    with pytest.raises(CatalogueRefused) as refused:
+        await change
+    return refused.value.reason, refused.value.field

@@ -1,7 +1,6 @@
 """Staff make and change items: what is given is stored, the rest stays, and each change leaves a revision."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,24 +25,10 @@ from app.catalogue.models import (
     ItemVariant,
     SearchDocument,
 )
-from app.catalogue.queries.states import state_of
 from app.core.database import Database
 from app.core.ids import new_id
-from tests.catalogue.builders import card, coin, figure, saved, skin
+from tests.catalogue.builders import card, coin, figure, refusal_of, saved, skin, state
 from tests.identity.builders import add_person
-
-
-@pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner."""
-    return _owner
-
-
-@pytest.fixture
-async def editor(owner: AsyncEngine, database: Database) -> UUID:
-    """Somebody of the staff."""
-    async with owner.begin() as connection:
-        return await add_person(connection)
 
 
 def given(kind: ItemKind | None = None, details: dict[str, Any] | None = None, **values: Any) -> GivenItem:
@@ -63,19 +48,6 @@ async def edited(
     """A change."""
     async with database.transaction() as transaction:
         await edit_item(transaction, item_id, item, editor_id=editor, expected_revision=expected)
-
-
-async def refusal_of(change: Any) -> tuple[CatalogueErrorCode, Sequence[str]]:
-    """Why a change was refused, and where."""
-    with pytest.raises(CatalogueRefused) as refused:
-        await change
-    return refused.value.reason, refused.value.field
-
-
-async def state(database: Database, item_id: UUID) -> dict[str, Any]:
-    """What an item is."""
-    async with database.transaction() as transaction:
-        return dict(await state_of(transaction.connection, item_id))
 
 
 async def revisions(database: Database, item_id: UUID) -> list[Any]:

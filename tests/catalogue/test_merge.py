@@ -35,7 +35,6 @@ from app.catalogue.new_items import (
     NewVariant,
     SkinDetails,
 )
-from app.catalogue.queries.states import state_of
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
@@ -44,8 +43,7 @@ from app.prices.commands.merge_variants import merge_variants
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.valuations import value_due_variants
 from app.prices.models import Candle, PriceChange, PricePoint, PriceSeries, Valuation
-from tests.catalogue.builders import card, coin, saved, skin
-from tests.identity.builders import add_person
+from tests.catalogue.builders import card, coin, refusal_of, saved, skin, state
 from tests.prices.builders import MONDAY, accepted, candle, ingested, point
 from workers.ingestion import process_waiting_batches
 
@@ -86,36 +84,10 @@ WHERE column_name = 'series_id' AND table_schema = 'prices' AND table_name !~ '_
 """
 
 
-@pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner."""
-    return _owner
-
-
-@pytest.fixture
-async def editor(owner: AsyncEngine, database: Database) -> UUID:
-    """Somebody of the staff."""
-    async with owner.begin() as connection:
-        return await add_person(connection)
-
-
 async def merged(database: Database, winner: UUID, loser: UUID, editor: UUID | None = None) -> None:
     """Merge as the graph does."""
     async with database.transaction() as transaction:
         await merge_items(transaction, winner_id=winner, loser_id=loser, editor_id=editor, followers=[merge_variants])
-
-
-async def refusal_of(change: Any) -> tuple[CatalogueErrorCode, list[str]]:
-    """Why a merge was refused, and where."""
-    with pytest.raises(CatalogueRefused) as refused:
-        await change
-    return refused.value.reason, refused.value.field
-
-
-async def state(database: Database, item_id: UUID) -> dict[str, Any]:
-    """What an item is."""
-    async with database.transaction() as transaction:
-        return dict(await state_of(transaction.connection, item_id))
 
 
 async def rows(database: Database, statement: Any) -> list[Any]:

@@ -27,12 +27,6 @@ from app.core.errors import BadUserInput
 from tests.catalogue.builders import coin, saved
 
 
-@pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner, who may delete."""
-    return _owner
-
-
 async def _found(database: Database, query: str, **narrowed: Any) -> list[str]:
     """The names of what is found, the best first."""
     async with database.transaction() as transaction:

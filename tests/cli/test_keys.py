@@ -39,12 +39,6 @@ def file(tmp_path: Path) -> Path:
     return created
 
 
-@pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner, who sees what others do."""
-    return _owner
-
-
 def environment(settings: Settings | None = None, **more: str) -> dict[str, str]:
     """The environment of a command, with the database of these settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TROVE_", "DATABASE_", "REDIS_"))}

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import stat
 import traceback
 from collections.abc import Iterator
@@ -215,20 +214,6 @@ async def test_another_hour_gives_another_link_to_a_bucket(address: str) -> None
     assert list(signed) == [KEY]
     await storage.link(KEY, now=NOON + LINK_STAYS)
     assert signed[KEY][0] == NOON + 2 * LINK_STAYS + LINK_HOLDS
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """All that is logged."""
-    heard = io.StringIO()
-    handler = logging.StreamHandler(heard)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel("DEBUG")
-    yield heard
-    root.setLevel(level)
-    root.removeHandler(handler)
 
 
 async def test_a_store_that_fails_is_said_to_be_away_and_nothing_secret_is_told(

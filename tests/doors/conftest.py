@@ -1,28 +1,13 @@
 """The world of identity providers, for the tests of their doors."""
 
 import io
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app.core.database import Database
 from app.core.settings import Settings
 from tests.doors.provider_world import World, open_world
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """All that is logged while the test goes on, as an operator would read it at the level DEBUG."""
-    heard = io.StringIO()
-    handler = logging.StreamHandler(heard)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel("DEBUG")
-    yield heard
-    root.setLevel(level)
-    root.removeHandler(handler)
 
 
 @pytest.fixture

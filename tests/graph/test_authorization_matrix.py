@@ -158,12 +158,6 @@ REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}
 
 
 @pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner, who sees every row."""
-    return _owner
-
-
-@pytest.fixture
 async def scene(owner: AsyncEngine, api_database: Database) -> Scene:
     """The people of the matrix, over the database that the graph reads."""
     return await set_up(owner, api_database)

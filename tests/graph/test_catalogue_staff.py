@@ -59,12 +59,6 @@ query ($slug: String!) {
 
 
 @pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner."""
-    return _owner
-
-
-@pytest.fixture
 async def moderator(owner: AsyncEngine, api_database: Database) -> Viewer:
     """Somebody of the staff."""
     async with owner.begin() as connection:

@@ -71,12 +71,6 @@ async def items(database: Database) -> None:
             )
 
 
-@pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner."""
-    return _owner
-
-
 async def person(database: Database, api_database: Database, *permissions: Scope) -> Viewer:
     async with database.transaction() as transaction:
         user_id = await add_person(transaction.connection, permissions=permissions)

@@ -103,12 +103,6 @@ async def nothing_begins(owner: AsyncEngine) -> AsyncIterator[None]:
             await connection.execute(text("ALTER TABLE identity.challenges DROP CONSTRAINT never"))
 
 
-@pytest.fixture
-def owner(_owner: AsyncEngine) -> AsyncEngine:
-    """The database as its owner."""
-    return _owner
-
-
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:

@@ -1,6 +1,5 @@
 """What staff do to the catalogue: they make items, edit them, and merge those that are one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -17,14 +16,18 @@ from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
 from app.catalogue.given import GivenDetails, GivenItem
 from app.catalogue.models import ItemKind
 from app.core.ids import PublicIdTag, parse_public_id
-from app.graph.catalogue.errors import USER_ERRORS, CatalogueError, editing, edits
+from app.graph.catalogue.errors import CatalogueError, editing, edits
 from app.graph.catalogue.items import Item, ItemVariant
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
+from app.graph.user_errors import USER_ERRORS, Done
+from app.identity.access import needs
+from app.identity.scopes import Scope
 from app.prices.commands.merge_variants import merge_variants
 
+MAY_EDIT = needs(Scope.CATALOGUE_WRITE)
 # What stands above the catalogue and refers to items, in the order in which it follows a merge.
 FOLLOWERS = (merge_variants,)
 ITEM = "The item as it is now; null when refused, and where it is not safe for work and one chose not to see such."
@@ -165,19 +168,17 @@ class EditItemVariantInput:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemChanged:
+class ItemChanged(Done):
     """The payload of a change to an item."""
 
     item: Reference
-    user_errors: Sequence[CatalogueError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class VariantChanged:
+class VariantChanged(Done):
     """The payload of a change to a variant."""
 
     variant: Reference
-    user_errors: Sequence[CatalogueError] = ()
 
 
 @strawberry.type(description="What became of the new item.")
@@ -252,7 +253,7 @@ def _given_details(input: ItemDetailsInput, *, also_null: bool) -> GivenDetails:
 
 @strawberry.type
 class CatalogueMutations:
-    @edits("Add an item to the catalogue.", type=CreateItemPayload)
+    @edits("Add an item to the catalogue.", type=CreateItemPayload, access=MAY_EDIT)
     @staticmethod
     async def create_item(info: Info, input: CreateItemInput) -> ItemChanged:
         async with editing(info) as transaction:
@@ -264,7 +265,7 @@ class CatalogueMutations:
             )
         return ItemChanged(refer(Item, item_id))
 
-    @edits("Change an item; what was changed stands in its `revisions`.", type=EditItemPayload)
+    @edits("Change an item; what was changed stands in its `revisions`.", type=EditItemPayload, access=MAY_EDIT)
     @staticmethod
     async def edit_item(info: Info, input: EditItemInput) -> ItemChanged:
         item_id = _item_key(input.id, "id")
@@ -282,6 +283,7 @@ class CatalogueMutations:
         "Make one item of two of the same kind, for good. Variants with the same key become one, and so do their "
         "series of the same source, kind and currency.",
         type=MergeItemsPayload,
+        access=MAY_EDIT,
     )
     @staticmethod
     async def merge_items(info: Info, input: MergeItemsInput) -> ItemChanged:
@@ -296,7 +298,7 @@ class CatalogueMutations:
             )
         return ItemChanged(refer(Item, winner_id))
 
-    @edits("Add a variant to an item.", type=AddItemVariantPayload)
+    @edits("Add a variant to an item.", type=AddItemVariantPayload, access=MAY_EDIT)
     @staticmethod
     async def add_item_variant(info: Info, input: AddItemVariantInput) -> VariantChanged:
         item_id = _item_key(input.item_id, "itemId")
@@ -311,7 +313,7 @@ class CatalogueMutations:
             )
         return VariantChanged(refer(ItemVariant, variant_id))
 
-    @edits("Change the name of a variant, or its place among the others.", type=EditItemVariantPayload)
+    @edits("Change the name of a variant, or its place among the others.", type=EditItemVariantPayload, access=MAY_EDIT)
     @staticmethod
     async def edit_item_variant(info: Info, input: EditItemVariantInput) -> VariantChanged:
         variant_id = _key(input.id, PublicIdTag.ITEM_VARIANT, no_such_variant(["id"]))

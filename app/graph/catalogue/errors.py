@@ -1,18 +1,15 @@
 """What staff are refused, as payloads show it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import wraps
-from typing import Any
 
 import strawberry
 
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
 from app.core.database import Transaction
 from app.graph.context import Info
-from app.graph.fields import Resolver, attribute, resolved, show_enum
-from app.identity.access import needs
+from app.graph.fields import attribute, show_enum
+from app.graph.user_errors import CODE, REFUSAL, Mutations, UserError
 from app.identity.queries.permissions import viewer_may
 from app.identity.scopes import Scope
 
@@ -35,44 +32,13 @@ show_enum(
 )
 
 
-@strawberry.type(description="A refusal that the caller can act on.")
-class CatalogueError:
-    field: list[str] = attribute("The path to the input that is at fault; empty where it is none in particular.")
-    message: str = attribute("What is wrong and what to do.")
-    code: CatalogueErrorCode = attribute("The same in one word.")
+@strawberry.type(description=REFUSAL)
+class CatalogueError(UserError):
+    code: CatalogueErrorCode = attribute(CODE)
 
 
-USER_ERRORS = "Why it was refused; empty when it was done."
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The payload of a mutation that was refused: its errors, and null for everything else."""
-
-    user_errors: Sequence[CatalogueError]
-
-    def __getattr__(self, _name: str) -> None:
-        return None
-
-
-def edits(description: str, *, type: Any) -> Callable[[Resolver], Resolver]:
-    """A mutation by staff of the catalogue: what it refuses becomes `userErrors` of its payload."""
-
-    def declare(resolver: Resolver) -> Resolver:
-        edit: Callable[..., Awaitable[Any]] = resolver.__func__ if isinstance(resolver, staticmethod) else resolver
-
-        @wraps(edit)
-        async def refusing(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await edit(*args, **kwargs)
-            except CatalogueRefused as refusal:
-                field = ["input", *refusal.field] if refusal.field else []
-                return Refused([CatalogueError(field=field, message=refusal.message, code=refusal.reason)])
-
-        declared = resolved(description, type=type, access=needs(Scope.CATALOGUE_WRITE))
-        return declared(staticmethod(refusing))  # type: ignore[return-value]
-
-    return declare
+# A mutation by staff of the catalogue.
+edits = Mutations(CatalogueRefused, CatalogueError)
 
 
 @asynccontextmanager

@@ -1,9 +1,6 @@
 """The mutations by which photos of items are added, put in order and deleted."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -24,14 +21,14 @@ from app.core.ids import PublicIdTag
 from app.graph.catalogue.items import Item
 from app.graph.catalogue.photos import Photo
 from app.graph.context import Info
-from app.graph.fields import Resolver, attribute, resolved, show_enum
+from app.graph.fields import attribute, show_enum
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
-from app.identity.access import Access, needs
+from app.graph.user_errors import CODE, REFUSAL, USER_ERRORS, Done, Mutations, UserError
+from app.identity.access import needs
 from app.identity.scopes import Scope
 
 MAY_CHANGE = needs(Scope.CATALOGUE_WRITE)
-USER_ERRORS = "Why it was refused; empty when it was done."
 
 show_enum(
     PhotoErrorCode,
@@ -46,11 +43,9 @@ show_enum(
 )
 
 
-@strawberry.type(description="A refusal that the caller can act on.")
-class PhotoError:
-    field: list[str] = attribute("The path to the input that is at fault; empty where it is none in particular.")
-    message: str = attribute("What is wrong and what to do.")
-    code: PhotoErrorCode = attribute("The same in one word.")
+@strawberry.type(description=REFUSAL)
+class PhotoError(UserError):
+    code: PhotoErrorCode = attribute(CODE)
 
 
 @strawberry.input(description="A photo to add to an item, after those that it has.")
@@ -107,49 +102,21 @@ class DeleteItemPhotoPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Done):
     """The payload of a photo that was added or edited."""
 
     photo: Reference
-    user_errors: Sequence[PhotoError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(Done):
     """The payload of a photo that was deleted."""
 
     deleted_id: str
     item: Reference
-    user_errors: Sequence[PhotoError] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The payload of a mutation that was refused: its errors, and null for everything else."""
-
-    user_errors: Sequence[PhotoError]
-    photo: None = None
-    deleted_id: None = None
-    item: None = None
-
-
-def _changes(description: str, *, type: Any, access: Access) -> Callable[[Resolver], Resolver]:
-    """A mutation about photos: what it refuses with PhotoRefused becomes `userErrors` of its payload."""
-
-    def declare(resolver: Resolver) -> Resolver:
-        change: Callable[..., Awaitable[Any]] = resolver.__func__ if isinstance(resolver, staticmethod) else resolver
-
-        @wraps(change)
-        async def refusing(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await change(*args, **kwargs)
-            except PhotoRefused as refusal:
-                field = ["input", *refusal.field] if refusal.field else []
-                return Refused([PhotoError(field=field, message=refusal.message, code=refusal.reason)])
-
-        return resolved(description, type=type, access=access)(staticmethod(refusing))  # type: ignore[return-value]
-
-    return declare
+_changes = Mutations(PhotoRefused, PhotoError)
 
 
 @strawberry.type

@@ -1,6 +1,5 @@
 """API tokens, made and ended by their owners: the text of each is shown once, in the answer to who made it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,9 +10,10 @@ from app.core.ids import PublicIdTag
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import ApiToken
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import OWN_CREDENTIALS, OWN_SESSIONS
 from app.identity.commands.api_tokens import (
     IssuedApiToken,
@@ -52,12 +52,11 @@ class RevokeApiTokenInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Done):
     """The payload of a new token."""
 
     api_token: Reference
     text: str = field(repr=False)
-    user_errors: Sequence[IdentityError] = ()
 
     @classmethod
     def of(cls, issued: IssuedApiToken) -> "Issued":
@@ -66,11 +65,10 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(Done):
     """The payload of a token that has ended."""
 
     api_token: Reference
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type(description="The new token.")

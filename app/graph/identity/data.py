@@ -1,6 +1,5 @@
 """One's own data: having it all as an archive, and having it erased."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlencode
@@ -12,10 +11,12 @@ from app.core.ids import PublicIdTag, public_id
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account, DataExport
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
+from app.graph.identity.payloads import AccountChanged
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.scalars import URL
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import OWN_CREDENTIALS, OWN_SESSIONS
 from app.identity.commands.deletion import cancel_deletion, request_deletion
 from app.identity.commands.exports import create_download, request_export
@@ -53,32 +54,22 @@ class CreateExportDownloadPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class OfAccount:
-    """A payload about the caller's account."""
-
-    account: Reference
-    user_errors: Sequence[IdentityError] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(Done):
     """The payload of `exportMyData`."""
 
     export: Reference
-    user_errors: Sequence[IdentityError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
+class Download(Done):
     """The payload of `createExportDownload`."""
 
     url: str = field(repr=False)
     expires_at: datetime
-    user_errors: Sequence[IdentityError] = ()
 
 
-def _account_of(context: Context) -> OfAccount:
-    return OfAccount(refer(Account, context.viewer.user_id))
+def _account_of(context: Context) -> AccountChanged:
+    return AccountChanged(refer(Account, context.viewer.user_id))
 
 
 @strawberry.type
@@ -89,7 +80,7 @@ class DataMutations:
         access=OWN_CREDENTIALS,
     )
     @staticmethod
-    async def request_account_deletion(info: Info) -> OfAccount:
+    async def request_account_deletion(info: Info) -> AccountChanged:
         async with info.context.authentication() as transaction:
             await request_deletion(transaction, info.context.resources.identity.secrets, caller=info.context.caller)
         return _account_of(info.context)
@@ -100,7 +91,7 @@ class DataMutations:
         access=OWN_SESSIONS,
     )
     @staticmethod
-    async def cancel_account_deletion(info: Info) -> OfAccount:
+    async def cancel_account_deletion(info: Info) -> AccountChanged:
         async with info.context.authentication() as transaction:
             await cancel_deletion(transaction, info.context.resources.identity.secrets, caller=info.context.caller)
         return _account_of(info.context)

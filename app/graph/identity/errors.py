@@ -1,15 +1,10 @@
 """Refusals about accounts, as payloads show them."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from functools import wraps
-from typing import Any
-
 import strawberry
 
 from app.graph.context import Info
-from app.graph.fields import Resolver, attribute, resolved, show_enum
-from app.identity.access import Access
+from app.graph.fields import attribute, show_enum
+from app.graph.user_errors import CODE, REFUSAL, Mutations, UserError
 from app.identity.errors import IdentityErrorCode, IdentityRefused
 
 show_enum(
@@ -34,43 +29,15 @@ show_enum(
 )
 
 
-@strawberry.type(description="A refusal that the caller can act on.")
-class IdentityError:
-    field: list[str] = attribute("The path to the input that is at fault; empty where it is none in particular.")
-    message: str = attribute("What is wrong and what to do.")
-    code: IdentityErrorCode = attribute("The same in one word.")
+@strawberry.type(description=REFUSAL)
+class IdentityError(UserError):
+    code: IdentityErrorCode = attribute(CODE)
 
 
-USER_ERRORS = "Why it was refused; empty when it was done."
+async def _begin_again(info: Info) -> None:
+    # The payload before may have been read: services take a connection of their own, and one is enough.
+    await info.context.begin_again()
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The payload of a mutation that was refused: its errors, and null for everything else."""
-
-    user_errors: Sequence[IdentityError]
-
-    def __getattr__(self, _name: str) -> None:
-        return None
-
-
-def changes(description: str, *, type: Any, access: Access) -> Callable[[Resolver], Resolver]:
-    """A mutation about accounts: what it refuses with IdentityRefused becomes `userErrors` of its payload."""
-
-    def declare(resolver: Resolver) -> Resolver:
-        change: Callable[..., Awaitable[Any]] = resolver.__func__ if isinstance(resolver, staticmethod) else resolver
-
-        @wraps(change)
-        async def refusing(*args: Any, **kwargs: Any) -> Any:
-            info: Info = kwargs["info"]
-            # The payload before may have been read: services take a connection of their own, and one is enough.
-            await info.context.begin_again()
-            try:
-                return await change(*args, **kwargs)
-            except IdentityRefused as refusal:
-                field = ["input", *refusal.field] if refusal.field else []
-                return Refused([IdentityError(field=field, message=refusal.message, code=refusal.reason)])
-
-        return resolved(description, type=type, access=access)(staticmethod(refusing))  # type: ignore[return-value]
-
-    return declare
+# A mutation about accounts.
+changes = Mutations(IdentityRefused, IdentityError, before=_begin_again)

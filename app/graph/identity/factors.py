@@ -14,7 +14,8 @@ from app.core.secrets import Secrets
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account, Passkey
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
+from app.graph.identity.payloads import AccountChanged
 from app.graph.identity.sign_in_payload import (
     DELIVER,
     DEVICE,
@@ -27,6 +28,7 @@ from app.graph.identity.sign_in_payload import (
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.scalars import JSON
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import ANYBODY, OWN_CREDENTIALS
 from app.identity.commands.passkeys import (
     BegunPasskey,
@@ -181,30 +183,27 @@ class BeginPasskeySecondFactorPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownSeed:
+class ShownSeed(Done):
     """The payload of `enableTotp`."""
 
     secret: str = field(repr=False)
     uri: str = field(repr=False)
-    user_errors: Sequence[IdentityError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ShownCodes:
+class ShownCodes(Done):
     """The payload of what makes recovery codes."""
 
     account: Reference
     recovery_codes: Sequence[str] = field(repr=False)
-    user_errors: Sequence[IdentityError] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ShownOptions:
+class ShownOptions(Done):
     """The payload of what asks a browser for a passkey."""
 
     options: Mapping[str, object] = field(repr=False)
     challenge: str | None = field(repr=False, default=None)
-    user_errors: Sequence[IdentityError] = ()
 
     @classmethod
     def of(cls, begun: BegunPasskey) -> "ShownOptions":
@@ -213,19 +212,10 @@ class ShownOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAccount:
-    """The payload of what changes an account and gives nothing else."""
-
-    account: Reference
-    user_errors: Sequence[IdentityError] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ShownPasskey:
+class ShownPasskey(Done):
     """The payload of what makes or changes a passkey."""
 
     passkey: Reference
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type
@@ -320,9 +310,9 @@ class FactorMutations:
         access=OWN_CREDENTIALS,
     )
     @staticmethod
-    async def disable_totp(info: Info, input: DisableTotpInput) -> ShownAccount:
+    async def disable_totp(info: Info, input: DisableTotpInput) -> AccountChanged:
         await _by_code(info.context, disable_totp, input.code)
-        return ShownAccount(refer(Account, info.context.viewer.own_id))
+        return AccountChanged(refer(Account, info.context.viewer.own_id))
 
     @changes(
         "Make ten recovery codes in place of those before.",
@@ -391,7 +381,7 @@ class FactorMutations:
         "Remove a passkey. The last way into an account cannot go.", type=RemovePasskeyPayload, access=OWN_CREDENTIALS
     )
     @staticmethod
-    async def remove_passkey(info: Info, input: RemovePasskeyInput) -> ShownAccount:
+    async def remove_passkey(info: Info, input: RemovePasskeyInput) -> AccountChanged:
         context, user_id = info.context, info.context.viewer.own_id
         async with context.authentication() as transaction:
             await remove_passkey(
@@ -401,7 +391,7 @@ class FactorMutations:
                 user_id=user_id,
                 providers=context.resources.identity.providers_that_let_in,
             )
-        return ShownAccount(refer(Account, user_id))
+        return AccountChanged(refer(Account, user_id))
 
 
 def _answer_of(context: Context, input: CompleteSignInInput) -> SecondFactorAnswer:

@@ -1,6 +1,5 @@
 """What people change of how they get in: their password and their address."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import strawberry
@@ -8,9 +7,11 @@ import strawberry
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
+from app.graph.identity.payloads import ViewerChanged
 from app.graph.identity.sign_in import RETURN_TO, checked_return, remembered_browser, writing_service
-from app.graph.reads.fields import Reference, refer
+from app.graph.reads.fields import refer
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import ANYBODY, OWN_CREDENTIALS
 from app.identity.sign_in import SignInRefused
 
@@ -50,19 +51,10 @@ class ConfirmEmailChangePayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """The payload of a change to one's own account."""
-
-    viewer: Reference | None
-    user_errors: Sequence[IdentityError] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(Done):
     """The payload of a confirmed address."""
 
     is_confirmed: bool = True
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type
@@ -73,7 +65,7 @@ class OwnCredentialMutations:
         access=OWN_CREDENTIALS,
     )
     @staticmethod
-    async def change_password(info: Info, input: ChangePasswordInput) -> Changed:
+    async def change_password(info: Info, input: ChangePasswordInput) -> ViewerChanged:
         context = info.context
         identity = writing_service(context)
         await identity.own_credentials.change_password(
@@ -93,7 +85,7 @@ class OwnCredentialMutations:
         access=OWN_CREDENTIALS,
     )
     @staticmethod
-    async def request_email_change(info: Info, input: RequestEmailChangeInput) -> Changed:
+    async def request_email_change(info: Info, input: RequestEmailChangeInput) -> ViewerChanged:
         context = info.context
         identity = writing_service(context)
         await identity.own_credentials.request_email_change(
@@ -123,6 +115,6 @@ class OwnCredentialMutations:
         return Confirmed()
 
 
-def _changed(context: Context) -> Changed:
+def _changed(context: Context) -> ViewerChanged:
     user_id = context.viewer.user_id
-    return Changed(None if user_id is None else refer(Account, user_id))
+    return ViewerChanged(None if user_id is None else refer(Account, user_id))

@@ -1,6 +1,5 @@
 """Sessions after signing in: refreshed, and ended."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,9 +9,10 @@ from app.core.cookies import REFRESH_TOKEN
 from app.core.ids import PublicIdTag
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.identity.sign_in_payload import Delivery, ShownSignIn, SignInPayload, require_delivery, show_sign_in
 from app.graph.relay import key_of
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import ANYBODY, OWN_SESSIONS
 from app.identity.commands.sessions import EndReason, end_session, end_sessions_of, refresh_session, sign_out
 from app.identity.errors import IdentityErrorCode, IdentityRefused
@@ -46,11 +46,10 @@ class SignOutPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Done):
     """The payload of what ends sessions."""
 
     ended_sessions: int
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type

@@ -1,7 +1,5 @@
 """What people change of themselves: their profile, and how they want things shown."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import strawberry
@@ -10,9 +8,11 @@ from strawberry import UNSET, Parent
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved
 from app.graph.identity.accounts import VIEWER_READS, Account
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
+from app.graph.identity.payloads import ViewerChanged
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
+from app.graph.user_errors import USER_ERRORS
 from app.identity.access import needs
 from app.identity.commands.profile import PreferenceChanges, ProfileChanges, update_preferences, update_profile
 from app.identity.models import NsfwVisibility
@@ -59,21 +59,13 @@ class UpdatePreferencesInput:
     shares_analytics: bool | None = strawberry.field(default=UNSET, description="Whether their use may be counted.")
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The payload of a change to one's own account."""
-
-    viewer: Reference | None
-    user_errors: Sequence[IdentityError] = ()
-
-
 @strawberry.type(description="What became of the profile.")
 class UpdateProfilePayload:
     user_errors: list[IdentityError] = attribute(USER_ERRORS)
 
     @resolved("The account as it is now; null when refused.", type=Account | None, access=VIEWER_READS)
     @staticmethod
-    def viewer(root: Parent[Changed]) -> Reference | None:
+    def viewer(root: Parent[ViewerChanged]) -> Reference | None:
         return root.viewer
 
 
@@ -83,7 +75,7 @@ class UpdatePreferencesPayload:
 
     @resolved("The account as it is now; null when refused.", type=Account | None, access=VIEWER_READS)
     @staticmethod
-    def viewer(root: Parent[Changed]) -> Reference | None:
+    def viewer(root: Parent[ViewerChanged]) -> Reference | None:
         return root.viewer
 
 
@@ -96,20 +88,20 @@ def _given(input: UpdateProfileInput | UpdatePreferencesInput) -> dict[str, Any]
 class ProfileMutations:
     @changes("Change what others see of oneself.", type=UpdateProfilePayload, access=ACCOUNT_WRITES)
     @staticmethod
-    async def update_profile(info: Info, input: UpdateProfileInput) -> Changed:
+    async def update_profile(info: Info, input: UpdateProfileInput) -> ViewerChanged:
         user_id = info.context.viewer.own_id
         async with info.context.transaction() as transaction:
             await update_profile(
                 transaction, cast("ProfileChanges", _given(input)), caller=info.context.caller, user_id=user_id
             )
-        return Changed(refer(Account, user_id))
+        return ViewerChanged(refer(Account, user_id))
 
     @changes("Change how one wants things shown and told.", type=UpdatePreferencesPayload, access=ACCOUNT_WRITES)
     @staticmethod
-    async def update_preferences(info: Info, input: UpdatePreferencesInput) -> Changed:
+    async def update_preferences(info: Info, input: UpdatePreferencesInput) -> ViewerChanged:
         user_id = info.context.viewer.own_id
         async with info.context.transaction() as transaction:
             await update_preferences(
                 transaction, cast("PreferenceChanges", _given(input)), caller=info.context.caller, user_id=user_id
             )
-        return Changed(refer(Account, user_id))
+        return ViewerChanged(refer(Account, user_id))

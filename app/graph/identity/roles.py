@@ -1,6 +1,5 @@
 """Roles, granted and taken back by staff."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,9 +11,10 @@ from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.identity.accounts import RoleGrant
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import Access
 from app.identity.commands.roles import grant_role, no_such_grant, revoke_role
 from app.identity.errors import IdentityErrorCode, IdentityRefused
@@ -45,11 +45,10 @@ class RevokeRoleInput:
 
 
 @dataclass(frozen=True, slots=True)
-class GrantChanged:
+class GrantChanged(Done):
     """The payload of a change of roles."""
 
     role_grant: Reference
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type(description="What became of the grant.")

@@ -1,6 +1,5 @@
 """Signing up and in with an address: by password, or by a link in a mail."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import strawberry
@@ -8,7 +7,7 @@ import strawberry
 from app.core.origins import allowed_return
 from app.graph.context import Context, Info
 from app.graph.fields import attribute
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.identity.sign_in_payload import (
     DELIVER,
     DEVICE,
@@ -19,6 +18,7 @@ from app.graph.identity.sign_in_payload import (
     require_delivery,
     show_sign_in,
 )
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import ANYBODY
 from app.identity.browser_tokens import browser_of, know_browser, new_browser_token
 from app.identity.errors import IdentityErrorCode, IdentityRefused
@@ -99,11 +99,10 @@ class RequestMagicLinkPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Done):
     """The payload of what ends in a mail."""
 
     browser_token: str | None = field(default=None, repr=False)
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type

@@ -12,8 +12,9 @@ from app.core.errors import BadUserInput, Forbidden
 from app.graph.context import Context
 from app.graph.fields import attribute
 from app.graph.identity.accounts import Account
-from app.graph.identity.errors import USER_ERRORS, IdentityError
+from app.graph.identity.errors import IdentityError
 from app.graph.reads.fields import Reference, refer
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.commands.sessions import REFRESHABLE_FOR, OpenSession
 from app.identity.sign_in import SecondFactorNeeded, SignInOutcome, SignInRefused
 
@@ -76,12 +77,11 @@ class ShownSecondFactor:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownSignIn:
+class ShownSignIn(Done):
     """The payload of whatever signs in."""
 
     session: ShownSession | None = None
     second_factor: ShownSecondFactor | None = None
-    user_errors: Sequence[IdentityError] = ()
 
 
 async def require_delivery(context: Context, deliver: Delivery) -> None:

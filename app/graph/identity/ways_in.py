@@ -1,6 +1,5 @@
 """Ways in by outside identity providers: which there are, and those that one links and unlinks."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -12,9 +11,10 @@ from app.core.ids import PublicIdTag
 from app.core.origins import allowed_return
 from app.graph.context import Context, Info
 from app.graph.fields import attribute, resolved
-from app.graph.identity.errors import USER_ERRORS, IdentityError, changes
+from app.graph.identity.errors import IdentityError, changes
 from app.graph.relay import key_of
 from app.graph.scalars import URL
+from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import ANYBODY, OWN_CREDENTIALS
 from app.identity.browser_tokens import know_browser
 from app.identity.commands.identities import no_such_identity, unlink_identity
@@ -59,11 +59,10 @@ class UnlinkIdentityPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownLink:
+class ShownLink(Done):
     """The payload of `linkIdentity`; its address holds the secret of the attempt."""
 
     url: str = field(repr=False)
-    user_errors: Sequence[IdentityError] = ()
 
 
 @strawberry.type

@@ -1,20 +1,18 @@
 """What staff do to jobs: start them and imports, stop a run, and say when a job runs."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any
 from uuid import UUID
 
 import strawberry
 
 from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.context import Info
-from app.graph.fields import Resolver, attribute, resolved, show_enum
+from app.graph.fields import attribute, show_enum
 from app.graph.jobs.runs import ImportRun, JobRun
 from app.graph.jobs.schedules import Job
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL
+from app.graph.user_errors import CODE, REFUSAL, USER_ERRORS, Done, Mutations, UserError
 from app.identity.access import needs
 from app.identity.scopes import Scope
 from app.operations.commands.jobs import request_job, schedule_job
@@ -23,7 +21,6 @@ from app.operations.errors import OperationsErrorCode, OperationsRefused
 from app.operations.imports import request_import
 from app.operations.models import Importer
 
-USER_ERRORS = "Why it was refused; empty when it was done."
 STAFF_WRITE = needs(Scope.OPERATIONS_WRITE)
 
 show_enum(
@@ -38,11 +35,9 @@ show_enum(
 )
 
 
-@strawberry.type(description="A refusal that the caller can act on.")
-class OperationsError:
-    field: list[str] = attribute("The path to the input that is at fault; empty where it is none in particular.")
-    message: str = attribute("What is wrong and what to do.")
-    code: OperationsErrorCode = attribute("The same in one word.")
+@strawberry.type(description=REFUSAL)
+class OperationsError(UserError):
+    code: OperationsErrorCode = attribute(CODE)
 
 
 @strawberry.input(description="What to import.")
@@ -103,33 +98,15 @@ class CancelRunPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """The payload of what was done, or of what was refused: its errors, and null for everything else."""
+class Changed(Done):
+    """The payload of what was done, with what it was done to."""
 
     import_run: Reference | None = None
     job_run: Reference | None = None
     job: Reference | None = None
-    user_errors: Sequence[OperationsError] = ()
 
 
-def _changes(description: str, *, type: Any) -> Callable[[Resolver], Resolver]:
-    """A mutation about jobs: what it refuses with OperationsRefused becomes `userErrors` of its payload."""
-
-    def declare(resolver: Resolver) -> Resolver:
-        change: Callable[..., Awaitable[Any]] = resolver.__func__ if isinstance(resolver, staticmethod) else resolver
-
-        @wraps(change)
-        async def refusing(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await change(*args, **kwargs)
-            except OperationsRefused as refusal:
-                field = ["input", *refusal.field] if refusal.field else []
-                error = OperationsError(field=field, message=refusal.message, code=refusal.reason)
-                return Changed(user_errors=[error])
-
-        return resolved(description, type=type, access=STAFF_WRITE)(staticmethod(refusing))  # type: ignore[return-value]
-
-    return declare
+_changes = Mutations(OperationsRefused, OperationsError)
 
 
 @strawberry.type
@@ -138,6 +115,7 @@ class JobMutations:
         "Have a worker fetch a file and import it; follow it by `importProgress`. Importing the same again changes "
         "nothing.",
         type=StartImportPayload,
+        access=STAFF_WRITE,
     )
     @staticmethod
     async def start_import(info: Info, input: StartImportInput) -> Changed:
@@ -147,14 +125,16 @@ class JobMutations:
             )
         return Changed(import_run=refer(ImportRun, run_id))
 
-    @_changes("Run a job now, beside its times.", type=RunJobPayload)
+    @_changes("Run a job now, beside its times.", type=RunJobPayload, access=STAFF_WRITE)
     @staticmethod
     async def run_job(info: Info, input: RunJobInput) -> Changed:
         async with info.context.transaction() as transaction:
             run_id = await request_job(transaction, caller=info.context.caller, name=input.job)
         return Changed(job_run=refer(JobRun, run_id))
 
-    @_changes("Say when a job runs. It holds at once, and outlasts restarts.", type=ScheduleJobPayload)
+    @_changes(
+        "Say when a job runs. It holds at once, and outlasts restarts.", type=ScheduleJobPayload, access=STAFF_WRITE
+    )
     @staticmethod
     async def schedule_job(info: Info, input: ScheduleJobInput) -> Changed:
         async with info.context.transaction() as transaction:
@@ -169,7 +149,7 @@ class JobMutations:
             )
         return Changed(job=refer(Job, input.job))
 
-    @_changes("Have a run stop; what it did until then is kept.", type=CancelRunPayload)
+    @_changes("Have a run stop; what it did until then is kept.", type=CancelRunPayload, access=STAFF_WRITE)
     @staticmethod
     async def cancel_run(info: Info, input: CancelRunInput) -> Changed:
         tag, run_id = parse_public_id(input.id) or (None, None)

@@ -1,6 +1,5 @@
 """The mutation by which small batches of prices come in."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,12 +8,13 @@ from enum import Enum
 import orjson
 import strawberry
 
-from app.core.errors import Conflict
+from app.core.errors import Conflict, ReasonedRefusal
 from app.graph.context import Info
-from app.graph.fields import attribute, resolved
+from app.graph.fields import attribute
 from app.graph.ingestion import IngestBatch
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import CurrencyCode, write_decimal
+from app.graph.user_errors import CODE, REFUSAL, Done, Mutations, UserError
 from app.identity.access import needs
 from app.identity.scopes import Scope
 from app.ingestion.commands import accept_batch
@@ -62,11 +62,10 @@ class IngestPricesErrorCode(Enum):
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
 
 
-@strawberry.type(description="A refusal that the caller can act on.")
-class IngestPricesError:
+@strawberry.type(description=REFUSAL)
+class IngestPricesError(UserError):
     field: list[str] = attribute("The path to the input that is at fault.")
-    message: str = attribute("What is wrong and what to do.")
-    code: IngestPricesErrorCode = attribute("The same in one word.")
+    code: IngestPricesErrorCode = attribute(CODE)
 
 
 @strawberry.type(description="What became of the batch.")
@@ -76,16 +75,17 @@ class IngestPricesPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
+class Ingested(Done):
     """The payload of `ingestPrices`."""
 
-    batch: Reference | None
-    user_errors: Sequence[IngestPricesError]
+    batch: Reference
 
-    @classmethod
-    def refused(cls, field: list[str], message: str, code: IngestPricesErrorCode) -> "Ingested":
-        """The payload of a batch that was not stored."""
-        return cls(None, [IngestPricesError(field=field, message=message, code=code)])
+
+class IngestPricesRefused(ReasonedRefusal[IngestPricesErrorCode]):
+    """A refusal of a batch that the caller can act on."""
+
+
+_changes = Mutations(IngestPricesRefused, IngestPricesError)
 
 
 def _line(point: PricePointInput) -> dict[str, object]:
@@ -105,26 +105,26 @@ def _line(point: PricePointInput) -> dict[str, object]:
 
 @strawberry.type
 class PriceMutations:
-    @resolved(
+    @_changes(
         "Store a small batch of prices (1 to 250). It is acknowledged once stored; follow it with `ingestBatch(id)`.",
         type=IngestPricesPayload,
         access=needs(Scope.PRICES_WRITE),
     )
     @staticmethod
-    async def ingest_prices(info: Info, input: IngestPricesInput) -> "Ingested":
+    async def ingest_prices(info: Info, input: IngestPricesInput) -> Ingested:
         if not 1 <= len(input.points) <= MAXIMUM_POINTS_PER_MUTATION:
-            return Ingested.refused(
-                ["input", "points"],
+            raise IngestPricesRefused(
+                IngestPricesErrorCode.INVALID_POINTS,
                 f"Send 1 to {MAXIMUM_POINTS_PER_MUTATION} points at a time, and not {len(input.points)}; "
                 "larger batches go to POST /ingest/prices.",
-                IngestPricesErrorCode.INVALID_POINTS,
+                field=["points"],
             )
         nameless = [place for place, point in enumerate(input.points) if not point.names_its_item]
         if nameless:
-            return Ingested.refused(
-                ["input", "points", str(nameless[0])],
-                "Name the item of each point by `itemId` or by `slug`, one of them.",
+            raise IngestPricesRefused(
                 IngestPricesErrorCode.INVALID_POINTS,
+                "Name the item of each point by `itemId` or by `slug`, one of them.",
+                field=["points", str(nameless[0])],
             )
         lines = [orjson.dumps(_line(point)) for point in input.points]
         try:
@@ -137,7 +137,7 @@ class PriceMutations:
                     sender_id=info.context.viewer.user_id,
                 )
         except Conflict as conflict:
-            return Ingested.refused(
-                ["input", "idempotencyKey"], conflict.message, IngestPricesErrorCode.IDEMPOTENCY_KEY_REUSED
-            )
-        return Ingested(refer(IngestBatch, accepted.id), [])
+            raise IngestPricesRefused(
+                IngestPricesErrorCode.IDEMPOTENCY_KEY_REUSED, conflict.message, field=["idempotencyKey"]
+            ) from None
+        return Ingested(refer(IngestBatch, accepted.id))

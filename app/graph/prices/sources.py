@@ -1,20 +1,20 @@
 """Sources of prices: marketplaces, exchanges, shops."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import strawberry
 
 from app.graph.context import Info
-from app.graph.fields import attribute, resolved
+from app.graph.fields import attribute
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import Reference, column, connection, refer, shows
 from app.graph.relay import Connection
+from app.graph.user_errors import CODE, REFUSAL, USER_ERRORS, Done, Mutations, UserError
 from app.identity.access import ANYBODY, needs
 from app.identity.scopes import Scope
 from app.prices.commands.sources import edit_source
-from app.prices.errors import SourceNotFound, WrongSourceName
+from app.prices.errors import PriceSourceErrorCode, PriceSourceRefused
 from app.prices.models import Source
 
 
@@ -54,49 +54,38 @@ class EditPriceSourceInput:
     )
 
 
-@strawberry.enum(description="Why a change of a source was refused.")
-class PriceSourceErrorCode(Enum):
-    NOT_FOUND = "not_found"
-    INVALID_NAME = "invalid_name"
+strawberry.enum(PriceSourceErrorCode, description="Why a change of a source was refused.")
 
 
-@strawberry.type(description="A refusal that the caller can act on.")
-class PriceSourceError:
+@strawberry.type(description=REFUSAL)
+class PriceSourceError(UserError):
     field: list[str] = attribute("The path to the input that is at fault.")
-    message: str = attribute("What is wrong and what to do.")
-    code: PriceSourceErrorCode = attribute("The same in one word.")
+    code: PriceSourceErrorCode = attribute(CODE)
 
 
 @strawberry.type(description="What became of the source.")
 class EditPriceSourcePayload:
     price_source: PriceSource | None = attribute("The source; null when refused.")
-    user_errors: list[PriceSourceError] = attribute("Why it was refused; empty when it was done.")
+    user_errors: list[PriceSourceError] = attribute(USER_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
-class _Edited:
-    price_source: Reference | None
-    user_errors: Sequence[PriceSourceError] = ()
+class _Edited(Done):
+    price_source: Reference
+
+
+_changes = Mutations(PriceSourceRefused, PriceSourceError)
 
 
 @strawberry.type
 class PriceSourceMutations:
-    @resolved(
+    @_changes(
         "Change a source of prices. What is stored already stays as it is.",
         type=EditPriceSourcePayload,
         access=needs(Scope.OPERATIONS_WRITE),
     )
     @staticmethod
     async def edit_price_source(info: Info, input: EditPriceSourceInput) -> _Edited:
-        try:
-            async with info.context.transaction() as transaction:
-                await edit_source(transaction, input.code, name=input.name, is_change_only=input.is_change_only)
-        except SourceNotFound as refusal:
-            return _refused("code", refusal.message, PriceSourceErrorCode.NOT_FOUND)
-        except WrongSourceName as refusal:
-            return _refused("name", refusal.message, PriceSourceErrorCode.INVALID_NAME)
+        async with info.context.transaction() as transaction:
+            await edit_source(transaction, input.code, name=input.name, is_change_only=input.is_change_only)
         return _Edited(refer(PriceSource, input.code))
-
-
-def _refused(field: str, message: str, code: PriceSourceErrorCode) -> _Edited:
-    return _Edited(None, [PriceSourceError(field=["input", field], message=message, code=code)])
