@@ -341,7 +341,7 @@ async def test_an_answer_that_another_process_kept_meanwhile_is_taken(database: 
         second = asyncio.create_task(ProviderClient(database, CODE, http, patience_seconds=20).ask_json(KEPT))
         await asyncio.sleep(0.1)
         may_answer.set()
-        assert await asyncio.gather(first, second) == [[1], [1]]
+        assert [await first, await second] == [[1], [1]]
     assert len(await calls(database)) == 1
 
 
