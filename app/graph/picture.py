@@ -31,10 +31,10 @@ DEFINITION = "strawberry-definition"
 FOLDER_OF_ROOMS = "app.graph."
 # The rooms that each picture shows; every type of the graph is in one of them.
 PICTURES: Mapping[str, Collection[str]] = {
-    "graph": ("catalogue", "ingestion", "operations"),
+    "graph": ("catalogue",),
     "prices": ("prices",),
     "accounts": ("identity", "providers"),
-    "jobs": ("jobs",),
+    "jobs": ("jobs", "ingestion", "operations"),
 }
 
 

@@ -24,7 +24,7 @@ from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
 
-WORLDS_WITH_A_FAULT, DOCUMENTS_WITH_A_FAULT = 24, 30
+WORLDS_WITH_A_FAULT, DOCUMENTS_WITH_A_FAULT = 48, 30
 WORLDS, VIEWERS = 8, 12
 
 OWN = """
