@@ -1,4 +1,6 @@
-"""Sweeps as runs of jobs: one that came to nothing has failed, and says why."""
+"""Sweeps as jobs: one that came to nothing has failed and says why, and the times of all are written down."""
+
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
@@ -13,6 +15,7 @@ from tests.prices.connectors.worlds import WORLDS, build
 from tests.providers.builders import answer
 from workers.scheduled import JOBS
 
+PRICE_SOURCES = Path(__file__).parents[2] / "docs" / "price-sources.md"
 REFUSED = answer(b"{}", status="403 Forbidden")
 
 
@@ -44,3 +47,10 @@ async def test_a_sweep_in_which_nothing_was_priced_is_a_failed_run_that_keeps_it
     assert "status 403" in failed.error
     assert (succeeded.state, succeeded.error) == (RunState.SUCCEEDED, None)
     assert succeeded.result["priced"] > 0
+
+
+def test_the_times_of_every_sweep_are_in_the_document_about_price_sources() -> None:
+    told = [line for line in PRICE_SOURCES.read_text().splitlines() if line.startswith("| `sweep:")]
+    beginnings = [line.rpartition("|")[0].rpartition("|")[0] for line in told]
+    sweeps = sorted((job.name, job.cron) for job in JOBS if job.name.startswith("sweep:"))
+    assert beginnings == [f"| `{name}` | `{cron}` " for name, cron in sweeps]
