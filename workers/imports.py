@@ -21,6 +21,7 @@ from app.catalogue.file_import import (
 )
 from app.core.errors import BadUserInput, Refusal
 from app.core.outbound import BoundedTransport
+from app.operations.imports import conclude_import
 from app.operations.models import Importer
 from app.prices.card_file_import import PricesOf, import_card_file
 from app.prices.ecb_rates import import_ecb_rates
@@ -97,7 +98,7 @@ async def import_scryfall(job: JobContext) -> JobResult:
 async def fetch_ecb_rates(job: JobContext) -> JobResult:
     """Exchange rates, published about 16:00 in Frankfurt on working days."""
     fetched = await import_ecb_rates(job.database, job.provider("ecb"), today=job.now.date())
-    return rates_result(fetched.read, fetched.imported)
+    return _concluded(job, rates_result(fetched.read, fetched.imported))
 
 
 async def import_rates_of_address(job: JobContext) -> JobResult:
@@ -108,7 +109,7 @@ async def import_rates_of_address(job: JobContext) -> JobResult:
 
 async def _rates(job: JobContext, file: Path) -> JobResult:
     opened = open_rates(file, today=job.now.date())
-    return rates_result(opened.read, await import_rates(job.database, opened))
+    return _concluded(job, rates_result(opened.read, await import_rates(job.database, opened)))
 
 
 def _rows(read_row: ReadRow) -> ImportFile:
@@ -131,13 +132,16 @@ async def _figures(job: JobContext, file: Path) -> JobResult:
 
 
 async def _series(job: JobContext, file: Path) -> JobResult:
-    return (await import_opened_series(job.database, open_series(file))).result
+    return _concluded(job, (await import_opened_series(job.database, open_series(file))).result)
 
 
-def _told(job: JobContext, summary: CatalogueSummary) -> Mapping[str, Any]:
-    if summary.breaks_off is not None:
-        job.run.end_as_failed(summary.breaks_off)
-    return summary.result
+def _told(job: JobContext, summary: CatalogueSummary) -> JobResult:
+    return _concluded(job, summary.result, breaks_off=summary.breaks_off)
+
+
+def _concluded(job: JobContext, result: Mapping[str, Any], *, breaks_off: str | None = None) -> JobResult:
+    conclude_import(job.run, result, breaks_off=breaks_off)
+    return result
 
 
 def _of_given_address(import_file: ImportFile) -> RunJob:

@@ -75,6 +75,8 @@ _SWEPT_AT: Mapping[str, str] = {
 def _sweep(name: str) -> ScheduledJob:
     async def run(job: JobContext) -> JobResult:
         outcome = await SWEEPS[name](job.database, job.http, keys=job.settings.provider_keys)
+        if outcome.failure is not None:
+            job.run.end_as_failed(outcome.failure)
         return outcome.result
 
     description = f"Prices of `{name}`, as docs/price-sources.md tells; by itself once it is enabled."
@@ -92,7 +94,9 @@ JOBS: Sequence[ScheduledJob] = (
         asks_outside=True,
     ),
     ScheduledJob(
-        Importer.SCRYFALL.job, import_scryfall, "Magic cards and sets, of Scryfall's bulk file; by itself never."
+        Importer.SCRYFALL.job,
+        import_scryfall,
+        "Magic cards and sets, of Scryfall's bulk file; only when asked, unless it is given a `cron`.",
     ),
     ScheduledJob(
         "make-partitions",

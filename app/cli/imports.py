@@ -46,7 +46,7 @@ from app.core.settings import Settings, current_settings
 from app.core.worker_database import worker_database
 from app.ingestion.errors import BatchNotProcessed
 from app.operations.errors import RunCancelled
-from app.operations.imports import import_result
+from app.operations.imports import conclude_import, import_result
 from app.operations.models import Importer
 from app.operations.recording import Run, recorded_run
 from app.prices.card_file_import import PricesOf, import_card_file
@@ -241,9 +241,7 @@ def _advancing(name: str, run: Run) -> Iterator[Callable[[int], None]]:
 
 
 def _tell(run: Run, summary: CatalogueSummary) -> None:
-    run.result = summary.result
-    if summary.breaks_off is not None:
-        run.end_as_failed(summary.breaks_off)
+    conclude_import(run, summary.result, breaks_off=summary.breaks_off)
 
 
 @asynccontextmanager
@@ -300,7 +298,7 @@ async def _import_prices(settings: Settings, wanted: PriceImport, opened: Candle
                 run.advance(rows)
 
             summary = await import_prices(database, wanted, opened, on_progress=advance)
-        run.result = summary.result
+        conclude_import(run, summary.result)
     return summary
 
 
@@ -331,14 +329,14 @@ async def _import_rates(
 async def _import_file_of_rates(settings: Settings, rates: OpenedRates) -> ImportedRates:
     async with _recorded(settings, Importer.FX, rates.file) as (database, run):
         imported = await import_rates(database, rates)
-        run.result = rates_result(rates.read, imported)
+        conclude_import(run, rates_result(rates.read, imported))
     return imported
 
 
 async def _import_anime(settings: Settings, file: Path, opened: OpenedSeries) -> SeriesSummary:
     async with _recorded(settings, Importer.ANIME, file) as (database, run):
         summary = await import_opened_series(database, opened)
-        run.result = summary.result
+        conclude_import(run, summary.result)
     return summary
 
 

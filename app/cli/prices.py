@@ -100,7 +100,7 @@ def sweep(
     with ending_at_ctrl_c(), _services(settings) as filled:
         outcome, delivery = asyncio.run(_sweep(filled, source, limit))
     _print_sweep(outcome, delivery)
-    raise typer.Exit(0 if outcome.priced or not (outcome.failed or outcome.cut_short) else 1)
+    raise typer.Exit(0 if outcome.failure is None else 1)
 
 
 async def _sweep(settings: Settings, source: str, limit: int | None) -> tuple[SweepOutcome, Delivery]:

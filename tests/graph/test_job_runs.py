@@ -179,6 +179,7 @@ async def test_an_import_is_started_and_seen_by_who_asked_and_by_staff(
     [
         ({"url": None}, "url"),
         ({"url": "https://ada:hunter2@example.org/"}, "url"),
+        ({"url": "https://192.168.1.4/coins.json"}, "url"),
         ({"importer": "PRICES"}, "importer"),
     ],
 )
@@ -315,6 +316,9 @@ async def test_a_schedule_is_changed_and_a_bad_one_refused_with_an_example(
         "isEnabled": False,
         "nextRunAt": None,
     }
+    asked = (await graph.ask(SCHEDULE, admin, input={"job": "count", "cron": None, "isEnabled": True}))["scheduleJob"]
+    assert asked["userErrors"] == []
+    assert asked["job"] == off | {"cron": None, "isEnabled": True}
     for given, field, example in (
         ({"cron": "every morning"}, "cron", "`15 16 * * 1-5`"),
         ({"timeZone": "Middle/Earth"}, "timeZone", "`Europe/Berlin`"),
@@ -382,6 +386,25 @@ async def test_an_import_is_followed_from_the_beginning_to_the_end(
             assert [answer async for answer in answers] == []
     async with following(graph, starter, run_id) as late:
         assert [answer["data"]["importProgress"]["state"] async for answer in late] == ["SUCCEEDED"]
+
+
+async def test_the_end_of_an_import_is_sent_once_even_if_it_comes_before_an_answer_about_its_beginning(
+    graph: Graph, starter: Viewer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = (await started(graph, starter))["importRun"]["id"]
+    answer_event, ended = graph.engine.answer_event, False
+
+    async def answer_late(*asked: Any) -> Any:
+        nonlocal ended
+        if not ended:
+            ended = True
+            await end(database, run_id, RunState.FAILED)
+        return await answer_event(*asked)
+
+    monkeypatch.setattr(graph.engine, "answer_event", answer_late)
+    async with following(graph, starter, run_id) as answers:
+        states = [answer["data"]["importProgress"]["state"] async for answer in answers]
+    assert states == ["FAILED"]
 
 
 async def test_an_import_is_followed_while_redis_is_away(

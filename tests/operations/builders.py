@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.core.database import Database
-from app.core.public_addresses import PublicAddresses
+from app.core.public_addresses import Address, PublicAddresses
 from app.core.settings import Settings
 from app.core.storage import storage_of
 from app.operations.models import JobRun
@@ -22,6 +22,9 @@ from workers.jobs import JobContext, JobResult, ScheduledJob
 from workers.scheduler import JobScheduler
 
 LOOPBACK = ip_address("127.0.0.1")
+# Another address of this machine, which is not public here.
+PRIVATE = ip_address("127.0.0.2")
+PRIVATE_HOST = "private.example"
 # A Monday.
 MONDAY = datetime(2026, 3, 9, 8, 0, tzinfo=UTC)
 
@@ -64,11 +67,15 @@ def at_nine(work: Work, name: str = "count", **how: Any) -> ScheduledJob:
     return ScheduledJob(name, work, "Counts something.", **{"cron": "0 9 * * *"} | how)
 
 
+async def _to_loopback(host: str, port: int) -> Sequence[Address]:
+    return [PRIVATE if host == PRIVATE_HOST else LOOPBACK]
+
+
 @asynccontextmanager
 async def scheduler(
     database: Database, settings: Settings, clock: Clock, jobs: Sequence[ScheduledJob], **how: Any
 ) -> AsyncIterator[JobScheduler]:
-    """A scheduler that looks when it is told to; public addresses are those of loopback."""
+    """A scheduler that looks when it is told to; the public address is loopback, to which all names but one lead."""
     async with provider_http() as http:
         made = JobScheduler(
             database,
@@ -78,7 +85,7 @@ async def scheduler(
             storage_of(settings, SECRETS),
             jobs=jobs,
             clock=clock,
-            addresses=PublicAddresses(is_allowed=lambda address: address == LOOPBACK),
+            addresses=PublicAddresses(resolve=_to_loopback, is_allowed=lambda address: address == LOOPBACK),
             **how,
         )
         try:

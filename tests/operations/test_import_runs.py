@@ -32,7 +32,7 @@ from app.operations.imports import request_import
 from app.operations.models import Importer, RunState
 from tests.conftest import environment_of
 from tests.identity.builders import add_person, session_of
-from tests.operations.builders import Clock, look, runs, scheduler
+from tests.operations.builders import PRIVATE_HOST, Clock, look, runs, scheduler
 from tests.outages_builders import eventually
 from tests.providers.builders import add_provider, answer, open_shop
 from workers import imports
@@ -120,6 +120,36 @@ async def test_a_file_that_breaks_off_is_a_failed_run_that_keeps_its_counts(
     assert "breaks off" in broken.error
     assert (html.state, html.result) == (RunState.FAILED, None)
     assert "page of HTML" in html.error
+
+
+@pytest.mark.parametrize(
+    ("command", "content", "error"),
+    [
+        ("scryfall", '[{"id": "2"}, {"id": "3"}]', "Row 1: it has no name"),
+        ("figures", "name,manufacturer\n,North Pier\n", "Row 1: "),
+        ("fx", "Date,USD,\n2024-12-30,x,\n", "Row 2: "),
+    ],
+)
+async def test_an_import_whose_every_row_was_rejected_is_a_failed_run_that_keeps_its_counts(
+    database: Database,
+    trove_settings: Settings,
+    requested: Requested,
+    tmp_path: Path,
+    command: str,
+    content: str,
+    error: str,
+) -> None:
+    file = tmp_path / "given"
+    file.write_text(content)
+    await imported(trove_settings, command, file)
+    async with open_shop(answer(content.encode())) as shop:
+        await requested(Importer(command), f"http://files.example:{shop.port}/given")
+        by_command, by_address = await done(database, trove_settings)
+    for run in (by_command, by_address):
+        assert run.state == RunState.FAILED
+        assert run.error is not None
+        assert run.error.startswith(f"Nothing went in: every row was rejected. {error}")
+        assert run.result["read"] == run.result["rejected"] > 0
 
 
 @asynccontextmanager
@@ -223,15 +253,15 @@ async def test_a_file_of_an_address_is_fetched_and_imported_packed_or_not(
     packed = gzip.compress(rows)
     async with open_shop(answer(rows), answer(packed), answer(packed, headers="Content-Encoding: gzip\r\n")) as shop:
         for name in ("plain.json", "packed.json.gz", "on-its-way.json"):
-            await requested(Importer.COINS, f"http://127.0.0.1:{shop.port}/{name}?key=hunter2")
+            await requested(Importer.COINS, f"http://files.example:{shop.port}/{name}?key=hunter2")
         waiting = await runs(database)
         ended = await done(database, trove_settings)
         assert len(shop.asked) == 3
         assert all(b"?key=hunter2 HTTP" in asked for asked in shop.asked)
     assert [run.source for run in ended] == [
-        "http://127.0.0.1/plain.json",
-        "http://127.0.0.1/packed.json.gz",
-        "http://127.0.0.1/on-its-way.json",
+        f"http://files.example:{shop.port}/plain.json",
+        f"http://files.example:{shop.port}/packed.json.gz",
+        f"http://files.example:{shop.port}/on-its-way.json",
     ]
     assert {run.state for run in ended} == {RunState.SUCCEEDED}, ended
     assert [run.result["created"] for run in ended] == [3, 0, 0]
@@ -254,7 +284,7 @@ async def test_each_importer_takes_a_file_of_an_address(
         # Each at the root of a server of its own, whose name says nothing.
         for importer, content in files.items():
             shop.says = [answer(content.encode())]
-            await requested(importer, f"http://127.0.0.1:{shop.port}/")
+            await requested(importer, f"http://files.example:{shop.port}/")
             run = (await done(database, trove_settings))[-1]
             assert (run.job, run.state, run.error) == (importer.job, RunState.SUCCEEDED, None)
             assert run.result["created"] >= 1
@@ -284,11 +314,10 @@ async def test_a_private_address_is_not_called(
     database: Database, trove_settings: Settings, requested: Requested
 ) -> None:
     async with open_shop() as shop:
-        # To the scheduler of the tests 127.0.0.1 is public, and the other addresses of this machine are not.
-        await requested(Importer.COINS, f"http://127.0.0.2:{shop.port}/coins.json")
+        await requested(Importer.COINS, f"http://{PRIVATE_HOST}:{shop.port}/coins.json")
         (run,) = await done(database, trove_settings)
         assert shop.asked == []
-    assert (run.state, run.error) == (RunState.FAILED, f"127.0.0.2:{shop.port} has an address that is not public.")
+    assert (run.state, run.error) == (RunState.FAILED, f"{PRIVATE_HOST}:{shop.port} has an address that is not public.")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +345,7 @@ async def test_what_is_no_file_ends_the_run_with_a_sentence_and_leaves_nothing_b
     monkeypatch.setattr(imports, "LARGEST_FILE_BYTES", 2000)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     async with open_shop(said) as shop:
-        await requested(Importer.COINS, f"http://127.0.0.1:{shop.port}/../coins.json?key=hunter2")
+        await requested(Importer.COINS, f"http://files.example:{shop.port}/../coins.json?key=hunter2")
         (run,) = await done(database, trove_settings)
     assert run.state == RunState.FAILED
     assert run.error is not None
@@ -340,6 +369,11 @@ async def test_what_is_no_file_ends_the_run_with_a_sentence_and_leaves_nothing_b
         (Importer.COINS, "https://ada:hunter2@example.org/coins.json", "url"),
         (Importer.COINS, "https://example.org/" + "x" * 2000, "url"),
         (Importer.COINS, "https://example.org/\r\nHost: localhost", "url"),
+        (Importer.COINS, "https://example.org:99999/coins.json", "url"),
+        (Importer.COINS, "https://127.0.0.1/coins.json", "url"),
+        (Importer.COINS, "https://[::1]/coins.json", "url"),
+        (Importer.COINS, "https://[::ffff:10.0.0.1]:8443/coins.json", "url"),
+        (Importer.COINS, "http://192.168.1.4:8080/coins.json", "url"),
     ],
 )
 async def test_an_import_that_cannot_be_is_refused_before_anything_is_written(
@@ -350,3 +384,18 @@ async def test_an_import_that_cannot_be_is_refused_before_anything_is_written(
     assert (refused.value.reason, refused.value.field) == (OperationsErrorCode.INVALID_INPUT, [field])
     assert "hunter2" not in refused.value.message
     assert await runs(database) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "source"),
+    [
+        ("http://localhost:9/coins.json?key=hunter2", "http://localhost:9/coins.json"),
+        ("https://[2606:4700::1111]:8443/coins.json#top", "https://[2606:4700::1111]:8443/coins.json"),
+        ("https://Files.Example/Coins.json", "https://files.example/Coins.json"),
+    ],
+)
+async def test_the_source_of_an_import_is_its_whole_address_but_for_what_may_be_secret(
+    database: Database, requested: Requested, url: str, source: str
+) -> None:
+    await requested(Importer.COINS, url)
+    assert [run.source for run in await runs(database)] == [source]

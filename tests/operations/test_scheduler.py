@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import timedelta
+from typing import Unpack
 
 import pytest
 from sqlalchemy import insert, update
@@ -14,7 +15,7 @@ from app.core.settings import Settings
 from app.core.telemetry import JOB_RUNS
 from app.identity.scopes import Scope
 from app.identity.viewer import Caller, Viewer
-from app.operations.commands.jobs import schedule_job
+from app.operations.commands.jobs import ScheduleChanges, schedule_job
 from app.operations.commands.runs import KEPT_RUNS, LOST_AFTER, cancel_run, claim_run, note_progress, request_run
 from app.operations.errors import OperationsErrorCode, OperationsRefused
 from app.operations.models import JobRun, RunState, ScheduledJob
@@ -38,11 +39,10 @@ async def admin(database: Database, api_database: Database) -> Viewer:
     return await session_of(api_database, user_id)
 
 
-async def rescheduled(api_database: Database, admin: Viewer, clock: Clock, **how: object) -> None:
+async def rescheduled(api_database: Database, admin: Viewer, clock: Clock, **changes: Unpack[ScheduleChanges]) -> None:
     """Change when the job runs, as the API does."""
-    chosen = {"cron": None, "time_zone": None, "is_enabled": None} | how
     async with api_database.transaction(viewer=admin.in_database) as transaction:
-        await schedule_job(transaction, caller=Caller(admin), name="count", now=clock.now, **chosen)  # type: ignore[arg-type]  # each as the command takes it
+        await schedule_job(transaction, caller=Caller(admin), name="count", now=clock.now, changes=changes)
 
 
 async def test_a_job_runs_at_its_moment_and_not_before(database: Database, trove_settings: Settings) -> None:
@@ -144,6 +144,24 @@ async def test_a_changed_schedule_holds_at_once_and_outlasts_a_restart(
         clock.pass_by(days=2)
         await look(restarted)
     assert len(work.seen) == 1
+
+
+async def test_a_job_that_was_given_a_time_can_be_one_that_runs_only_when_asked_again(
+    database: Database, api_database: Database, trove_settings: Settings, admin: Viewer
+) -> None:
+    clock, work = Clock(), Work()
+    async with scheduler(database, trove_settings, clock, [at_nine(work, cron=None)]) as one:
+        await look(one)
+        await rescheduled(api_database, admin, clock, cron="30 8 * * *")
+        await rescheduled(api_database, admin, clock, cron=None)
+    async with scheduler(database, trove_settings, clock, [at_nine(work, cron=None)]) as restarted:
+        clock.pass_by(days=2)
+        await look(restarted)
+        stored = await stored_job(database)
+        await rescheduled(api_database, admin, clock, time_zone="Asia/Tokyo")
+    assert (stored.cron, stored.is_enabled, stored.next_run_at) == (None, True, None)
+    assert (await stored_job(database)).cron is None
+    assert work.seen == []
 
 
 async def test_a_new_default_holds_where_nobody_chose_another(database: Database, trove_settings: Settings) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 
 from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.context import Info
@@ -15,7 +16,7 @@ from app.graph.scalars import URL
 from app.graph.user_errors import CODE, REFUSAL, USER_ERRORS, Done, Mutations, UserError
 from app.identity.access import needs
 from app.identity.scopes import Scope
-from app.operations.commands.jobs import request_job, schedule_job
+from app.operations.commands.jobs import ScheduleChanges, request_job, schedule_job
 from app.operations.commands.runs import cancel_run, no_such_run
 from app.operations.errors import OperationsErrorCode, OperationsRefused
 from app.operations.imports import request_import
@@ -59,13 +60,28 @@ class RunJobInput:
 class ScheduleJobInput:
     job: str = strawberry.field(description="Its name; `jobs` lists them.")
     cron: str | None = strawberry.field(
-        default=None,
-        description="Minute, hour, day of the month, month and day of the week, such as `15 16 * * 1-5`.",
+        default=UNSET,
+        description="Minute, hour, day of the month, month and day of the week, such as `15 16 * * 1-5`; null has it "
+        "run only when asked.",
     )
     time_zone: str | None = strawberry.field(
-        default=None, description="The clock that `cron` goes by, such as `UTC` or `Europe/Berlin`."
+        default=None, description="The clock that `cron` goes by, such as `UTC` or `Europe/Berlin`; null as left out."
     )
-    is_enabled: bool | None = strawberry.field(default=None, description="Whether it runs by itself.")
+    is_enabled: bool | None = strawberry.field(
+        default=None, description="Whether it runs by itself, at the times of `cron`; null as left out."
+    )
+
+    @property
+    def changes(self) -> ScheduleChanges:
+        """What is to be another."""
+        changes = ScheduleChanges()
+        if self.cron is not UNSET:
+            changes["cron"] = self.cron
+        if self.time_zone is not None:
+            changes["time_zone"] = self.time_zone
+        if self.is_enabled is not None:
+            changes["is_enabled"] = self.is_enabled
+        return changes
 
 
 @strawberry.input(description="The run to stop.")
@@ -143,9 +159,7 @@ class JobMutations:
                 caller=info.context.caller,
                 name=input.job,
                 now=info.context.now,
-                cron=input.cron,
-                time_zone=input.time_zone,
-                is_enabled=input.is_enabled,
+                changes=input.changes,
             )
         return Changed(job=refer(Job, input.job))
 

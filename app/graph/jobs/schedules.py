@@ -32,9 +32,12 @@ class Job:
         "When it runs: minute, hour, day of the month, month and day of the week. Null where it runs only when asked.",
     )
     time_zone: str = column(models.ScheduledJob.time_zone, "The clock that `cron` goes by.")
-    is_enabled: bool = column(models.ScheduledJob.is_enabled, "Whether it runs by itself.")
+    is_enabled: bool = column(
+        models.ScheduledJob.is_enabled,
+        "Whether it runs by itself, at the times of `cron`; without one it runs only when asked, whatever this says.",
+    )
     next_run_at: datetime | None = column(
-        models.ScheduledJob.next_run_at, "When it runs next by itself; null where it does not."
+        models.ScheduledJob.next_run_at, "When it runs next by itself; null where it is not enabled, or has no `cron`."
     )
     last_run: JobRun | None = edge(
         "The run that began last.",

@@ -260,7 +260,8 @@ def _hashable(value: Any) -> Any:
 class Reference:
     """Something of a declared type, by its key or by another unique column.
 
-    In a stream `version` tells one state of it from another: who follows the same shares the answers of each.
+    In a stream `version` tells one state of it from another: who follows the same shares the answers of each, and the
+    same answer is not sent twice in a row.
     """
 
     type: type

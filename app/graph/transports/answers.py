@@ -17,6 +17,7 @@ from app.core.errors import ErrorCode
 from app.core.telemetry import SUBSCRIPTIONS
 from app.graph.errors import show_unexpected
 from app.graph.execution import Engine, Operation, RequestRefused, Response
+from app.graph.reads.fields import Reference
 from app.identity.viewer import ANYONE, Caller, Viewer
 
 # Answers are shared for as long as it takes to send them to everyone; few need to be kept.
@@ -110,9 +111,13 @@ class Answers:
         viewer = ANYONE if operation.is_public else caller.viewer
         group = _Group(id(operation.definition), orjson.dumps(_variables_that_matter(operation)), viewer)
         async with aclosing(source) as events:
+            sent: Answer | None = None
             try:
                 async for event in events:
-                    yield await self._answer(group, operation, event)
+                    answer = await self._answer(group, operation, event)
+                    if not _is_repeat(event, answer, sent):
+                        sent = answer
+                        yield answer
             except Exception as error:  # noqa: BLE001  # the boundary: whatever it is, it is masked and logged
                 yield Answer({"errors": [show_unexpected(error)]})
 
@@ -134,6 +139,12 @@ class Answers:
 
     async def _execute(self, operation: Operation, viewer: Viewer, event: object) -> Answer:
         return Answer(await self._engine.answer_event(operation, Caller(viewer), event))
+
+
+def _is_repeat(event: object, answer: Answer, sent: Answer | None) -> bool:
+    """Whether a state was told already: it may have come between the event before and the answer to that one."""
+    is_state = isinstance(event, Reference) and event.version is not None
+    return is_state and sent is not None and not answer.has_errors and answer.json == sent.json
 
 
 def answers_of(application: Starlette) -> Answers:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 import structlog
@@ -31,6 +31,14 @@ class KnownJob:
     name: str
     description: str
     schedule: Schedule
+
+
+class ScheduleChanges(TypedDict, total=False):
+    """When a job is to run; what is left out stays as it is. With `cron` None it runs only when asked."""
+
+    cron: str | None
+    time_zone: str
+    is_enabled: bool
 
 
 async def save_known_jobs(transaction: Transaction, jobs: Sequence[KnownJob], *, now: datetime) -> None:
@@ -69,11 +77,9 @@ async def schedule_job(
     caller: Caller,
     name: str,
     now: datetime,
-    cron: str | None,
-    time_zone: str | None,
-    is_enabled: bool | None,
+    changes: ScheduleChanges,
 ) -> None:
-    """Have a job run at other times from now on; what is None stays as it is.
+    """Have a job run at other times from now on.
 
     Raises OperationsRefused for who may not, an unknown job, and a schedule that cannot be.
     """
@@ -86,10 +92,11 @@ async def schedule_job(
     ).one_or_none()
     if stored is None:
         raise unknown_job()
+    cron = changes.get("cron", stored.cron)
     schedule = _schedule(
-        cron=stored.cron if cron is None else " ".join(cron.split()),
-        time_zone=stored.time_zone if time_zone is None else time_zone,
-        is_enabled=stored.is_enabled if is_enabled is None else is_enabled,
+        cron=None if cron is None else " ".join(cron.split()),
+        time_zone=changes.get("time_zone", stored.time_zone),
+        is_enabled=changes.get("is_enabled", stored.is_enabled),
     )
     await write_setting(transaction, schedule_of(name, schedule), schedule, updated_by=caller.viewer.user_id)
     await transaction.connection.execute(

@@ -75,6 +75,16 @@ class SweepOutcome:
             "cutShort": self.cut_short,
         }
 
+    @property
+    def failure(self) -> str | None:
+        """Why the sweep came to nothing, in a sentence; None where something was priced, or nothing went wrong."""
+        if self.priced:
+            return None
+        if self.failures:
+            first = self.failures[0]
+            return f"Nothing was priced; {self.failed} of {self.asked} failed, `{first.subject}` first: {first.reason}"
+        return None if self.cut_short is None else f"Nothing was priced: {self.cut_short}"
+
     def fail(self, subject: Subject, reason: str, *, count: int = 1) -> None:
         """Count subjects that could not be priced for one reason."""
         self.failed += count
