@@ -15,6 +15,7 @@ class CatalogueErrorCode(StrEnum):
     NAME_TAKEN = "name_taken"
     KEY_TAKEN = "key_taken"
     EXTERNAL_ID_TAKEN = "external_id_taken"
+    JAN_TAKEN = "jan_taken"
     CONFLICT = "conflict"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     ALREADY_MERGED = "already_merged"
@@ -44,6 +45,18 @@ class FileBreaksOff(CatalogueNotUnderstood):
         super().__init__(
             f"{name} breaks off at row {rows + 1:,} ({reason or 'the end is missing'}); get the whole file and import "
             "it again: what went in is kept and will not go in twice."
+        )
+        self.rows = rows
+
+
+class FileNotUtf8(FileBreaksOff):
+    """A CSV file holds bytes that are no text in UTF-8; what stands before them may have gone in."""
+
+    def __init__(self, name: str, *, rows: int) -> None:
+        CatalogueNotUnderstood.__init__(
+            self,
+            f"{name} is not UTF-8; save it as UTF-8 (spreadsheets call it “CSV UTF-8”) and import it again: what went "
+            "in is kept and will not go in twice.",
         )
         self.rows = rows
 

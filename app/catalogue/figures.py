@@ -6,8 +6,9 @@ import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff, RowNotUnderstood
+from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff, FileNotUtf8, RowNotUnderstood
 from app.catalogue.fields import Fields
+from app.catalogue.jans import check_digit_of, is_jan_shaped
 from app.catalogue.json_rows import read_json_rows
 from app.catalogue.new_items import NewRelease
 from app.catalogue.slugs import name_key, slug_of
@@ -32,7 +33,6 @@ DOUBTFUL_SIMILARITY = 0.5
 SURE_SIMILARITY = 0.85
 
 _LISTS = ("series", "characters", "sculptors")
-_JAN = re.compile(r"[0-9]{8}|[0-9]{13}")
 _NUMBERS = re.compile(r"[0-9]+(?:[./][0-9]+)*")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -80,7 +80,7 @@ def read_figure_file(stream: io.BufferedReader, name: str) -> Iterator[object]:
     """The rows of a file: JSON where it begins so, else CSV with the names of the columns in its first line.
 
     Raises `CatalogueNotUnderstood` for a CSV file without a column `name` or with one that is not known, and
-    `FileBreaksOff` where a file stops being one.
+    `FileBreaksOff` where a file stops being one, or being UTF-8.
     """
     if stream.peek(1)[:1] in {b"[", b"{"}:
         yield from read_json_rows(stream, name)
@@ -98,7 +98,9 @@ def read_figure_file(stream: io.BufferedReader, name: str) -> Iterator[object]:
             for row in reader:
                 yield row
                 rows += 1
-        except (csv.Error, UnicodeDecodeError, EOFError, OSError) as error:
+        except UnicodeDecodeError as error:
+            raise FileNotUtf8(name, rows=rows) from error
+        except (csv.Error, EOFError, OSError) as error:
             raise FileBreaksOff(name, rows=rows, reason=str(error)) from error
 
 
@@ -145,8 +147,10 @@ def _release(fields: Fields) -> NewRelease | None:
         raise RowNotUnderstood("list_price and currency go together")
     if currency is not None and currency not in MINOR_UNITS:
         raise RowNotUnderstood(f"“{currency}” is no currency that Trove knows; give a code such as JPY")
-    if jan is not None and not _JAN.fullmatch(jan):
+    if jan is not None and not is_jan_shaped(jan):
         raise RowNotUnderstood(f"jan “{jan}” does not have 8 or 13 digits")
+    if jan is not None and not jan.endswith(check_digit_of(jan)):
+        raise RowNotUnderstood(f"jan “{jan}” should end in {check_digit_of(jan)} by its other digits; look at it again")
     release = NewRelease(fields.day("released_on"), price, currency, jan)
     return None if release == NewRelease() else release
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
+from app.catalogue.jans import check_digit_of, is_jan_shaped
 from app.catalogue.models import ItemKind
 from app.catalogue.new_items import NewExternalId, NewRelease
 from app.catalogue.slugs import slug_of
@@ -21,7 +22,6 @@ MOST_ENTRIES = 250
 MOST_DECIMALS = 255
 LARGEST_POSITION = 2**31 - 1
 
-_JAN = re.compile(r"[0-9]{8}|[0-9]{13}")
 _VARIANT_KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
 
@@ -109,6 +109,12 @@ def refuse_reversed_floats(minimum: float | None, maximum: float | None) -> None
             "skin",
             "float_minimum",
         )
+
+
+def refuse_wrong_check_digit(jan: str, *path: str) -> None:
+    """Refuse a JAN code whose last digit does not fit the others; `path` leads to it."""
+    if not jan.endswith(check_digit_of(jan)):
+        raise refused("Its last digit does not fit the others; look at the code once more.", *path)
 
 
 def refused(message: str, *path: str) -> CatalogueRefused:
@@ -271,12 +277,8 @@ def _currency(value: str | None) -> str | None:
 def _jan(value: str | None) -> str | None:
     if value is None:
         return None
-    if not _JAN.fullmatch(value):
+    if not is_jan_shaped(value):
         raise _Wrong("A JAN code has 8 or 13 digits.")
-    digits = [int(digit) for digit in reversed(value)]
-    # The last digit makes the sum a multiple of ten, every second one before it counted three times.
-    if (sum(digits[0::2]) + 3 * sum(digits[1::2])) % 10:
-        raise _Wrong("Its last digit does not fit the others; look at the code once more.")
     return value
 
 

@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -19,6 +19,8 @@ _MOST_NESTED = 1_000
 _LINE_BYTES = 4 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Of an error that a service gave instead of data, so many characters are told.
+_MOST_TOLD = 200
 _COMPRESSION_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 _JSON_ERRORS = (ijson.JSONError, ValueError, OverflowError)
 
@@ -132,7 +134,26 @@ def _page(stream: BinaryIO, name: str) -> Iterator[object]:
         # The whole rows before the fault are still told, and the fault with its place.
         yield from ijson.items(_Continued(content, io.BytesIO()), "data.item", use_float=True)
         raise
-    if page.get("object") == "error":
-        raise CatalogueNotUnderstood(f"{name} holds an error of the service, not data: {page.get('details')}")
+    error = _error_of_service(page)
+    if error is not None:
+        raise CatalogueNotUnderstood(
+            f"{name} holds an error of the service, not data: {error[:_MOST_TOLD]}; download the file again."
+        )
     rows = page.get("data")
     yield from rows if isinstance(rows, list) else [page]
+
+
+def _error_of_service(page: Mapping[str, object]) -> str | None:
+    """What a service says went wrong, in one of the ways of those whose files are read; None where nothing did."""
+    status = page.get("status")
+    if page.get("object") == "error":
+        said = page
+    elif page.get("error"):
+        error = page["error"]
+        said = error if isinstance(error, dict) else {"message": error}
+    elif isinstance(status, dict) and status.get("error_code"):
+        said = status
+    else:
+        return None
+    sentences = (said.get(name) for name in ("details", "message", "error_message", "error_code", "code"))
+    return next((str(sentence).rstrip(".") for sentence in sentences if sentence), "it does not say which")

@@ -16,6 +16,7 @@ from app.catalogue import pokemon as pokemon_rows
 from app.catalogue import scryfall as scryfall_rows
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.import_cs2 import ImportedMarket
+from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.commands.save_rulings import SavedRulings
 from app.catalogue.cs2 import MarketItem, read_market
 from app.catalogue.file_import import (
@@ -413,11 +414,12 @@ def _print_series(file: Path, summary: SeriesSummary) -> None:
 def _print_catalogue(summary: CatalogueSummary) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     items, sets = summary.items, summary.sets
-    console.print(
-        f"{summary.file}: {summary.rows:,} rows: {items.inserted:,} items new, {items.updated:,} changed, "
-        f"{items.unchanged:,} as they were; {sets.inserted:,} sets new, {sets.updated:,} changed, "
-        f"{sets.unchanged:,} as they were; {summary.rejected_count:,} rows rejected"
-    )
+    counts = [f"{items.inserted:,} items new, {items.updated:,} changed, {items.unchanged:,} as they were"]
+    if sets != SavedSets():
+        counts.append(f"{sets.inserted:,} sets new, {sets.updated:,} changed, {sets.unchanged:,} as they were")
+    doubts = f" and {len(summary.doubtful):,} in doubt" if summary.doubtful else ""
+    counts.append(f"{summary.rejected_count:,} rows rejected{doubts}")
+    console.print(f"{summary.file}: {summary.rows:,} rows: {'; '.join(counts)}")
     for name in items.changed:
         console.print(f"  changed: {name}")
     if items.updated > len(items.changed):

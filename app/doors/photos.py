@@ -29,6 +29,7 @@ from app.identity.access import needs
 from app.identity.scopes import Scope
 
 MAY_SEND = needs(Scope.CATALOGUE_WRITE)
+AS_THE_BODY = "Send the file itself as the body; with curl by `--data-binary @photo.png`."
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _FILE = re.compile(r"[0-9a-f]{32}/(?:small|medium|large|original)\.(?P<ending>jpg|png|webp)", re.ASCII)
 # It is a picture and nothing else, wherever somebody opens it; and pages of every origin may show it.
@@ -90,6 +91,8 @@ async def _read_body(request: Request) -> bytes:
     """The body; stops reading where it turns out too large."""
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise PictureNotUnderstood("Send the photo as it is, without a content encoding; pictures are packed already.")
+    if request.headers.get("content-type", "").strip().lower().startswith("multipart/"):
+        raise PictureNotUnderstood(f"This is a form. {AS_THE_BODY}")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > MAXIMUM_BYTES:
         raise _too_large()
@@ -98,6 +101,8 @@ async def _read_body(request: Request) -> bytes:
         body += chunk
         if len(body) > MAXIMUM_BYTES:
             raise _too_large()
+    if not body:
+        raise PictureNotUnderstood(f"The body is empty. {AS_THE_BODY}")
     return bytes(body)
 
 

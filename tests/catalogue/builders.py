@@ -17,6 +17,7 @@ from app.catalogue.new_items import (
     FigureDetails,
     NewCardSet,
     NewItem,
+    NewRelease,
     NewVariant,
     SkinDetails,
 )
@@ -46,9 +47,9 @@ def card(slug: str, name: str | None = None) -> NewItem:
     )
 
 
-def figure(slug: str, name: str | None = None) -> NewItem:
+def figure(slug: str, name: str | None = None, *, releases: tuple[NewRelease, ...] | None = None) -> NewItem:
     """A figure."""
-    details: Details = FigureDetails(manufacturer="Hollow Pine", scale="1/7", series=("Lanterns",))
+    details: Details = FigureDetails(manufacturer="Hollow Pine", scale="1/7", series=("Lanterns",), releases=releases)
     return NewItem(slug=slug, name=name or slug, details=details)
 
 

@@ -13,6 +13,7 @@ from app.catalogue.anime import read_anime_relations
 from app.catalogue.coingecko import read_coin_row
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.cs2 import read_market
+from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.file_import import (
     CatalogueSummary,
     ReadRow,
@@ -51,7 +52,7 @@ IMPORTERS: dict[str, tuple[ImportFile, dict[str, object], int]] = {
     "scryfall": (_of_rows(read_scryfall_row), CARD, 1),
     "pokemon": (_of_rows(read_pokemon_row), {"id": "g1-1", "name": "Venusaur-EX", "number": "1"}, 1),
     "coins": (_of_rows(read_coin_row), {"id": "bitcoin", "symbol": "btc", "name": "Bitcoin"}, 1),
-    "figures": (import_figure_file, {"name": "The Ferryman", "jan": "4580000000014"}, 1),
+    "figures": (import_figure_file, {"name": "The Ferryman", "jan": "4580000000010"}, 1),
     "skins": (import_skin_file, dict(BLAZE_OF_2023), 2),
 }
 BAD = {
@@ -68,6 +69,11 @@ BAD = {
     "half a gzip": gzip.compress(b'[{"name": "Otter"}]')[:-12],
     "gzip of nothing": gzip.compress(b""),
     "wrong gzip": b"\x1f\x8bno gzip at all",
+    "CoinGecko's error": b'{"status": {"error_code": 429, "error_message": "You have exceeded the limit."}}',
+    "an error in words": b'{"error": "Not found"}',
+    "an error with a code": b'{"error": {"message": "Your API key is invalid.", "code": 403}}',
+    "Scryfall's error": b'{"object": "error", "code": "not_found", "status": 404, "details": "No card found."}',
+    "an error with rows": b'{"status": {"error_code": 1008}, "data": [{"id": "b", "symbol": "b", "name": "B"}]}',
     "UTF-16": json.dumps([CARD]).encode("utf-16"),
 }
 
@@ -91,6 +97,31 @@ async def test_what_is_no_file_of_rows_is_told_and_leaves_nothing(
             sentence = refusal.message
         assert "rows.json" in sentence, name
         assert await count_items(database) == 0, name
+
+
+@pytest.mark.parametrize("importer", IMPORTERS)
+async def test_an_error_of_a_service_is_refused_with_what_it_says(
+    database: Database, tmp_path: Path, importer: str
+) -> None:
+    said = {
+        "CoinGecko's error": "You have exceeded the limit",
+        "an error in words": "Not found",
+        "an error with a code": "Your API key is invalid",
+        "Scryfall's error": "No card found",
+        "an error with rows": "1008",
+    }
+    for name, sentence in said.items():
+        file = tmp_path / "rows.json"
+        file.write_bytes(BAD[name])
+        with pytest.raises(CatalogueNotUnderstood, match=f"an error of the service, not data: {sentence}; "):
+            await IMPORTERS[importer][0](database, file)
+
+
+async def test_a_page_that_says_that_nothing_went_wrong_is_read(database: Database, tmp_path: Path) -> None:
+    import_file, row, items = IMPORTERS["coins"]
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps({"status": {"error_code": 0}, "error": None, "data": [row]}))
+    assert (await import_file(database, file)).items == SavedItems(inserted=items)
 
 
 @pytest.mark.parametrize("importer", IMPORTERS)

@@ -71,7 +71,7 @@ FIGURE = NewItem(
         series=("River Stories",),
         characters=("The Ferryman", "Otter"),
         sculptors=("Wen",),
-        releases=(NewRelease(date(2025, 11, 1), Decimal(46000), "JPY", "4580000000019"), NewRelease(date(2026, 9, 1))),
+        releases=(NewRelease(date(2025, 11, 1), Decimal(46000), "JPY", "4580000000010"), NewRelease(date(2026, 9, 1))),
     ),
     is_nsfw=True,
 )
@@ -184,7 +184,7 @@ async def test_only_the_item_that_differs_is_updated(database: Database, changed
         {"characters": ()},
         {"sculptors": ("Someone Else",)},
         {"releases": ()},
-        {"releases": (NewRelease(date(2025, 11, 1), Decimal(46000), "JPY", "4580000000026"),)},
+        {"releases": (NewRelease(date(2025, 11, 1), Decimal(46000), "JPY", "4580000000027"),)},
     ],
     ids=["maker", "more series", "no characters", "sculptor", "no releases", "another code"],
 )

@@ -25,6 +25,7 @@ from app.catalogue.models import (
     ItemVariant,
     SearchDocument,
 )
+from app.catalogue.new_items import NewRelease
 from app.core.database import Database
 from app.core.ids import new_id
 from tests.catalogue.builders import card, coin, figure, refusal_of, saved, skin, state
@@ -241,6 +242,30 @@ async def test_a_jan_with_the_right_last_digit_is_taken(database: Database, jan:
     item_id = (await saved(database, figure("keeper")))["keeper"]
     await edited(database, item_id, given(ItemKind.FIGURE, {"releases": [{"jan": jan}]}))
     assert (await state(database, item_id))["releases"][0]["jan"] == jan
+
+
+async def test_releases_that_are_stored_can_be_sent_back_whatever_their_jan(database: Database) -> None:
+    wrong = NewRelease(jan="4901234567890")
+    item_id = (await saved(database, figure("keeper", releases=(wrong,)), figure("twin", releases=(wrong,))))["keeper"]
+    releases = [{"jan": "4901234567890"}, {"jan": "4006381333931"}]
+    await edited(database, item_id, given(ItemKind.FIGURE, {"releases": releases}))
+    assert [release["jan"] for release in (await state(database, item_id))["releases"]] == [
+        release["jan"] for release in releases
+    ]
+
+
+async def test_a_jan_of_another_figure_is_refused_with_its_slug(database: Database) -> None:
+    ids = await saved(database, figure("keeper", releases=(NewRelease(jan="4901234567894"),)), figure("other"))
+    details = {"releases": [{"released_on": date(2026, 5, 1)}, {"jan": "4901234567894"}]}
+    for change in (
+        created(database, given(ItemKind.FIGURE, details, name="Twin")),
+        edited(database, ids["other"], given(ItemKind.FIGURE, details)),
+    ):
+        with pytest.raises(CatalogueRefused, match="`keeper`") as refused:
+            await change
+        assert refused.value.reason is CatalogueErrorCode.JAN_TAKEN
+        assert refused.value.field == ["details", "figure", "releases", "1", "jan"]
+    assert (await state(database, ids["other"]))["releases"] == []
 
 
 async def test_what_another_item_has_is_refused(database: Database, editor: UUID) -> None:

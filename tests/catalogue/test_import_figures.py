@@ -32,7 +32,7 @@ FERRYMAN = {
     "released_on": "2025-11-01",
     "list_price": "46000",
     "currency": "JPY",
-    "jan": "4580000000014",
+    "jan": "4580000000010",
     "is_nsfw": "no",
 }
 
@@ -77,7 +77,7 @@ async def test_a_figure_comes_with_everything_that_its_row_tells(
         item = (await transaction.connection.execute(select(Item.id, Item.slug, Item.name, Item.is_nsfw))).one()
         assert item[1:] == ("the-ferryman-of-the-long-night", "The Ferryman of the Long Night", False)
         releases = await releases_by_figure(transaction.connection, [item.id])
-        assert releases[item.id] == [NewRelease(date(2025, 11, 1), Decimal(46000), "JPY", "4580000000014")]
+        assert releases[item.id] == [NewRelease(date(2025, 11, 1), Decimal(46000), "JPY", "4580000000010")]
         series = await transaction.connection.scalars(select(Series.name).order_by(Series.name))
         assert series.all() == ["Lantern Fleet", "River Stories"]
 
@@ -87,9 +87,9 @@ async def test_a_figure_comes_with_everything_that_its_row_tells(
     [
         ({"name": "Charon"}, SavedItems(updated=1), ["Charon"]),
         ({"jan": "", "released_on": ""}, SavedItems(updated=1), [FERRYMAN["name"]]),
-        ({"name": "the ferryman of the  long night", "jan": "4580000000021"}, SavedItems(updated=1), None),
+        ({"name": "the ferryman of the  long night", "jan": "4580000000027"}, SavedItems(updated=1), None),
         ({"name": "The Ferryman of the Long Nights", "jan": ""}, SavedItems(unchanged=1), [FERRYMAN["name"]]),
-        ({"name": "The Ferryman of the Long Nights", "jan": "4580000000021"}, "doubtful", [FERRYMAN["name"]]),
+        ({"name": "The Ferryman of the Long Nights", "jan": "4580000000027"}, "doubtful", [FERRYMAN["name"]]),
         ({"name": "Ferryman of the Night", "jan": ""}, "doubtful", [FERRYMAN["name"]]),
         ({"name": "The Ferryman of the Long Night 2", "jan": ""}, "doubtful", [FERRYMAN["name"]]),
         ({"manufacturer": "", "jan": ""}, "doubtful", [FERRYMAN["name"]]),
@@ -132,16 +132,16 @@ async def test_a_row_finds_the_figure_that_it_tells_of(
 async def test_rows_of_one_figure_are_its_releases_and_the_same_again_changes_nothing(
     database: Database, tmp_path: Path
 ) -> None:
-    again = FERRYMAN | {"jan": "4580000000021", "released_on": "2027-01-01"}
+    again = FERRYMAN | {"jan": "4580000000027", "released_on": "2027-01-01"}
     rows = as_csv(FERRYMAN, again, FERRYMAN | {"name": "Otter", "jan": "", "released_on": ""})
     first = await imported(database, tmp_path, rows)
     assert (first.rows, first.items) == (3, SavedItems(inserted=2))
-    assert await jans(database, FERRYMAN["name"]) == ["4580000000014", "4580000000021"]
+    assert await jans(database, FERRYMAN["name"]) == ["4580000000010", "4580000000027"]
     assert (await imported(database, tmp_path, rows)).items == SavedItems(unchanged=2)
     assert (await imported(database, tmp_path, as_csv(again))).items == SavedItems(unchanged=1)
     dearer = await imported(database, tmp_path, as_csv(again | {"list_price": "50000"}))
     assert (dearer.items, dearer.items.changed) == (SavedItems(updated=1), (FERRYMAN["name"],))
-    assert await jans(database, FERRYMAN["name"]) == ["4580000000014", "4580000000021"]
+    assert await jans(database, FERRYMAN["name"]) == ["4580000000010", "4580000000027"]
 
 
 async def test_rows_of_one_file_are_compared_with_each_other_across_chunks_or_not(
@@ -182,6 +182,8 @@ async def test_a_slug_that_is_given_is_kept_for_its_figure(database: Database, t
         ({"jan": "1" * 501}, "jan has 501 characters, more than 500"),
         ({"currency": "XXXX"}, "“XXXX” is no currency that Trove knows; give a code such as JPY"),
         ({"jan": "123"}, "jan “123” does not have 8 or 13 digits"),
+        ({"jan": "4580000000014"}, "jan “4580000000014” should end in 0 by its other digits; look at it again"),
+        ({"jan": "73513538"}, "jan “73513538” should end in 7 by its other digits; look at it again"),
         ({"released_on": "next year"}, "released_on “next year” is not a day such as 2017-04-28"),
         ({"is_nsfw": "perhaps"}, "is_nsfw is not true or false"),
         ({"slug": "The Ferryman"}, "slug “The Ferryman” is not made of lower-case words joined by hyphens"),
@@ -214,3 +216,23 @@ async def test_a_csv_file_that_stops_being_text_says_where(database: Database, t
     assert broken.breaks_off is not None
     assert "breaks off at row 2" in broken.breaks_off
     assert await names(database) == []
+
+
+@pytest.mark.parametrize("rows", [0, 900], ids=["at its beginning", "after a chunk"])
+async def test_a_csv_file_that_is_not_utf_8_is_told_so(database: Database, tmp_path: Path, rows: int) -> None:
+    before = "".join(f"Otter {number},Maker {number}\n" for number in range(rows))
+    told = await imported(database, tmp_path, f"name,manufacturer\n{before}Fähre,Pier\n".encode("cp1252"))
+    assert told.breaks_off is not None
+    assert "figures.csv is not UTF-8; save it as UTF-8" in told.breaks_off
+    assert "breaks off" not in told.breaks_off
+    assert len(await names(database)) == (500 if rows else 0)
+
+
+async def test_a_row_without_a_maker_goes_in_where_its_name_is_like_no_other(
+    database: Database, tmp_path: Path
+) -> None:
+    await imported(database, tmp_path, as_csv(FERRYMAN))
+    rows = as_csv({"name": "Otter"}, {"name": FERRYMAN["name"]})
+    summary = await imported(database, tmp_path, rows)
+    assert (summary.items, [doubt.number for doubt in summary.doubtful]) == (SavedItems(inserted=1), [2])
+    assert (await imported(database, tmp_path, as_csv({"name": "otter"}))).items == SavedItems(unchanged=1)

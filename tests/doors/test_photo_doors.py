@@ -192,6 +192,16 @@ async def test_a_cookie_alone_lets_nobody_send(client: httpx.AsyncClient, databa
     assert (response.status_code, await uploads(database)) == (401, [])
 
 
+async def test_a_form_and_an_empty_body_are_told_to_send_the_file_itself(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    form = await client.post("/uploads/photos", files={"photo": ("photo.png", picture("PNG"))}, headers=EDITS)
+    for answer, fault in ((form, "This is a form."), (await send(client, b""), "The body is empty.")):
+        assert (answer.status_code, code_of(answer)) == (415, "BAD_USER_INPUT")
+        assert answer.json()["error"]["message"].startswith(f"{fault} Send the file itself as the body; ")
+    assert await uploads(database) == []
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status"),
     [

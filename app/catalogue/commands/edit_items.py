@@ -22,6 +22,7 @@ from app.catalogue.given import (
     name_in_graph,
     read_item,
     refuse_reversed_floats,
+    refuse_wrong_check_digit,
     require,
 )
 from app.catalogue.models import (
@@ -296,6 +297,7 @@ async def _new_details(connection: AsyncConnection, details: GivenDetails) -> De
         set_id = values.pop("set_id", None)
         card_set = None if set_id is None else await _set_of(connection, set_id, game=values["game"])
         return CardDetails(**values, card_set=card_set)
+    await _refuse_wrong_jans(connection, values.get("releases", ()))
     origins = values.pop("origins", None)
     return FigureDetails(**values, series=origins)
 
@@ -326,6 +328,33 @@ async def _refuse_taken_market_name(connection: AsyncConnection, name: str, *, o
         )
 
 
+async def _refuse_wrong_jans(
+    connection: AsyncConnection, releases: Sequence[NewRelease], *, of: UUID | None = None
+) -> None:
+    """Refuse JAN codes with a wrong check digit and those of other figures; what the figure has may be sent back."""
+    jans = [release.jan for release in releases if release.jan is not None]
+    rows = await connection.execute(
+        select(FigureRelease.jan, FigureRelease.item_id, Item.slug)
+        .join(Item, Item.id == FigureRelease.item_id)
+        .where(among(FigureRelease.jan, jans))
+        .order_by(Item.slug)
+    )
+    stored = list(rows)
+    own = {one.jan for one in stored if one.item_id == of}
+    holders = {one.jan: one.slug for one in stored if one.item_id != of}
+    for place, release in enumerate(releases):
+        if release.jan is None or release.jan in own:
+            continue
+        path = ["details", "figure", "releases", str(place), "jan"]
+        refuse_wrong_check_digit(release.jan, *path)
+        if release.jan in holders:
+            raise CatalogueRefused(
+                CatalogueErrorCode.JAN_TAKEN,
+                f"JAN {release.jan} is that of `{holders[release.jan]}`; change that one, or look at the code again.",
+                field=path,
+            )
+
+
 async def _change_details(connection: AsyncConnection, row: ItemRow, details: GivenDetails) -> None:
     stored = (await details_by_item(connection, row.kind, [row.id])).get(row.id, {})
     columns = {_COLUMNS.get(name, name): value for name, value in details.values.items()}
@@ -337,6 +366,7 @@ async def _change_details(connection: AsyncConnection, row: ItemRow, details: Gi
     if row.kind is ItemKind.CARD and after.get("set_id") is not None:
         await _set_of(connection, after["set_id"], game=after.get("game", ""))
     if row.kind is ItemKind.FIGURE:
+        await _refuse_wrong_jans(connection, details.values.get("releases", ()), of=row.id)
         columns = await _figure_columns(connection, columns)
     columns = {name: list(value) if isinstance(value, tuple) else value for name, value in columns.items()}
     await _store_details(connection, row, columns, is_new=not stored)

@@ -76,7 +76,10 @@ class CardInput:
     type_line: str | None = _given("What it is in its game.")
     artist: str | None = _given("Who painted or drew it.")
     language: str | None = _given("The language it is printed in, such as `en`.")
-    finishes: list[str] | None = _given("All finishes that it is printed in, such as `foil`; 250 at most.")
+    finishes: list[str] | None = _given(
+        "All finishes that it is printed in, such as `foil`; 250 at most. They make no variants: those are added by "
+        "`addItemVariant`."
+    )
 
 
 @strawberry.input(description="One release of a figure; it says something at least.")
@@ -87,7 +90,9 @@ class FigureReleaseInput:
         default=None, description="The currency of the list price; the two go together."
     )
     jan: str | None = strawberry.field(
-        default=None, description="The code on its box, of 8 or 13 digits; the last one is checked."
+        default=None,
+        description="The code on its box, of 8 or 13 digits, which no other figure has. The last digit is "
+        "checked, unless the figure has the code already.",
     )
 
 

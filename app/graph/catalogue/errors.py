@@ -24,6 +24,7 @@ show_enum(
         CatalogueErrorCode.NAME_TAKEN: "Another item has the market name.",
         CatalogueErrorCode.KEY_TAKEN: "Another variant of the item has the key.",
         CatalogueErrorCode.EXTERNAL_ID_TAKEN: "The external id names another item.",
+        CatalogueErrorCode.JAN_TAKEN: "The JAN code is that of another figure.",
         CatalogueErrorCode.CONFLICT: "Somebody else was faster.",
         CatalogueErrorCode.IDEMPOTENCY_KEY_REUSED: "The idempotency key was used for something else.",
         CatalogueErrorCode.ALREADY_MERGED: "The item was merged into another.",
