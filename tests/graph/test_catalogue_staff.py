@@ -176,6 +176,11 @@ async def test_bad_input_is_refused_with_the_path_to_it(graph: Graph, database: 
     assert await errors(graph, CREATE, moderator, input=wrong_jan) == [
         ("INVALID_INPUT", ["input", "details", "figure", "releases", "0", "jan"])
     ]
+    taken = {"name": "A", "details": {"figure": {"releases": [{"jan": "4580000000010"}]}}}
+    await done(graph, CREATE, moderator, input=taken)
+    assert await errors(graph, CREATE, moderator, input=taken | {"name": "B"}) == [
+        ("JAN_TAKEN", ["input", "details", "figure", "releases", "0", "jan"])
+    ]
 
 
 async def test_two_kinds_of_details_at_once_are_refused(graph: Graph, moderator: Viewer) -> None:
