@@ -42,7 +42,7 @@ async def test_a_price_is_converted_by_the_rate_of_the_day_and_says_so(database:
         "amount": "9.872",
         "currency": "EUR",
         "kind": "MARKET",
-        "minorUnits": None,
+        "minorUnits": "987",
         "conversion": {
             "original": {"amount": "12.34", "currency": "USD", "minorUnits": "1234"},
             "rate": "0.8",

@@ -100,7 +100,8 @@ class Price:
         present=True,
     )
     minor_units: BigInt | None = column(
-        MINOR_UNITS_OF_LATEST, "The amount in the currency's smallest unit (cents); null for a finer price."
+        MINOR_UNITS_OF_LATEST,
+        "The amount in the currency's smallest unit (cents); null for a finer price. Converted, it is rounded.",
     )
     kind: PriceKind = column(PriceSeries.kind, "What the price says.")
     source: str = column(Source.code, "The code of the source that showed it.")

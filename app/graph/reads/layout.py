@@ -343,6 +343,7 @@ def _require_known_tables(shown: Shown, field: Field, expression: ColumnElement[
     known = {name_of(shown.relation.table), *(name_of(join.table) for join in shown.relation.joins)}
     if shown.kind is not None:
         known.add(name_of(shown.kind.details.table))
+    known |= {name for column, _ in shown.relation.instead for name in tables_in(column)}
     foreign = tables_in(expression) - known - _made_within(expression)
     if foreign:
         raise TypeError(f"{shown.name}.{field.name} reads {', '.join(sorted(foreign))}, which is not joined.")

@@ -203,7 +203,14 @@ def minor_units_of(amount: Any, currency: Any) -> ColumnElement[Any]:
     return case((func.trunc(scaled) == scaled, func.trunc(scaled)))
 
 
-MINOR_UNITS_OF_LATEST: ColumnElement[Any] = minor_units_of(PriceSeries.latest_price, PriceSeries.currency)
+# A converted price is hardly ever whole in the smallest unit, and is rounded to it.
+MINOR_UNITS_OF_LATEST: ColumnElement[Any] = case(
+    (
+        CONVERSION.c.is_converted,
+        func.round(PriceSeries.latest_price * _units_per_whole(PriceSeries.currency), literal_column("0")),
+    ),
+    else_=minor_units_of(PriceSeries.latest_price, PriceSeries.currency),
+)
 # An amount of money: no row has it, and what is shown as one puts its own columns in place of these.
 MONEY = select(
     literal_column("NULL", Numeric()).label("amount"), literal_column("NULL", Text()).label("currency")
