@@ -1,5 +1,6 @@
 """Imports a file of cards: the cards into the catalogue, and the prices that it tells of them into series."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from app.catalogue.file_import import CatalogueSummary, ImportedRow, ReadRow, im
 from app.catalogue.new_items import NewItem
 from app.core.clock import utc_now
 from app.core.database import Database
+from app.core.tasks import end_tasks
 from app.ingestion.models import BatchKind
 from app.prices.commands.read_rows import EARLIEST
 from app.prices.connectors.cards import card_price_rows
@@ -41,17 +43,30 @@ async def import_card_file(
 ) -> CardFileSummary:
     """Import a file of cards as `import_catalogue_file` does, and their prices.
 
-    A price is of the day that its row tells, else of the day on which the file was made. Raises what
-    `import_catalogue_file` raises.
+    A price is of the day that its row tells, else of the day on which the file was made. Those of one chunk go in while
+    the next one is read. Raises what `import_catalogue_file` raises.
     """
     made_at = _made_at(file)
     delivered = Delivery()
+    under_way: asyncio.Task[Delivery] | None = None
+
+    async def finish() -> None:
+        nonlocal delivered, under_way
+        if under_way is not None:
+            task, under_way = under_way, None
+            delivered += await task
 
     async def deliver_prices(rows: Sequence[ImportedRow]) -> None:
-        nonlocal delivered
-        delivered += await _deliver_prices(database, rows, prices_of, made_at)
+        nonlocal under_way
+        await finish()
+        under_way = asyncio.create_task(_deliver_prices(database, rows, prices_of, made_at))
 
-    cards = await import_catalogue_file(database, file, read_row, follow=deliver_prices, on_progress=on_progress)
+    try:
+        cards = await import_catalogue_file(database, file, read_row, follow=deliver_prices, on_progress=on_progress)
+        await finish()
+    finally:
+        if under_way is not None:
+            await end_tasks([under_way])
     return CardFileSummary(cards, delivered)
 
 

@@ -144,7 +144,9 @@ def _import_twice(database_url: str, redis_url: str, file: Path, import_file: Im
     between = time.perf_counter()
     second = asyncio.run(_import(settings, file, import_file))
     ended = time.perf_counter()
-    if first.items.inserted != first.rows or second.items.unchanged != first.rows:
+    # By chance a few of the invented names are alike, and stay out in doubt.
+    stored = first.rows - len(first.doubtful)
+    if first.items.inserted != stored or second.items.unchanged != stored:
         raise AssertionError(f"{first} {second}")
     # ru_maxrss is in KiB on Linux.
     sender.send((between - begun, ended - between, getrusage(RUSAGE_SELF).ru_maxrss / 1024))
