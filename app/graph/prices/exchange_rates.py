@@ -43,7 +43,7 @@ class ExchangeRate:
 class ExchangeRateQueries:
     @resolved(
         "The exchange rate of a day, or the last one before it; null where one of the two has no rate by then. A coin "
-        "such as BTC has that of its last market price in the catalogue.",
+        "such as BTC has that of its last market price in the catalogue, else of its last middle price.",
         type=ExchangeRate | None,
         access=ANYBODY,
     )
