@@ -14,6 +14,7 @@ from app.catalogue.slugs import slug_of
 from app.core.database import among
 from app.prices.connectors.interface import Subject
 from app.prices.models import PriceSeries, Source
+from app.prices.queries.quotes import LAST_SEEN
 
 Columns = TypeVarTuple("Columns")
 
@@ -64,27 +65,30 @@ async def coins(
     """The coins as an exchange names their markets in a currency: `BTC-USD`, `BTCUSDT`.
 
     An id of the exchange counts first, a symbol such as `BTC` or a whole market. Symbols are not unique: of several
-    coins with one symbol, only the one that everybody means by it can be asked for.
+    coins with one symbol, only the one that everybody means by it can be asked for, and none by a market that such an
+    id gives to another coin.
     """
     own_id = (
         select(func.min(ExternalId.external_id))
         .where(ExternalId.item_id == Item.id, ExternalId.provider == provider)
         .scalar_subquery()
     )
-    rows = (
-        await connection.execute(
-            _in_turn(select(Item.slug, Coin.symbol, own_id).join(Coin, Coin.item_id == Item.id), sources)
-        )
-    ).all()
-    count = Counter(symbol.upper() for _, symbol, _ in rows)
+    found = await connection.execute(
+        _in_turn(select(Item.slug, Coin.symbol, own_id).join(Coin, Coin.item_id == Item.id), sources)
+    )
+    rows = [(slug, symbol.upper(), None if own is None else own.upper()) for slug, symbol, own in found]
+    count = Counter(symbol for _, symbol, _ in rows)
     ending = f"{separator}{currency}"
+    own_market = {slug: own if own.endswith(ending) else f"{own}{ending}" for slug, _, own in rows if own is not None}
+    given_by_id = set(own_market.values())
     subjects = []
     for slug, symbol, own in rows:
-        if own is None and not (count[symbol.upper()] == 1 or slug == slug_of(COIN_NAMES.get(symbol.upper(), ""))):
-            continue
-        base = (own or symbol).upper()
-        if base != currency:
-            subjects.append(Subject(slug, base if base.endswith(ending) else f"{base}{ending}"))
+        # Of a symbol nothing is a market already: AUSDT is a coin, and at Binance also the market of another, of A.
+        by_symbol = f"{symbol}{ending}"
+        is_meant = count[symbol] == 1 or slug == slug_of(COIN_NAMES.get(symbol, ""))
+        market = own_market.get(slug) or (by_symbol if is_meant and by_symbol not in given_by_id else None)
+        if market is not None and (own or symbol) != currency:
+            subjects.append(Subject(slug, market))
     return subjects
 
 
@@ -97,9 +101,9 @@ def _variants() -> ColumnElement[Sequence[str]]:
 
 
 def _in_turn(query: Select[*Columns], sources: Sequence[str]) -> Select[*Columns]:
-    """What was priced longest ago by one of the sources first."""
+    """What was priced longest ago by one of the sources first; a price that stands counts as often as it is seen."""
     priced = (
-        select(ItemVariant.item_id, func.max(PriceSeries.latest_observed_at).label("at"))
+        select(ItemVariant.item_id, func.max(LAST_SEEN).label("at"))
         .join(PriceSeries, PriceSeries.variant_id == ItemVariant.id)
         .join(Source, Source.id == PriceSeries.source_id)
         .where(among(Source.code, sources))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.catalogue import scryfall
 from app.catalogue.file_import import import_catalogue_file
+from app.catalogue.new_items import NewItem
 from app.catalogue.pokemon import prices_of as pokemon_prices_of
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
@@ -196,6 +197,20 @@ async def test_of_many_the_ones_priced_longest_ago_are_asked_for_first(database:
     assert first in both
 
 
+async def test_what_was_seen_to_stand_is_not_asked_for_again_before_what_moved_earlier(database: Database) -> None:
+    world = WORLDS["csfloat"]
+    async with open_fake(world.provider()) as fake:
+        connector = await build(database, World(world.connector, SKINS[:2], world.provider, 2), fake)
+        await swept(database, connector)
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(text("SET LOCAL ROLE trove_migrator"))
+            await transaction.connection.execute(text("UPDATE prices.sources SET is_change_only = true"))
+        fake.asked.clear()
+        for minutes in range(1, 5):
+            await swept(database, connector, limit=1, at=NOON + timedelta(minutes=minutes))
+    assert [asked.params["market_hash_name"] for asked in fake.asked] == [DOPPLER, REDLINE] * 2
+
+
 async def test_seventy_five_cards_are_asked_for_at_a_time(database: Database) -> None:
     cards = tuple(card(f"card-{number}", "scryfall", f"id-{number}", "abc") for number in range(160))
     known = {f"id-{number}": {"id": f"id-{number}", "prices": {"usd": "1.00"}} for number in range(160)}
@@ -233,6 +248,24 @@ async def test_of_coins_with_one_symbol_the_one_that_is_meant_is_asked_for(datab
         connector = await build(database, World(WORLDS["coinbase"].connector, items, lambda: fake, 3), fake)
         await swept(database, connector)
     assert {row[0] for row in await stored_candles(database)} == {"bitcoin", "odd-name"}
+
+
+@pytest.mark.parametrize(
+    ("items", "prices", "priced"),
+    [
+        # A coin of which the symbol looks like the market of another.
+        ((coin("lent-tether", "AUSDT"),), {"AUSDT": "0.5", "AUSDTUSDT": "1.01"}, {("lent-tether", "1.01")}),
+        ((coin("vault", "A"), coin("lent-tether", "AUSDT")), {"AUSDT": "0.5"}, {("vault", "0.5")}),
+        ((coin("vault", "V", ("binance", "AUSDT")), coin("lent-tether", "A")), {"AUSDT": "0.5"}, {("vault", "0.5")}),
+    ],
+)
+async def test_no_market_prices_a_coin_that_is_another(
+    database: Database, items: tuple[NewItem, ...], prices: dict[str, str], priced: set[tuple[str, str]]
+) -> None:
+    async with open_fake(FakeBinance(prices=prices)) as fake:
+        connector = await build(database, World(WORLDS["binance"].connector, items, lambda: fake, 1), fake)
+        await swept(database, connector)
+    assert {(row.slug, str(row.price)) for row in await stored_prices(database)} == priced
 
 
 async def test_a_key_goes_where_its_provider_looks_for_it_and_nowhere_else(
