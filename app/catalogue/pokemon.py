@@ -14,6 +14,7 @@ PROVIDER = "pokemon-tcg"
 # `1stEditionHolofoil` is three words, `reverseHolofoil` two.
 _WORD_BEGINS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _KINDS = ("low", "mid", "high", "market")
+_PLAIN = "normal"
 _REVERSE = "reverse-holofoil"
 # What each price says, and whether of the reversed holofoil; of what it knows no such price of, Cardmarket says zero.
 _CARDMARKET = {
@@ -40,7 +41,8 @@ def read_pokemon_row(row: object) -> NewItem | NewCardSet:
 def prices_of(row: object) -> Iterator[CardPrice]:
     """What TCGplayer says of a card's variants, in dollars, and Cardmarket in euros, as of the days that they say.
 
-    TCGplayer's `directLow` is one seller's offer and is left out, and so are Cardmarket's averages over days.
+    Of each shop the plain printing comes first and the reversed one last. TCGplayer's `directLow` is one seller's offer
+    and is left out, and so are Cardmarket's averages over days.
     """
     fields = Fields(row)
     yield from _tcgplayer(fields)
@@ -50,7 +52,7 @@ def prices_of(row: object) -> Iterator[CardPrice]:
 def _tcgplayer(fields: Fields) -> Iterator[CardPrice]:
     shop, prices = fields.object("tcgplayer"), _tcgplayer_prices(fields)
     day = None if shop is None else shop.day("updatedAt")
-    for printing in _printings(prices):
+    for printing in sorted(_printings(prices), key=_is_unusual):
         of_printing = None if prices is None else prices.object(printing)
         if of_printing is not None:
             for kind in _KINDS:
@@ -76,10 +78,15 @@ def _cardmarket(fields: Fields) -> Iterator[CardPrice]:
             yield CardPrice(kind, _REVERSE, "EUR", amount, "cardmarket", day)
 
 
+def _is_unusual(printing: str) -> tuple[bool, bool]:
+    variant = _variant(printing).key
+    return variant == _REVERSE, variant != _PLAIN
+
+
 def _usual_variant(variants: Sequence[str]) -> str | None:
     """The variant that is meant by a price of the card: the plain one, else the first that is not reversed."""
-    if "normal" in variants:
-        return "normal"
+    if _PLAIN in variants:
+        return _PLAIN
     return next((variant for variant in variants if variant != _REVERSE), None)
 
 

@@ -13,10 +13,14 @@ from app.prices.models import PriceKind
 def card_prices(prices: Iterator[CardPrice], subject: Subject, *, at: datetime) -> Iterator[FoundPrice]:
     """The prices of a card, each as of its own day, else of the day of `at`: such prices are made once a day.
 
-    Raises `RowNotUnderstood` as the reader of the row does.
+    Finishes are never pooled: of a card without variants each shop's first finish is the card's price. Raises
+    `RowNotUnderstood` as the reader of the row does.
     """
+    finishes: dict[str, str | None] = {}
     for price in prices:
-        if price.amount:
+        if not price.amount:
+            continue
+        if subject.variants or finishes.setdefault(price.source, price.variant) == price.variant:
             yield FoundPrice(
                 subject=subject,
                 source=price.source,

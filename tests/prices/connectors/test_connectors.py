@@ -37,7 +37,9 @@ from tests.prices.connectors.worlds import (
     COINS,
     DOPPLER,
     HOUR,
+    MAGIC,
     NOON,
+    POKEMON,
     REDLINE,
     SKINS,
     WORLDS,
@@ -232,6 +234,23 @@ async def test_the_cards_of_a_set_come_by_pages(database: Database) -> None:
         connector = await build(database, World(WORLDS["pokemon-tcg"].connector, cards, lambda: fake, 2), fake)
         assert (await swept(database, connector)).priced == 251
     assert [asked.params["page"] for asked in fake.asked] == ["1", "2"]
+
+
+async def test_the_finishes_of_a_card_without_variants_are_not_pooled(database: Database) -> None:
+    magic = {"id-2": {"id": "id-2", "prices": {"usd": "0.35", "usd_foil": "4.20", "eur": None, "eur_foil": "3.10"}}}
+    async with open_fake(FakeScryfall(cards=magic)) as fake:
+        connector = await build(database, World(WORLDS["scryfall"].connector, MAGIC[1:2], lambda: fake, 1), fake)
+        await swept(database, connector)
+    printings = {"reverseHolofoil": {"market": 9, "low": 8}, "holofoil": {"market": 5}, "normal": {"market": 2}}
+    rows = [{"id": "g1-0", "set": {"id": "g1"}, "tcgplayer": {"prices": printings}}]
+    async with open_fake(FakePokemonTcg(cards=rows)) as fake:
+        connector = await build(database, World(WORLDS["pokemon-tcg"].connector, POKEMON[2:], lambda: fake, 1), fake)
+        await swept(database, connector)
+    assert {tuple(row) for row in await stored_prices(database)} == points(
+        "tcgplayer",
+        ("tide", "default", "market", USD, "0.35", None, MIDNIGHT),
+        ("missingno", "default", "market", USD, "2", None, MIDNIGHT),
+    ) | points("cardmarket", ("tide", "default", "market", EUR, "3.10", None, MIDNIGHT))
 
 
 async def test_of_coins_with_one_symbol_the_one_that_is_meant_is_asked_for(database: Database) -> None:
