@@ -1,5 +1,6 @@
 """Sweeps as jobs: one that came to nothing has failed and says why, and the times of all are written down."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ from sqlalchemy import insert
 
 from app.core.clock import utc_now
 from app.core.database import Database
+from app.core.errors import BadUserInput
 from app.core.settings import Settings
 from app.operations.models import JobRun, RunState
+from app.operations.recording import recorded_run
 from tests.operations.builders import Clock, look, runs, scheduler
-from tests.prices.connectors.fakes import open_fake
+from tests.prices.connectors.fakes import FakeBinance, open_fake
 from tests.prices.connectors.worlds import WORLDS, build
 from tests.providers.builders import answer
 from workers.scheduled import JOBS
@@ -47,6 +50,35 @@ async def test_a_sweep_in_which_nothing_was_priced_is_a_failed_run_that_keeps_it
     assert "status 403" in failed.error
     assert (succeeded.state, succeeded.error) == (RunState.SUCCEEDED, None)
     assert succeeded.result["priced"] > 0
+
+
+@pytest.mark.parametrize("odd", ["\0", "\ud800", "\x1b[2J", "\u202e5"])
+async def test_a_run_ends_whatever_characters_it_has_to_tell_of(
+    database: Database, trove_settings: Settings, odd: str
+) -> None:
+    jobs = [job for job in JOBS if job.name == "sweep:binance"]
+    async with (
+        open_fake(FakeBinance(prices={"BTCUSDT": odd, "ETHUSDT": "2"})) as fake,
+        scheduler(database, trove_settings, Clock(utc_now()), jobs) as worker,
+    ):
+        await build(database, WORLDS["binance"], fake)
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(insert(JobRun).values(job=jobs[0].name))
+        await look(worker)
+    (run,) = await runs(database)
+    assert (run.state, run.result["priced"]) == (RunState.SUCCEEDED, 1)
+    shown = odd.replace(odd[0], "\N{REPLACEMENT CHARACTER}")
+    assert run.result["failures"][0]["reason"] == f"`price` is “{shown}”, and not an amount."
+
+
+async def test_a_run_whose_own_words_quote_odd_characters_ends(database: Database) -> None:
+    with suppress(BadUserInput):
+        async with recorded_run(database, "import") as run:
+            run.result = {"rejects": [{"row": 1, "reason": "“\0” is no name"}], "read": 1}
+            raise BadUserInput("“\0\ud800” is no file\nat all")
+    (ended,) = await runs(database)
+    assert (ended.state, ended.error) == (RunState.FAILED, "“��” is no file\nat all")
+    assert ended.result == {"rejects": [{"row": 1, "reason": "“�” is no name"}], "read": 1}
 
 
 def test_the_times_of_every_sweep_are_in_the_document_about_price_sources() -> None:

@@ -14,6 +14,7 @@ from app.core.database import Transaction, among
 from app.core.events import Event, Topic
 from app.core.ids import new_id
 from app.core.jobs import Job
+from app.core.texts import showable
 from app.identity.viewer import Caller
 from app.operations.commands.grants import refuse_unless_granted
 from app.operations.errors import OperationsErrorCode, OperationsRefused
@@ -149,11 +150,21 @@ async def end_run(
     result: Mapping[str, Any] | None = None,
     error: str | None = None,
 ) -> bool:
-    """End a run, and forget the oldest ended ones of its job; False where it had ended without us."""
+    """End a run, and forget the oldest ended ones of its job; False where it had ended without us.
+
+    What cannot be shown of the texts in its result is replaced: they quote files and answers of others.
+    """
     ended = await transaction.connection.execute(
         update(JobRun)
         .where(JobRun.id == run_id, JobRun.state == RunState.RUNNING)
-        .values(state=state.value, ended_at=now, arguments=null(), progress=progress, result=result, error=error)
+        .values(
+            state=state.value,
+            ended_at=now,
+            arguments=null(),
+            progress=progress,
+            result=_showable(result),
+            error=_showable(error),
+        )
         .returning(JobRun.job)
     )
     job = ended.scalar_one_or_none()
@@ -162,6 +173,18 @@ async def end_run(
     await _prune(transaction, job)
     transaction.announce(RUNS_CHANGED)
     return True
+
+
+def _showable(value: Any) -> Any:
+    match value:
+        case str():
+            return showable(value)
+        case Mapping():
+            return {key: _showable(one) for key, one in value.items()}
+        case list():
+            return [_showable(one) for one in value]
+        case _:
+            return value
 
 
 async def give_back_run(transaction: Transaction, run_id: UUID, *, now: datetime) -> None:

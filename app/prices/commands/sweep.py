@@ -14,6 +14,7 @@ import structlog
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.outbound import OutsideServiceFailed
+from app.core.texts import showable
 from app.ingestion.commands import accept_batch
 from app.ingestion.models import BatchKind
 from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Connector, FoundCandle, FoundPrice, Subject
@@ -89,7 +90,7 @@ class SweepOutcome:
         """Count subjects that could not be priced for one reason."""
         self.failed += count
         if len(self.failures) < FAILURES_TOLD:
-            self.failures.append(SweepFailure(subject.name, reason))
+            self.failures.append(SweepFailure(showable(subject.name), showable(reason)))
 
 
 async def sweep(

@@ -25,6 +25,7 @@ from app.core.errors import BadUserInput
 from app.core.outbound import USER_AGENT
 from app.core.retrying import Retries
 from app.core.tasks import end_tasks
+from app.core.texts import showable
 from app.ingestion.commands import accept_batch
 from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.models import BatchKind
@@ -123,7 +124,7 @@ class CoinbaseTicker(TickerFeed):
         """The tick of a trade."""
         if message.get("type") == "error":
             raise TickerRefused(
-                f"Coinbase answers: {str(message.get('reason') or message.get('message'))[:_SHOWN_LENGTH]}"
+                f"Coinbase answers: {showable(str(message.get('reason') or message.get('message'))[:_SHOWN_LENGTH])}"
             )
         if message.get("type") != "ticker":
             return None
@@ -281,7 +282,7 @@ class _Following:
             self.followed.misread += 1
             # One of many would fill the log.
             if self.followed.misread == 1:
-                logger.warning("ticker_misread", feed=self.feed.name, reason=str(error))
+                logger.warning("ticker_misread", feed=self.feed.name, reason=showable(str(error)))
             return
         if tick is None or tick.product not in self.feed.subjects:
             return
