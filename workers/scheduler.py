@@ -1,7 +1,7 @@
 """Runs the jobs that are due or asked for. What is due stands in the database, so each moment is taken once."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 import httpx
@@ -27,7 +27,8 @@ from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
 
-# Each holds a connection now and then, and the pool is for the worker's other work, too.
+# Each holds a connection now and then, and the pool is for the worker's other work, too. Jobs that ask outside services
+# do not count: each waits for its service nearly all the time, for hours perhaps, and upkeep is not to wait for that.
 RUNS_AT_ONCE = 3
 # How long a run may take to end by itself when its worker stops; then another worker begins it anew.
 GRACE_SECONDS = 5.0
@@ -63,7 +64,8 @@ class JobScheduler(Runner):
         self._addresses = addresses or PublicAddresses()
         self._clock = clock
         self._has_saved = False
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._asking_outside = {job.name for job in jobs if job.asks_outside}
+        self._under_way: dict[asyncio.Task[None], str] = {}
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Look at the clock once, and begin what is to begin."""
@@ -75,13 +77,13 @@ class JobScheduler(Runner):
         async with self._database.transaction() as transaction:
             await end_what_nobody_runs(transaction, now=now)
             await queue_due_jobs(transaction, now=now)
-        while not stopping.is_set() and len(self._under_way) < RUNS_AT_ONCE:
-            claimed = await self._claim()
+        while not stopping.is_set():
+            claimed = await self._claim(self._jobs_with_a_place())
             if claimed is None:
                 break
             task = asyncio.create_task(self._run_claimed(claimed), name=f"job {claimed.job}")
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._under_way[task] = claimed.job
+            task.add_done_callback(self._under_way.pop)
 
     async def finish(self) -> None:
         """Wait until everything that was begun here has ended."""
@@ -97,10 +99,15 @@ class JobScheduler(Runner):
             task.cancel()
         await self.finish()
 
-    async def _claim(self) -> ClaimedRun | None:
+    def _jobs_with_a_place(self) -> Collection[str]:
+        """The jobs of which a run may begin here now."""
+        counted = sum(job not in self._asking_outside for job in self._under_way.values())
+        return self._runs_of.keys() if counted < RUNS_AT_ONCE else self._asking_outside
+
+    async def _claim(self, jobs: Collection[str]) -> ClaimedRun | None:
         try:
             async with self._database.transaction() as transaction:
-                return await claim_run(transaction, jobs=list(self._runs_of), now=self._clock())
+                return await claim_run(transaction, jobs=jobs, now=self._clock())
         except IntegrityError:
             # Another worker has just begun another run of the same job.
             return None

@@ -81,6 +81,28 @@ async def test_two_workers_run_each_moment_once(database: Database, trove_settin
     assert len(work.seen) == len(moments)
 
 
+async def test_sweeps_that_take_hours_keep_no_place_from_other_jobs(
+    database: Database, trove_settings: Settings
+) -> None:
+    clock, sweep, upkeep = Clock(), Work(is_held=True), Work(is_held=True)
+    sweeps = [at_nine(sweep, f"sweep:{number}", asks_outside=True) for number in range(5)]
+    jobs = [*sweeps, *(at_nine(upkeep, f"upkeep-{number}") for number in range(5))]
+    async with scheduler(database, trove_settings, clock, jobs) as one:
+        await look(one)
+        clock.pass_by(hours=1)
+        await one.run()
+        async with asyncio.timeout(20):
+            while len(sweep.seen) < len(sweeps) or len(upkeep.seen) < scheduler_module.RUNS_AT_ONCE:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await one.run()
+        assert [run.state for run in await runs(database)].count(RunState.QUEUED) == 2
+        sweep.may_end.set()
+        upkeep.may_end.set()
+        await one.finish()
+        await look(one)
+    assert len(upkeep.seen) == 5
+
+
 async def test_moments_that_nobody_saw_are_made_up_for_once(database: Database, trove_settings: Settings) -> None:
     clock, work = Clock(), Work()
     async with scheduler(database, trove_settings, clock, [at_nine(work)]) as one:
