@@ -22,7 +22,7 @@ from app.prices.connectors.rows import row_of_candle, row_of_price
 from app.prices.formats.rows import CanonicalRow, in_batches
 from app.prices.queries.latest import SeriesOfItem, latest_prices
 from app.providers.client import ProviderClient
-from app.providers.errors import ProviderBusy
+from app.providers.errors import ProviderBusy, ProviderDisabled
 
 logger = structlog.get_logger(__name__)
 
@@ -121,6 +121,10 @@ async def sweep(
                 await sender.take(answer)
     except ProviderBusy as busy:
         outcome.cut_short = busy.message
+    except ProviderDisabled:
+        # Turned off in the middle: what was told before goes in all the same.
+        await sender.send()
+        raise
     await sender.send()
     logger.info(
         "sweep_ended",
@@ -187,13 +191,16 @@ class _Sender:
         self._key = f"sweep:{connector.name}:{started_at.isoformat()}"
         self._prices: list[FoundPrice] = []
         self._candles: list[FoundCandle] = []
+        self._priced: set[Subject] = set()
         self._since = monotonic()
 
     async def take(self, answer: Answer) -> None:
         """Take what an answer says, and send it where there is enough of it."""
         failed = {misread.subject for misread in answer.misread}
         found: list[FoundPrice | FoundCandle] = [*answer.prices, *answer.candles]
-        self._outcome.priced += len({one.subject for one in found} - failed)
+        priced = {one.subject for one in found} - failed
+        self._outcome.priced += len(priced)
+        self._priced |= priced
         self._prices += answer.prices
         self._candles += answer.candles
         is_long_ago = monotonic() - self._since >= LONGEST_UNSENT.total_seconds()
@@ -207,6 +214,7 @@ class _Sender:
         await self._accept(BatchKind.CANDLES, await asyncio.to_thread(_rows, self._candles, row_of_candle))
         self._prices.clear()
         self._candles.clear()
+        self._priced.clear()
         self._since = monotonic()
 
     async def _accept(self, kind: BatchKind, rows: Sequence[bytes]) -> None:
@@ -222,9 +230,9 @@ class _Sender:
             self._outcome.batch_ids.append(accepted.id)
 
     async def _count_unchanged(self) -> int:
-        """How many subjects have no other prices than the latest that are stored."""
-        told = {_series_of(found): found.price for found in self._prices}
-        told |= {_series_of(found): found.candle.close for found in self._candles}
+        """How many of the priced subjects have no other prices than the latest that are stored."""
+        told = {_series_of(found): found.price for found in self._prices if found.subject in self._priced}
+        told |= {_series_of(found): found.candle.close for found in self._candles if found.subject in self._priced}
         if not told:
             return 0
         async with self._database.transaction() as transaction:

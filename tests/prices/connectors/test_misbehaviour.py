@@ -2,19 +2,24 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import brotli
 import httpx
 import pytest
+from sqlalchemy import func, select, text, update
 
 from app.core.database import Database
 from app.core.outbound import client_options
 from app.core.retrying import ONCE
+from app.ingestion.models import IngestBatch
 from app.prices.commands.sweep import sweep
 from app.providers.client import ProviderClient
 from app.providers.errors import ProviderDisabled
+from app.providers.models import Provider
 from tests.prices.connectors.fakes import (
     FakeBinance,
     FakeCoinbase,
@@ -191,9 +196,11 @@ async def test_an_odd_candle_is_told_and_the_others_go_in(
     async with open_fake(FakeBinance(prices={"BTCUSDT": "1"}, klines={"BTCUSDT": klines(**values)})) as fake:
         connector = await build(database, World(WORLDS["binance-candles"].connector, COINS[:1], lambda: fake, 2), fake)
         outcome = await swept(database, connector)
+        again = await swept(database, connector, at=NOON + timedelta(minutes=1))
     assert (outcome.asked, outcome.failed, outcome.priced) == (1, 1, 0)
     assert reason in outcome.failures[0].reason
     assert len(await stored_candles(database)) == 1
+    assert (again.failed, again.priced, again.unchanged) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +323,37 @@ async def test_a_price_of_a_card_that_is_none_fails_that_card(database: Database
     assert json.loads(fake.asked[0].body)["identifiers"][0].keys() == {"id"}
 
 
+@dataclass(slots=True)
+class SteamUntilTurnedOff(FakeSteam):
+    """Steam, which staff turn off while they wait for its second answer."""
+
+    database: Database | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        if self.asked and self.database is not None:
+            async with self.database.transaction() as transaction:
+                await transaction.connection.execute(text("SET LOCAL ROLE trove_migrator"))
+                await transaction.connection.execute(update(Provider).values(is_enabled=False))
+        await FakeSteam.serve(self, reader, writer)
+
+
+async def test_what_was_found_before_its_provider_was_turned_off_goes_in(database: Database) -> None:
+    prices: dict[str, object] = {name: {"success": True, "lowest_price": "$1.00"} for name in (REDLINE, DOPPLER)}
+    async with open_fake(SteamUntilTurnedOff(overviews=prices, database=database)) as fake:
+        connector = await build(database, World(WORLDS["steam-market"].connector, SKINS[:2], lambda: fake, 2), fake)
+        fake.faults = [b"", answer(status="500 Oh No")]
+        with pytest.raises(ProviderDisabled):
+            await swept(database, connector, retries=AT_ONCE)
+    assert await accepted_rows(database) == 1
+
+
+async def accepted_rows(database: Database) -> int:
+    """How many rows were accepted for ingestion, whether they are taken in or wait."""
+    async with database.transaction() as transaction:
+        return await transaction.connection.scalar(select(func.coalesce(func.sum(IngestBatch.row_count), 0))) or 0
+
+
 async def test_a_sweep_that_is_cancelled_has_sent_nothing_by_halves(database: Database) -> None:
     world = WORLDS["steam-market"]
     async with open_fake(world.provider()) as fake:
@@ -326,4 +364,4 @@ async def test_a_sweep_that_is_cancelled_has_sent_nothing_by_halves(database: Da
         sweeping.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sweeping
-    assert await stored_prices(database) == set()
+    assert await accepted_rows(database) == 0
