@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.core.errors import BadUserInput
 from app.core.mail_server import MailServer, parse_sender
-from app.core.provider_settings import ProviderSettings, read_provider_settings
+from app.core.provider_settings import ClientSecret, ProviderSettings, read_provider_settings
 from app.core.secure_urls import is_secure_url
 from app.core.storage_options import read_storage_options
 
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         default=(),
         description="Secret. Whom people may sign in with, as a JSON list: see `docs/identity-providers.md`.",
     )
-    provider_keys: Mapping[str, SecretStr] = Field(
+    provider_keys: Mapping[str, ClientSecret] = Field(
         default={},
         description="Secret. Your own keys for outside services, as JSON by the codes of providers: "
         '`{"csfloat": "…"}`. CSFloat answers nobody without one; others then allow more.',

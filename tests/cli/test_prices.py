@@ -6,7 +6,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner, Result
 
 from app.cli.prices import commands
@@ -90,3 +90,11 @@ def test_keys_of_providers_come_from_the_environment_and_are_shown_to_nobody(mon
     settings = Settings()
     assert settings.provider_keys["csfloat"].get_secret_value() == "very-secret"
     assert "very-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two\\nlines", " ", ""])
+def test_a_key_that_no_header_can_carry_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("TROVE_PROVIDER_KEYS", f'{{"csfloat": "{key}"}}')
+    with pytest.raises(ValidationError, match="printable ASCII") as refusal:
+        Settings()
+    assert not key.strip() or key not in str(refusal.value)
