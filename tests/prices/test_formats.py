@@ -244,7 +244,7 @@ def test_a_length_of_candles_is_read_as_people_spell_it(spelled: str, seconds: i
     assert parse_resolution(spell_resolution(seconds)) == seconds
 
 
-@pytest.mark.parametrize("spelled", ["", "0", "-5m", "4 hours", "P1M", "1y", "9999999w"])
+@pytest.mark.parametrize("spelled", ["", "0", "-5m", "4 hours", "P1M", "1M", "1y", "9999999w"])
 def test_a_length_that_is_none_is_refused(spelled: str) -> None:
     with pytest.raises(BadUserInput):
         parse_resolution(spelled)

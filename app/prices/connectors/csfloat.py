@@ -68,4 +68,7 @@ def _cents(listing: object, subject: Subject) -> Decimal | None:
     fields = object_of(listing, "A listing")
     if object_of(fields.get("item"), "The item").get("market_hash_name") != subject.name:
         raise AnswerNotUnderstood("The listing is of another item.")
-    return amount_of(fields.get("price"), "price")
+    cents = amount_of(fields.get("price"), "price")
+    if cents is not None and cents != cents.to_integral_value():
+        raise AnswerNotUnderstood("`price` is no whole number of cents.")
+    return cents

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from app.core.money import MAXIMUM_AMOUNT, MAXIMUM_DECIMAL_PLACES, MINOR_UNITS
 from app.prices.commands.read_rows import EARLIEST, EPOCH
 from app.prices.connectors.interface import AnswerNotUnderstood
-from app.prices.formats.json_files import decimal_of, describe
+from app.prices.formats.json_files import MOST_DIGITS, decimal_of, describe
 
 _NO_PRICE = {"", "-", "--", "—", "–"}
 _SECONDS_UNTIL_3000 = 32_503_680_000
+# Before and behind the point; with fewer digits it would be rounded before it is measured.
+_EXACT = Context(prec=2 * MOST_DIGITS + 2)
 
 
 def amount_of(value: object, name: str) -> Decimal | None:
@@ -22,7 +24,7 @@ def amount_of(value: object, name: str) -> Decimal | None:
         raise AnswerNotUnderstood(f"`{name}` is {_shown(value)}, and not an amount.")
     if amount < 0:
         raise AnswerNotUnderstood(f"`{name}` is {_shown(value)}, below zero.")
-    exponent = amount.normalize().as_tuple().exponent
+    exponent = amount.normalize(_EXACT).as_tuple().exponent
     if amount > MAXIMUM_AMOUNT or (isinstance(exponent, int) and -exponent > MAXIMUM_DECIMAL_PLACES):
         raise AnswerNotUnderstood(f"`{name}` is {_shown(value)}, beyond what a price can be.")
     return amount or None

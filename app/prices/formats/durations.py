@@ -6,7 +6,8 @@ from app.prices.formats.errors import FileNotUnderstood
 
 LONGEST_RESOLUTION = 366 * 86_400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_SPELLED = re.compile(r"(?P<count>[1-9][0-9]{0,6})(?P<unit>[smhdw]?)")
+# `1M` is what many write for a month, and no minute.
+_SPELLED = re.compile(r"(?P<count>[1-9][0-9]{0,6})(?P<unit>[sSmhHdDwW]?)")
 # `P1M` is a month, which has no length; with a T it is a minute. Files say `PT1D` as well as `P1D`.
 _IN_NAME = re.compile(
     r"(?<![A-Za-z0-9])P(?:(?P<count>[1-9][0-9]{0,3})(?P<unit>[DW])|T(?P<timed>[1-9][0-9]{0,5})(?P<time>[SMHDW]))(?![A-Za-z0-9])"
@@ -15,8 +16,11 @@ _IN_NAME = re.compile(
 
 def parse_resolution(text: str) -> int:
     """Seconds from `14400`, `4h`, `5m`, `1d`, `1w` or ISO 8601 (`PT4H`, `P1D`); raises `FileNotUnderstood`."""
-    spelled = _SPELLED.fullmatch(text.strip().lower())
-    seconds = int(spelled["count"]) * _SECONDS[spelled["unit"] or "s"] if spelled else resolution_in_name(text.strip())
+    spelled = _SPELLED.fullmatch(text.strip())
+    if spelled is None:
+        seconds = resolution_in_name(text.strip())
+    else:
+        seconds = int(spelled["count"]) * _SECONDS[spelled["unit"].lower() or "s"]
     if seconds is None or seconds > LONGEST_RESOLUTION:
         raise FileNotUnderstood(
             f"A length of candles such as 5m, 4h, 1d or 14400 (seconds) was expected, not `{text}`."

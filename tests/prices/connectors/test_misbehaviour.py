@@ -213,6 +213,8 @@ async def test_an_odd_candle_is_told_and_the_others_go_in(
         ("1E+3", "1000", None),
         ("1e-19", None, "beyond what a price can be"),
         ("10000000000000000", None, "beyond what a price can be"),
+        ("1234567890.1234567890123456789", None, "beyond what a price can be"),
+        ("1.5000000000000000000000", "1.5", None),
         ("", None, None),
         ("—", None, None),
         ("0.00000000", None, None),
@@ -307,6 +309,13 @@ async def test_a_listing_of_another_item_is_not_taken_for_this_ones(database: Da
         connector = await build(database, World(WORLDS["csfloat"].connector, SKINS[:1], lambda: fake, 1), fake)
         outcome = await swept(database, connector)
     assert outcome.failures[0].reason == "The listing is of another item."
+
+
+async def test_an_offer_of_half_a_cent_is_not_understood(database: Database) -> None:
+    async with open_fake(FakeCsFloat(prices={REDLINE: "0.000000000000000001"})) as fake:
+        connector = await build(database, World(WORLDS["csfloat"].connector, SKINS[:1], lambda: fake, 1), fake)
+        outcome = await swept(database, connector)
+    assert (outcome.priced, outcome.failures[0].reason) == (0, "`price` is no whole number of cents.")
 
 
 async def test_a_price_of_a_card_that_is_none_fails_that_card(database: Database) -> None:
