@@ -4,7 +4,9 @@ Understood are `X-RateLimit-*` and `X-Rate-Limit-*`, `RateLimit-*` and `RateLimi
 Binance's `X-MBX-USED-WEIGHT-*`. What is nonsense says nothing.
 """
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +24,7 @@ _REMAINING = ("X-RateLimit-Remaining", "X-Rate-Limit-Remaining", "RateLimit-Rema
 _RESET = ("X-RateLimit-Reset", "X-Rate-Limit-Reset", "RateLimit-Reset")
 # `100;w=60`, or `"default";q=100;w=60` with the count as a parameter.
 _POLICY = re.compile(r'^\s*(?:"[^"]*"|(?P<count>\d+)|[A-Za-z][\w-]*)\s*(?P<parameters>(?:;\s*\w+=[^;,]*)*)', re.ASCII)
+_NEXT_POLICY = re.compile(r',\s*(?=")')
 _USED_WEIGHT = re.compile(r"^x-mbx-used-weight-(?P<number>\d+)(?P<unit>[smhd])$", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -45,14 +48,14 @@ class RateLimits:
 def rate_limits_of(headers: httpx.Headers, *, now: datetime) -> RateLimits:
     """What the headers of an answer say, `now` being when it came."""
     count, window = _policy(headers)
-    parts = _parameters(headers.get("RateLimit", ""))
+    parts = _tightest(headers.get("RateLimit", ""))
     remaining = _first_number(headers, _REMAINING)
     reset = _first_number(headers, _RESET)
     weight, weight_seconds = _used_weight(headers)
     return RateLimits(
         count=_within(count or _number(parts.get("limit")), LARGEST_COUNT),
         window_seconds=_within(window, LONGEST_WINDOW_SECONDS),
-        remaining=remaining if remaining is not None else _number(parts.get("remaining") or parts.get("r")),
+        remaining=_remaining(parts) if remaining is None else remaining,
         resets_at=_instant(reset if reset is not None else _number(parts.get("reset") or parts.get("t")), now),
         used_weight=weight,
         used_weight_seconds=weight_seconds,
@@ -70,6 +73,16 @@ def _policy(headers: httpx.Headers) -> tuple[int | None, int | None]:
         count = count or _number(told["count"]) or _number(parameters.get("q"))
         window = window or _number(parameters.get("w"))
     return count, window
+
+
+def _tightest(text: str) -> dict[str, str]:
+    """What is told of the policy of which least is left, of several that each begin with a name in quotes."""
+    policies = [_parameters(policy) for policy in _NEXT_POLICY.split(text)]
+    return min(policies, key=lambda policy: math.inf if (left := _remaining(policy)) is None else left)
+
+
+def _remaining(parameters: Mapping[str, str]) -> int | None:
+    return _number(parameters.get("remaining") or parameters.get("r"))
 
 
 def _parameters(text: str) -> dict[str, str]:

@@ -36,6 +36,8 @@ SOON = NOW + timedelta(seconds=30)
             {"RateLimit": '"default";r=0;t=30', "RateLimit-Policy": '"default";q=500;w=3600'},
             {"count": 500, "window_seconds": 3600, "remaining": 0, "resets_at": SOON},
         ),
+        ({"RateLimit": '"burst";r=0;t=30, "daily";r=900;t=3600'}, {"remaining": 0, "resets_at": SOON}),
+        ({"RateLimit": '"daily";r=900;t=3600, "burst";r=1;t=30'}, {"remaining": 1, "resets_at": SOON}),
         ({"x-mbx-used-weight": "7", "x-mbx-used-weight-1m": "5"}, {"used_weight": 5, "used_weight_seconds": 60}),
         ({"X-MBX-USED-WEIGHT-10S": "5"}, {"used_weight": 5, "used_weight_seconds": 10}),
         ({"X-RateLimit-Reset": "9" * 15}, {"resets_at": NOW + timedelta(days=1)}),
