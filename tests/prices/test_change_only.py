@@ -8,8 +8,10 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
+from app.catalogue.commands.merge_items import merge_items
 from app.core.database import Database
 from app.ingestion.models import BatchKind
+from app.prices.commands.merge_variants import merge_variants
 from app.prices.commands.process import process_batch
 from tests.catalogue.builders import coin, saved
 from tests.prices.builders import accepted, candle, change_only, ingested, point
@@ -198,6 +200,44 @@ async def test_a_source_that_stores_every_price_again_keeps_the_last_sighting_as
             text("SELECT latest_price, latest_observed_at, last_seen_at FROM prices.price_series")
         )
     assert tuple(rows.one()) == (Decimal(10), minute(10), None)
+
+
+@pytest.mark.parametrize("winner", ["aurum", "gold"])
+async def test_a_price_that_stood_longest_is_the_latest_of_two_series_that_become_one(
+    database: Database, winner: str
+) -> None:
+    await change_only(database)
+    ids = await saved(database, coin("aurum"), coin("gold"))
+    loser = "gold" if winner == "aurum" else "aurum"
+    days = 24 * 60
+    for item, prices in (("aurum", [(0, "10"), (2 * days, "10")]), ("gold", [(5, "11"), (6, "11")])):
+        await ingested(database, *(point(item, price, at=minute(at), kind="ask") for at, price in prices))
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction, winner_id=ids[winner], loser_id=ids[loser], editor_id=None, followers=[merge_variants]
+        )
+    assert await stored(database) == [(0, "10"), (5, "11"), (2 * days, "10")]
+    assert await latest(database) == ("10", 2 * days, 2 * days)
+    async with database.transaction() as transaction:
+        closes = await transaction.connection.scalars(
+            text("SELECT CAST(close AS text) FROM prices.candles WHERE resolution = 86400 ORDER BY bucket")
+        )
+    assert closes.all() == ["11", "10"]
+
+
+@pytest.mark.parametrize(("aurum_until", "gold_until", "price"), [(4, 6, "11"), (9, 10, "11"), (7, 6, "10")])
+async def test_of_two_series_that_become_one_the_newest_sighting_tells_the_price(
+    database: Database, aurum_until: float, gold_until: float, price: str
+) -> None:
+    await change_only(database)
+    ids = await saved(database, coin("aurum"), coin("gold"))
+    for item, rows in (("aurum", [(0, "10"), (aurum_until, "10")]), ("gold", [(5, "11"), (gold_until, "11")])):
+        await ingested(database, *(point(item, one, at=minute(at), kind="ask") for at, one in rows))
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction, winner_id=ids["gold"], loser_id=ids["aurum"], editor_id=None, followers=[merge_variants]
+        )
+    assert (await latest(database))[::2] == (price, max(aurum_until, gold_until))
 
 
 @pytest.mark.parametrize("seed", range(12))

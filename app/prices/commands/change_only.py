@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.commands.read_rows import from_microseconds, in_microseconds, key_of_point
 from app.prices.commands.roll_up import Point
 from app.prices.commands.series_state import SeriesState
@@ -94,6 +95,18 @@ async def stored_around(
     return around
 
 
+async def store_sighting(connection: AsyncConnection, series_id: int, sighting: Point) -> None:
+    """Store the last sighting of a locked series as a point, which is its latest from now on."""
+    microseconds, arrival, key, price, _, _ = sighting
+    seen_at = from_microseconds(microseconds)
+    await ensure_point_partitions(connection, [(seen_at.year, seen_at.month)])
+    await ensure_candle_partitions(connection, [seen_at.year])
+    await connection.execute(
+        _STORE_SIGHTING, {"id": series_id, "seen_at": seen_at, "key": key, "price": price, "arrival": arrival}
+    )
+    await connection.execute(_MOVE_TO_SIGHTING, {"id": series_id, "seen_at": seen_at})
+
+
 async def mark_seen(connection: AsyncConnection, seen: Mapping[int, int]) -> None:
     """Note at which instant the prices of these locked series were seen; what was seen later stays."""
     if seen:
@@ -122,6 +135,14 @@ _STORED_AROUND = text("""
             LIMIT 1
         )
     ) AS stored
+""")
+_STORE_SIGHTING = text("""
+    INSERT INTO prices.price_points (series_id, observed_at, key, price, arrival)
+    VALUES (:id, :seen_at, CAST(CAST(:key AS text) AS uuid), CAST(CAST(:price AS text) AS numeric), :arrival)
+""")
+_MOVE_TO_SIGHTING = text("""
+    UPDATE prices.price_series SET latest_observed_at = :seen_at, latest_quantity = NULL, has_points = true
+    WHERE id = :id
 """)
 _MARK_SEEN = text("""
     UPDATE prices.price_series

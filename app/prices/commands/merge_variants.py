@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.merge_items import Merge
 from app.core.database import Transaction
+from app.prices.commands.change_only import last_sighting, store_sighting
 from app.prices.commands.prune import kept_since
-from app.prices.commands.read_rows import in_microseconds
+from app.prices.commands.read_rows import from_microseconds, in_microseconds
 from app.prices.commands.rebuild_candles import rebuild_days
-from app.prices.commands.series_state import LatestPrice, move_latest, record_changes
+from app.prices.commands.series_state import LatestPrice, lock_series, move_latest, record_changes
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.prices.models import Candle, PricePoint, PriceSeries, RetentionSubject
 from app.prices.resolutions import Resolution, bucket_start, first_bucket_from, next_bucket
@@ -41,7 +42,8 @@ async def merge_variants(transaction: Transaction, merge: Merge) -> None:
 async def _pool(connection: AsyncConnection, loser: int, winner: int) -> LatestPrice | None:
     """Make one series of two; gives the latest price where it is the loser's."""
     both = {"loser": loser, "winner": winner}
-    first, last = (await connection.execute(_SPAN_OF_POINTS, both)).one()
+    seen_at = await _keep_what_stood(connection, loser, winner)
+    first, last = (await connection.execute(_SPAN_OF_POINTS, {**both, "seen_at": seen_at})).one()
     await connection.execute(_POOL_POINTS, both)
     await connection.execute(_POOL_PROVIDED_CANDLES, both)
     await connection.execute(_POOL_OTHER_CANDLES, both)
@@ -59,6 +61,23 @@ async def _pool(connection: AsyncConnection, loser: int, winner: int) -> LatestP
         await connection.execute(delete(table).where(table.series_id == loser))
     await connection.execute(delete(PriceSeries).where(PriceSeries.id == loser))
     return latest
+
+
+async def _keep_what_stood(connection: AsyncConnection, loser: int, winner: int) -> datetime | None:
+    """Store the last sighting of a price that the other series' newer move would hide, as far as both are known.
+
+    So a price that one of them was seen to have after all that the other knows stays the latest. Gives the instant.
+    """
+    states = await lock_series(connection, [loser, winner])
+    for state, other in ((states[loser], states[winner]), (states[winner], states[loser])):
+        sighting = last_sighting(state)
+        if sighting is None or other.latest_at is None or state.latest_price == other.latest_price:
+            continue
+        is_older = (state.latest_at or 0, state.latest_arrival or 0) < (other.latest_at, other.latest_arrival or 0)
+        if is_older and sighting[0] > max(other.latest_at, other.last_seen_at or 0):
+            await store_sighting(connection, state.id, sighting)
+            return from_microseconds(sighting[0])
+    return None
 
 
 async def _rebuild(connection: AsyncConnection, series_id: int, first: datetime, last: datetime) -> None:
@@ -101,7 +120,10 @@ _MOVE_SERIES = text("""
     FROM unnest(CAST(:losers AS uuid[]), CAST(:winners AS uuid[])) AS variant (loser, winner)
     WHERE series.variant_id = variant.loser
 """)
-_SPAN_OF_POINTS = text("SELECT min(observed_at), max(observed_at) FROM prices.price_points WHERE series_id = :loser")
+_SPAN_OF_POINTS = text("""
+    SELECT least(min(observed_at), CAST(:seen_at AS timestamptz)), greatest(max(observed_at), :seen_at)
+    FROM prices.price_points WHERE series_id = :loser
+""")
 _POOL_POINTS = text("""
     INSERT INTO prices.price_points (series_id, observed_at, key, price, quantity, arrival)
     SELECT :winner, observed_at, key, price, quantity, arrival FROM prices.price_points WHERE series_id = :loser
