@@ -171,7 +171,7 @@ async def _ask(
     outcome: SweepOutcome,
 ) -> Answer | None:
     try:
-        answer = await connector.ask(client, asked, at=at or utc_now().replace(microsecond=0))
+        answer = await connector.ask(client, asked, clock=lambda: at or utc_now().replace(microsecond=0))
     except (OutsideServiceFailed, AnswerNotUnderstood) as failure:
         outcome.fail(asked[0], str(failure), count=len(asked))
         return None

@@ -5,14 +5,13 @@ gives arrays `[open time in ms, "open", "high", "low", "close", "volume", close 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.outbound import OutsideServiceFailed
 from app.prices.connectors import subjects as choose
 from app.prices.connectors.candles import CandleShape, candles_of
-from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Connector, FoundPrice, Misread, Subject
+from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Clock, Connector, FoundPrice, Misread, Subject
 from app.prices.connectors.values import amount_of, by_name, list_of
 from app.prices.models import PriceKind
 from app.providers.client import ProviderClient, Question
@@ -43,10 +42,10 @@ class Binance(_Binance):
 
     name = "binance"
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The prices of all subjects, out of those of all markets."""
         answer = Answer()
-        tickers = await self._tickers(client)
+        tickers, at = await self._tickers(client), clock()
         for subject in subjects:
             if subject.name not in tickers:
                 answer.unknown.append(subject)
@@ -81,7 +80,7 @@ class BinanceCandles(_Binance):
         tickers = await self._tickers(client)
         return [subject for subject in subjects if subject.name in tickers]
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The newest candles of one market."""
         (subject,) = subjects
         question = Question(
@@ -97,5 +96,5 @@ class BinanceCandles(_Binance):
                 return Answer(unknown=[subject])
             raise
         return candles_of(
-            rows, _SHAPE, subject, source=self.sources[0], currency=CURRENCY, resolution=RESOLUTION, at=at
+            rows, _SHAPE, subject, source=self.sources[0], currency=CURRENCY, resolution=RESOLUTION, at=clock()
         )

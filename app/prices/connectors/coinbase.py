@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import quote
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.outbound import OutsideServiceFailed
 from app.prices.connectors import subjects as choose
 from app.prices.connectors.candles import CandleShape, candles_of
-from app.prices.connectors.interface import Answer, Connector, Subject
+from app.prices.connectors.interface import Answer, Clock, Connector, Subject
 from app.prices.connectors.values import by_name, list_of
 from app.providers.client import ProviderClient, Question
 
@@ -44,7 +44,7 @@ class Coinbase(Connector):
         known = by_name(products, "id", "A product")
         return [subject for subject in subjects if subject.name in known]
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The newest 300 candles of one product."""
         (subject,) = subjects
         question = Question(
@@ -59,5 +59,5 @@ class Coinbase(Connector):
                 return Answer(unknown=[subject])
             raise
         return candles_of(
-            rows, _SHAPE, subject, source=self.sources[0], currency=CURRENCY, resolution=RESOLUTION, at=at
+            rows, _SHAPE, subject, source=self.sources[0], currency=CURRENCY, resolution=RESOLUTION, at=clock()
         )

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.outbound import OutsideServiceFailed
 from app.prices.connectors import subjects as choose
 from app.prices.connectors.candles import CandleShape, candles_of
-from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Connector, FoundPrice, Misread, Subject
+from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Clock, Connector, FoundPrice, Misread, Subject
 from app.prices.connectors.values import amount_of, instant_of, list_of, object_of
 from app.prices.formats.candles import Label
 from app.prices.models import PriceKind
@@ -44,7 +44,7 @@ class CoinGecko(_CoinGecko):
     # Their ids stand in the address, which must not get too long.
     at_a_time = 200
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The prices of these coins."""
         params = {
             "ids": ",".join(subject.name for subject in subjects),
@@ -56,7 +56,7 @@ class CoinGecko(_CoinGecko):
             endpoint="simple-price", path="/simple/price", params=params, headers=self._headers(KEY_HEADER)
         )
         coins = object_of(await client.ask_exact_json(question), "The prices")
-        answer = Answer()
+        answer, at = Answer(), clock()
         for subject in subjects:
             if subject.name not in coins:
                 answer.unknown.append(subject)
@@ -93,7 +93,7 @@ class CoinGeckoCandles(_CoinGecko):
     name = "coingecko-candles"
     at_a_time = 1
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The candles of one coin."""
         (subject,) = subjects
         question = Question(
@@ -109,5 +109,5 @@ class CoinGeckoCandles(_CoinGecko):
                 return Answer(unknown=[subject])
             raise
         return candles_of(
-            rows, _SHAPE, subject, source=self.sources[0], currency=CURRENCY, resolution=RESOLUTION, at=at
+            rows, _SHAPE, subject, source=self.sources[0], currency=CURRENCY, resolution=RESOLUTION, at=clock()
         )

@@ -5,13 +5,12 @@ older form the list alone; prices are in cents.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.prices.connectors import subjects as choose
-from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Connector, FoundPrice, Misread, Subject
+from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Clock, Connector, FoundPrice, Misread, Subject
 from app.prices.connectors.values import amount_of, list_of, object_of
 from app.prices.models import PriceKind
 from app.providers.client import ProviderClient, Question
@@ -33,7 +32,7 @@ class CsFloat(Connector):
         """All skins."""
         return await choose.skins(connection, self.sources)
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The lowest offer of one skin; of an item without offers it says as much as of one that it does not know."""
         (subject,) = subjects
         params = {"market_hash_name": subject.name, "sort_by": "lowest_price", "type": "buy_now", "limit": "1"}
@@ -58,7 +57,7 @@ class CsFloat(Connector):
                     kind=PriceKind.ASK,
                     currency=CURRENCY,
                     price=cents * CENT,
-                    observed_at=at,
+                    observed_at=clock(),
                 )
             )
         return answer

@@ -1,7 +1,7 @@
 """What a connector is, and what it gives: the prices and candles of items, and which it could not price."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.prices.formats.candles import LabelledCandle
 from app.prices.models import PriceKind
 from app.providers.client import ProviderClient
+
+Clock = Callable[[], datetime]
 
 
 class AnswerNotUnderstood(Exception):
@@ -107,8 +109,8 @@ class Connector(ABC):
         return list(subjects)
 
     @abstractmethod
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
-        """Ask for these subjects; `at` is the time of what comes without one.
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
+        """Ask for these subjects; what comes without a time has that of the clock once the answer is there.
 
         Raises OutsideServiceFailed, ProviderBusy and AnswerNotUnderstood, where nothing of the answer is of use.
         """

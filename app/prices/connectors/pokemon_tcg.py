@@ -6,7 +6,6 @@ day of each as `2022/11/01`.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +13,7 @@ from app.catalogue.errors import RowNotUnderstood
 from app.catalogue.pokemon import PROVIDER, prices_of
 from app.prices.connectors import subjects as choose
 from app.prices.connectors.cards import card_prices
-from app.prices.connectors.interface import Answer, Connector, Misread, Subject
+from app.prices.connectors.interface import Answer, Clock, Connector, Misread, Subject
 from app.prices.connectors.values import by_name, list_of, object_of
 from app.providers.client import ProviderClient, Question
 
@@ -34,10 +33,10 @@ class PokemonTcg(Connector):
         """The cards that have its id, by their sets."""
         return await choose.cards_by_set(connection, PROVIDER, self.sources)
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The prices of cards of one set."""
         cards = await self._cards(client, subjects[0].group)
-        answer = Answer()
+        answer, at = Answer(), clock()
         for subject in subjects:
             if subject.name not in cards:
                 answer.unknown.append(subject)

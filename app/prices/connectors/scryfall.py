@@ -5,7 +5,6 @@ prices of a card are texts or null.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +12,7 @@ from app.catalogue.errors import RowNotUnderstood
 from app.catalogue.scryfall import PROVIDER, prices_of
 from app.prices.connectors import subjects as choose
 from app.prices.connectors.cards import card_prices
-from app.prices.connectors.interface import Answer, Connector, Misread, Subject
+from app.prices.connectors.interface import Answer, Clock, Connector, Misread, Subject
 from app.prices.connectors.values import by_name, list_of, object_of
 from app.providers.client import ProviderClient, Question
 
@@ -31,7 +30,7 @@ class Scryfall(Connector):
         """The cards that have its id."""
         return await choose.items_of(connection, PROVIDER, self.sources)
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The prices of these cards."""
         question = Question(
             endpoint="collection",
@@ -42,7 +41,7 @@ class Scryfall(Connector):
         )
         found = object_of(await client.ask_exact_json(question), "The collection")
         cards = by_name(list_of(found.get("data"), "`data`"), "id", "A card")
-        answer = Answer()
+        answer, at = Answer(), clock()
         for subject in subjects:
             if subject.name not in cards:
                 answer.unknown.append(subject)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.slugs import slug_of
 from app.prices.connectors import subjects as choose
-from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Connector, FoundPrice, Misread, Subject
+from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Clock, Connector, FoundPrice, Misread, Subject
 from app.prices.connectors.values import amount_of, by_name, currency_of, instant_of, list_of, object_of
 from app.prices.models import PriceKind
 from app.providers.client import ProviderClient, Question
@@ -55,9 +55,9 @@ class Skinport(_Skinport):
 
     name = "skinport"
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """What is offered of all subjects."""
-        rows = await self._rows(client, "items", "/v1/items")
+        rows, at = await self._rows(client, "items", "/v1/items"), clock()
         return await asyncio.to_thread(_answer, subjects, rows, lambda subject, row: self._offers(subject, row, at))
 
     def _offers(self, subject: Subject, row: Mapping[str, object], at: datetime) -> list[FoundPrice]:
@@ -88,9 +88,9 @@ class SkinportSales(_Skinport):
 
     name = "skinport-sales"
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """What was sold of all subjects."""
-        rows = await self._rows(client, "sales-history", "/v1/sales/history")
+        rows, at = await self._rows(client, "sales-history", "/v1/sales/history"), clock()
         return await asyncio.to_thread(_answer, subjects, rows, lambda subject, row: self._sales(subject, row, at))
 
     def _sales(self, subject: Subject, row: Mapping[str, object], at: datetime) -> list[FoundPrice]:

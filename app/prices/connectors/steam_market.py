@@ -11,7 +11,7 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.prices.connectors import subjects as choose
-from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Connector, FoundPrice, Misread, Subject
+from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Clock, Connector, FoundPrice, Misread, Subject
 from app.prices.connectors.values import amount_of, object_of, text_of
 from app.prices.formats.price_texts import PriceTextNotUnderstood, read_price_text
 from app.prices.models import PriceKind
@@ -35,7 +35,7 @@ class SteamMarket(Connector):
         """All skins."""
         return await choose.skins(connection, self.sources)
 
-    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, at: datetime) -> Answer:
+    async def ask(self, client: ProviderClient, subjects: Sequence[Subject], *, clock: Clock) -> Answer:
         """The prices of one skin."""
         (subject,) = subjects
         question = Question(
@@ -48,7 +48,7 @@ class SteamMarket(Connector):
             return Answer(unknown=[subject])
         answer = Answer()
         try:
-            answer.prices = self._prices(subject, overview, at)
+            answer.prices = self._prices(subject, overview, clock())
         except AnswerNotUnderstood as error:
             answer.misread.append(Misread(subject, str(error)))
         return answer

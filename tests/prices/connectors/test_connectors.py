@@ -23,7 +23,7 @@ from app.prices.connectors.csfloat import CsFloat
 from app.prices.connectors.pokemon_tcg import PokemonTcg
 from app.prices.connectors.scryfall import Scryfall
 from app.prices.connectors.skinport import Skinport
-from app.providers.client import provider_http
+from app.providers.client import ProviderClient, provider_http
 from tests.catalogue.builders import saved
 from tests.prices.connectors.fakes import (
     FakeBinance,
@@ -165,6 +165,26 @@ async def test_what_a_provider_says_becomes_prices_and_the_same_again_adds_nothi
     assert await stored_candles(database) == CANDLES.get(name, set())
     assert (again.asked, again.priced, again.unchanged) == (3, priced, priced)
     assert again.batch_ids == outcome.batch_ids
+
+
+@pytest.mark.parametrize("name", WORLDS)
+async def test_a_price_has_the_time_of_its_answer_and_not_that_of_before_its_turn(
+    database: Database, name: str
+) -> None:
+    asked_by_then: list[int] = []
+
+    def clock() -> datetime:
+        asked_by_then.append(len(fake.asked))
+        return NOON
+
+    async with open_fake(WORLDS[name].provider()) as fake, provider_http() as http:
+        connector = await build(database, WORLDS[name], fake)
+        async with database.transaction() as transaction:
+            subjects = await connector.subjects(transaction.connection)
+        client = ProviderClient(database, connector.provider, http)
+        by_name = sorted(subjects, key=lambda subject: (subject.group, subject.name))
+        await connector.ask(client, by_name[: connector.at_a_time], clock=clock)
+    assert set(asked_by_then) == {1}
 
 
 def test_every_sweep_is_tried_here() -> None:

@@ -93,7 +93,7 @@ async def offers(connector: Connector, client: ProviderClient, asked: Sequence[S
 async def prices(connector: Connector, client: ProviderClient, asked: Sequence[Subject]) -> bool:
     """Whether the prices are understood; all that are found can be sent."""
     try:
-        answer = await connector.ask(client, asked, at=NOON)
+        answer = await connector.ask(client, asked, clock=lambda: NOON)
     except AnswerNotUnderstood:
         return False
     for price in answer.prices:
