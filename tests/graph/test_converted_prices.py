@@ -161,6 +161,22 @@ async def test_a_converted_amount_has_eighteen_decimal_places_at_most(database: 
     assert found["amount"] == "0.333333333333333333"
 
 
+async def test_a_search_by_price_goes_by_the_very_amount_that_is_shown(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    await ingested(database, point("aurum", "110572.64"))
+    await known_rates(database, USD="1.1712", IDR="29170.7501")
+    shown = await price(graph, '(currency: "IDR")')
+    assert shown is not None
+    exactly = f'{{currency: "IDR", minimum: "{shown["amount"]}", maximum: "{shown["amount"]}"}}'
+    found = await graph.ask(
+        f"""{{ search(query: "aurum", filter: {{price: {exactly}}}) {{
+            nodes {{ slug }} facets {{ prices(currency: "IDR") {{ minimum maximum count }} }}
+        }} }}"""
+    )
+    assert found["search"]["nodes"] == [{"slug": "aurum"}]
+    assert found["search"]["facets"]["prices"] == [{"minimum": shown["amount"], "maximum": shown["amount"], "count": 1}]
+
+
 async def test_converted_prices_of_a_list_cost_the_same_for_one_and_for_fifty(database: Database, graph: Graph) -> None:
     await known_rates(database, USD="1.25")
     asked = f'query ($first: Int!) {{ items(first: $first) {{ nodes {{ price(currency: "EUR") {{ {PRICE} }} }} }} }}'

@@ -1,7 +1,8 @@
 """Exchange rates on a day: the last one on or before it, and crosses through the euro."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 
 from sqlalchemy import ARRAY, Date, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +23,25 @@ _READ_RATES = text("""
     bindparam("days", type_=ARRAY(Date)),
     bindparam("coins", sorted(CRYPTO_CURRENCIES), type_=ARRAY(Text)),
 )
+
+
+_READ_UNITS = text("""
+    SELECT held.currency, prices.units_per_euro(held.currency, :day, :coins) AS units
+    FROM unnest(:currencies) AS held (currency)
+""").bindparams(
+    bindparam("currencies", type_=ARRAY(Text)),
+    bindparam("day", type_=Date()),
+    bindparam("coins", sorted(CRYPTO_CURRENCIES), type_=ARRAY(Text)),
+)
+
+
+async def units_per_euro(connection: AsyncConnection, currencies: Collection[str], on: date) -> Mapping[str, Decimal]:
+    """What a euro bought of each currency or coin on the day, or on the last day before it that has a rate.
+
+    None for one without such a rate. Of a published currency it is the rate itself, of a coin it has 40 decimal places.
+    """
+    rows = await connection.execute(_READ_UNITS, {"currencies": sorted(currencies), "day": on})
+    return {row.currency: row.units for row in rows if row.units is not None}
 
 
 async def rates_on(connection: AsyncConnection, currencies: Sequence[str], on: date) -> Mapping[str, ReferenceRate]:

@@ -13,9 +13,9 @@ from sqlalchemy.sql.selectable import Subquery
 
 from app.catalogue.models import ItemVariant, SearchDocument
 from app.core.money import CRYPTO_CURRENCIES
-from app.prices.exchange_rates import BASE_CURRENCY, Exchange
+from app.prices.exchange_rates import BASE_CURRENCY
 from app.prices.models import PriceSeries, StoredExchangeRate
-from app.prices.queries.exchange_rates import exchange_rates
+from app.prices.queries.exchange_rates import units_per_euro
 from app.prices.queries.quotes import best_amount_by
 
 # Where one range of prices ends and the next one begins, in whole units of whichever currency.
@@ -33,20 +33,18 @@ class PriceRange:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a unit of each currency that has a rate costs in one, at a moment."""
+    """What a euro buys at a moment of each currency that has a rate, and in which one prices are wanted."""
 
     currency: str
     now: datetime
-    by_currency: Mapping[str, Decimal]
+    units_per_euro: Mapping[str, Decimal]
 
 
 async def rates_to(connection: AsyncConnection, currency: str, now: datetime) -> Rates:
-    """The rates of today, or of the last day before it, of all currencies and coins to this one."""
+    """What it takes to convert to a currency: the rates of today, or of the last day before it, of all and of coins."""
     published = await connection.execute(select(StoredExchangeRate.currency).distinct())
-    known = {BASE_CURRENCY, *published.scalars(), *CRYPTO_CURRENCIES} - {currency}
-    exchanges = [Exchange(code, currency, now.date()) for code in sorted(known)]
-    rates = await exchange_rates(connection, exchanges)
-    return Rates(currency, now, {exchange.from_currency: rate.rate for exchange, rate in rates.items()})
+    known = {BASE_CURRENCY, *published.scalars(), *CRYPTO_CURRENCIES}
+    return Rates(currency, now, await units_per_euro(connection, known, now.date()))
 
 
 def is_priced(rates: Rates, *, minimum: Decimal | None, maximum: Decimal | None) -> ColumnElement[bool]:
@@ -85,4 +83,4 @@ def _best_price(item_id: Any, rates: Rates) -> ColumnElement[Any]:
         .where(ItemVariant.item_id == item_id, ItemVariant.is_default)
         .correlate(item_id.table)
     )
-    return best_amount_by(rates.by_currency, rates.currency, of=of_default, now=rates.now)
+    return best_amount_by(rates.units_per_euro, rates.currency, of=of_default, now=rates.now)

@@ -94,10 +94,7 @@ def shown_in(wanted: Any) -> Mapping[Any, Any]:
     """
     rate_date = _exchange(wanted, "rate_date", Date())
     is_converted = PriceSeries.currency != wanted
-    in_euros = func.round(PriceSeries.latest_price * _units_of_wanted(wanted), literal_column(str(_DIVIDED_TO)))
-    converted = func.trim_scale(
-        func.round(in_euros / _units_per_euro(PriceSeries.currency), literal_column(str(CONVERTED_DECIMAL_PLACES)))
-    )
+    converted = _converted(_units_of_wanted(wanted), _units_per_euro(PriceSeries.currency))
     return {
         PriceSeries.latest_price: case((is_converted, converted), else_=PriceSeries.latest_price),
         PriceSeries.currency: cast(wanted, Text()),
@@ -109,6 +106,12 @@ def shown_in(wanted: Any) -> Mapping[Any, Any]:
         CONVERSION.c.is_stale: _TODAY - rate_date > literal_column(str(RATE_STALE_AFTER.days)),
         CONVERSION.c.source: _exchange(wanted, "source", Text()),
     }
+
+
+def _converted(units_of_wanted: Any, units_of_own: Any) -> ColumnElement[Any]:
+    """The latest price in another currency, from what a euro buys of that and of its own."""
+    exact = func.round(PriceSeries.latest_price * units_of_wanted, literal_column(str(_DIVIDED_TO))) / units_of_own
+    return func.trim_scale(func.round(exact, literal_column(str(CONVERTED_DECIMAL_PLACES))))
 
 
 def _units_per_euro(currency: Any) -> ColumnElement[Any]:
@@ -158,30 +161,21 @@ BEST_SHOWN_FIRST = (_IS_STALE, _KIND_RANK, CONVERSION.c.is_converted, *_NEWEST)
 
 
 def best_amount_by(
-    rates: Mapping[str, Decimal], currency: str, *, of: Select[Any], now: datetime
+    units_per_euro: Mapping[str, Decimal], currency: str, *, of: Select[Any], now: datetime
 ) -> ColumnElement[Any]:
     """The amount that `BEST_SHOWN_FIRST` puts first, of the series that a select over them has; null without one.
 
-    The rates to the currency are given, so that a search over many items looks none of them up.
+    What a euro buys of each currency is given, so that a search over many items looks none of them up.
     """
     is_converted = PriceSeries.currency != currency
-    rate = (
-        case(
-            *(
-                (PriceSeries.currency == code, literal(rate, Numeric()))
-                for code, rate in rates.items()
-                if code != currency
-            )
-        )
-        if rates.keys() - {currency}
-        else literal_column("CAST(NULL AS numeric)", Numeric())
-    )
-    converted = func.trim_scale(
-        func.round(PriceSeries.latest_price * rate, literal_column(str(CONVERTED_DECIMAL_PLACES)))
-    )
+    known = units_per_euro if currency in units_per_euro else {}
+    converted: ColumnElement[Any] = literal_column("CAST(NULL AS numeric)", Numeric())
+    if known:
+        own = case(*((PriceSeries.currency == code, literal(units, Numeric())) for code, units in known.items()))
+        converted = _converted(literal(known[currency], Numeric()), own)
     amount = case((is_converted, converted), else_=PriceSeries.latest_price)
     best = of.with_only_columns(amount).where(
-        PriceSeries.latest_price.is_not(None), among(PriceSeries.currency, [currency, *rates])
+        PriceSeries.latest_price.is_not(None), among(PriceSeries.currency, {currency, *known})
     )
     order = (_IS_STALE, _KIND_RANK, is_converted, *_NEWEST)
     return best.order_by(*order).limit(1).params(operation_time=now).scalar_subquery()
