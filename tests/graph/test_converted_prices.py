@@ -129,6 +129,14 @@ async def test_a_sale_or_an_odd_currency_does_not_make_the_rate_of_a_coin(databa
     assert (found["amount"], found["conversion"]["source"]) == ("0.002", "ECB, test-market")
 
 
+async def test_a_price_in_another_coin_makes_no_rate(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"), coin("bitcoin", symbol="BTC"), coin("tether", symbol="USDT"))
+    await known_rates(database, USD="1.25")
+    await ingested(database, point("aurum", "100"), point("tether", "1"), point("bitcoin", "50000", currency="USDT"))
+    assert await price(graph, '(currency: "BTC")') is None
+    assert await price(graph, '(currency: "USDT")') is not None
+
+
 async def test_what_a_source_still_shows_is_no_stale_rate(database: Database, graph: Graph) -> None:
     await saved(database, coin("aurum"), coin("tether", symbol="USDT"))
     day = await known_rates(database, days_ago=1, USD="1.25")

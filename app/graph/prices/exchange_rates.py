@@ -43,7 +43,8 @@ class ExchangeRate:
 class ExchangeRateQueries:
     @resolved(
         "The exchange rate of a day, or the last one before it; null where one of the two has no rate by then. A coin "
-        "such as BTC has that of its last market price in the catalogue, else of its last middle price.",
+        "such as BTC has that of its last market price in the catalogue, else of its last middle price; a price in "
+        "another coin, such as USDT, makes no rate.",
         type=ExchangeRate | None,
         access=ANYBODY,
     )

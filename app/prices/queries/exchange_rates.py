@@ -63,7 +63,7 @@ async def exchange_rates(connection: AsyncConnection, exchanges: Sequence[Exchan
     """The rate of each exchange, through the euro; none where one of the two currencies has no rate by that day.
 
     Rounded to `SIGNIFICANT_DIGITS`, half away from zero, without zeros at the end. A coin has the rate of its newest
-    market price, else of its newest middle price, in whichever currency that is.
+    market price, else of its newest middle price, in whichever currency that has a published rate.
     """
     asked = list(dict.fromkeys(exchanges))
     rows = await connection.execute(
