@@ -184,6 +184,13 @@ async def test_an_older_close_of_a_candle_is_not_the_latest_price(database: Data
     assert await latest(database) == ("10", 10, 10)
     assert await seen(database, (4.5, "9"), (11, "10"), kind="market") == (1, 1)
     assert await latest(database) == ("10", 10, 11)
+    # The price stands again from when it was seen after the close, in the points as in the candles.
+    assert await stored(database) == [(0, "10"), (4.5, "9"), (10, "10")]
+    async with database.transaction() as transaction:
+        closes = await transaction.connection.execute(
+            text("SELECT CAST(close AS text), is_provided FROM prices.candles WHERE resolution = 60 ORDER BY bucket")
+        )
+        assert [tuple(row) for row in closes] == [("10", False), ("12", True), ("10", False)]
     newer = candle("aurum", minute(12), timedelta(minutes=1), "10 13 10 13", source="test-market")
     await ingested(database, newer, kind=BatchKind.CANDLES)
     assert await latest(database) == ("13", 13, 11)

@@ -1,7 +1,7 @@
 """Takes a batch of candles in that a source provides: kept exactly as given, at their own resolution."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, rejected_row
-from app.prices.commands.change_only import last_sighting
+from app.prices.commands.change_only import last_sighting, store_sighting
 from app.prices.commands.ingest_points import ARRIVALS_PER_BATCH
 from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions
@@ -38,7 +38,7 @@ from app.prices.commands.series_state import (
     newer_prices,
     refuse_gone,
 )
-from app.prices.commands.stored_candles import stage_candles
+from app.prices.commands.stored_candles import CandlePlanner, bring_candles_up_to_date, stage_candles
 from app.prices.errors import BadRow
 from app.prices.resolutions import BUCKET_ORIGIN
 
@@ -103,7 +103,7 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
     await mark_provided(connection, resolutions)
     accepted_at = in_microseconds(batch.received_at)
     closes = [_price(place, kept.candles[place], accepted_at=accepted_at) for place in changed]
-    latest = newer_prices(states, [*closes, *_later_sightings(states, closes)])
+    latest = newer_prices(states, [*closes, *await _keep_later_sightings(connection, states, closes)])
     await move_latest(connection, latest)
     return IngestedRows(
         accepted=len(changed) + kept.replaced,
@@ -113,13 +113,24 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
     )
 
 
-def _later_sightings(states: Mapping[int, SeriesState], closes: Iterable[LatestPrice]) -> Iterator[LatestPrice]:
-    """The last sightings of series that get a newer close: what was seen after that close is newer still."""
-    newer = {close.series_id for close in closes if states[close.series_id].is_after_latest(close.observed_at)}
-    for series_id in newer:
+async def _keep_later_sightings(
+    connection: AsyncConnection, states: Mapping[int, SeriesState], closes: Iterable[LatestPrice]
+) -> list[LatestPrice]:
+    """Store the last sightings of series that get a newer close, where they came after it: they are newer still."""
+    newest: dict[int, int] = {}
+    for close in closes:
+        if states[close.series_id].is_after_latest(close.observed_at):
+            newest[close.series_id] = max(close.observed_at, newest.get(close.series_id, 0))
+    planner = CandlePlanner()
+    latest = []
+    for series_id in sorted(newest):
         sighting = last_sighting(states[series_id])
-        if sighting is not None:
-            yield LatestPrice(series_id, sighting[0], sighting[1], sighting[3], None)
+        if sighting is not None and sighting[0] > newest[series_id]:
+            await store_sighting(connection, series_id, sighting)
+            planner.add(states[series_id], late=[sighting], appended=())
+            latest.append(LatestPrice(series_id, sighting[0], sighting[1], sighting[3], None))
+    await bring_candles_up_to_date(connection, planner.changes)
+    return latest
 
 
 def _read(batch: ClaimedBatch) -> _ReadRows:
