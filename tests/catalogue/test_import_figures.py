@@ -144,6 +144,15 @@ async def test_rows_of_one_figure_are_its_releases_and_the_same_again_changes_no
     assert await jans(database, FERRYMAN["name"]) == ["4580000000010", "4580000000027"]
 
 
+async def test_a_row_tells_of_the_release_with_its_jan_before_one_of_the_same_day(
+    database: Database, tmp_path: Path
+) -> None:
+    undated = FERRYMAN | {"jan": "", "list_price": "", "currency": "", "released_on": "2025-12-01"}
+    await imported(database, tmp_path, as_json(undated, FERRYMAN))
+    await imported(database, tmp_path, as_json(FERRYMAN | {"released_on": "2025-12-01"}))
+    assert await jans(database, FERRYMAN["name"]) == [None, FERRYMAN["jan"]]
+
+
 async def test_rows_of_one_file_are_compared_with_each_other_across_chunks_or_not(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
