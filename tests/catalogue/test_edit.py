@@ -31,6 +31,7 @@ from app.core.database import Database
 from app.core.ids import new_id
 from tests.catalogue.builders import card, coin, figure, refusal_of, saved, skin, state
 from tests.identity.builders import add_person
+from tests.lock_waits import until_somebody_waits
 
 
 def given(kind: ItemKind | None = None, details: dict[str, Any] | None = None, **values: Any) -> GivenItem:
@@ -305,6 +306,17 @@ async def test_a_jan_of_another_figure_is_refused_with_its_slug(database: Databa
         assert refused.value.reason is CatalogueErrorCode.JAN_TAKEN
         assert refused.value.field == ["details", "figure", "releases", "1", "jan"]
     assert (await state(database, ids["other"]))["releases"] == []
+
+
+async def test_of_two_figures_that_get_one_jan_at_once_one_has_it(database: Database) -> None:
+    ids = await saved(database, figure("keeper"), figure("other"))
+    item = given(ItemKind.FIGURE, {"releases": [{"jan": "4901234567894"}]})
+    async with database.transaction() as first:
+        await edit_item(first, ids["keeper"], item, editor_id=None)
+        second = asyncio.create_task(edited(database, ids["other"], item))
+        await until_somebody_waits(database)
+    code, _ = await refusal_of(second)
+    assert (code, (await state(database, ids["other"]))["releases"]) == (CatalogueErrorCode.JAN_TAKEN, [])
 
 
 async def test_what_another_item_has_is_refused(database: Database, editor: UUID) -> None:

@@ -679,3 +679,16 @@ async def test_a_photo_is_edited_where_a_merge_just_took_it(
         await until_somebody_waits(database)
     payload = (await editing)["editItemPhoto"]
     assert (payload["userErrors"], payload["photo"]["position"], payload["photo"]["caption"]) == ([], 0, "c")
+
+
+async def test_a_photo_that_is_added_during_a_merge_comes_behind_those_of_both(
+    graph: Graph, api_database: Database, database: Database, storage: Storage, editor: Viewer
+) -> None:
+    await add_several(graph, api_database, storage, editor, ["a", "b"])
+    upload_id = await upload(api_database, storage, editor)
+    async with database.transaction() as merging:
+        await merge_items(merging, winner_id=OTHER_ID, loser_id=ITEM_ID, editor_id=None, followers=())
+        adding = asyncio.create_task(add(graph, editor, upload_id, OTHER_ID))
+        await until_somebody_waits(database)
+    payload = await adding
+    assert (payload["userErrors"], payload["photo"]["position"]) == ([], 2)
