@@ -19,6 +19,7 @@ class CatalogueErrorCode(StrEnum):
     CONFLICT = "conflict"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     ALREADY_MERGED = "already_merged"
+    TOO_MANY_PHOTOS = "too_many_photos"
     NOT_GRANTED = "not_granted"
 
 

@@ -195,20 +195,38 @@ def _numbers_contradict(name: str, other: str) -> bool:
 
 def merged(releases: Sequence[NewRelease], told: NewRelease) -> tuple[NewRelease, ...]:
     """The releases of a figure with what a row tells: of the one with its JAN or its day, or else of one more."""
-    kept = list(releases)
-    for position, release in enumerate(kept):
-        if _is_same_release(release, told):
-            kept[position] = NewRelease(
-                told.released_on or release.released_on,
-                release.list_price if told.list_price is None else told.list_price,
-                told.currency or release.currency,
-                told.jan or release.jan,
-            )
-            return tuple(kept)
-    return (*kept, told)
+    place = _place_of(releases, told)
+    if place is None:
+        return (*releases, told)
+    return (*releases[:place], _filled_in(told, releases[place]), *releases[place + 1 :])
 
 
-def _is_same_release(release: NewRelease, told: NewRelease) -> bool:
-    if release.jan is not None and told.jan is not None:
-        return release.jan == told.jan
-    return release.released_on == told.released_on
+def joined(own: Sequence[NewRelease], others: Sequence[NewRelease]) -> tuple[NewRelease, ...]:
+    """The releases of a figure with those of another that is the same one: what it says itself stays."""
+    releases = tuple(own)
+    for other in others:
+        place = _place_of(releases, other)
+        if place is None:
+            releases = (*releases, other)
+        else:
+            releases = (*releases[:place], _filled_in(releases[place], other), *releases[place + 1 :])
+    return releases
+
+
+def _place_of(releases: Sequence[NewRelease], told: NewRelease) -> int | None:
+    """Where the release with this JAN stands, else the one of this day whose JAN is not another."""
+    for place, release in enumerate(releases):
+        if told.jan is not None and release.jan == told.jan:
+            return place
+    for place, release in enumerate(releases):
+        if release.released_on == told.released_on and (release.jan is None or told.jan is None):
+            return place
+    return None
+
+
+def _filled_in(release: NewRelease, other: NewRelease) -> NewRelease:
+    """What is said of a release, and where nothing is, what the other says; a price goes with its currency."""
+    priced = other if release.list_price is None else release
+    return NewRelease(
+        release.released_on or other.released_on, priced.list_price, priced.currency, release.jan or other.jan
+    )

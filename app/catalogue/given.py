@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -24,6 +23,9 @@ LARGEST_POSITION = 2**31 - 1
 
 _VARIANT_KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
+
+# They stand in names of some languages, and in emoji; all else that is not printable is refused.
+_JOINERS = {ord("\N{ZERO WIDTH JOINER}"): None, ord("\N{ZERO WIDTH NON-JOINER}"): None}
 
 Values = Mapping[str, Any]
 
@@ -52,17 +54,20 @@ class _Wrong(ValueError):
         self.path = path
 
 
-def read_item(given: GivenItem) -> GivenItem:
+def read_item(given: GivenItem, *, stored: GivenItem | None = None) -> GivenItem:
     """The same, each value as the catalogue keeps it. Raises CatalogueRefused for what an item cannot have.
 
-    What is there once for all items, such as a slug, and what is to be found, such as a set, is not looked at.
+    A value or an entry of a list that the item has already is taken as it is: importers are less strict. What is there
+    once for all items, such as a slug, and what is to be found, such as a set, is not looked at.
     """
-    values = {name: _read(_ITEM, name, value, []) for name, value in given.values.items()}
+    known = {} if stored is None else stored.values
+    values = {name: _read(_ITEM, name, value, [], known) for name, value in given.values.items()}
     if given.details is None:
         return GivenItem(values)
     kind = given.details.kind
+    known = {} if stored is None or stored.details is None else stored.details.values
     path = ["details", kind.value]
-    read = {name: _read(_DETAILS[kind], name, value, path) for name, value in given.details.values.items()}
+    read = {name: _read(_DETAILS[kind], name, value, path, known) for name, value in given.details.values.items()}
     return GivenItem(values, GivenDetails(kind, read))
 
 
@@ -130,9 +135,12 @@ def name_in_graph(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-def _read(readers: Mapping[str, Callable[[Any], Any]], name: str, value: Any, path: Sequence[str]) -> Any:
+def _read(readers: Mapping[str, "_Reader"], name: str, value: Any, path: Sequence[str], known: Values) -> Any:
+    reader = readers[name]
     try:
-        return readers[name](value)
+        if isinstance(reader, _Entries):
+            return reader.all_of(value, known.get(name) or ())
+        return value if name in known and known[name] == value else reader(value)
     except _Wrong as wrong:
         raise refused(str(wrong), *path, name, *wrong.path) from None
 
@@ -141,11 +149,12 @@ def _text(value: str | None, *, longest: int = LONGEST_TEXT) -> str | None:
     if value is None:
         return None
     text = " ".join(value.split())
-    if not text:
+    shown = text.translate(_JOINERS)
+    if not shown.strip():
         raise _Wrong("It is empty; send null to have none.")
     if len(text) > longest:
         raise _Wrong(f"It has {len(text):,} characters, and may have {longest}.")
-    if not text.isprintable() or not _is_unicode(text):
+    if not shown.isprintable() or not _is_unicode(text):
         raise _Wrong("It holds a character that cannot be shown.")
     return text
 
@@ -203,34 +212,36 @@ def _decimals(value: int | None) -> int | None:
     return value
 
 
-def _few(values: Sequence[Any]) -> Sequence[Any]:
-    if len(values) > MOST_ENTRIES:
-        raise _Wrong(f"The list may hold {MOST_ENTRIES} entries, and holds {len(values)}.")
-    return values
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """A list: `read` gives an entry as it is kept, `plain` the same without looking at it, and null is `nothing`."""
+
+    read: Callable[[Any], Any]
+    plain: Callable[[Any], Any]
+    nothing: tuple[()] | None = ()
+    has_repeats: bool = False
+
+    def all_of(self, values: Sequence[Any] | None, known: Sequence[Any]) -> tuple[Any, ...] | None:
+        """The entries, each once unless it may have repeats; those that are known as they are."""
+        if values is None:
+            return self.nothing
+        plain = [self.plain(value) for value in values]
+        if len(values) > MOST_ENTRIES and not all(entry in known for entry in plain):
+            raise _Wrong(f"The list may hold {MOST_ENTRIES} entries, and holds {len(values)}.")
+        read = []
+        for place, value in enumerate(values):
+            try:
+                read.append(plain[place] if plain[place] in known else self.read(value))
+            except _Wrong as wrong:
+                raise _Wrong(str(wrong), str(place), *wrong.path) from None
+        return tuple(read if self.has_repeats else dict.fromkeys(read))
 
 
-def _texts(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    if values is None:
-        return None
-    return tuple(dict.fromkeys(_each(_few(values), _required)))
+_Reader = Callable[[Any], Any] | _Entries
 
 
-def _names(values: Sequence[str] | None) -> tuple[str, ...]:
-    return _texts(values) or ()
-
-
-def _each(values: Sequence[Any], reader: Callable[[Any], Any]) -> list[Any]:
-    read = []
-    for place, value in enumerate(values):
-        try:
-            read.append(reader(value))
-        except _Wrong as wrong:
-            raise _Wrong(str(wrong), str(place), *wrong.path) from None
-    return read
-
-
-def _external_ids(values: Sequence[Values] | None) -> tuple[NewExternalId, ...]:
-    return tuple(dict.fromkeys(_each(_few(values or ()), _external_id)))
+def _plain_external_id(value: Values) -> NewExternalId:
+    return NewExternalId(value["provider"], value["id"])
 
 
 def _external_id(value: Values) -> NewExternalId:
@@ -240,16 +251,15 @@ def _external_id(value: Values) -> NewExternalId:
     return NewExternalId(provider, _within(value, "id", _required))
 
 
-def _releases(values: Sequence[Values] | None) -> tuple[NewRelease, ...]:
-    return tuple(_each(_few(values or ()), _release))
+def _plain_release(value: Values) -> NewRelease:
+    return NewRelease(value.get("released_on"), value.get("list_price"), value.get("currency"), value.get("jan"))
 
 
 def _release(value: Values) -> NewRelease:
-    released_on: date | None = value.get("released_on")
     price, currency = _within(value, "list_price", _amount), _within(value, "currency", _currency)
     if (price is None) != (currency is None):
         raise _Wrong("A list price and its currency go together.", "currency" if currency is None else "list_price")
-    release = NewRelease(released_on, price, currency, _within(value, "jan", _jan))
+    release = NewRelease(value.get("released_on"), price, currency, _within(value, "jan", _jan))
     if release == NewRelease():
         raise _Wrong("It says nothing; give a day, a list price or a JAN code.")
     return release
@@ -286,14 +296,16 @@ def _set_id(value: UUID | None) -> UUID | None:
     return value
 
 
-_ITEM: Mapping[str, Callable[[Any], Any]] = {
+_TEXTS = _Entries(_required, str, nothing=None)
+_NAMES = _Entries(_required, str)
+_ITEM: Mapping[str, _Reader] = {
     "slug": _slug,
     "name": _name,
     "image_url": _picture,
     "is_nsfw": _flag,
-    "external_ids": _external_ids,
+    "external_ids": _Entries(_external_id, _plain_external_id),
 }
-_DETAILS: Mapping[ItemKind, Mapping[str, Callable[[Any], Any]]] = {
+_DETAILS: Mapping[ItemKind, Mapping[str, _Reader]] = {
     ItemKind.SKIN: {
         "market_hash_name": _required,
         "category": _text,
@@ -306,7 +318,7 @@ _DETAILS: Mapping[ItemKind, Mapping[str, Callable[[Any], Any]]] = {
         "float_minimum": _share,
         "float_maximum": _share,
         "collection": _text,
-        "crates": _texts,
+        "crates": _TEXTS,
     },
     ItemKind.COIN: {"symbol": _required, "decimals": _decimals, "chain": _text, "contract_address": _text},
     ItemKind.CARD: {
@@ -317,17 +329,19 @@ _DETAILS: Mapping[ItemKind, Mapping[str, Callable[[Any], Any]]] = {
         "type_line": _text,
         "artist": _text,
         "language": _text,
-        "finishes": _texts,
+        "finishes": _TEXTS,
     },
     ItemKind.FIGURE: {
         "manufacturer": _text,
         "scale": _text,
-        "origins": _names,
-        "characters": _names,
-        "sculptors": _names,
-        "releases": _releases,
+        "origins": _NAMES,
+        "characters": _NAMES,
+        "sculptors": _NAMES,
+        "releases": _Entries(_release, _plain_release, has_repeats=True),
     },
 }
+# Columns that have another name in the graph.
+RENAMED: Mapping[str, str] = {"stattrak": "is_stattrak", "souvenir": "is_souvenir"}
 # What a new item of the kind must have.
 REQUIRED: Mapping[ItemKind, str] = {
     ItemKind.SKIN: "market_hash_name",

@@ -472,6 +472,8 @@ class ItemPhoto(Base):
 class PhotoUpload(Base):
     """A photo that somebody sent and may add to an item for a day; then the row goes, and what was not added with it.
 
+    Of one that was added the row stays for a day from then on, so that a repeat is known by its idempotency key.
+
     The row is there before its objects, so that none is ever left behind: `stored_at` says that they are all there.
     A photo that was made of it has its id.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms
 
 from app.catalogue.errors import PictureNotUnderstood, PictureTooLarge, PictureUnfit
 
@@ -25,6 +25,17 @@ WEBP = "image/webp"
 # Of all formats that the library could read, those that browsers show and that have no programs in them.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _ENDINGS = {"image/jpeg": "jpg", "image/png": "png", WEBP: "webp"}
+# What an orientation of EXIF takes to be upright; 1 is. Not by the library's own function, which writes anew what else
+# the camera said, and stumbles over what it cannot write.
+_TURNS: Mapping[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -83,15 +94,13 @@ def object_keys(folder: str, content_type: str) -> list[str]:
 def prepare_photo(content: bytes) -> PreparedPhoto:
     """Check a file that somebody sent, and draw it anew in all sizes; of what moves the first picture.
 
-    Takes up to a second or so of one processor, so call it in a thread. Raises PictureTooLarge, PictureNotUnderstood
-    (it is none of the formats) and PictureUnfit (it is one, and broken, too small or of too many pixels).
+    Takes a second or so of one processor, and of the largest WebP half a minute, so call it in a thread. Raises
+    PictureTooLarge, PictureNotUnderstood (it is none of the formats) and PictureUnfit (it is one, and broken, too small
+    or of too many pixels).
     """
     if len(content) > MAXIMUM_BYTES:
         raise PictureTooLarge(f"A photo has at most {MAXIMUM_BYTES // 1024 // 1024} MB; send a smaller one.")
-    with _opened(content) as image:
-        _check_size(*image.size)
-        upright = _upright_in_srgb(image)
-        kind = image.format
+    kind, upright = _drawn(content)
     original = _encoded_as(kind, upright)
     thumbnails = {}
     smaller = upright
@@ -100,6 +109,13 @@ def prepare_photo(content: bytes) -> PreparedPhoto:
         smaller = _fitted(smaller, side)
         thumbnails[size] = _encoded(smaller, "WEBP", WEBP, quality=THUMBNAIL_QUALITY)
     return PreparedPhoto(original, thumbnails)
+
+
+def _drawn(content: bytes) -> tuple[str | None, Image.Image]:
+    """The format of a file and its pixels. What else it took to decode it, which is much, is let go of here."""
+    with _opened(content) as image:
+        _check_size(*image.size)
+        return image.format, _upright_in_srgb(image)
 
 
 def _opened(content: bytes) -> Image.Image:
@@ -131,13 +147,22 @@ def _upright_in_srgb(image: Image.Image) -> Image.Image:
     try:
         image.load()
         profile = image.info.get("icc_profile")
-        upright = ImageOps.exif_transpose(image)
+        turn = _TURNS.get(_orientation_of(image))
+        upright = image if turn is None else image.transpose(turn)
         drawn = _in_srgb(upright, profile if isinstance(profile, bytes) else b"")
     except Exception:  # noqa: BLE001  # as above
         raise PictureUnfit("This picture is broken: perhaps it was cut off on its way. Save it anew.") from None
     # Encoders take from here what they find: comments, places, profiles.
     drawn.info.clear()
     return drawn
+
+
+def _orientation_of(image: Image.Image) -> object:
+    """Which way up its camera said that it is; nothing where what is said beside the picture is broken."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001  # as above
+        return None
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -167,7 +192,7 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
 def _encoded_as(kind: str | None, image: Image.Image) -> Picture:
     """The whole picture in the format that it came in; one that has no successor here becomes a PNG."""
     if kind in {"JPEG", "MPO"}:
-        return _encoded(image.convert("RGB"), "JPEG", "image/jpeg", quality=QUALITY)
+        return _encoded(image if image.mode == "RGB" else image.convert("RGB"), "JPEG", "image/jpeg", quality=QUALITY)
     if kind == "WEBP":
         return _encoded(image, "WEBP", WEBP, quality=QUALITY)
     return _encoded(image, "PNG", "image/png")

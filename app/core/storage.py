@@ -7,6 +7,7 @@ folder it leads to `GET /photos/…` of ours.
 
 import base64
 import hmac
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,10 +50,13 @@ BUCKETS: Mapping[str, type[S3Store] | type[GCSStore] | type[AzureStore]] = {
     "gs": GCSStore,
     "az": AzureStore,
 }
+_NUMBER = re.compile(r"[1-9][0-9]{0,12}")
 _CLIENT: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": TIMEOUT}
 _RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": TIMEOUT}
 # What a store raises: the library's own, and those of Python that it uses for some of them.
 _FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
+# What S3, Google and Azure say where it is not an object that is missing, but the bucket.
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 
 
 class StorageUnavailable(ServiceUnavailable):
@@ -129,9 +133,9 @@ class Storage(ABC):
         reason = ""
         try:
             yield
-        except FileNotFoundError:
-            raise ObjectMissing("There is no such object.") from None
         except _FAILURES as error:
+            if isinstance(error, FileNotFoundError) and not any(word in str(error) for word in _NO_BUCKET):
+                raise ObjectMissing("There is no such object.") from None
             reason = type(error).__name__
         if reason:
             logger.warning("storage_failed", operation=operation, store=self._name, reason=reason)
@@ -161,8 +165,8 @@ class FolderStorage(Storage):
 
     def check(self, key: str, *, expires: str, signature: str, now: datetime) -> timedelta:
         """How long a link of ours still holds; raises LinkInvalid for any other, and LinkOver after its time."""
-        # Of one writing only: what is signed is the number.
-        if not (expires.isascii() and expires.isdecimal() and len(expires) <= len(str(10**12))):
+        # What is signed is the number, of which there is one writing.
+        if not _NUMBER.fullmatch(expires):
             raise LinkInvalid("This link is not one of ours; ask for the address of the photo again.")
         given = signature.encode("utf-8", "surrogatepass")
         fits = [hmac.compare_digest(_signature(one, key, int(expires)).encode(), given) for one in self._keys]
@@ -177,7 +181,8 @@ class FolderStorage(Storage):
         if self._opened is None:
             # Nobody else of this machine reads what is private in here.
             self._folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
-            self._opened = LocalStore(self._folder)
+            # A photo has a folder of its own, which goes with it.
+            self._opened = LocalStore(self._folder, automatic_cleanup=True)
         return self._opened
 
     async def _put(self, key: str, content: bytes, content_type: str) -> None:

@@ -1,6 +1,7 @@
 """Staff make and change items: what is given is stored, the rest stays, and each change leaves a revision."""
 
 import asyncio
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from app.catalogue.commands.edit_items import create_item, edit_item
 from app.catalogue.commands.edit_variants import add_item_variant, edit_item_variant
 from app.catalogue.commands.save_items import save_items
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
-from app.catalogue.given import GivenDetails, GivenItem
+from app.catalogue.given import LARGEST_POSITION, GivenDetails, GivenItem
 from app.catalogue.models import (
     CardSet,
     CreationKey,
@@ -25,11 +26,12 @@ from app.catalogue.models import (
     ItemVariant,
     SearchDocument,
 )
-from app.catalogue.new_items import NewRelease
+from app.catalogue.new_items import FigureDetails, NewExternalId, NewRelease, NewVariant, SkinDetails
 from app.core.database import Database
 from app.core.ids import new_id
 from tests.catalogue.builders import card, coin, figure, refusal_of, saved, skin, state
 from tests.identity.builders import add_person
+from tests.lock_waits import until_somebody_waits
 
 
 def given(kind: ItemKind | None = None, details: dict[str, Any] | None = None, **values: Any) -> GivenItem:
@@ -254,6 +256,44 @@ async def test_releases_that_are_stored_can_be_sent_back_whatever_their_jan(data
     ]
 
 
+WHOLE_NAMES = ["a" * 300, "two  spaces", "soft\N{SOFT HYPHEN}hyphen"]
+
+
+@pytest.mark.parametrize("name", WHOLE_NAMES, ids=["long", "spaces", "unprintable"])
+async def test_what_importers_stored_can_be_sent_back_as_it_is(database: Database, name: str) -> None:
+    crates = [name, *map(str, range(250))]
+    tide = replace(
+        skin("tide"),
+        name=name,
+        details=SkinDetails("Tide", weapon=name, crates=tuple(crates)),
+        external_ids=(NewExternalId("Old Shop", name),),
+    )
+    keeper = replace(
+        figure("keeper"), details=FigureDetails(manufacturer=name, scale=name, series=(name,), sculptors=(name, "A"))
+    )
+    ids = await saved(database, tide, keeper, coin("lantern", variants=(NewVariant("boxed", name),)))
+    async with database.transaction() as transaction:
+        boxed = await transaction.connection.scalar(select(ItemVariant.id).where(ItemVariant.key == "boxed"))
+    assert boxed is not None
+    before = await trace(database)
+    names = [{"provider": "Old Shop", "id": name}]
+    whole = given(ItemKind.SKIN, {"weapon": name, "crates": crates}, name=name, slug="tide", external_ids=names)
+    await edited(database, ids["tide"], whole)
+    details: dict[str, Any] = {"manufacturer": name, "scale": name, "origins": [name], "sculptors": ["A", name]}
+    await edited(database, ids["keeper"], given(ItemKind.FIGURE, details))
+    async with database.transaction() as transaction:
+        await edit_item_variant(transaction, boxed, {"name": name, "position": 1}, editor_id=None)
+    assert await trace(database) == before
+    await edited(database, ids["tide"], given(external_ids=[*names, {"provider": "shop", "id": "1"}]))
+    assert (await state(database, ids["tide"]))["externalIds"] == [f"Old Shop:{name}", "shop:1"]
+
+
+async def test_names_may_hold_what_joins_letters_and_emoji(database: Database) -> None:
+    for name in ("\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}", "\N{ARABIC LETTER FARSI YEH}\N{ZERO WIDTH NON-JOINER}a"):
+        item_id = await created(database, given(ItemKind.COIN, {"symbol": "A"}, name=name))
+        assert (await state(database, item_id))["name"] == name
+
+
 async def test_a_jan_of_another_figure_is_refused_with_its_slug(database: Database) -> None:
     ids = await saved(database, figure("keeper", releases=(NewRelease(jan="4901234567894"),)), figure("other"))
     details = {"releases": [{"released_on": date(2026, 5, 1)}, {"jan": "4901234567894"}]}
@@ -266,6 +306,17 @@ async def test_a_jan_of_another_figure_is_refused_with_its_slug(database: Databa
         assert refused.value.reason is CatalogueErrorCode.JAN_TAKEN
         assert refused.value.field == ["details", "figure", "releases", "1", "jan"]
     assert (await state(database, ids["other"]))["releases"] == []
+
+
+async def test_of_two_figures_that_get_one_jan_at_once_one_has_it(database: Database) -> None:
+    ids = await saved(database, figure("keeper"), figure("other"))
+    item = given(ItemKind.FIGURE, {"releases": [{"jan": "4901234567894"}]})
+    async with database.transaction() as first:
+        await edit_item(first, ids["keeper"], item, editor_id=None)
+        second = asyncio.create_task(edited(database, ids["other"], item))
+        await until_somebody_waits(database)
+    code, _ = await refusal_of(second)
+    assert (code, (await state(database, ids["other"]))["releases"]) == (CatalogueErrorCode.JAN_TAKEN, [])
 
 
 async def test_what_another_item_has_is_refused(database: Database, editor: UUID) -> None:
@@ -430,6 +481,15 @@ async def test_a_variant_is_added_named_and_placed(database: Database, editor: U
         await edit_item_variant(transaction, variant_id, {"name": "Shiny", "position": 7}, editor_id=editor)
     assert (await state(database, ids["lantern"]))["variants"][1] == {"key": "foil", "name": "Shiny", "position": 7}
     assert [row.action for row in await revisions(database, ids["lantern"])] == ["edited", "edited"]
+
+
+async def test_a_variant_comes_behind_one_that_stands_as_far_back_as_can_be(database: Database) -> None:
+    item_id = (await saved(database, coin("lantern")))["lantern"]
+    async with database.transaction() as transaction:
+        for key, position in (("last", LARGEST_POSITION), ("boxed", None)):
+            await add_item_variant(transaction, item_id, key=key, name=key, position=position, editor_id=None)
+    keys = [variant["key"] for variant in (await state(database, item_id))["variants"]]
+    assert keys == ["default", "last", "boxed"]
 
 
 async def test_a_variant_that_cannot_be_is_refused(database: Database) -> None:

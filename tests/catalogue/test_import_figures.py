@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from io import StringIO
@@ -13,15 +14,19 @@ import pytest
 from sqlalchemy import select
 
 from app.catalogue import file_import
+from app.catalogue.commands.edit_items import edit_item
+from app.catalogue.commands.merge_items import merge_items
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.figures import COLUMNS
 from app.catalogue.file_import import CatalogueSummary, import_figure_file
+from app.catalogue.given import GivenItem
 from app.catalogue.models import FigureRelease, Item, Series
 from app.catalogue.new_items import NewRelease
 from app.catalogue.queries.items import releases_by_figure
+from app.catalogue.slugs import slug_of
 from app.core.database import Database
-from tests.catalogue.builders import coin, saved
+from tests.catalogue.builders import coin, figure, saved
 
 FERRYMAN = {
     "name": "The Ferryman of the Long Night",
@@ -144,6 +149,15 @@ async def test_rows_of_one_figure_are_its_releases_and_the_same_again_changes_no
     assert await jans(database, FERRYMAN["name"]) == ["4580000000010", "4580000000027"]
 
 
+async def test_a_row_tells_of_the_release_with_its_jan_before_one_of_the_same_day(
+    database: Database, tmp_path: Path
+) -> None:
+    undated = FERRYMAN | {"jan": "", "list_price": "", "currency": "", "released_on": "2025-12-01"}
+    await imported(database, tmp_path, as_json(undated, FERRYMAN))
+    await imported(database, tmp_path, as_json(FERRYMAN | {"released_on": "2025-12-01"}))
+    assert await jans(database, FERRYMAN["name"]) == [None, FERRYMAN["jan"]]
+
+
 async def test_rows_of_one_file_are_compared_with_each_other_across_chunks_or_not(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,3 +250,31 @@ async def test_a_row_without_a_maker_goes_in_where_its_name_is_like_no_other(
     summary = await imported(database, tmp_path, rows)
     assert (summary.items, [doubt.number for doubt in summary.doubtful]) == (SavedItems(inserted=1), [2])
     assert (await imported(database, tmp_path, as_csv({"name": "otter"}))).items == SavedItems(unchanged=1)
+
+
+async def test_a_row_of_a_figure_that_was_merged_tells_of_what_it_became(database: Database, tmp_path: Path) -> None:
+    row = FERRYMAN | {"jan": "", "released_on": "2020-01-01"}
+    release = NewRelease(date(2024, 1, 1), Decimal(5), "EUR", "4901234567894")
+    keeper = replace(figure("keeper", releases=(release,)), name="Somebody Else")
+    await imported(database, tmp_path, as_json(row))
+    ids = await saved(database, keeper)
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction, winner_id=ids["keeper"], loser_id=ids[slug_of(row["name"])], editor_id=None, followers=()
+        )
+        before = await releases_by_figure(transaction.connection, [ids["keeper"]])
+    assert len(before[ids["keeper"]]) == 2
+    await imported(database, tmp_path, as_json(row))
+    await imported(database, tmp_path, as_json(row | {"slug": slug_of(row["name"])}))
+    async with database.transaction() as transaction:
+        assert await releases_by_figure(transaction.connection, [ids["keeper"]]) == before
+    assert len(await names(database)) == 1
+
+
+async def test_a_new_figure_does_not_become_one_that_had_its_slug(database: Database, tmp_path: Path) -> None:
+    ids = await saved(database, figure(slug_of(FERRYMAN["name"]), "The Ferryman"))
+    async with database.transaction() as transaction:
+        given = GivenItem({"slug": "beacon", "name": "Somebody Else"})
+        await edit_item(transaction, ids[slug_of(FERRYMAN["name"])], given, editor_id=None)
+    await imported(database, tmp_path, as_json(FERRYMAN))
+    assert await names(database) == ["Somebody Else", FERRYMAN["name"]]

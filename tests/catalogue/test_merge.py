@@ -4,19 +4,23 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.catalogue.commands.edit_items import create_item, edit_item
+from app.catalogue.commands.edit_variants import add_item_variant
 from app.catalogue.commands.merge_items import merge_items
+from app.catalogue.commands.photos import MAXIMUM_PHOTOS
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
-from app.catalogue.given import GivenDetails, GivenItem
+from app.catalogue.given import LARGEST_POSITION, GivenDetails, GivenItem
 from app.catalogue.models import (
     DEFAULT_VARIANT_KEY,
+    CreationKey,
     Item,
     ItemKind,
     ItemPhoto,
@@ -28,13 +32,16 @@ from app.catalogue.models import (
 )
 from app.catalogue.new_items import (
     CardDetails,
+    CoinDetails,
     FigureDetails,
+    NewCardSet,
     NewExternalId,
     NewItem,
     NewRelease,
     NewVariant,
     SkinDetails,
 )
+from app.catalogue.personal_data import erase
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
@@ -43,8 +50,9 @@ from app.prices.commands.merge_variants import merge_variants
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.valuations import value_due_variants
 from app.prices.models import Candle, PriceChange, PricePoint, PriceSeries, Valuation
-from tests.catalogue.builders import card, coin, refusal_of, saved, skin, state
-from tests.prices.builders import MONDAY, accepted, candle, ingested, point
+from tests.catalogue.builders import card, coin, figure, refusal_of, saved, skin, state
+from tests.lock_waits import until_somebody_waits
+from tests.prices.builders import MONDAY, accepted, candle, change_only, ingested, point
 from workers.ingestion import process_waiting_batches
 
 MINUTE = timedelta(minutes=1)
@@ -254,6 +262,87 @@ async def test_what_the_winner_says_stays_and_the_loser_fills_the_gaps(database:
     assert len(await rows(database, select(Skin.item_id))) == 1
 
 
+async def test_a_release_of_the_winner_keeps_what_it_says_and_is_filled_in(database: Database) -> None:
+    jan, other_jan = "4901234567894", "4006381333931"
+    own = (
+        NewRelease(date(2024, 1, 1)),
+        NewRelease(date(2024, 6, 1), Decimal(100), "JPY", jan),
+        NewRelease(date(2024, 9, 1)),
+    )
+    others = (
+        NewRelease(date(2024, 1, 1), Decimal(999), "EUR", jan),
+        NewRelease(date(2024, 9, 1), Decimal(5), "EUR", other_jan),
+        NewRelease(date(2026, 1, 1)),
+    )
+    ids = await saved(database, figure("keeper", releases=own), figure("keeper-2", releases=others))
+    await merged(database, ids["keeper"], ids["keeper-2"])
+    told = [tuple(release.values()) for release in (await state(database, ids["keeper"]))["releases"]]
+    assert told == [
+        ("2024-01-01", None, None, None),
+        ("2024-06-01", "100", "JPY", jan),
+        ("2024-09-01", "5", "EUR", other_jan),
+        ("2026-01-01", None, None, None),
+    ]
+
+
+FOGHORN = NewItem("winner", "Winner", CardDetails(game="Foghorn", artist="A"))
+IN_ANOTHER_SET = NewItem("winner", "Winner", CardDetails(game="Tidewatch", card_set=NewCardSet("Tidewatch", "TW2")))
+WORN = NewItem("winner", "Winner", SkinDetails("Winner", float_minimum=0.5))
+FRESH = NewItem("loser", "Loser", SkinDetails("Loser", float_maximum=0.1, wear="Factory New"))
+TOKEN = NewItem("winner", "Winner", CoinDetails("WIN", chain="ethereum"))
+ON_ANOTHER_CHAIN = NewItem("loser", "Loser", CoinDetails("LOS", chain="solana", contract_address="So1", decimals=9))
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser", "left_out", "filled_in"),
+    [
+        (FOGHORN, card("loser"), ("set", "number"), None),
+        (IN_ANOTHER_SET, card("loser"), ("number",), None),
+        (WORN, FRESH, ("floatMaximum",), "wear"),
+        (TOKEN, ON_ANOTHER_CHAIN, ("contractAddress",), "decimals"),
+    ],
+    ids=["a set of another game", "a number in another set", "reversed floats", "a contract on another chain"],
+)
+async def test_what_cannot_stand_beside_the_winners_word_is_not_taken_over(
+    database: Database, winner: NewItem, loser: NewItem, left_out: Collection[str], filled_in: str | None
+) -> None:
+    ids = await saved(database, winner, loser)
+    await merged(database, ids["winner"], ids["loser"])
+    now = await state(database, ids["winner"])
+    assert not [name for name in left_out if name in now]
+    assert filled_in is None or filled_in in now
+
+
+async def test_more_photos_than_one_item_may_have_are_refused(database: Database) -> None:
+    ids = await saved(database, coin("lantern"), coin("lamp"))
+    photos = [photo(ids["lantern"], place) for place in range(MAXIMUM_PHOTOS)] + [photo(ids["lamp"], 0)]
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(insert(ItemPhoto), photos)
+    for winner, loser in (("lantern", "lamp"), ("lamp", "lantern")):
+        assert await refusal_of(merged(database, ids[winner], ids[loser])) == (
+            CatalogueErrorCode.TOO_MANY_PHOTOS,
+            ["loserId"],
+        )
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(delete(ItemPhoto).where(ItemPhoto.id == photos[1]["id"]))
+    await merged(database, ids["lamp"], ids["lantern"])
+
+
+async def test_variants_come_behind_one_that_stands_as_far_back_as_can_be(database: Database) -> None:
+    ids = await saved(database, coin("lantern"), coin("lamp", variants=(NewVariant("boxed", "Boxed"),)))
+    async with database.transaction() as transaction:
+        await add_item_variant(
+            transaction, ids["lantern"], key="last", name="Last", position=LARGEST_POSITION, editor_id=None
+        )
+    await merged(database, ids["lantern"], ids["lamp"])
+    variants = (await state(database, ids["lantern"]))["variants"]
+    assert {variant["key"]: variant["position"] for variant in variants} == {
+        DEFAULT_VARIANT_KEY: 0,
+        "last": LARGEST_POSITION,
+        "boxed": LARGEST_POSITION,
+    }
+
+
 async def test_cards_and_coins_are_merged_too(database: Database) -> None:
     lighthouse = card("lighthouse")
     assert isinstance(lighthouse.details, CardDetails)
@@ -424,6 +513,43 @@ async def test_a_newer_price_of_the_loser_is_told_to_who_follows_the_winner(data
     assert [tuple(row) for row in changes] == [(10, ids["lantern"]), (20, ids["lantern"]), (20, ids["lantern"])]
 
 
+@pytest.mark.parametrize(
+    ("winners", "losers", "seen"),
+    [
+        ([("10", 0), ("10", 2)], [("10", 0)], 2),
+        ([("10", 1)], [("10", 0), ("10", 3)], 3),
+        ([("10", 1)], [("9", 0), ("9", 3)], 1),
+        ([("9", 0), ("9", 3)], [("10", 1)], 1),
+    ],
+    ids=[
+        "by the winner alone",
+        "by the loser later",
+        "by the loser at another price",
+        "by the winner at another price",
+    ],
+)
+async def test_a_price_was_seen_last_when_either_of_the_two_saw_it(
+    database: Database, winners: list[tuple[str, int]], losers: list[tuple[str, int]], seen: int
+) -> None:
+    await change_only(database)
+    ids = await saved(database, coin("lantern"), coin("lamp"))
+    for slug, prices in (("lantern", winners), ("lamp", losers)):
+        for price, days in prices:
+            await ingested(database, point(slug, price, at=MONDAY + timedelta(days=days)))
+    await merged(database, ids["lantern"], ids["lamp"])
+    (series,) = await rows(database, select(PriceSeries.latest_price, PriceSeries.last_seen_at))
+    assert tuple(series) == (10, MONDAY + timedelta(days=seen))
+
+
+async def test_the_latest_price_is_that_of_the_point_that_stays(database: Database) -> None:
+    ids = await saved(database, coin("lantern"), coin("lamp"))
+    await ingested(database, point("lantern", "10", at=MONDAY, key="same"))
+    await ingested(database, point("lamp", "20", at=MONDAY, key="same"))
+    await merged(database, ids["lantern"], ids["lamp"])
+    assert [row.price for row in await rows(database, select(PricePoint.price))] == [10]
+    assert [row.latest_price for row in await rows(database, select(PriceSeries.latest_price))] == [10]
+
+
 async def test_valuations_move_and_the_winner_is_valued_anew(database: Database, editor: UUID) -> None:
     winner, loser = await whole_figures(database, editor)
     await merged(database, winner, loser)
@@ -536,3 +662,27 @@ async def test_a_batch_that_found_a_series_just_before_it_went_is_tried_again(
     assert row.attempts == 0
     (series,) = await rows(database, select(PriceSeries.latest_price))
     assert series.latest_price == 3
+
+
+async def test_a_merge_and_the_erasure_of_who_made_both_do_not_wait_for_each_other(
+    database: Database, editor: UUID
+) -> None:
+    ids = []
+    for slug in ("first", "lantern", "lamp"):
+        async with database.transaction() as transaction:
+            item = GivenItem({"name": slug}, GivenDetails(ItemKind.COIN, {"symbol": "A"}))
+            ids.append(await create_item(transaction, item, editor_id=editor, idempotency_key=slug))
+
+    async def erased() -> None:
+        async with database.transaction() as transaction:
+            await erase(transaction, editor)
+
+    async with database.transaction() as holding:
+        await holding.connection.execute(select(CreationKey).where(CreationKey.key == "first").with_for_update())
+        erasing = asyncio.create_task(erased())
+        await until_somebody_waits(database)
+        merging = asyncio.create_task(merged(database, ids[1], ids[2]))
+        await until_somebody_waits(database, count=2)
+    await asyncio.gather(erasing, merging)
+    assert {row.user_id for row in await rows(database, select(ItemRevision.user_id))} == {None}
+    assert await rows(database, select(CreationKey.key)) == []

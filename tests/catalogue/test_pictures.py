@@ -1,10 +1,11 @@
 """Pictures that come in: known by their content, bounded, upright, in sRGB, and with nothing else of their files."""
 
 import io
+import struct
 from typing import Any
 
 import pytest
-from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
+from PIL import Image, ImageCms, ImageDraw, ImageOps, PngImagePlugin
 
 from app.catalogue.errors import PictureNotUnderstood, PictureTooLarge, PictureUnfit
 from app.catalogue.pictures import MAXIMUM_BYTES, PhotoSize, Picture, object_key, object_keys, prepare_photo
@@ -15,6 +16,7 @@ XMP = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{PLACE}</x:xmpmeta>'.encode()
 GPS_DIRECTORY = 0x8825
 ORIENTATION = 0x0112
 ARTIST = 0x013B
+IMAGE_WIDTH = 0x0100
 
 
 def drawing(size: tuple[int, int] = (64, 48), colour: Any = (200, 100, 50), mode: str = "RGB") -> Image.Image:
@@ -122,6 +124,26 @@ def test_a_picture_is_turned_as_its_camera_said() -> None:
         # What was on the left is at the top.
         assert is_near(shown.getpixel((16, 8)), (0, 0, 255))
         assert is_near(shown.getpixel((16, 56)), (200, 100, 50))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("broken", [b"Exif\0\0nonsense", b"Exif\0\0II*\0"], ids=["nonsense", "cut off"])
+def test_what_is_broken_beside_a_picture_does_not_break_it(kind: str, broken: bytes) -> None:
+    assert prepare_photo(encoded(drawing(), kind, exif=broken)).original.width == 64
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_though_its_camera_wrote_nonsense_beside(orientation: int) -> None:
+    image = drawing()
+    image.paste((0, 0, 255), (0, 0, 32, 24))
+    # The width as a text, which no camera may write, and which cannot be written anew.
+    entries = struct.pack("<HHI4sHHIHH", IMAGE_WIDTH, 2, 4, b"abc", ORIENTATION, 3, 1, orientation, 0)
+    odd = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    wanted = image.copy()
+    wanted.getexif()[ORIENTATION] = orientation
+    wanted = ImageOps.exif_transpose(wanted)
+    shown = decoded(prepare_photo(encoded(image, "PNG", exif=odd)).original)
+    assert (shown.size, shown.tobytes()) == (wanted.size, wanted.tobytes())
 
 
 def test_colours_of_another_profile_become_those_of_srgb() -> None:

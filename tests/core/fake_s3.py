@@ -44,6 +44,7 @@ class FakeS3:
             routes=[
                 Route(f"/{BUCKET}", self._delete, methods=["POST"]),
                 Route(f"/{BUCKET}/{{key:path}}", self._object, methods=["PUT", "GET"]),
+                Route("/{key:path}", self._elsewhere, methods=["PUT", "GET", "POST", "DELETE"]),
             ]
         )
 
@@ -72,6 +73,9 @@ class FakeS3:
             self.objects.pop(key, None)
         done = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
         return Response(f"<DeleteResult>{done}</DeleteResult>", media_type="application/xml")
+
+    async def _elsewhere(self, _: Request) -> Response:
+        return _error(404, "NoSuchBucket")
 
     async def _refusal(self, request: Request) -> Response | None:
         if self.breaks:

@@ -60,7 +60,7 @@ def address(fake: FakeS3) -> Iterator[str]:
         yield url_of(listener)
 
 
-def bucket_at(address: str, **options: str) -> Storage:
+def bucket_at(address: str, *, name: str = BUCKET, **options: str) -> Storage:
     given = {
         "endpoint": address,
         "region": REGION,
@@ -68,7 +68,7 @@ def bucket_at(address: str, **options: str) -> Storage:
         "secret_access_key": SECRET_KEY,
     } | options
     settings = Settings(
-        storage_url=f"s3://{BUCKET}/pictures", storage_options=SecretStr(json.dumps(given)), environment="production"
+        storage_url=f"s3://{name}/pictures", storage_options=SecretStr(json.dumps(given)), environment="production"
     )
     return storage_of(settings, SECRETS)
 
@@ -235,6 +235,14 @@ async def test_a_store_that_has_enough_is_said_to_be_away(fake: FakeS3, address:
     fake.breaks = True
     with pytest.raises(StorageUnavailable):
         await bucket_at(address).put(KEY, b"x", content_type="image/webp")
+
+
+@pytest.mark.parametrize("options", [{}, {"disable_bulk_delete": "true"}], ids=["several at once", "one by one"])
+async def test_a_bucket_that_is_not_there_is_no_missing_object(address: str, options: dict[str, str]) -> None:
+    storage = bucket_at(address, name="misspelt", **options)
+    for change in (storage.put(KEY, b"x", content_type="image/webp"), storage.get(KEY), storage.delete([KEY])):
+        with pytest.raises(StorageUnavailable):
+            await change
 
 
 async def test_a_link_is_signed_though_the_store_is_away(address: str) -> None:

@@ -126,6 +126,9 @@ async def test_the_same_idempotency_key_gives_the_same_item(graph: Graph, modera
     assert await errors(graph, CREATE, moderator, input=other) == [
         ("IDEMPOTENCY_KEY_REUSED", ["input", "idempotencyKey"])
     ]
+    assert await errors(graph, CREATE, moderator, input=other | {"idempotencyKey": ""}) == [
+        ("INVALID_INPUT", ["input", "idempotencyKey"])
+    ]
 
 
 async def test_staff_change_what_they_name_and_nothing_else(

@@ -15,12 +15,15 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.catalogue.commands.merge_items import merge_items
 from app.catalogue.commands.photo_uploads import forget_old_uploads, prepare_upload, store_upload, upload_token
 from app.catalogue.commands.photos import MAXIMUM_PHOTOS, add_photo
 from app.catalogue.models import DoomedPhoto, Item, ItemPhoto, PhotoUpload
+from app.catalogue.personal_data import erase
 from app.catalogue.pictures import PhotoSize, object_key
 from app.core.clock import utc_now
 from app.core.database import Database
+from app.core.errors import Forbidden
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.storage import FolderStorage, Storage, StorageUnavailable
 from app.identity.models import RoleGrant, User
@@ -28,6 +31,7 @@ from app.identity.scopes import Scope
 from app.identity.viewer import ANYONE, Viewer
 from tests.graph.conftest import Graph
 from tests.identity.builders import SECRETS, add_person, session_of
+from tests.lock_waits import until_somebody_waits
 from workers.photos import FAILURES_BORNE, tidy_photos
 
 ERRORS = "userErrors { field code message }"
@@ -441,12 +445,16 @@ async def test_a_grant_that_was_just_taken_back_changes_nothing_and_says_so(
     graph: Graph, api_database: Database, database: Database, storage: Storage, editor: Viewer
 ) -> None:
     ids = await add_several(graph, api_database, storage, editor, ["a", "b"])
+    waiting = await upload(api_database, storage, editor)
     async with database.transaction() as transaction:
         await transaction.connection.execute(update(RoleGrant).values(revoked_at=func.now()))
     deleted = await graph.ask(DELETE, editor, id=ids["a"])
     edited = await graph.ask(EDIT, editor, input={"id": ids["b"], "position": 0})
-    for payload in (deleted["deleteItemPhoto"], edited["editItemPhoto"]):
+    added = await add(graph, editor, waiting)
+    for payload in (deleted["deleteItemPhoto"], edited["editItemPhoto"], added):
         assert code_of(payload) == ("NOT_GRANTED", [])
+    with pytest.raises(Forbidden):
+        await upload(api_database, storage, editor)
     assert await order_of(graph) == (["a", "b"], [0, 1], "a")
 
 
@@ -481,6 +489,8 @@ async def test_objects_go_after_the_photo_and_not_before(
     assert files(tmp_path) == before
     assert await tidy_photos(database, storage) == 1
     assert len(files(tmp_path)) == len(PhotoSize)
+    # Nor does the folder of the photo stay.
+    assert len(list((tmp_path / "photos").iterdir())) == 1
     assert await doomed(database) == 0
     assert await tidy_photos(database, storage) == 0
 
@@ -581,21 +591,11 @@ async def test_an_upload_that_is_being_added_is_not_taken_away(
                 await transaction.connection.execute(delete(PhotoUpload).where(PhotoUpload.id == upload_id))
 
         forgetting = asyncio.create_task(forget())
-        await _waits_for_a_lock(database)
+        await until_somebody_waits(database)
     await forgetting
     assert await doomed(database) == 0
     assert await tidy_photos(database, storage) == 0
     assert len(files(tmp_path)) == len(PhotoSize)
-
-
-async def _waits_for_a_lock(database: Database) -> None:
-    """Until somebody waits for what another one holds."""
-    for _ in range(1_000):
-        async with database.transaction() as transaction:
-            if await transaction.connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
-                return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits")
 
 
 async def test_what_an_erased_person_sent_goes_with_them(
@@ -615,3 +615,80 @@ async def test_forgetting_counts_what_it_forgot(
     await upload(api_database, storage, editor)
     async with database.transaction() as transaction:
         assert await forget_old_uploads(transaction) == 1
+
+
+async def test_a_repeat_within_a_day_gives_the_same_photo_however_long_the_upload_had_waited(
+    graph: Graph, api_database: Database, database: Database, storage: Storage, editor: Viewer
+) -> None:
+    upload_id = await upload(api_database, storage, editor)
+    first = await add(graph, editor, upload_id, idempotencyKey="k")
+    await make_old(database, upload_id)
+    assert await tidy_photos(database, storage) == 0
+    assert await add(graph, editor, upload_id, idempotencyKey="k") == first
+
+
+async def test_a_key_can_be_used_again_a_day_later_though_nobody_tidied_up(
+    graph: Graph, api_database: Database, database: Database, storage: Storage, editor: Viewer
+) -> None:
+    first, second = [await upload(api_database, storage, editor) for _ in range(2)]
+    await add(graph, editor, first, idempotencyKey="k")
+    async with database.transaction() as transaction:
+        a_day_ago = func.now() - timedelta(days=1, seconds=1)
+        await transaction.connection.execute(
+            update(PhotoUpload).where(PhotoUpload.id == first).values(created_at=a_day_ago, claimed_at=a_day_ago)
+        )
+    assert (await add(graph, editor, second, idempotencyKey="k"))["userErrors"] == []
+    await tidy_photos(database, storage)
+    assert (await order_of(graph))[1] == [0, 1]
+
+
+async def test_a_repeat_does_not_bring_back_a_photo_that_was_deleted(
+    graph: Graph, api_database: Database, storage: Storage, editor: Viewer
+) -> None:
+    upload_id = await upload(api_database, storage, editor)
+    added = await add(graph, editor, upload_id, idempotencyKey="k")
+    await graph.ask(DELETE, editor, id=added["photo"]["id"])
+    repeated = await add(graph, editor, upload_id, idempotencyKey="k")
+    assert code_of(repeated) == ("NOT_FOUND", ["input", "uploadId"])
+
+
+async def test_what_is_sent_while_its_sender_is_erased_leaves_nothing_behind(
+    api_database: Database, database: Database, editor: Viewer, tmp_path: Path
+) -> None:
+    class Slow(FolderStorage):
+        """Takes its objects while the sender is erased, and those that came so far are deleted."""
+
+        async def put(self, key: str, content: bytes, *, content_type: str) -> None:
+            await super().put(key, content, content_type=content_type)
+            async with database.transaction() as transaction:
+                await erase(transaction, editor.own_id)
+            await tidy_photos(database, self)
+
+    with pytest.raises(Forbidden):
+        await upload(api_database, Slow(tmp_path, SECRETS, public_url=None), editor)
+    assert files(tmp_path) == []
+
+
+async def test_a_photo_is_edited_where_a_merge_just_took_it(
+    graph: Graph, api_database: Database, database: Database, storage: Storage, editor: Viewer
+) -> None:
+    ids = await add_several(graph, api_database, storage, editor, ["a", "b"])
+    async with database.transaction() as merging:
+        await merge_items(merging, winner_id=OTHER_ID, loser_id=ITEM_ID, editor_id=None, followers=())
+        editing = asyncio.create_task(graph.ask(EDIT, editor, input={"id": ids["b"], "position": 0, "caption": "c"}))
+        await until_somebody_waits(database)
+    payload = (await editing)["editItemPhoto"]
+    assert (payload["userErrors"], payload["photo"]["position"], payload["photo"]["caption"]) == ([], 0, "c")
+
+
+async def test_a_photo_that_is_added_during_a_merge_comes_behind_those_of_both(
+    graph: Graph, api_database: Database, database: Database, storage: Storage, editor: Viewer
+) -> None:
+    await add_several(graph, api_database, storage, editor, ["a", "b"])
+    upload_id = await upload(api_database, storage, editor)
+    async with database.transaction() as merging:
+        await merge_items(merging, winner_id=OTHER_ID, loser_id=ITEM_ID, editor_id=None, followers=())
+        adding = asyncio.create_task(add(graph, editor, upload_id, OTHER_ID))
+        await until_somebody_waits(database)
+    payload = await adding
+    assert (payload["userErrors"], payload["photo"]["position"]) == ([], 2)

@@ -16,6 +16,7 @@ from app.catalogue.commands.save_items import only_writer, save_items
 from app.catalogue.commands.save_related import LINKS, save_names
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
 from app.catalogue.given import (
+    RENAMED,
     GivenDetails,
     GivenItem,
     Values,
@@ -54,15 +55,14 @@ from app.catalogue.new_items import (
 )
 from app.catalogue.queries.items import ItemRow, details_by_item, items_by_id
 from app.catalogue.queries.redirects import items_of_old_ids, items_of_old_slugs
-from app.catalogue.queries.states import changes_between, state_of
+from app.catalogue.queries.states import changes_between, state_of, stored_item
 from app.catalogue.slugs import distinct_slug_of, name_key, slug_of
 from app.core.database import Base, Transaction, among
 
 KEYS_KEPT_FOR = timedelta(hours=24)
 LONGEST_IDEMPOTENCY_KEY = 200
 
-# Where the graph has another name.
-_COLUMNS = {"is_stattrak": "stattrak", "is_souvenir": "souvenir"}
+_COLUMNS = {name: column for column, name in RENAMED.items()}
 _LINKS: Mapping[str, type[Base]] = {"origins": FigureSeries, "characters": FigureCharacter, "sculptors": FigureSculptor}
 
 
@@ -115,20 +115,20 @@ async def edit_item(
 ) -> None:
     """Change what is given of an item, and nothing else; what changes nothing leaves no revision.
 
-    A slug that it had before leads to it for good. Raises CatalogueRefused as `create_item` does, for details of
-    another kind, and where its newest revision is not the expected one.
+    What is stored can be given again as it is. A slug that it had before leads to it for good. Raises CatalogueRefused
+    as `create_item` does, for details of another kind, and where its newest revision is not the expected one.
     """
     connection = transaction.connection
-    read = read_item(given)
     await only_writer(connection)
     row = await hold_item(connection, item_id, field=["id"])
     await _refuse_another_revision(connection, item_id, expected_revision)
-    if read.details is not None and read.details.kind is not row.kind:
+    if given.details is not None and given.details.kind is not row.kind:
         raise CatalogueRefused(
             CatalogueErrorCode.WRONG_KIND,
             f"`{row.slug}` is a {row.kind.value}; give the details of one.",
-            field=["details", read.details.kind.value],
+            field=["details", given.details.kind.value],
         )
+    read = read_item(given, stored=await stored_item(connection, row))
     before = await state_of(connection, item_id)
     if read.values.get("slug", row.slug) != row.slug:
         await _move_slug(connection, row, read.values["slug"])

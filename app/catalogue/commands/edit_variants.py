@@ -8,7 +8,7 @@ from sqlalchemy import exists, func, insert, select, update
 from app.catalogue.commands.edit_items import finish_edit, hold_item
 from app.catalogue.commands.save_items import only_writer
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
-from app.catalogue.given import Values, read_position, read_variant_key, read_variant_name
+from app.catalogue.given import LARGEST_POSITION, Values, read_position, read_variant_key, read_variant_name
 from app.catalogue.models import ItemVariant
 from app.catalogue.queries.states import state_of
 from app.core.database import Transaction
@@ -31,8 +31,8 @@ async def add_item_variant(
             CatalogueErrorCode.KEY_TAKEN, f"The item has a variant `{key}`; give this one another key.", field=["key"]
         )
     if position is None:
-        behind = select(func.coalesce(func.max(ItemVariant.position), -1) + 1).where(ItemVariant.item_id == item_id)
-        position = int((await connection.execute(behind)).scalar_one())
+        last = select(func.coalesce(func.max(ItemVariant.position), -1)).where(ItemVariant.item_id == item_id)
+        position = min(int((await connection.execute(last)).scalar_one()) + 1, LARGEST_POSITION)
     before = await state_of(connection, item_id)
     variant_id = new_id()
     await connection.execute(
@@ -49,15 +49,18 @@ async def edit_item_variant(
 ) -> None:
     """Change a variant's `name` or `position`, whichever is given; raises CatalogueRefused for what it cannot have."""
     connection = transaction.connection
+    await only_writer(connection)
+    stored = (
+        await connection.execute(select(ItemVariant.item_id, ItemVariant.name).where(ItemVariant.id == variant_id))
+    ).one_or_none()
+    if stored is None:
+        raise no_such_variant(["id"])
     columns: dict[str, object] = {}
-    if "name" in given:
+    if given.get("name", stored.name) != stored.name:
         columns["name"] = read_variant_name(given["name"])
     if "position" in given:
         columns["position"] = read_position(given["position"])
-    await only_writer(connection)
-    item_id = await connection.scalar(select(ItemVariant.item_id).where(ItemVariant.id == variant_id))
-    if item_id is None:
-        raise no_such_variant(["id"])
+    item_id: UUID = stored.item_id
     await hold_item(connection, item_id, field=["id"])
     before = await state_of(connection, item_id)
     if columns:

@@ -12,9 +12,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.catalogue.commands.save_items import SavedItems, only_writer, save_items
 from app.catalogue.figures import DOUBTFUL_SIMILARITY, Candidate, Doubt, FigureRow, choose, merged
 from app.catalogue.left_out import LeftOut
-from app.catalogue.models import Figure, FigureRelease, Item, ItemKind, Manufacturer
+from app.catalogue.models import Figure, FigureRelease, Item, ItemKind, ItemRedirect, Manufacturer
 from app.catalogue.new_items import FigureDetails, NewItem, NewRelease
 from app.catalogue.queries.items import releases_by_figure
+from app.catalogue.queries.redirects import items_of_old_slugs
 from app.catalogue.similar_names import SimilarNames, Spelling
 from app.catalogue.slugs import distinct_slug_of, name_key, slug_of
 from app.core.database import Transaction, among
@@ -83,6 +84,7 @@ async def import_figures(transaction: Transaction, rows: Sequence[NumberedFigure
     )
     for position, row in enumerate(rows):
         matching.place(position, row)
+    await _follow_redirects(connection, matching.told)
     known = [target for target in matching.told if isinstance(target, UUID)]
     await _give_slugs(connection, matching.told, known)
     releases = await releases_by_figure(connection, known)
@@ -92,6 +94,38 @@ async def import_figures(transaction: Transaction, rows: Sequence[NumberedFigure
     ]
     saved = await save_items(transaction, items)
     return ImportedFigures(saved, tuple(matching.rejected), tuple(matching.doubtful))
+
+
+async def _follow_redirects(connection: AsyncConnection, figures: dict[Hashable, _Told]) -> None:
+    """Tell of the figure that it became what looks new and has the slug of one that staff merged into another.
+
+    Of a figure that staff only gave another slug too, where its maker is the same.
+    """
+    slugs = {
+        target: (slug_of(told.name), _distinct_slug(told))
+        for target, told in figures.items()
+        if not isinstance(target, UUID) and not told.slug
+    }
+    rows = await connection.execute(
+        select(ItemRedirect.slug, ItemRedirect.old_id, Item.id, Item.name, Manufacturer.name_key)
+        .join(Item, Item.id == ItemRedirect.item_id)
+        .join(Figure, Figure.item_id == Item.id)
+        .outerjoin(Manufacturer, Manufacturer.id == Figure.manufacturer_id)
+        .where(among(ItemRedirect.slug, {slug for both in slugs.values() for slug in both}))
+    )
+    redirects = {row.slug: row for row in rows}
+    for target, both in slugs.items():
+        for redirect in (redirects[slug] for slug in both if slug in redirects):
+            maker = figures[target].rows[0].manufacturer
+            if redirect.old_id is not None or redirect.name_key == (None if maker is None else name_key(maker)):
+                told = figures.pop(target)
+                figures.setdefault(redirect.id, _Told("", redirect.name)).rows.extend(told.rows)
+                break
+
+
+def _distinct_slug(told: _Told) -> str:
+    first = told.rows[0]
+    return distinct_slug_of(f"{told.name} {first.manufacturer or ''} {first.scale or ''}")
 
 
 async def _give_slugs(connection: AsyncConnection, figures: Mapping[Hashable, _Told], known: Sequence[UUID]) -> None:
@@ -104,9 +138,7 @@ async def _give_slugs(connection: AsyncConnection, figures: Mapping[Hashable, _T
     taken |= {told.slug for told in figures.values()}
     for told in new:
         plain = slug_of(told.name)
-        first = told.rows[0]
-        full = f"{told.name} {first.manufacturer or ''} {first.scale or ''}"
-        told.slug = plain if plain and plain not in taken else distinct_slug_of(full)
+        told.slug = plain if plain and plain not in taken else _distinct_slug(told)
         taken.add(told.slug)
 
 
@@ -176,7 +208,8 @@ class _Matching:
         if wanted is not None and any(target != wanted for target in by_jan):
             self.rejected.append(LeftOut(number, f"jan {row.jan} is that of another figure than `{row.slug}`"))
         elif wanted is not None:
-            self._tell(position, wanted, row, name=row.name)
+            name = row.name if named is None or named.slug == row.slug else named.name
+            self._tell(position, wanted, row, name=name)
         elif len(by_jan) == 1:
             self._tell(position, by_jan[0], row, name=row.name)
         elif by_jan:
@@ -234,8 +267,15 @@ async def _figures_by_jan(connection: AsyncConnection, jans: Sequence[str]) -> d
 
 
 async def _items_by_slug(connection: AsyncConnection, slugs: Sequence[str]) -> dict[str, _Stored]:
-    rows = await connection.execute(select(Item.id, Item.slug, Item.name, Item.kind).where(among(Item.slug, slugs)))
-    return {row.slug: _Stored(row.id, row.slug, row.name, row.kind) for row in rows}
+    """The items to which these slugs lead, by them, of which some may be slugs that they had once."""
+    moved = await items_of_old_slugs(connection, slugs)
+    rows = await connection.execute(
+        select(Item.id, Item.slug, Item.name, Item.kind).where(
+            or_(among(Item.slug, slugs), among(Item.id, moved.values()))
+        )
+    )
+    by_id = {row.id: _Stored(row.id, row.slug, row.name, row.kind) for row in rows}
+    return {one.slug: one for one in by_id.values()} | {slug: by_id[item_id] for slug, item_id in moved.items()}
 
 
 async def _slugs(connection: AsyncConnection, item_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -14,18 +14,20 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.edit_items import hold_item, replace_releases
-from app.catalogue.commands.photos import hold_photos
+from app.catalogue.commands.photos import MAXIMUM_PHOTOS, hold_photos
 from app.catalogue.commands.revisions import join_histories, write_revision
 from app.catalogue.commands.save_items import only_writer
 from app.catalogue.commands.save_related import LINKS
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
-from app.catalogue.figures import merged
+from app.catalogue.figures import joined
+from app.catalogue.given import LARGEST_POSITION
 from app.catalogue.models import (
     DETAILS,
     CreationKey,
     ExternalId,
     Item,
     ItemKind,
+    ItemPhoto,
     ItemRedirect,
     ItemVariant,
     RevisionAction,
@@ -63,7 +65,7 @@ async def merge_items(
     What the winner says of itself stays; where it says nothing, the loser's word counts. `followers` are the rooms
     above, which take over what hangs on variants before these go. One merge at a time: locks are taken in the order
     writers, photos, items, series, valuation states, variants. Raises CatalogueRefused for an item that is not there,
-    was merged before, is of another kind, or is the same one.
+    was merged before, is of another kind, or is the same one, and for more photos than one item may have.
     """
     connection = transaction.connection
     if winner_id == loser_id:
@@ -74,6 +76,7 @@ async def merge_items(
     for item_id in sorted([winner_id, loser_id]):
         await hold_photos(connection, item_id)
     merge = await _begin(connection, winner_id=winner_id, loser_id=loser_id)
+    await _refuse_too_many_photos(connection, merge)
     before, lost = await state_of(connection, winner_id), await state_of(connection, loser_id)
     for follow in followers:
         await follow(transaction, merge)
@@ -97,6 +100,17 @@ async def _begin(connection: AsyncConnection, *, winner_id: UUID, loser_id: UUID
             field=["loserId"],
         )
     return Merge(winner, loser, await _shared_variants(connection, winner_id, loser_id))
+
+
+async def _refuse_too_many_photos(connection: AsyncConnection, merge: Merge) -> None:
+    of_both = select(func.count()).where(among(ItemPhoto.item_id, [merge.winner.id, merge.loser.id]))
+    photos = int((await connection.execute(of_both)).scalar_one())
+    if photos > MAXIMUM_PHOTOS:
+        raise CatalogueRefused(
+            CatalogueErrorCode.TOO_MANY_PHOTOS,
+            f"The two have {photos} photos together, and an item has at most {MAXIMUM_PHOTOS}; delete some first.",
+            field=["loserId"],
+        )
 
 
 async def _shared_variants(connection: AsyncConnection, winner_id: UUID, loser_id: UUID) -> Mapping[UUID, UUID]:
@@ -130,7 +144,7 @@ async def _fill_in_details(connection: AsyncConnection, merge: Merge) -> None:
     if loser_id not in stored:
         return
     own = stored.get(winner_id, {})
-    filled = {name: _filled(own.get(name), value) for name, value in stored[loser_id].items()}
+    filled = _filled_in(own, stored[loser_id])
     table = DETAILS[kind]
     if kind is not ItemKind.FIGURE:
         # A market name is there once.
@@ -138,6 +152,18 @@ async def _fill_in_details(connection: AsyncConnection, merge: Merge) -> None:
     row = postgresql.insert(table).values(filled | {"item_id": winner_id})
     replaced = {name: row.excluded[name] for name in filled if name != "item_id"}
     await connection.execute(row.on_conflict_do_update(index_elements=["item_id"], set_=replaced))
+
+
+def _filled_in(own: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """What the winner says of itself, and the loser's word where that can stand beside it."""
+    filled = {name: _filled(own.get(name), value) for name, value in others.items()}
+    for name, whole in _WITHIN.items():
+        if name in filled and filled[whole] != others[whole]:
+            filled[name] = own.get(name)
+    least, greatest = filled.get("float_minimum"), filled.get("float_maximum")
+    if least is not None and greatest is not None and least > greatest:
+        filled |= {name: own.get(name) for name in ("float_minimum", "float_maximum")}
+    return filled
 
 
 def _filled(own: Any, others: Any) -> Any:
@@ -158,17 +184,20 @@ async def _join_links(connection: AsyncConnection, merge: Merge) -> None:
 async def _join_releases(connection: AsyncConnection, merge: Merge) -> None:
     stored = await releases_by_figure(connection, [merge.winner.id, merge.loser.id])
     own = tuple(stored.get(merge.winner.id, ()))
-    joined = own
-    for release in stored.get(merge.loser.id, ()):
-        joined = merged(joined, release)
-    if joined != own:
-        await replace_releases(connection, merge.winner.id, joined)
+    of_both = joined(own, stored.get(merge.loser.id, ()))
+    if of_both != own:
+        await replace_releases(connection, merge.winner.id, of_both)
 
 
 async def _move_variants(connection: AsyncConnection, merge: Merge) -> None:
     await connection.execute(
         _MOVE_VARIANTS,
-        {"winner": merge.winner.id, "loser": merge.loser.id, "shared": list(merge.variants)},
+        {
+            "winner": merge.winner.id,
+            "loser": merge.loser.id,
+            "shared": list(merge.variants),
+            "largest": LARGEST_POSITION,
+        },
     )
 
 
@@ -204,7 +233,11 @@ async def _remove_loser(connection: AsyncConnection, merge: Merge) -> None:
     await connection.execute(delete(Item).where(Item.id == merge.loser.id))
 
 
-# In this order: what is filled in is there before it is linked, and the loser goes last.
+# A set is one of its game, a number one of its set, and a contract stands on its chain.
+_WITHIN: Mapping[str, str] = {"set_id": "game", "number": "set_id", "contract_address": "chain"}
+
+# In this order: what is filled in is there before it is linked, and the loser goes last. Revisions come before keys, as
+# they do where a person is erased: neither of the two waits for the other in turn.
 STEPS: Sequence[Step] = (
     _fill_in_item,
     _fill_in_details,
@@ -213,8 +246,8 @@ STEPS: Sequence[Step] = (
     _move_variants,
     _move_external_ids,
     _move_photos,
-    _move_creation_keys,
     _join_histories,
+    _move_creation_keys,
     _redirect,
     _remove_loser,
 )
@@ -236,9 +269,9 @@ _MOVE_VARIANTS = text("""
         is_default = variant.is_default AND NOT EXISTS (
             SELECT FROM catalogue.item_variants AS other WHERE other.item_id = :winner AND other.is_default
         ),
-        position = variant.position + 1 + (
+        position = least(:largest, CAST(variant.position AS bigint) + 1 + (
             SELECT coalesce(max(other.position), -1) FROM catalogue.item_variants AS other
             WHERE other.item_id = :winner
-        )
+        ))
     WHERE variant.item_id = :loser AND NOT variant.id = ANY (CAST(:shared AS uuid[]))
 """)

@@ -11,16 +11,19 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, update
 
 from app.catalogue.models import PhotoUpload
-from app.catalogue.pictures import PreparedPhoto, object_key, prepare_photo
+from app.catalogue.pictures import PreparedPhoto, object_key, object_keys, prepare_photo
 from app.core.database import Database, Transaction
+from app.core.errors import Forbidden
 from app.core.ids import new_id
 from app.core.storage import Storage
+from app.identity.queries.permissions import viewer_may
+from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 
 UPLOADS_KEPT_FOR = timedelta(days=1)
 FOLDER = "photos"
 _ID_BYTES = 16
-# A large photo takes half a gigabyte while it is drawn anew: two at a time, whoever else waits.
+# A large photo takes half a gigabyte and more while it is drawn anew: two at a time, whoever else waits.
 _PREPARING = ThreadPoolExecutor(max_workers=2, thread_name_prefix="trove-pictures")
 
 
@@ -42,13 +45,15 @@ async def prepare_upload(content: bytes) -> PreparedPhoto:
 async def store_upload(database: Database, storage: Storage, photo: PreparedPhoto, *, viewer: Viewer) -> StoredUpload:
     """Keep a photo that somebody sent; raises StorageUnavailable, and what the driver raises when it is away.
 
-    The row comes first and says last that all is there: whatever fails in between, the row is found after a day, and
-    by it every object that came so far.
+    Raises Forbidden where the viewer's grant has just ended. The row comes first and says last that all is there:
+    whatever fails in between, the row is found after a day, and by it every object that came so far.
     """
     upload_id = new_id()
     folder = f"{FOLDER}/{upload_id.hex}"
     original = photo.original
     async with database.transaction(viewer=viewer.in_database) as transaction:
+        if not await viewer_may(transaction.connection, Scope.CATALOGUE_WRITE):
+            raise _not_granted()
         await transaction.connection.execute(
             insert(PhotoUpload).values(
                 id=upload_id,
@@ -65,21 +70,33 @@ async def store_upload(database: Database, storage: Storage, photo: PreparedPhot
         key = object_key(folder, size, original.content_type)
         await storage.put(key, picture.content, content_type=picture.content_type)
     async with database.transaction(viewer=viewer.in_database) as transaction:
-        await transaction.connection.execute(
+        stored = await transaction.connection.execute(
             update(PhotoUpload).where(PhotoUpload.id == upload_id).values(stored_at=func.now())
         )
+    if not stored.rowcount:
+        # Where the person was erased meanwhile the row is gone, and nothing would find these any more.
+        await storage.delete(object_keys(folder, original.content_type))
+        raise _not_granted()
     return StoredUpload(upload_id, original.content_type, original.width, original.height)
 
 
 async def forget_old_uploads(transaction: Transaction) -> int:
-    """Let go of uploads that are older than a day, and doom those that were not added to an item; how many there were.
+    """Let go of uploads a day after they came, or were added to an item, and doom those that were not; how many.
 
     The database notes the objects as the rows go.
     """
+    kept_since = func.now() - UPLOADS_KEPT_FOR
     deleted = await transaction.connection.execute(
-        delete(PhotoUpload).where(PhotoUpload.created_at < func.now() - UPLOADS_KEPT_FOR)
+        delete(PhotoUpload).where(
+            PhotoUpload.created_at < kept_since,
+            func.coalesce(PhotoUpload.claimed_at, PhotoUpload.created_at) < kept_since,
+        )
     )
     return deleted.rowcount
+
+
+def _not_granted() -> Forbidden:
+    return Forbidden("You may not change photos any more; ask an administrator for the role.")
 
 
 def upload_token(upload_id: UUID) -> str:

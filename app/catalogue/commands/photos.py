@@ -42,16 +42,17 @@ async def add_photo(
 ) -> UUID:
     """Make an upload of the viewer's the last photo of an item, and the primary one if wanted; gives its id.
 
-    The first photo of an item is its primary one in any case. A repeat with the same key gives the first one again.
+    The first photo of an item is its primary one in any case. A repeat with the same key within a day gives the first
+    one again.
     Raises PhotoRefused for an item or an upload that is not there, for texts that are too long, for the 51st photo, and
     for a key that was used for something else within a day.
     """
     caption, credit = _text(caption, "caption"), _text(credit, "credit")
     await _hold(transaction.connection, f"catalogue.photo_uploads:{viewer.own_id}")
-    if idempotency_key is not None:
-        repeated = await _repeated(transaction, viewer, idempotency_key, item_id=item_id, upload_id=upload_id)
-        if repeated is not None:
-            return repeated
+    if idempotency_key is not None and await _is_repeat(
+        transaction, viewer, idempotency_key, item_id=item_id, upload_id=upload_id
+    ):
+        return upload_id
     # Held first: an item that is being merged into another is gone once we may go on.
     photos = await _photos_of(transaction, item_id)
     is_there = await transaction.connection.scalar(select(Item.id).where(Item.id == item_id))
@@ -103,8 +104,7 @@ async def edit_photo(
         changed["caption"] = _text(caption, "caption")
     if not isinstance(credit, Kept):
         changed["credit"] = _text(credit, "credit")
-    item_id = await _item_of(transaction, photo_id)
-    photos = await _photos_of(transaction, item_id)
+    item_id, photos = await _photos_beside(transaction, photo_id)
     photo = _find(photos, photo_id)
     if position is not None:
         await _move(transaction, photos, photo, position)
@@ -126,8 +126,7 @@ async def delete_photo(transaction: Transaction, photo_id: UUID) -> UUID:
 
     Its objects go after the commit, by a worker. Raises PhotoRefused where there is no such photo.
     """
-    item_id = await _item_of(transaction, photo_id)
-    photos = await _photos_of(transaction, item_id)
+    item_id, photos = await _photos_beside(transaction, photo_id)
     photo = _find(photos, photo_id)
     deleted = await transaction.connection.execute(delete(ItemPhoto).where(ItemPhoto.id == photo_id))
     _require_done(deleted.rowcount)
@@ -156,6 +155,13 @@ def no_such_upload() -> PhotoRefused:
     )
 
 
+def not_granted() -> PhotoRefused:
+    """The refusal for somebody whose permission has just been taken back."""
+    return PhotoRefused(
+        PhotoErrorCode.NOT_GRANTED, "You may not change photos any more; ask an administrator for the role."
+    )
+
+
 async def hold_photos(connection: AsyncConnection, item_id: UUID) -> None:
     """Have others wait who change the photos of an item, until this transaction ends."""
     await _hold(connection, f"catalogue.item_photos:{item_id}")
@@ -174,6 +180,18 @@ async def _photos_of(transaction: Transaction, item_id: UUID) -> Sequence[Row[UU
         .order_by(ItemPhoto.position)
     )
     return rows.all()
+
+
+async def _photos_beside(transaction: Transaction, photo_id: UUID) -> tuple[UUID, Sequence[Row[UUID, int, bool]]]:
+    """The item of a photo, and its photos as `_photos_of` gives them."""
+    item_id = await _item_of(transaction, photo_id)
+    while True:
+        photos = await _photos_of(transaction, item_id)
+        # While we waited, the item may have been merged into another, which has the photo now.
+        current = await _item_of(transaction, photo_id)
+        if current == item_id:
+            return item_id, photos
+        item_id = current
 
 
 async def _item_of(transaction: Transaction, photo_id: UUID) -> UUID:
@@ -196,14 +214,13 @@ def _find(photos: Sequence[Row[UUID, int, bool]], photo_id: UUID) -> Row[UUID, i
 def _require_done(rows: int) -> None:
     """Refuse what the database let pass without doing it: the grant behind the credential was just taken back."""
     if not rows:
-        raise PhotoRefused(
-            PhotoErrorCode.NOT_GRANTED, "You may not change photos any more; ask an administrator for the role."
-        )
+        raise not_granted()
 
 
-async def _repeated(
+async def _is_repeat(
     transaction: Transaction, viewer: Viewer, idempotency_key: str, *, item_id: UUID, upload_id: UUID
-) -> UUID | None:
+) -> bool:
+    """Whether the key was used for this within a day; one that was used before that is free again."""
     if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or "\0" in idempotency_key:
         raise PhotoRefused(
             PhotoErrorCode.INVALID_INPUT,
@@ -215,19 +232,27 @@ async def _repeated(
             select(PhotoUpload.id, PhotoUpload.item_id).where(
                 PhotoUpload.uploaded_by == viewer.own_id,
                 PhotoUpload.idempotency_key == idempotency_key,
-                PhotoUpload.created_at > func.now() - UPLOADS_KEPT_FOR,
+                PhotoUpload.claimed_at > func.now() - UPLOADS_KEPT_FOR,
             )
         )
     ).one_or_none()
     if known is None:
-        return None
+        await transaction.connection.execute(
+            update(PhotoUpload)
+            .where(PhotoUpload.uploaded_by == viewer.own_id, PhotoUpload.idempotency_key == idempotency_key)
+            .values(idempotency_key=None)
+        )
+        return False
     if (known.id, known.item_id) != (upload_id, item_id):
         raise PhotoRefused(
             PhotoErrorCode.IDEMPOTENCY_KEY_REUSED,
             "This key was used for another photo or item within the last day; use a new one for each.",
             field=["idempotencyKey"],
         )
-    return upload_id
+    if await transaction.connection.scalar(select(ItemPhoto.id).where(ItemPhoto.id == upload_id)) is None:
+        # It was deleted since.
+        raise no_such_upload()
+    return True
 
 
 async def _claim(

@@ -1,4 +1,4 @@
-"""What an item is, by the names of the graph: what revisions compare."""
+"""What an item is, by the names of the graph: what revisions compare, and what may be given again as it is."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.catalogue.given import RENAMED, GivenDetails, GivenItem, name_in_graph
 from app.catalogue.models import (
     CardSet,
     Character,
@@ -20,7 +21,8 @@ from app.catalogue.models import (
     Sculptor,
     Series,
 )
-from app.catalogue.queries.items import details_by_item, external_ids_by_item, items_by_id, releases_by_figure
+from app.catalogue.new_items import NewExternalId
+from app.catalogue.queries.items import ItemRow, details_by_item, external_ids_by_item, items_by_id, releases_by_figure
 
 State = Mapping[str, Any]
 
@@ -35,7 +37,6 @@ _NAMES = {
         FigureSculptor.item_id,
     ),
 }
-_RENAMED = {"stattrak": "isStattrak", "souvenir": "isSouvenir"}
 _KEYS = ("item_id", "set_id", "manufacturer_id")
 
 
@@ -54,6 +55,24 @@ async def state_of(connection: AsyncConnection, item_id: UUID) -> State:
         **await _details(connection, row.kind, item_id),
     }
     return {name: value for name, value in state.items() if value is not None}
+
+
+async def stored_item(connection: AsyncConnection, row: ItemRow) -> GivenItem:
+    """An item as staff would have to say it, each value as it is kept."""
+    external_ids = (await external_ids_by_item(connection, [row.id])).get(row.id, ())
+    columns = (await details_by_item(connection, row.kind, [row.id])).get(row.id, {})
+    details: dict[str, Any] = {RENAMED.get(name, name): value for name, value in columns.items()}
+    if row.kind is ItemKind.FIGURE:
+        details |= await _names_of_figure(connection, row.id, columns.get("manufacturer_id"))
+        details["releases"] = (await releases_by_figure(connection, [row.id])).get(row.id, ())
+    values = {
+        "slug": row.slug,
+        "name": row.name,
+        "image_url": row.image_url,
+        "is_nsfw": row.is_nsfw,
+        "external_ids": [NewExternalId(name.provider, name.external_id) for name in external_ids],
+    }
+    return GivenItem(values, GivenDetails(row.kind, details))
 
 
 def changes_between(before: State, after: State) -> Mapping[str, Any]:
@@ -76,18 +95,23 @@ async def _variants(connection: AsyncConnection, item_id: UUID) -> list[dict[str
 
 async def _details(connection: AsyncConnection, kind: ItemKind, item_id: UUID) -> dict[str, Any]:
     row = (await details_by_item(connection, kind, [item_id])).get(item_id, {})
-    details = {_shown(name): value for name, value in row.items() if name not in _KEYS}
+    details = {name_in_graph(RENAMED.get(name, name)): value for name, value in row.items() if name not in _KEYS}
     if kind is ItemKind.CARD:
         details["set"] = await _set(connection, row.get("set_id"))
     if kind is ItemKind.FIGURE:
-        details["manufacturer"] = await connection.scalar(
-            select(Manufacturer.name).where(Manufacturer.id == row.get("manufacturer_id"))
-        )
-        for name, (names, figure_id) in _NAMES.items():
-            rows = await connection.execute(names.where(figure_id == item_id))
-            details[name] = sorted(row.name for row in rows)
+        details |= await _names_of_figure(connection, item_id, row.get("manufacturer_id"))
         details["releases"] = await _releases(connection, item_id)
     return details
+
+
+async def _names_of_figure(connection: AsyncConnection, item_id: UUID, manufacturer_id: UUID | None) -> dict[str, Any]:
+    named: dict[str, Any] = {
+        "manufacturer": await connection.scalar(select(Manufacturer.name).where(Manufacturer.id == manufacturer_id))
+    }
+    for name, (names, figure_id) in _NAMES.items():
+        rows = await connection.execute(names.where(figure_id == item_id))
+        named[name] = sorted(row.name for row in rows)
+    return named
 
 
 async def _set(connection: AsyncConnection, set_id: UUID | None) -> dict[str, str] | None:
@@ -110,8 +134,3 @@ async def _releases(connection: AsyncConnection, item_id: UUID) -> list[dict[str
 
 def _plain(amount: Decimal) -> str:
     return format(amount, "f")
-
-
-def _shown(name: str) -> str:
-    first, *others = _RENAMED.get(name, name).split("_")
-    return first + "".join(word.capitalize() for word in others)

@@ -12,6 +12,7 @@ from strawberry import UNSET
 from app.catalogue.commands.edit_items import create_item, edit_item, no_such_item
 from app.catalogue.commands.edit_variants import add_item_variant, edit_item_variant, no_such_variant
 from app.catalogue.commands.merge_items import merge_items
+from app.catalogue.commands.photos import MAXIMUM_PHOTOS
 from app.catalogue.errors import CatalogueErrorCode, CatalogueRefused
 from app.catalogue.given import GivenDetails, GivenItem
 from app.catalogue.models import ItemKind
@@ -266,7 +267,7 @@ class CatalogueMutations:
                 transaction,
                 _given_item(input, also_null=False),
                 editor_id=info.context.viewer.own_id,
-                idempotency_key=input.idempotency_key or None,
+                idempotency_key=None if input.idempotency_key is UNSET else input.idempotency_key,
             )
         return ItemChanged(refer(Item, item_id))
 
@@ -286,7 +287,7 @@ class CatalogueMutations:
 
     @edits(
         "Make one item of two of the same kind, for good. Variants with the same key become one, and so do their "
-        "series of the same source, kind and currency.",
+        f"series of the same source, kind and currency. Refused where the two have more than {MAXIMUM_PHOTOS} photos.",
         type=MergeItemsPayload,
         access=MAY_EDIT,
     )

@@ -28,6 +28,7 @@ show_enum(
         CatalogueErrorCode.CONFLICT: "Somebody else was faster.",
         CatalogueErrorCode.IDEMPOTENCY_KEY_REUSED: "The idempotency key was used for something else.",
         CatalogueErrorCode.ALREADY_MERGED: "The item was merged into another.",
+        CatalogueErrorCode.TOO_MANY_PHOTOS: "Together the items have more photos than one may have.",
         CatalogueErrorCode.NOT_GRANTED: "The permission is not granted, or no longer.",
     },
 )

@@ -1,5 +1,7 @@
 """The mutations by which photos of items are added, put in order and deleted."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,8 +17,10 @@ from app.catalogue.commands.photos import (
     edit_photo,
     no_such_photo,
     no_such_upload,
+    not_granted,
 )
 from app.catalogue.errors import PhotoErrorCode, PhotoRefused
+from app.core.database import Transaction
 from app.core.ids import PublicIdTag
 from app.graph.catalogue.items import Item
 from app.graph.catalogue.photos import Photo
@@ -26,6 +30,7 @@ from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.user_errors import CODE, REFUSAL, USER_ERRORS, Done, Mutations, UserError
 from app.identity.access import needs
+from app.identity.queries.permissions import viewer_may
 from app.identity.scopes import Scope
 
 MAY_CHANGE = needs(Scope.CATALOGUE_WRITE)
@@ -97,7 +102,9 @@ class EditItemPhotoPayload:
 @strawberry.type(description="The photo that was deleted.")
 class DeleteItemPhotoPayload:
     deleted_id: strawberry.ID | None = attribute("The id that it had; null when refused.")
-    item: Item | None = attribute("The item that it showed; null when refused.")
+    item: Item | None = attribute(
+        "The item that it showed; null when refused, and where it is not safe for work and one chose not to see such."
+    )
     user_errors: list[PhotoError] = attribute(USER_ERRORS)
 
 
@@ -134,7 +141,7 @@ class PhotoMutations:
         upload_id = parse_upload_token(input.upload_id)
         if upload_id is None:
             raise no_such_upload()
-        async with info.context.transaction() as transaction:
+        async with _changing(info) as transaction:
             photo_id = await add_photo(
                 transaction,
                 viewer=info.context.viewer,
@@ -155,7 +162,7 @@ class PhotoMutations:
     @staticmethod
     async def edit_item_photo(info: Info, input: EditItemPhotoInput) -> Changed:
         photo_id = _photo_key(input.id)
-        async with info.context.transaction() as transaction:
+        async with _changing(info) as transaction:
             await edit_photo(
                 transaction,
                 photo_id,
@@ -174,9 +181,18 @@ class PhotoMutations:
     @staticmethod
     async def delete_item_photo(info: Info, input: DeleteItemPhotoInput) -> Deleted:
         photo_id = _photo_key(input.id)
-        async with info.context.transaction() as transaction:
+        async with _changing(info) as transaction:
             item_id = await delete_photo(transaction, photo_id)
         return Deleted(input.id, refer(Item, item_id))
+
+
+@asynccontextmanager
+async def _changing(info: Info) -> AsyncIterator[Transaction]:
+    """The transaction of one change; refuses who carries a permission that nobody grants them any more."""
+    async with info.context.transaction() as transaction:
+        if not await viewer_may(transaction.connection, Scope.CATALOGUE_WRITE):
+            raise not_granted()
+        yield transaction
 
 
 def _photo_key(id: str) -> UUID:

@@ -40,7 +40,9 @@ class RevisionOrder(Enum):
 REVISION_ORDERS = Orders("item-revisions", {RevisionOrder.NUMBER: Stored.number}, tie=Stored.id, newest_first=True)
 
 
-@strawberry.type(description="Something that staff changed of an item. What importers change is not written down.")
+@strawberry.type(
+    description="Something that staff changed of an item. What importers change, and its photos, are not written down."
+)
 @private(Privacy(f"who changed it, and staff with `{Scope.CATALOGUE_WRITE}`"))
 @shows(Stored, key=Stored.id)
 class ItemRevision:

@@ -50,12 +50,13 @@ async def _pool(connection: AsyncConnection, loser: int, winner: int) -> LatestP
     if first is not None:
         await _rebuild(connection, winner, first, last)
     newer = (await connection.execute(_NEWER_LATEST, both)).one_or_none()
+    await connection.execute(_JOIN_SERIES, {**both, "is_losers": newer is not None})
     latest = None
     if newer is not None:
         observed_at = in_microseconds(newer.latest_observed_at)
         latest = LatestPrice(winner, observed_at, newer.latest_arrival or 0, newer.price, newer.quantity)
         await move_latest(connection, [latest])
-    for statement in (_JOIN_SERIES, _MOVE_CHANGES, _END_REBUILDS):
+    for statement in (_MOVE_CHANGES, _END_REBUILDS):
         await connection.execute(statement, both)
     for table in (PricePoint, Candle):
         await connection.execute(delete(table).where(table.series_id == loser))
@@ -161,17 +162,26 @@ _NEWER_LATEST = text("""
     FROM prices.price_series AS loser, prices.price_series AS winner
     WHERE loser.id = :loser AND winner.id = :winner AND loser.latest_observed_at IS NOT NULL AND (
         winner.latest_observed_at IS NULL
-        OR (loser.latest_observed_at, coalesce(loser.latest_arrival, 0))
-            > (winner.latest_observed_at, coalesce(winner.latest_arrival, 0))
+        OR loser.latest_observed_at > winner.latest_observed_at
+        OR loser.latest_observed_at = winner.latest_observed_at
+            AND coalesce(loser.latest_arrival, 0) > coalesce(winner.latest_arrival, 0)
+            -- Its point is gone where the winner has one with the same key.
+            AND EXISTS (
+                SELECT FROM prices.price_points AS point
+                WHERE point.series_id = :winner AND point.observed_at = loser.latest_observed_at
+                    AND point.arrival = loser.latest_arrival
+            )
     )
 """)
 _JOIN_SERIES = text("""
     UPDATE prices.price_series AS winner
     SET has_points = winner.has_points OR loser.has_points,
         created_at = least(winner.created_at, loser.created_at),
-        -- Of the one whose latest price it is by now.
+        -- Of those whose latest price is the one that stays.
         last_seen_at = CASE
-            WHEN winner.latest_observed_at = loser.latest_observed_at THEN loser.last_seen_at ELSE winner.last_seen_at
+            WHEN loser.latest_price = winner.latest_price THEN greatest(winner.last_seen_at, loser.last_seen_at)
+            WHEN :is_losers THEN loser.last_seen_at
+            ELSE winner.last_seen_at
         END,
         provided_resolutions = ARRAY(
             SELECT unnest(winner.provided_resolutions) UNION SELECT unnest(loser.provided_resolutions) ORDER BY 1
