@@ -34,7 +34,7 @@ class Schedule:
         """
         if self.cron is None or not self.is_enabled:
             return None
-        return _next(self.cron, instant.astimezone(_zone(self.time_zone))).astimezone(UTC)
+        return _next(self.cron, instant.astimezone(_zone(self.time_zone)))
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -46,6 +46,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _next(cron: str, after: datetime) -> datetime:
+    """The first moment after another, by the clock of that one's time zone, in UTC."""
     if len(cron) > LONGEST_CRON or len(cron.split()) != FIELDS or not cron.isascii():
         raise InvalidSchedule(
             "A cron expression has five fields (minute, hour, day of the month, month, day of the week), such as "
@@ -53,7 +54,9 @@ def _next(cron: str, after: datetime) -> datetime:
             part="cron",
         )
     try:
-        return next(CronSim(cron, after))
+        moments = (moment.astimezone(UTC) for moment in CronSim(cron, after))
+        # In the hour that the clock repeats, what follows on the wall has been already the first time round.
+        return next(moment for moment in moments if moment > after)
     except (CronSimError, ValueError) as error:
         reason = f"{error}"[:1].lower() + f"{error}"[1:]
         message = f"“{cron}” is no cron expression ({reason}); give one such as {EXAMPLE}."
