@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Unpack
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
 from app.core.database import Database
 from app.core.errors import BadUserInput
@@ -21,6 +21,7 @@ from app.operations.errors import OperationsErrorCode, OperationsRefused
 from app.operations.models import JobRun, RunState, ScheduledJob
 from tests.identity.builders import add_person, session_of
 from tests.operations.builders import MONDAY, Clock, Work, at_nine, look, runs, scheduler, stored_job
+from tests.outages_builders import eventually
 from workers import scheduler as scheduler_module
 from workers.jobs import JobContext
 
@@ -172,6 +173,42 @@ async def test_a_new_default_holds_where_nobody_chose_another(database: Database
         await look(newer)
     assert (await stored_job(database)).next_run_at == NINE + timedelta(hours=1)
     assert await stored_job(database, "gone") is None
+
+
+async def test_what_staff_choose_while_a_worker_starts_holds(
+    database: Database, api_database: Database, trove_settings: Settings, admin: Viewer
+) -> None:
+    clock, job = Clock(), at_nine(Work())
+    async with scheduler(database, trove_settings, clock, [job]) as one:
+        await look(one)
+
+    async with scheduler(database, trove_settings, clock, [job]) as starting:
+        async with api_database.transaction(viewer=admin.in_database) as transaction:
+            changes = ScheduleChanges(cron="0 3 * * *")
+            await schedule_job(transaction, caller=Caller(admin), name="count", now=clock.now, changes=changes)
+            own = await transaction.connection.scalar(text("SELECT CAST(pg_current_xact_id() AS text)"))
+
+            async def is_waited_for() -> bool:
+                waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND CAST(transactionid AS text) = :own")
+                async with database.transaction() as other:
+                    return bool(await other.connection.scalar(waiting, {"own": own}))
+
+            start = asyncio.create_task(look(starting))
+            await eventually("the worker waits for the choice to be made", is_waited_for)
+        await start
+    assert (await stored_job(database)).cron == "0 3 * * *"
+
+
+async def test_a_moment_that_is_due_stays_due_where_the_times_stay(
+    database: Database, api_database: Database, trove_settings: Settings, admin: Viewer
+) -> None:
+    clock, work = Clock(), Work()
+    async with scheduler(database, trove_settings, clock, [at_nine(work)]) as one:
+        await look(one)
+        clock.pass_by(hours=2)
+        await rescheduled(api_database, admin, clock, is_enabled=True, cron="0  9 * * *")
+        await look(one)
+    assert [run.scheduled_for for run in await runs(database)] == [NINE]
 
 
 async def test_a_schedule_that_means_nothing_any_more_stops_nothing_else(
