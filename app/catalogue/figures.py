@@ -59,7 +59,10 @@ class FigureRow:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A figure that a row may tell of. `target` says which; the similarity of the names is from 0 to 1."""
+    """A figure that a row may tell of. `target` says which; the similarity of the names is from 0 to 1.
+
+    Where `name` is one that it had, or that was merged into it, `called_now` is the present one.
+    """
 
     target: Hashable
     name: str
@@ -67,6 +70,12 @@ class Candidate:
     scale: str | None
     has_jan: bool
     similarity: float
+    called_now: str | None = None
+
+    @property
+    def present_name(self) -> str:
+        """What it is called now."""
+        return self.called_now or self.name
 
 
 @dataclass(frozen=True, slots=True)

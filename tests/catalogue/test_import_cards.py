@@ -14,18 +14,21 @@ from sqlalchemy import select
 
 from app.catalogue import file_import, pokemon, scryfall
 from app.catalogue.coingecko import read_coin_row
+from app.catalogue.commands.edit_items import edit_item
+from app.catalogue.commands.import_cs2 import market_slugs
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.commands.save_rulings import SavedRulings
 from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.file_import import CatalogueSummary, ReadRow, import_catalogue_file
+from app.catalogue.given import GivenItem
 from app.catalogue.models import Card, CardRuling, CardSet, Coin, ExternalId, Item, ItemVariant
 from app.catalogue.new_items import CardDetails, NewItem
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
 from app.core.database import Database
 from app.prices.models import PriceKind
-from tests.catalogue.builders import card, coin, saved
+from tests.catalogue.builders import card, coin, saved, skin
 
 
 def magic_card(number: int, **fields: object) -> dict[str, Any]:
@@ -200,6 +203,25 @@ async def test_cards_of_one_slug_get_distinct_ones_for_good(database: Database, 
     again = await imported(database, tmp_path, bulk(*reversed(rows)))
     assert again.items == SavedItems(unchanged=4)
     assert await slugs(database) == stored
+
+
+async def test_a_slug_that_a_card_or_coin_had_once_is_not_given_to_another(database: Database, tmp_path: Path) -> None:
+    await imported(database, tmp_path, bulk(magic_card(1), magic_card(2)))
+    kept = await saved(database, coin("uno", symbol="UNO"), coin("duo", symbol="DUO"), skin("tide", "AK-47 | Tide"))
+    async with database.transaction() as transaction:
+        for slug in ("card-1-abc-1", "uno", "duo", "tide"):
+            await edit_item(transaction, kept[slug], GivenItem({"slug": f"{slug}-renamed"}), editor_id=None)
+    found = await imported(database, tmp_path, bulk(magic_card(1), magic_card(1, id="another"), magic_card(2)))
+    assert (found.items, found.rejected) == (SavedItems(inserted=1, unchanged=2), [])
+    # Without an id of CoinGecko a coin is known by its symbol and a slug that it has or had.
+    rows = [{"id": "uno", "symbol": "uno", "name": "uno"}, {"id": "duo", "symbol": "other", "name": "Other"}]
+    coins = await imported(database, tmp_path, json.dumps(rows).encode(), read_coin_row)
+    assert coins.items == SavedItems(inserted=1, updated=1)
+    assert await ids(database, "uno-renamed") == {("coingecko", "uno")}
+    assert await ids(database, "duo-renamed") == set()
+    async with database.transaction() as transaction:
+        given = await market_slugs(transaction.connection, ["Tide"])
+    assert given["Tide"] != "tide"
 
 
 async def test_each_language_is_a_card_of_its_own(database: Database, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from app.catalogue import file_import
+from app.catalogue.commands.merge_items import merge_items
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.figures import COLUMNS
@@ -127,6 +128,53 @@ async def test_a_row_finds_the_figure_that_it_tells_of(
         assert (summary.items, summary.doubtful, summary.rejected) == (expected, [], [])
     if stored is not None:
         assert await names(database) == [*stored, "~Bitcoin"]
+
+
+@pytest.fixture
+async def merged_figure(database: Database, tmp_path: Path) -> Item:
+    """The ferryman, into whom staff have merged the river spirit, with a release of each."""
+    spirit = {"name": "River Spirit", "manufacturer": "North Pier", "scale": "1/7", "released_on": "2024-02-02"}
+    await imported(database, tmp_path, as_csv(FERRYMAN, spirit))
+    async with database.transaction() as transaction:
+        ids = {row.slug: row.id for row in await transaction.connection.execute(select(Item.slug, Item.id))}
+        winner, loser = ids["the-ferryman-of-the-long-night"], ids["river-spirit"]
+        await merge_items(transaction, winner_id=winner, loser_id=loser, editor_id=None, followers=[])
+    return Item(id=winner, name=FERRYMAN["name"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"slug": "river-spirit"},
+        # Told by its name alone, as in the file that it came from.
+        {"manufacturer": "North Pier", "scale": "1/7"},
+        {"slug": "river-spirit", "jan": "4580000000010"},
+    ],
+)
+async def test_what_is_merged_into_a_figure_goes_on_telling_of_it(
+    database: Database, tmp_path: Path, merged_figure: Item, row: dict[str, str]
+) -> None:
+    told = {"name": "River Spirit", "released_on": "2026-01-01"} | row
+    summary = await imported(database, tmp_path, as_csv(told))
+    assert (summary.items, summary.rejected, summary.doubtful) == (SavedItems(updated=1), [], [])
+    assert (await imported(database, tmp_path, as_csv(told))).items == SavedItems(unchanged=1)
+    assert await names(database) == [merged_figure.name]
+    async with database.transaction() as transaction:
+        releases = (await releases_by_figure(transaction.connection, [merged_figure.id]))[merged_figure.id]
+    assert {"4580000000010"} == {release.jan for release in releases if release.jan}
+    assert {date(2024, 2, 2), date(2026, 1, 1)} <= {release.released_on for release in releases}
+
+
+async def test_a_new_figure_is_not_the_one_that_had_the_slug_of_its_name(
+    database: Database, tmp_path: Path, merged_figure: Item
+) -> None:
+    other = {"name": "River Spirit", "manufacturer": "South Quay", "scale": "1/4", "released_on": "2026-01-01"}
+    assert (await imported(database, tmp_path, as_csv(other))).items == SavedItems(inserted=1)
+    assert (await imported(database, tmp_path, as_csv(other))).items == SavedItems(unchanged=1)
+    assert await names(database) == ["River Spirit", merged_figure.name]
+    nobodys = {"name": "River Spirit", "released_on": "2026-01-01"}
+    (doubt,) = (await imported(database, tmp_path, as_csv(nobodys))).doubtful
+    assert doubt.candidate in await names(database)
 
 
 async def test_rows_of_one_figure_are_its_releases_and_the_same_again_changes_nothing(
