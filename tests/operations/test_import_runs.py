@@ -152,6 +152,28 @@ async def test_an_import_whose_every_row_was_rejected_is_a_failed_run_that_keeps
         assert run.result["read"] == run.result["rejected"] > 0
 
 
+@pytest.mark.parametrize(
+    ("command", "content", "state", "told"),
+    [
+        ("figures", b'[{"a\\u0000b": 1}, {"name": "The Ferryman"}]', RunState.SUCCEEDED, "not text"),
+        ("figures", b"name,od\0d\nThe Ferryman,\n", RunState.FAILED, "od\ufffdd"),
+        ("coins", b'{"error": "Not\\u0000found"}', RunState.FAILED, "Not\ufffdfound"),
+        ("anime", b"::rules\n# River -> ~ 2\n- 1|2|?:1 -> 3|4|?:1\n- \0\n", RunState.SUCCEEDED, "\ufffd"),
+        ("fx", b"Date,USD,\n2024-12-31,1.0389,\n2024-12-30,x\0,\n", RunState.SUCCEEDED, "x\ufffd"),
+        ("figures", b"name," + b"x" * 5000 + b"\nThe Ferryman,\n", RunState.FAILED, "xxx…"),
+    ],
+)
+async def test_whatever_a_file_holds_its_run_ends(
+    database: Database, trove_settings: Settings, tmp_path: Path, command: str, content: bytes, state: str, told: str
+) -> None:
+    file = tmp_path / "given"
+    file.write_bytes(content)
+    await imported(trove_settings, command, file)
+    (run,) = await runs(database)
+    assert run.state == state
+    assert told in (run.error or run.result["rejects"][0]["reason"])
+
+
 @asynccontextmanager
 async def half_way(
     settings: Settings, pipe: Path
