@@ -98,11 +98,12 @@ def read_figure_file(stream: io.BufferedReader, name: str) -> Iterator[object]:
     with io.TextIOWrapper(stream, "utf-8", newline="") as text:
         try:
             reader = csv.DictReader(text, strict=True)
-            unknown = [column for column in reader.fieldnames or () if column not in COLUMNS]
-            if "name" not in (reader.fieldnames or ()) or unknown:
+            columns = reader.fieldnames or ()
+            odd = [column for column in columns if column not in COLUMNS or columns.count(column) > 1]
+            if "name" not in columns or odd:
                 raise CatalogueNotUnderstood(
                     f"{name} must be CSV whose first line names its columns, of these: {', '.join(COLUMNS)}. "
-                    f"The name must be there; not known: {', '.join(unknown) or 'none'}."
+                    f"The name must be there, and none twice; not so: {', '.join(odd) or 'none'}."
                 )
             for row in reader:
                 yield row

@@ -378,6 +378,30 @@ async def test_names_alone_are_looked_up_and_never_stored(database: Database, tm
     assert await slugs(database) == ["card-1", "card-2-abc-2"]
 
 
+@pytest.mark.parametrize(
+    ("printings", "expected"),
+    [
+        ({"normal": {"low": 1}, "Normal": {"low": 2}, "default": {}}, ["default", "normal"]),
+        ({"nor\0mal": {}}, "the name of a field holds a character that is not text"),
+        ({"x" * 501: {}}, "the name of a field has 501 characters, more than 500"),
+    ],
+)
+async def test_printings_of_odd_names_keep_out_no_other_card(
+    database: Database, tmp_path: Path, printings: dict[str, object], expected: list[str] | str
+) -> None:
+    odd = {"id": "g1-1", "name": "Otter", "tcgplayer": {"prices": printings}}
+    content = json.dumps([odd, {"id": "g1-2", "name": "Heron"}]).encode()
+    summary = await imported(database, tmp_path, content, read_pokemon_row)
+    if isinstance(expected, str):
+        assert [(row.number, row.reason) for row in summary.rejected] == [(1, expected)]
+    else:
+        assert summary.items == SavedItems(inserted=2)
+        async with database.transaction() as transaction:
+            keys = select(ItemVariant.key).join(Item).where(Item.slug == "otter-g1-1").order_by(ItemVariant.position)
+            assert list(await transaction.connection.scalars(keys)) == expected
+    assert "heron-g1-2" in await slugs(database)
+
+
 async def test_the_real_files_of_pokemon_go_in_whole(database: Database, trove_data: Path) -> None:
     folder = trove_data / "cards" / "pokemon"
     cards = json.loads((folder / "cards_g1_basic.json").read_bytes())["data"]
@@ -414,6 +438,18 @@ async def test_the_real_files_of_pokemon_go_in_whole(database: Database, trove_d
     assert {price.kind for row in cards for price in pokemon.prices_of(row)} <= set(PriceKind)
     again = await import_catalogue_file(database, folder / "cards_g1_basic.json", read_pokemon_row)
     assert again.items == SavedItems(unchanged=59)
+
+
+async def test_a_platform_whose_name_cannot_be_stored_keeps_out_its_coin_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": "tide", "symbol": "t", "name": "Tide", "platforms": {"ri\0ver": "0x1"}},
+        {"id": "ebb", "symbol": "e", "name": "Ebb"},
+    ]
+    summary = await imported(database, tmp_path, json.dumps(rows).encode(), read_coin_row)
+    assert [row.number for row in summary.rejected] == [1]
+    assert await slugs(database) == ["ebb"]
 
 
 async def test_coins_come_with_their_first_contract_and_are_recognised_by_slug_and_symbol(

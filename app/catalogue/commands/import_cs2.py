@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.save_items import SavedItems, save_items
-from app.catalogue.cs2 import MarketItem
+from app.catalogue.cs2 import MarketItem, phase_variants
 from app.catalogue.models import Skin
-from app.catalogue.new_items import NewExternalId, NewItem, NewVariant, SkinDetails
+from app.catalogue.new_items import NewExternalId, NewItem, SkinDetails
 from app.catalogue.queries.redirects import items_of_slugs
 from app.catalogue.slugs import distinct_slug_of, slug_of
 from app.core.database import Transaction, among
@@ -77,5 +77,5 @@ def _new_item(item: MarketItem, slug: str) -> NewItem:
             NewExternalId(MARKET_PROVIDER, item.market_hash_name),
             NewExternalId(NAME_ID_PROVIDER, str(item.name_id)),
         ),
-        variants=tuple(NewVariant(slug_of(phase), phase) for phase in item.phases),
+        variants=phase_variants(item.phases),
     )
