@@ -65,9 +65,8 @@ class Fields:
         if value is None:
             return None
         try:
-            if not _DAY.fullmatch(value):
-                raise ValueError(value)
-            return date.fromisoformat(value.replace("/", "-"))
+            # Else the days of weeks, as 2017W175, would do.
+            return date.fromisoformat(value.replace("/", "-") if _DAY.fullmatch(value) else "")
         except ValueError as error:
             raise RowNotUnderstood(f"{name} “{value}” is not a day such as 2017-04-28") from error
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gzip
 import json
 from datetime import date
 from decimal import Decimal
@@ -234,7 +235,7 @@ async def test_a_slug_that_is_given_is_kept_for_its_figure(database: Database, t
         ({"jan": "73513538"}, "jan “73513538” should end in 7 by its other digits; look at it again"),
         ({"name": "\u200b \u2060"}, "it has no name"),
         ({"list_price": "46_000"}, "list_price “46_000” is not an amount"),
-        ({"list_price": "４６０００"}, "list_price “４６０００” is not an amount"),  # noqa: RUF001  # digits of another script
+        ({"list_price": "４６０００"}, "list_price “４６０００” is not an amount"),
         ({"released_on": "2025W101"}, "released_on “2025W101” is not a day such as 2017-04-28"),
         ({"released_on": "next year"}, "released_on “next year” is not a day such as 2017-04-28"),
         ({"is_nsfw": "perhaps"}, "is_nsfw is not true or false"),
@@ -263,6 +264,14 @@ async def test_names_without_latin_letters_are_known_again(database: Database, t
 async def test_a_file_of_other_columns_is_refused(database: Database, tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CatalogueNotUnderstood, match=r"not so: .*(maker|jan)"):
         await imported(database, tmp_path, content)
+
+
+@pytest.mark.parametrize("endless", ["x", '"x\n",'], ids=["a line", "a row"])
+async def test_a_csv_file_whose_row_has_no_end_is_not_read_on(database: Database, tmp_path: Path, endless: str) -> None:
+    content = gzip.compress(f"name\nOtter\n{endless * (5 * 1024**2 // len(endless))}".encode())
+    broken = await imported(database, tmp_path, content)
+    assert broken.breaks_off is not None
+    assert "at row 2 (a row has more than 4 MiB)" in broken.breaks_off
 
 
 async def test_a_csv_file_that_stops_being_text_says_where(database: Database, tmp_path: Path) -> None:

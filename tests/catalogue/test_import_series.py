@@ -1,6 +1,7 @@
 """Anime series from the rules of anime-relations: titles from comments, ids of three lists."""
 
 import asyncio
+import gzip
 import re
 from pathlib import Path
 
@@ -101,6 +102,7 @@ async def test_series_that_stay_out_are_counted_once(database: Database, tmp_pat
         (b"nothing", CatalogueNotUnderstood, "has no line `::rules`"),
         (b"\xff\xfe", FileBreaksOff, "breaks off"),
         (b"<html>", CatalogueNotUnderstood, "is a page of HTML"),
+        (gzip.compress(b"::rules" + b"\n" * 9 * 1024**2), CatalogueNotUnderstood, "has more than 8 MiB"),
     ],
 )
 def test_another_file_is_refused(

@@ -39,7 +39,7 @@ async def import_cs2(transaction: Transaction, market: Sequence[MarketItem]) -> 
 
 
 async def market_slugs(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
-    """A slug for each market name: its plain one, or one that ends in a hash where others have, had or wish for that."""
+    """A slug for each market name: its plain one, or one with a hash at its end where others have, had or want it."""
     plain = {name: slug_of(name) for name in names}
     sharing = Counter(plain.values())
     owners = await items_of_slugs(connection, plain.values())
