@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK
 from app.catalogue.models import Item
 from app.cli.imports import app as import_commands
+from app.cli.resumable import INTERRUPTED
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.settings import Settings
@@ -239,7 +240,7 @@ async def test_an_import_that_is_killed_is_lost_and_one_that_is_interrupted_is_c
         await eventually("the second run has begun", has_begun, within=60)
         process.send_signal(signal.SIGINT)
         await asyncio.to_thread(end)
-        assert await asyncio.to_thread(process.wait) != 0
+        assert await asyncio.to_thread(process.wait) == INTERRUPTED
     _, interrupted = await runs(database)
     assert (interrupted.state, interrupted.error) == (RunState.CANCELLED, "It was cancelled.")
     assert await items(database) >= stored
@@ -392,6 +393,7 @@ async def test_what_is_no_file_ends_the_run_with_a_sentence_and_leaves_nothing_b
         (Importer.COINS, "https://example.org/" + "x" * 2000, "url"),
         (Importer.COINS, "https://example.org/\r\nHost: localhost", "url"),
         (Importer.COINS, "https://example.org:99999/coins.json", "url"),
+        (Importer.COINS, "https://xn--/coins.json", "url"),
         (Importer.COINS, "https://127.0.0.1/coins.json", "url"),
         (Importer.COINS, "https://[::1]/coins.json", "url"),
         (Importer.COINS, "https://[::ffff:10.0.0.1]:8443/coins.json", "url"),
