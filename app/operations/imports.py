@@ -77,7 +77,7 @@ async def request_import(transaction: Transaction, *, caller: Caller, importer: 
     if url is None:
         if importer not in WITHOUT_URL:
             raise OperationsRefused(OperationsErrorCode.INVALID_INPUT, "Say by `url` where the file is.", field=["url"])
-        return await request_run(transaction, caller=caller, job=importer.job)
+        return await request_run(transaction, caller=caller, job=importer.job, field="importer")
     return await request_run(transaction, caller=caller, job=importer.job, source=_shown(url), arguments={"url": url})
 
 

@@ -11,6 +11,8 @@ from app.operations.errors import InvalidSchedule
 EXAMPLE = "`15 16 * * 1-5` for 16:15 from Monday to Friday"
 FIELDS = 5
 LONGEST_CRON = 100
+# What these mean, each machine says for itself.
+OF_THE_MACHINE = {"localtime", "posixrules"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,12 @@ class Schedule:
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
+        if name not in OF_THE_MACHINE:
+            return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        message = f"“{name[:40]}” is no time zone that is known; give one such as `UTC` or `Europe/Berlin`."
-        raise InvalidSchedule(message, part="timeZone") from None
+        pass
+    message = f"“{name[:40]}” is no time zone that is known; give one such as `UTC` or `Europe/Berlin`."
+    raise InvalidSchedule(message, part="timeZone")
 
 
 def _next(cron: str, after: datetime) -> datetime:

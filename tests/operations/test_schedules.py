@@ -73,7 +73,7 @@ def test_what_is_no_cron_expression_is_refused_with_an_example(cron: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "zone", ["", "Europe", "Europe/Nowhere", "../../etc/passwd", "/etc/passwd", "UTC\0", "x" * 500]
+    "zone", ["", "Europe", "Europe/Nowhere", "../../etc/passwd", "/etc/passwd", "UTC\0", "x" * 500, "localtime"]
 )
 def test_what_is_no_time_zone_is_refused_with_an_example(zone: str) -> None:
     with pytest.raises(InvalidSchedule, match="Europe/Berlin") as refused:

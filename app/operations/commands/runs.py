@@ -51,10 +51,12 @@ async def request_run(
     job: str,
     source: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    field: str = "job",
 ) -> UUID:
     """Ask for a run, which a worker begins as soon as it can; gives its id.
 
-    Raises OperationsRefused for who may not, and where a run without arguments waits already.
+    Raises OperationsRefused for who may not, and where a run without arguments waits already: `field` is what asked for
+    the job.
     """
     await refuse_unless_granted(transaction)
     run_id = new_id()
@@ -64,7 +66,7 @@ async def request_run(
         .on_conflict_do_nothing()
     )
     if (await transaction.connection.execute(asked)).rowcount == 0:
-        raise OperationsRefused(OperationsErrorCode.ALREADY_DONE, WAITS_ALREADY, field=["job"])
+        raise OperationsRefused(OperationsErrorCode.ALREADY_DONE, WAITS_ALREADY, field=[field])
     transaction.enqueue(RUN_JOBS)
     transaction.announce(RUNS_CHANGED)
     return run_id
