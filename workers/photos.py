@@ -9,7 +9,7 @@ from app.core.storage import Storage
 
 logger = structlog.get_logger(__name__)
 
-# So many that the store refuses in a row, and it is left alone until the next time.
+# So many that the store refuses, and it is left alone until the next time.
 FAILURES_BORNE = 5
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
-from typing import Any, ParamSpec
+from typing import Any
 
 import httpx
 import structlog
@@ -16,7 +16,7 @@ from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 from redis.exceptions import RedisError
 
-from app.core.database import DATABASE_FAILURES, Database, DatabaseRole, create_engine
+from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
@@ -33,14 +33,13 @@ from app.ingestion.commands import PROCESS_BATCHES
 from app.operations.commands.runs import RUN_JOBS
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.providers.client import provider_http
+from workers.beginning import BeginningRunner
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
 from workers.imports import IMPORTS
 from workers.ingestion import BatchRunner
 from workers.jobs import ScheduledJob
 from workers.mail import MailRunner, NoPostman
-from workers.prices import make_partitions_ahead
-from workers.providers import add_known_providers
 from workers.runner import Runner
 from workers.scheduled import JOBS
 from workers.scheduler import JobScheduler
@@ -53,10 +52,8 @@ FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 10.0
 JOB_TIMEOUT_SECONDS = 3600
 FAREWELL_SECONDS = 5.0
-EVERY_FIVE_MINUTES = set(range(0, 60, 5))
 
 Context = dict[Any, Any]
-Parameters = ParamSpec("Parameters")
 
 
 def run_worker(settings: Settings | None = None) -> None:
@@ -84,15 +81,14 @@ async def serve(settings: Settings) -> None:
     storage = storage_of(settings, secrets)
     http = provider_http()
     runners = _runners(settings, database, secrets, http, storage)
+    looking = [BeginningRunner(database), *runners.values()]
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
-        *(asyncio.create_task(runner.keep_looking()) for runner in runners.values()),
+        *(asyncio.create_task(runner.keep_looking()) for runner in looking),
         asyncio.create_task(_listen_for_jobs(settings.redis_url, runners, stopping)),
     }
     try:
-        await _attempt(make_partitions_ahead, database)
-        await _attempt(add_known_providers, database)
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         logger.info("worker_stopping")
         for task in ended:
@@ -100,7 +96,7 @@ async def serve(settings: Settings) -> None:
             task.result()
     finally:
         stopping.set()
-        await asyncio.gather(*(runner.stop() for runner in runners.values()))
+        await asyncio.gather(*(runner.stop() for runner in looking))
         # All work is done or undone by now: whoever still waits for Redis has a moment, and is cancelled.
         _, late = await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
         await end_tasks(late)
@@ -189,12 +185,3 @@ def _nudge(name: str, runner: Runner) -> Function:
         await runner.run()
 
     return func(run, name=name)
-
-
-async def _attempt(
-    upkeep: Callable[Parameters, Awaitable[object]], *args: Parameters.args, **kwargs: Parameters.kwargs
-) -> None:
-    try:
-        await upkeep(*args, **kwargs)
-    except DATABASE_FAILURES as error:
-        logger.warning("upkeep_postponed", job=getattr(upkeep, "__name__", "upkeep"), reason=str(error))

@@ -13,6 +13,8 @@ from app.catalogue.left_out import LeftOut
 
 PROVIDERS = ("myanimelist", "kitsu", "anilist")
 
+# The file has 40 KB.
+_MOST_BYTES = 8 * 1024 * 1024
 _RULE = re.compile(r"- (?P<source>\S+?):\S+ -> (?P<destination>\S+?):\S+")
 _IDS = re.compile(r"(?:[0-9]{1,20}|\?|~)(?:\|(?:[0-9]{1,20}|\?|~)){2}")
 _ARROW = " -> "
@@ -36,7 +38,12 @@ def read_anime_relations(stream: io.BufferedReader, name: str) -> tuple[list[New
     Raises `CatalogueNotUnderstood` for a file without rules, and `FileBreaksOff` for one that is not text.
     """
     try:
-        lines = stream.read().decode("utf-8").splitlines()
+        content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise CatalogueNotUnderstood(
+                f"{name} has more than {_MOST_BYTES // 1024**2} MiB; give the file anime-relations.txt."
+            )
+        lines = content.decode("utf-8").splitlines()
     except (UnicodeDecodeError, EOFError, OSError, zlib.error, gzip.BadGzipFile) as error:
         raise FileBreaksOff(name, rows=0, reason=str(error)) from error
     if "::rules" not in lines:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.catalogue.errors import CatalogueNotUnderstood
+from app.catalogue.errors import CatalogueNotUnderstood, RowNotUnderstood
+from app.catalogue.fields import Fields
+from app.catalogue.new_items import NewVariant
+from app.catalogue.slugs import distinct_slug_of, slug_of
 
 NAMES_FILE = "market_hash_names.json"
 SCHEMA_FILES = ("containers", "definitions", "items", "paints", "phases", "rarities", "sticker_kits", "types", "wears")
@@ -145,6 +148,15 @@ def crates_among(containers: Iterable[str], *, souvenir: bool) -> tuple[str, ...
         and not (name.startswith("The ") and _COLLECTION.fullmatch(name))
     )
     return crates or None
+
+
+def phase_variants(phases: Iterable[str]) -> tuple[NewVariant, ...]:
+    """The variants of an item that the market sells in phases, each key once."""
+    keyed: dict[str, str] = {}
+    for phase in phases:
+        key = slug_of(phase)
+        keyed.setdefault(distinct_slug_of(phase) if key in {"", "default"} else key, phase)
+    return tuple(NewVariant(key, phase) for key, phase in keyed.items())
 
 
 def _containers_by_item(
@@ -295,14 +307,29 @@ def read_market(directory: Path) -> list[MarketItem]:
             f"{directory / NAMES_FILE} must be one JSON object of market names with their item_nameid, as in "
             '{"AK-47 | Redline (Field-Tested)": 7178002}.'
         )
+    try:
+        market_names = [name for name in Fields(names).names() if name.strip()]
+    except RowNotUnderstood as refusal:
+        raise CatalogueNotUnderstood(
+            f"{directory / NAMES_FILE} is not of market names: {refusal.message}."
+        ) from refusal
     files = {name: _read_json(directory / "schema" / f"{name}.json") for name in SCHEMA_FILES}
     try:
         schema = Schema(files)
+        return [_checked(schema.describe(name, names[name])) for name in market_names]
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise CatalogueNotUnderstood(
             f"The files in {directory / 'schema'} are not of the shape of the cs2-items-schema project: {error!r}."
         ) from error
-    return [schema.describe(name, name_id) for name, name_id in names.items() if name]
+
+
+def _checked(item: MarketItem) -> MarketItem:
+    """The item as it is; raises `TypeError` where the schema gives something else than a text for one."""
+    told = (item.category, item.rarity, item.image_url, item.collection, *item.phases, *(item.crates or ()))
+    odd = [one for one in told if one is not None and not isinstance(one, str)]
+    if odd:
+        raise TypeError(f"{odd[0]!r} is no text")
+    return item
 
 
 def _share(value: Any) -> float:

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from app.catalogue.cs2 import MarketName, collection_among, crates_among, market_name
+from app.catalogue.cs2 import MarketName, collection_among, crates_among, market_name, phase_variants
 from app.catalogue.errors import RowNotUnderstood
-from app.catalogue.fields import Fields
+from app.catalogue.fields import MOST_CHARACTERS, Fields
 from app.catalogue.left_out import LeftOut
 from app.catalogue.new_items import NewVariant, SkinDetails
-from app.catalogue.slugs import slug_of
 
 # Floats from the first, and less than the second; the last wear takes in 1 too.
 WEARS: Mapping[str, tuple[float, float]] = {
@@ -93,6 +92,8 @@ def read_skin_row(row: object) -> SkinRow:
     category = _CATEGORY_BY_WEAPON.get(weapon) or _CATEGORIES.get(_name(fields, "category") or "")
     starred = category in _STARRED or fields.required_text("name").startswith(_STAR)
     pattern = _name(fields, "pattern")
+    if len(market_name(MarketName(weapon, pattern, "Battle-Scarred", True, True, True))) > MOST_CHARACTERS:
+        raise RowNotUnderstood(f"its names on the market have more than {MOST_CHARACTERS} characters")
     least, most = fields.share("min_float"), fields.share("max_float")
     if least is not None and most is not None and least > most:
         raise RowNotUnderstood(f"min_float {least} is more than max_float {most}")
@@ -204,7 +205,7 @@ def _listed(name: str, told: Sequence[tuple[MarketName, SkinRow, bool]]) -> List
             crates=crates_among(containers, souvenir=parts.souvenir),
         ),
         image_url=next((row.image_url for row in rows if row.image_url is not None), None),
-        variants=tuple(NewVariant(slug_of(phase), phase) for phase in phases),
+        variants=phase_variants(phases),
         certain=any(certain for _, _, certain in told),
     )
 

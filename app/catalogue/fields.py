@@ -1,5 +1,6 @@
 """The fields of a row that others wrote, each read as what it must be, or refused with the reason."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -10,11 +11,12 @@ from app.core.money import MAXIMUM_DECIMAL_PLACES, is_amount
 MOST_CHARACTERS = 500
 MOST_SHOWN = 40
 LARGEST_INTEGER = 2**31 - 1
+_DAY = re.compile(r"[0-9]{4}([-/])[0-9]{2}\1[0-9]{2}", re.ASCII)
 _NO_AMOUNT = {"", "-", "--", "—", "–"}
 
 
 class Fields:
-    """An object of a file: what is missing, null or blank is None.
+    """An object of a file: what is missing, null, blank or without anything to see is None.
 
     Each field that is of another type than asked for raises `RowNotUnderstood`.
     """
@@ -25,8 +27,11 @@ class Fields:
         self._row: Mapping[object, object] = row
 
     def names(self) -> tuple[str, ...]:
-        """The names of the fields, in the order of the file."""
-        return tuple(str(name) for name in self._row)
+        """The names of the fields, in the order of the file; each has to be such that it could be stored as a text."""
+        names = tuple(str(name) for name in self._row)
+        for name in names:
+            _text("the name of a field", name)
+        return names
 
     def text(self, name: str, *, most: int = MOST_CHARACTERS) -> str | None:
         """A text without outer spaces, of at most so many characters."""
@@ -60,7 +65,8 @@ class Fields:
         if value is None:
             return None
         try:
-            return date.fromisoformat(value.replace("/", "-"))
+            # Else the days of weeks, as 2017W175, would do.
+            return date.fromisoformat(value.replace("/", "-") if _DAY.fullmatch(value) else "")
         except ValueError as error:
             raise RowNotUnderstood(f"{name} “{value}” is not a day such as 2017-04-28") from error
 
@@ -97,7 +103,8 @@ class Fields:
         spelled = str(value).strip()
         shown = spelled if len(spelled) <= MOST_SHOWN else f"{spelled[:MOST_SHOWN]}…"
         try:
-            amount = Decimal(spelled)
+            # Else “1_000” and digits of other scripts would do.
+            amount = Decimal(spelled if spelled.isascii() and "_" not in spelled else "none")
         except InvalidOperation as error:
             raise RowNotUnderstood(f"{name} “{shown}” is not an amount") from error
         if not amount.is_finite() or amount < 0:
@@ -148,7 +155,9 @@ def _text(name: str, value: object, most: int = MOST_CHARACTERS) -> str | None:
         raise RowNotUnderstood(f"{name} has {len(value):,} characters, more than {most:,}")
     if "\0" in value or not _is_unicode(value):
         raise RowNotUnderstood(f"{name} holds a character that is not text")
-    return value.strip() or None
+    text = value.strip()
+    # What has no width, and spaces, say nothing.
+    return text if any(sign.isprintable() and sign != " " for sign in text) else None
 
 
 def _is_unicode(value: str) -> bool:

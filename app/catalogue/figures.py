@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff, FileNotUtf8, RowNotUnderstood
 from app.catalogue.fields import Fields
 from app.catalogue.jans import check_digit_of, is_jan_shaped
-from app.catalogue.json_rows import read_json_rows
+from app.catalogue.json_rows import ROW_BYTES, read_json_rows
 from app.catalogue.new_items import NewRelease
 from app.catalogue.slugs import name_key, slug_of
 from app.core.money import MINOR_UNITS
@@ -59,7 +59,10 @@ class FigureRow:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A figure that a row may tell of. `target` says which; the similarity of the names is from 0 to 1."""
+    """A figure that a row may tell of. `target` says which; the similarity of the names is from 0 to 1.
+
+    Where `name` is one that it had, or that was merged into it, `called_now` is the present one.
+    """
 
     target: Hashable
     name: str
@@ -67,6 +70,12 @@ class Candidate:
     scale: str | None
     has_jan: bool
     similarity: float
+    called_now: str | None = None
+
+    @property
+    def present_name(self) -> str:
+        """What it is called now."""
+        return self.called_now or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +97,48 @@ def read_figure_file(stream: io.BufferedReader, name: str) -> Iterator[object]:
     rows = 0
     with io.TextIOWrapper(stream, "utf-8", newline="") as text:
         try:
-            reader = csv.DictReader(text, strict=True)
-            unknown = [column for column in reader.fieldnames or () if column not in COLUMNS]
-            if "name" not in (reader.fieldnames or ()) or unknown:
+            lines = _Lines(text)
+            reader = csv.DictReader(lines, strict=True)
+            columns = reader.fieldnames or ()
+            odd = [column for column in columns if column not in COLUMNS or columns.count(column) > 1]
+            if "name" not in columns or odd:
                 raise CatalogueNotUnderstood(
                     f"{name} must be CSV whose first line names its columns, of these: {', '.join(COLUMNS)}. "
-                    f"The name must be there; not known: {', '.join(unknown) or 'none'}."
+                    f"The name must be there, and none twice; not so: {', '.join(odd) or 'none'}."
                 )
+            lines.begin_row()
             for row in reader:
+                lines.begin_row()
                 yield row
                 rows += 1
         except UnicodeDecodeError as error:
             raise FileNotUtf8(name, rows=rows) from error
         except (csv.Error, EOFError, OSError) as error:
             raise FileBreaksOff(name, rows=rows, reason=str(error)) from error
+
+
+class _Lines:
+    """The lines of a text. Raises `csv.Error` where those of one row have no end."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._of_row = 0
+
+    def begin_row(self) -> None:
+        """Count the characters of a row anew."""
+        self._of_row = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(ROW_BYTES)
+        if not line:
+            raise StopIteration
+        self._of_row += len(line)
+        if self._of_row >= ROW_BYTES:
+            raise csv.Error(f"a row has more than {ROW_BYTES // 1024**2} MiB")
+        return line
 
 
 def read_figure_row(row: object) -> FigureRow:

@@ -167,17 +167,25 @@ async def import_figure_file(
 
 @dataclass(frozen=True, slots=True)
 class SeriesSummary:
-    """What became of the lines of a file of series; `left_out` are those that stay out, in their order."""
+    """What became of the lines of a file of series; `left_out` are those that stay out, in their order.
 
-    series: int
+    `read` counts the series that its lines tell of, and the lines that tell of none.
+    """
+
+    read: int
     imported: ImportedSeries
     left_out: Sequence[LeftOut]
+
+    @property
+    def something_went_in(self) -> bool:
+        """Whether a series of the file is stored, from now on or from before."""
+        return self.read > len(self.left_out)
 
     @property
     def result(self) -> dict[str, object]:
         """The same as the counts of an import's run."""
         return import_result(
-            read=self.series + len(self.left_out),
+            read=self.read,
             created=self.imported.inserted,
             updated=self.imported.updated,
             unchanged=self.imported.unchanged,
@@ -205,7 +213,7 @@ async def import_opened_series(database: Database, opened: OpenedSeries) -> Seri
     async with database.transaction() as transaction:
         imported = await import_series(transaction, opened.series)
     left_out = sorted([*opened.odd, *imported.rejected], key=lambda line: line.number)
-    return SeriesSummary(len(opened.series), imported, left_out)
+    return SeriesSummary(len(opened.series) + len(opened.odd), imported, left_out)
 
 
 @dataclass(slots=True)

@@ -137,7 +137,11 @@ def _tcgplayer_prices(fields: Fields) -> Fields | None:
 
 
 def _printings(prices: Fields | None) -> tuple[str, ...]:
-    return () if prices is None else tuple(name for name in prices.names() if _variant(name).key not in {"", "default"})
+    """The names of the printings that have prices; of those that come to one variant the first."""
+    by_key: dict[str, str] = {}
+    for name in () if prices is None else prices.names():
+        by_key.setdefault(_variant(name).key, name)
+    return tuple(name for key, name in by_key.items() if key not in {"", "default"})
 
 
 def _variant(printing: str) -> NewVariant:

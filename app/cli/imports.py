@@ -133,7 +133,7 @@ def fx(
             imported = asyncio.run(_import_rates(settings, opened))
         for rates, outcome in imported:
             _print_rates(rates, outcome)
-    raise typer.Exit(0 if any(rates.read.rates for rates in opened) else NOTHING_READ)
+    raise typer.Exit(0 if all(rates.read.rates for rates in opened) else NOTHING_READ)
 
 
 _Files = Annotated[list[Path], typer.Argument(help="The files to read, gzipped or not.", show_default=False)]
@@ -173,7 +173,7 @@ def anime(
         with _services() as settings:
             summary = asyncio.run(_import_anime(settings, file, opened))
         _print_series(file, summary)
-    raise typer.Exit(0 if opened.series else NOTHING_READ)
+    raise typer.Exit(0 if summary.something_went_in else NOTHING_READ)
 
 
 class _ImportFile(Protocol):

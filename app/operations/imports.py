@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import httpx
+
 from app.core.database import Transaction
 from app.core.public_addresses import is_public
 from app.identity.viewer import Caller
@@ -75,7 +77,7 @@ async def request_import(transaction: Transaction, *, caller: Caller, importer: 
     if url is None:
         if importer not in WITHOUT_URL:
             raise OperationsRefused(OperationsErrorCode.INVALID_INPUT, "Say by `url` where the file is.", field=["url"])
-        return await request_run(transaction, caller=caller, job=importer.job)
+        return await request_run(transaction, caller=caller, job=importer.job, field="importer")
     return await request_run(transaction, caller=caller, job=importer.job, source=_shown(url), arguments={"url": url})
 
 
@@ -84,7 +86,9 @@ def _shown(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.username is None and parts.port != 0
-    except ValueError:
+        # Whoever fetches it reads it once more, and knows names that are none.
+        is_address = is_address and bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL):
         is_address = False
     if not is_address or len(url) > LONGEST_URL or not url.isascii() or not url.isprintable():
         raise OperationsRefused(

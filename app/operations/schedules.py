@@ -11,6 +11,8 @@ from app.operations.errors import InvalidSchedule
 EXAMPLE = "`15 16 * * 1-5` for 16:15 from Monday to Friday"
 FIELDS = 5
 LONGEST_CRON = 100
+# What these mean, each machine says for itself.
+OF_THE_MACHINE = {"localtime", "posixrules"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +36,21 @@ class Schedule:
         """
         if self.cron is None or not self.is_enabled:
             return None
-        return _next(self.cron, instant.astimezone(_zone(self.time_zone))).astimezone(UTC)
+        return _next(self.cron, instant.astimezone(_zone(self.time_zone)))
 
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
+        if name not in OF_THE_MACHINE:
+            return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        message = f"“{name[:40]}” is no time zone that is known; give one such as `UTC` or `Europe/Berlin`."
-        raise InvalidSchedule(message, part="timeZone") from None
+        pass
+    message = f"“{name[:40]}” is no time zone that is known; give one such as `UTC` or `Europe/Berlin`."
+    raise InvalidSchedule(message, part="timeZone")
 
 
 def _next(cron: str, after: datetime) -> datetime:
+    """The first moment after another, by the clock of that one's time zone, in UTC."""
     if len(cron) > LONGEST_CRON or len(cron.split()) != FIELDS or not cron.isascii():
         raise InvalidSchedule(
             "A cron expression has five fields (minute, hour, day of the month, month, day of the week), such as "
@@ -53,7 +58,9 @@ def _next(cron: str, after: datetime) -> datetime:
             part="cron",
         )
     try:
-        return next(CronSim(cron, after))
+        moments = (moment.astimezone(UTC) for moment in CronSim(cron, after))
+        # In the hour that the clock repeats, what follows on the wall has been already the first time round.
+        return next(moment for moment in moments if moment > after)
     except (CronSimError, ValueError) as error:
         reason = f"{error}"[:1].lower() + f"{error}"[1:]
         message = f"“{cron}” is no cron expression ({reason}); give one such as {EXAMPLE}."

@@ -16,8 +16,7 @@ FOLDER = "/stats/eurofxref"
 DAILY = Question(endpoint="daily rates", path=f"{FOLDER}/eurofxref-daily.xml")
 LAST_90_DAYS = Question(endpoint="rates of 90 days", path=f"{FOLDER}/eurofxref-hist-90d.xml")
 HISTORY = Question(endpoint="all rates", path=f"{FOLDER}/eurofxref-hist.zip")
-# The day before, and over a weekend or Easter some more; what is missing then was no working day.
-LONGEST_PAUSE = timedelta(days=5)
+SATURDAY = 5
 # Of 90, some fewer: the file's first day is not told to the day.
 REACH_OF_90_DAYS = timedelta(days=80)
 
@@ -32,7 +31,7 @@ class FetchedRates:
 
 
 async def import_ecb_rates(database: Database, bank: ProviderClient, *, today: date) -> FetchedRates:
-    """Fetch the rates that are missing and store them: the whole history at first, later the last day.
+    """Fetch the rates that are missing and store them: the whole history at first, later what came since the newest.
 
     Raises as `ProviderClient.ask`, and FileNotUnderstood where the answer is no file of rates; nothing is stored then.
     """
@@ -50,4 +49,10 @@ async def import_ecb_rates(database: Database, bank: ProviderClient, *, today: d
 def _question(newest: date | None, today: date) -> Question:
     if newest is None or today - newest > REACH_OF_90_DAYS:
         return HISTORY
-    return LAST_90_DAYS if today - newest > LONGEST_PAUSE else DAILY
+    return LAST_90_DAYS if _working_day_between(newest, today) else DAILY
+
+
+def _working_day_between(newest: date, today: date) -> bool:
+    """Whether rates of a day between the two may be missing; of a holiday there are none, and asking costs little."""
+    between = (newest + timedelta(days=number) for number in range(1, (today - newest).days))
+    return any(day.weekday() < SATURDAY for day in between)

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.core.database import Database
 from app.operations.imports import RejectedLine, import_result
 from app.prices.commands.import_exchange_rates import ImportedRates, import_exchange_rates
-from app.prices.formats.ecb import ReferenceRateFile, read_reference_rates
+from app.prices.formats.ecb import MOST_BYTES, ReferenceRateFile, read_reference_rates
 from app.prices.formats.errors import FileNotUnderstood, unreadable
 
 
@@ -22,7 +22,8 @@ class OpenedRates:
 def open_rates(file: Path, *, today: date) -> OpenedRates:
     """Read a file; raises `FileNotUnderstood`, with the file's name, when it is missing, unreadable or another."""
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
     except OSError as error:
         raise unreadable(file, error) from error
     try:

@@ -74,6 +74,10 @@ BAD = {
     "an error with a code": b'{"error": {"message": "Your API key is invalid.", "code": 403}}',
     "Scryfall's error": b'{"object": "error", "code": "not_found", "status": 404, "details": "No card found."}',
     "an error with rows": b'{"status": {"error_code": 1008}, "data": [{"id": "b", "symbol": "b", "name": "B"}]}',
+    "nested within a row": b'[{"a": ' + b"[" * 1_500 + b"]" * 1_500 + b"}]",
+    "a row without end": gzip.compress(b'[{"a": "' + b"x" * 5 * 1024**2 + b'"}]'),
+    "lines without end": gzip.compress(b"[\n" + b"\n" * 100_000 + b"]"),
+    "spaces without end": gzip.compress(b" " * 200_000 + b"[{}]"),
     "UTF-16": json.dumps([CARD]).encode("utf-16"),
 }
 
@@ -122,6 +126,15 @@ async def test_a_page_that_says_that_nothing_went_wrong_is_read(database: Databa
     file = tmp_path / "rows.json"
     file.write_text(json.dumps({"status": {"error_code": 0}, "error": None, "data": [row]}))
     assert (await import_file(database, file)).items == SavedItems(inserted=items)
+
+
+async def test_brackets_within_texts_nest_nothing(database: Database, tmp_path: Path) -> None:
+    import_file, row, _ = IMPORTERS["coins"]
+    file = tmp_path / "rows.json"
+    odd = [row | {"id": f"coin-{number}", "name": "[{" * 200 + '"[\\' * (number % 30)} for number in range(60)]
+    file.write_text(json.dumps(odd, indent=1))
+    summary = await import_file(database, file)
+    assert (summary.items, summary.breaks_off) == (SavedItems(inserted=60), None)
 
 
 @pytest.mark.parametrize("importer", IMPORTERS)

@@ -14,18 +14,21 @@ from sqlalchemy import select
 
 from app.catalogue import file_import, pokemon, scryfall
 from app.catalogue.coingecko import read_coin_row
+from app.catalogue.commands.edit_items import edit_item
+from app.catalogue.commands.import_cs2 import market_slugs
 from app.catalogue.commands.save_items import SavedItems
 from app.catalogue.commands.save_related import SavedSets
 from app.catalogue.commands.save_rulings import SavedRulings
 from app.catalogue.errors import CatalogueNotUnderstood
 from app.catalogue.file_import import CatalogueSummary, ReadRow, import_catalogue_file
+from app.catalogue.given import GivenItem
 from app.catalogue.models import Card, CardRuling, CardSet, Coin, ExternalId, Item, ItemVariant
 from app.catalogue.new_items import CardDetails, NewItem
 from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
 from app.core.database import Database
 from app.prices.models import PriceKind
-from tests.catalogue.builders import card, coin, saved
+from tests.catalogue.builders import card, coin, saved, skin
 
 
 def magic_card(number: int, **fields: object) -> dict[str, Any]:
@@ -202,6 +205,25 @@ async def test_cards_of_one_slug_get_distinct_ones_for_good(database: Database, 
     assert await slugs(database) == stored
 
 
+async def test_a_slug_that_a_card_or_coin_had_once_is_not_given_to_another(database: Database, tmp_path: Path) -> None:
+    await imported(database, tmp_path, bulk(magic_card(1), magic_card(2)))
+    kept = await saved(database, coin("uno", symbol="UNO"), coin("duo", symbol="DUO"), skin("tide", "AK-47 | Tide"))
+    async with database.transaction() as transaction:
+        for slug in ("card-1-abc-1", "uno", "duo", "tide"):
+            await edit_item(transaction, kept[slug], GivenItem({"slug": f"{slug}-renamed"}), editor_id=None)
+    found = await imported(database, tmp_path, bulk(magic_card(1), magic_card(1, id="another"), magic_card(2)))
+    assert (found.items, found.rejected) == (SavedItems(inserted=1, unchanged=2), [])
+    # Without an id of CoinGecko a coin is known by its symbol and a slug that it has or had.
+    rows = [{"id": "uno", "symbol": "uno", "name": "uno"}, {"id": "duo", "symbol": "other", "name": "Other"}]
+    coins = await imported(database, tmp_path, json.dumps(rows).encode(), read_coin_row)
+    assert coins.items == SavedItems(inserted=1, updated=1)
+    assert await ids(database, "uno-renamed") == {("coingecko", "uno")}
+    assert await ids(database, "duo-renamed") == set()
+    async with database.transaction() as transaction:
+        given = await market_slugs(transaction.connection, ["Tide"])
+    assert given["Tide"] != "tide"
+
+
 async def test_each_language_is_a_card_of_its_own(database: Database, tmp_path: Path) -> None:
     await imported(database, tmp_path, bulk(magic_card(1), magic_card(1, id="ja", lang="ja")))
     assert await slugs(database) == ["card-1-abc-1", "card-1-abc-1-ja"]
@@ -356,6 +378,30 @@ async def test_names_alone_are_looked_up_and_never_stored(database: Database, tm
     assert await slugs(database) == ["card-1", "card-2-abc-2"]
 
 
+@pytest.mark.parametrize(
+    ("printings", "expected"),
+    [
+        ({"normal": {"low": 1}, "Normal": {"low": 2}, "default": {}}, ["default", "normal"]),
+        ({"nor\0mal": {}}, "the name of a field holds a character that is not text"),
+        ({"x" * 501: {}}, "the name of a field has 501 characters, more than 500"),
+    ],
+)
+async def test_printings_of_odd_names_keep_out_no_other_card(
+    database: Database, tmp_path: Path, printings: dict[str, object], expected: list[str] | str
+) -> None:
+    odd = {"id": "g1-1", "name": "Otter", "tcgplayer": {"prices": printings}}
+    content = json.dumps([odd, {"id": "g1-2", "name": "Heron"}]).encode()
+    summary = await imported(database, tmp_path, content, read_pokemon_row)
+    if isinstance(expected, str):
+        assert [(row.number, row.reason) for row in summary.rejected] == [(1, expected)]
+    else:
+        assert summary.items == SavedItems(inserted=2)
+        async with database.transaction() as transaction:
+            keys = select(ItemVariant.key).join(Item).where(Item.slug == "otter-g1-1").order_by(ItemVariant.position)
+            assert list(await transaction.connection.scalars(keys)) == expected
+    assert "heron-g1-2" in await slugs(database)
+
+
 async def test_the_real_files_of_pokemon_go_in_whole(database: Database, trove_data: Path) -> None:
     folder = trove_data / "cards" / "pokemon"
     cards = json.loads((folder / "cards_g1_basic.json").read_bytes())["data"]
@@ -392,6 +438,18 @@ async def test_the_real_files_of_pokemon_go_in_whole(database: Database, trove_d
     assert {price.kind for row in cards for price in pokemon.prices_of(row)} <= set(PriceKind)
     again = await import_catalogue_file(database, folder / "cards_g1_basic.json", read_pokemon_row)
     assert again.items == SavedItems(unchanged=59)
+
+
+async def test_a_platform_whose_name_cannot_be_stored_keeps_out_its_coin_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": "tide", "symbol": "t", "name": "Tide", "platforms": {"ri\0ver": "0x1"}},
+        {"id": "ebb", "symbol": "e", "name": "Ebb"},
+    ]
+    summary = await imported(database, tmp_path, json.dumps(rows).encode(), read_coin_row)
+    assert [row.number for row in summary.rejected] == [1]
+    assert await slugs(database) == ["ebb"]
 
 
 async def test_coins_come_with_their_first_contract_and_are_recognised_by_slug_and_symbol(

@@ -17,6 +17,7 @@ from app.catalogue.cs2 import (
     crates_among,
     market_name,
     parse_market_name,
+    phase_variants,
     read_market,
 )
 from app.catalogue.errors import CatalogueNotUnderstood
@@ -261,6 +262,12 @@ async def test_phases_become_variants_beside_the_default_one(database: Database,
         assert rows.all() == [("default", "Default", True), ("phase-1", "Phase 1", False), ("ruby", "Ruby", False)]
 
 
+def test_each_phase_is_a_variant_of_its_own_beside_the_default_one() -> None:
+    variants = phase_variants(["Ruby", "ruby", "Default", "★", "Phase 1"])
+    assert [variant.name for variant in variants] == ["Ruby", "Default", "★", "Phase 1"]
+    assert len({variant.key for variant in variants} - {"", "default"}) == len(variants)
+
+
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
@@ -274,6 +281,11 @@ async def test_phases_become_variants_beside_the_default_one(database: Database,
         ("schema/paints.json", paint(wear_min="nan"), "nan is no float value, which is from 0 to 1"),
         ("schema/paints.json", paint(wear_min=10**400), "are not of the shape of the cs2-items-schema project"),
         ("schema/definitions.json", "[]", "are not of the shape of the cs2-items-schema project"),
+        ("schema/types.json", '{"18": 7}', "7 is no text"),
+        ("schema/types.json", '{"18": ["Container"]}', "are not of the shape of the cs2-items-schema project"),
+        ("market_hash_names.json", r'{"CS20\u0000 Case": 1}', "holds a character that is not text"),
+        ("market_hash_names.json", r'{"\ud800": 1}', "holds a character that is not text"),
+        ("market_hash_names.json", json.dumps({"x" * 501: 1}), "has 501 characters, more than 500"),
     ],
 )
 def test_files_of_another_shape_are_named_in_a_sentence(

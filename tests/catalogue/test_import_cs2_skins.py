@@ -202,6 +202,7 @@ async def test_both_files_in_any_order_are_at_rest_after_one_round(
         ({"stattrak": "yes"}, "stattrak is not true or false"),
         ({"crates": "CS20 Case"}, "crates is not a list"),
         ({"crates": [{"id": "crate-1"}]}, "it has no name"),
+        ({"weapon": "x" * 250, "pattern": "y" * 250}, "its names on the market have more than 500 characters"),
         ({"rarity": "x" * 501}, "rarity has 501 characters, more than 500"),
     ],
 )

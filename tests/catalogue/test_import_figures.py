@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gzip
 import json
 from dataclasses import replace
 from datetime import date
@@ -134,6 +135,53 @@ async def test_a_row_finds_the_figure_that_it_tells_of(
         assert await names(database) == [*stored, "~Bitcoin"]
 
 
+@pytest.fixture
+async def merged_figure(database: Database, tmp_path: Path) -> Item:
+    """The ferryman, into whom staff have merged the river spirit, with a release of each."""
+    spirit = {"name": "River Spirit", "manufacturer": "North Pier", "scale": "1/7", "released_on": "2024-02-02"}
+    await imported(database, tmp_path, as_csv(FERRYMAN, spirit))
+    async with database.transaction() as transaction:
+        ids = {row.slug: row.id for row in await transaction.connection.execute(select(Item.slug, Item.id))}
+        winner, loser = ids["the-ferryman-of-the-long-night"], ids["river-spirit"]
+        await merge_items(transaction, winner_id=winner, loser_id=loser, editor_id=None, followers=[])
+    return Item(id=winner, name=FERRYMAN["name"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"slug": "river-spirit"},
+        # Told by its name alone, as in the file that it came from.
+        {"manufacturer": "North Pier", "scale": "1/7"},
+        {"slug": "river-spirit", "jan": "4580000000010"},
+    ],
+)
+async def test_what_is_merged_into_a_figure_goes_on_telling_of_it(
+    database: Database, tmp_path: Path, merged_figure: Item, row: dict[str, str]
+) -> None:
+    told = {"name": "River Spirit", "released_on": "2026-01-01"} | row
+    summary = await imported(database, tmp_path, as_csv(told))
+    assert (summary.items, summary.rejected, summary.doubtful) == (SavedItems(updated=1), [], [])
+    assert (await imported(database, tmp_path, as_csv(told))).items == SavedItems(unchanged=1)
+    assert await names(database) == [merged_figure.name]
+    async with database.transaction() as transaction:
+        releases = (await releases_by_figure(transaction.connection, [merged_figure.id]))[merged_figure.id]
+    assert {"4580000000010"} == {release.jan for release in releases if release.jan}
+    assert {date(2024, 2, 2), date(2026, 1, 1)} <= {release.released_on for release in releases}
+
+
+async def test_a_new_figure_is_not_the_one_that_had_the_slug_of_its_name(
+    database: Database, tmp_path: Path, merged_figure: Item
+) -> None:
+    other = {"name": "River Spirit", "manufacturer": "South Quay", "scale": "1/4", "released_on": "2026-01-01"}
+    assert (await imported(database, tmp_path, as_csv(other))).items == SavedItems(inserted=1)
+    assert (await imported(database, tmp_path, as_csv(other))).items == SavedItems(unchanged=1)
+    assert await names(database) == ["River Spirit", merged_figure.name]
+    nobodys = {"name": "River Spirit", "released_on": "2026-01-01"}
+    (doubt,) = (await imported(database, tmp_path, as_csv(nobodys))).doubtful
+    assert doubt.candidate in await names(database)
+
+
 async def test_rows_of_one_figure_are_its_releases_and_the_same_again_changes_nothing(
     database: Database, tmp_path: Path
 ) -> None:
@@ -198,6 +246,10 @@ async def test_a_slug_that_is_given_is_kept_for_its_figure(database: Database, t
         ({"jan": "123"}, "jan “123” does not have 8 or 13 digits"),
         ({"jan": "4580000000014"}, "jan “4580000000014” should end in 0 by its other digits; look at it again"),
         ({"jan": "73513538"}, "jan “73513538” should end in 7 by its other digits; look at it again"),
+        ({"name": "\u200b \u2060"}, "it has no name"),
+        ({"list_price": "46_000"}, "list_price “46_000” is not an amount"),
+        ({"list_price": "４６０００"}, "list_price “４６０００” is not an amount"),
+        ({"released_on": "2025W101"}, "released_on “2025W101” is not a day such as 2017-04-28"),
         ({"released_on": "next year"}, "released_on “next year” is not a day such as 2017-04-28"),
         ({"is_nsfw": "perhaps"}, "is_nsfw is not true or false"),
         ({"slug": "The Ferryman"}, "slug “The Ferryman” is not made of lower-case words joined by hyphens"),
@@ -218,11 +270,21 @@ async def test_names_without_latin_letters_are_known_again(database: Database, t
 
 
 @pytest.mark.parametrize(
-    "content", [b"title,maker\nOtter,North Pier\n", b"name,maker\nOtter,North Pier\n"], ids=["no name", "odd column"]
+    "content",
+    [b"title,maker\nOtter,North Pier\n", b"name,maker\nOtter,North Pier\n", b"name,jan,scale,jan\nOtter,,,\n"],
+    ids=["no name", "odd column", "a column twice"],
 )
 async def test_a_file_of_other_columns_is_refused(database: Database, tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(CatalogueNotUnderstood, match=r"not known: .*maker"):
+    with pytest.raises(CatalogueNotUnderstood, match=r"not so: .*(maker|jan)"):
         await imported(database, tmp_path, content)
+
+
+@pytest.mark.parametrize("endless", ["x", '"x\n",'], ids=["a line", "a row"])
+async def test_a_csv_file_whose_row_has_no_end_is_not_read_on(database: Database, tmp_path: Path, endless: str) -> None:
+    content = gzip.compress(f"name\nOtter\n{endless * (5 * 1024**2 // len(endless))}".encode())
+    broken = await imported(database, tmp_path, content)
+    assert broken.breaks_off is not None
+    assert "at row 2 (a row has more than 4 MiB)" in broken.breaks_off
 
 
 async def test_a_csv_file_that_stops_being_text_says_where(database: Database, tmp_path: Path) -> None:

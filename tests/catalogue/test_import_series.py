@@ -1,6 +1,7 @@
 """Anime series from the rules of anime-relations: titles from comments, ids of three lists."""
 
 import asyncio
+import gzip
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from app.catalogue.anime import PROVIDERS, NewSeries, read_anime_relations
 from app.catalogue.commands.import_series import ImportedSeries, import_series
 from app.catalogue.commands.save_related import save_names
 from app.catalogue.errors import CatalogueNotUnderstood, FileBreaksOff
+from app.catalogue.file_import import import_opened_series, open_series
 from app.catalogue.json_rows import open_plain
 from app.catalogue.left_out import LeftOut
 from app.catalogue.models import Series, SeriesExternalId
@@ -85,12 +87,22 @@ async def test_what_contradicts_or_is_no_rule_is_told_with_its_line(database: Da
     assert set(await ids(database)) == {"A", "B", "C", "E", "F"}
 
 
+async def test_series_that_stay_out_are_counted_once(database: Database, tmp_path: Path) -> None:
+    await imported(database, tmp_path, "# A -> ~\n- 1|?|?:1 -> 1|?|?:2\n# B -> ~\n- ?|2|?:1 -> ?|2|?:2\n")
+    file = tmp_path / "anime-relations.txt"
+    await asyncio.to_thread(file.write_text, f"{HEAD}# C -> ~\n- 1|2|?:1 -> 1|2|?:2\n- 1:2\n")
+    summary = await import_opened_series(database, open_series(file))
+    assert (summary.result["read"], summary.result["rejected"]) == (2, 2)
+    assert not summary.something_went_in
+
+
 @pytest.mark.parametrize(
     ("content", "refusal", "sentence"),
     [
         (b"nothing", CatalogueNotUnderstood, "has no line `::rules`"),
         (b"\xff\xfe", FileBreaksOff, "breaks off"),
         (b"<html>", CatalogueNotUnderstood, "is a page of HTML"),
+        (gzip.compress(b"::rules" + b"\n" * 9 * 1024**2), CatalogueNotUnderstood, "has more than 8 MiB"),
     ],
 )
 def test_another_file_is_refused(

@@ -79,3 +79,14 @@ async def test_coins_figures_and_series_go_in(commands: Commands) -> None:
         "rules: 2 series new, 0 with new ids, 0 as they were; 1 lines stay out",
         "  line 4: “- 5” is no rule",
     ]
+    code, said = await commands.run("anime", rules="::rules\n# Lake -> ~\n- 1|9|?:1 -> 1|9|?:2\n")
+    assert code == NOTHING_READ
+    assert "“Lake” is known by other ids" in said
+
+
+async def test_rates_of_which_a_file_holds_none_end_with_a_code(commands: Commands) -> None:
+    some, none = "Date,USD,\n2024-12-31,1.0389,\n", "Date,USD,\n2024-12-30,x,\n"
+    assert (await commands.run("fx", some=some))[0] == 0
+    code, said = await commands.run("fx", some=some, none=none)
+    assert code == NOTHING_READ
+    assert "none: 0 rates: 0 new, 0 changed, 0 as they were; 1 rows rejected" in said

@@ -192,6 +192,12 @@ async def test_an_import_that_cannot_be_is_refused_with_what_to_do(
     assert "hunter2" not in error["message"]
 
 
+async def test_an_import_that_waits_already_is_told_by_what_asked_for_it(graph: Graph, admin: Viewer) -> None:
+    assert (await started(graph, admin, importer="SCRYFALL", url=None))["userErrors"] == []
+    (error,) = (await started(graph, admin, importer="SCRYFALL", url=None))["userErrors"]
+    assert (error["code"], error["field"]) == ("ALREADY_DONE", ["input", "importer"])
+
+
 async def test_who_was_not_granted_it_starts_and_changes_nothing(
     graph: Graph, support: Viewer, database: Database, api_database: Database, trove_settings: Settings
 ) -> None:

@@ -85,23 +85,28 @@ async def test_an_empty_table_gets_the_whole_history_and_then_the_last_day(datab
 
 
 @pytest.mark.parametrize(
-    ("newest", "asked"),
+    ("newest", "today", "asked"),
     [
-        ("2026-03-05", "eurofxref-daily.xml"),
-        ("2026-03-04", "eurofxref-hist-90d.xml"),
-        ("2025-12-20", "eurofxref-hist-90d.xml"),
-        ("2025-12-19", "eurofxref-hist.zip"),
+        ("2026-03-09", "2026-03-10", "eurofxref-daily.xml"),
+        ("2026-03-10", "2026-03-10", "eurofxref-daily.xml"),
+        # Friday and Monday; and again on the Sunday between.
+        ("2026-03-06", "2026-03-09", "eurofxref-daily.xml"),
+        ("2026-03-06", "2026-03-08", "eurofxref-daily.xml"),
+        ("2026-03-06", "2026-03-10", "eurofxref-hist-90d.xml"),
+        ("2026-03-05", "2026-03-07", "eurofxref-hist-90d.xml"),
+        ("2025-12-20", "2026-03-10", "eurofxref-hist-90d.xml"),
+        ("2025-12-19", "2026-03-10", "eurofxref-hist.zip"),
     ],
 )
-async def test_after_a_longer_pause_the_days_between_are_fetched_too(
-    database: Database, newest: str, asked: str
+async def test_where_a_working_day_may_be_missing_the_days_between_are_fetched_too(
+    database: Database, newest: str, today: str, asked: str
 ) -> None:
-    async with open_shop(history((newest, "1.1")), xml(("2026-03-09", "1.2"), ("2026-03-10", "1.3"))) as shop:
+    async with open_shop(history((newest, "1.1")), xml((today, "1.3"))) as shop:
         await add_provider(database, shop.port, code="ecb")
-        await fetched(database)
-        await fetched(database)
+        await fetched(database, today=date.fromisoformat(today))
+        await fetched(database, today=date.fromisoformat(today))
         assert paths(shop)[1] == f"/stats/eurofxref/{asked}"
-    assert (await stored(database))["USD", date(2026, 3, 9)] == Decimal("1.2")
+    assert (await stored(database))["USD", date.fromisoformat(today)] == Decimal("1.3")
 
 
 async def test_the_same_day_again_changes_nothing_and_a_correction_is_taken(database: Database) -> None:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from app.catalogue.commands.import_items import ITEMS_IN_A_CHUNK
 from app.catalogue.models import Item
 from app.cli.imports import app as import_commands
+from app.cli.resumable import INTERRUPTED
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.settings import Settings
@@ -152,6 +153,28 @@ async def test_an_import_whose_every_row_was_rejected_is_a_failed_run_that_keeps
         assert run.result["read"] == run.result["rejected"] > 0
 
 
+@pytest.mark.parametrize(
+    ("command", "content", "state", "told"),
+    [
+        ("figures", b'[{"a\\u0000b": 1}, {"name": "The Ferryman"}]', RunState.SUCCEEDED, "not text"),
+        ("figures", b"name,od\0d\nThe Ferryman,\n", RunState.FAILED, "od\ufffdd"),
+        ("coins", b'{"error": "Not\\u0000found"}', RunState.FAILED, "Not\ufffdfound"),
+        ("anime", b"::rules\n# River -> ~ 2\n- 1|2|?:1 -> 3|4|?:1\n- \0\n", RunState.SUCCEEDED, "\ufffd"),
+        ("fx", b"Date,USD,\n2024-12-31,1.0389,\n2024-12-30,x\0,\n", RunState.SUCCEEDED, "x\ufffd"),
+        ("figures", b"name," + b"x" * 5000 + b"\nThe Ferryman,\n", RunState.FAILED, "xxx…"),
+    ],
+)
+async def test_whatever_a_file_holds_its_run_ends(
+    database: Database, trove_settings: Settings, tmp_path: Path, command: str, content: bytes, state: str, told: str
+) -> None:
+    file = tmp_path / "given"
+    file.write_bytes(content)
+    await imported(trove_settings, command, file)
+    (run,) = await runs(database)
+    assert run.state == state
+    assert told in (run.error or run.result["rejects"][0]["reason"])
+
+
 @asynccontextmanager
 async def half_way(
     settings: Settings, pipe: Path
@@ -217,7 +240,7 @@ async def test_an_import_that_is_killed_is_lost_and_one_that_is_interrupted_is_c
         await eventually("the second run has begun", has_begun, within=60)
         process.send_signal(signal.SIGINT)
         await asyncio.to_thread(end)
-        assert await asyncio.to_thread(process.wait) != 0
+        assert await asyncio.to_thread(process.wait) == INTERRUPTED
     _, interrupted = await runs(database)
     assert (interrupted.state, interrupted.error) == (RunState.CANCELLED, "It was cancelled.")
     assert await items(database) >= stored
@@ -370,6 +393,7 @@ async def test_what_is_no_file_ends_the_run_with_a_sentence_and_leaves_nothing_b
         (Importer.COINS, "https://example.org/" + "x" * 2000, "url"),
         (Importer.COINS, "https://example.org/\r\nHost: localhost", "url"),
         (Importer.COINS, "https://example.org:99999/coins.json", "url"),
+        (Importer.COINS, "https://xn--/coins.json", "url"),
         (Importer.COINS, "https://127.0.0.1/coins.json", "url"),
         (Importer.COINS, "https://[::1]/coins.json", "url"),
         (Importer.COINS, "https://[::ffff:10.0.0.1]:8443/coins.json", "url"),

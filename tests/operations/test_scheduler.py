@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Unpack
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
-from app.core.database import Database
+from app.core.database import Database, Transaction
 from app.core.errors import BadUserInput
 from app.core.ids import new_id
 from app.core.settings import Settings
@@ -16,11 +16,21 @@ from app.core.telemetry import JOB_RUNS
 from app.identity.scopes import Scope
 from app.identity.viewer import Caller, Viewer
 from app.operations.commands.jobs import ScheduleChanges, schedule_job
-from app.operations.commands.runs import KEPT_RUNS, LOST_AFTER, cancel_run, claim_run, note_progress, request_run
+from app.operations.commands.runs import (
+    KEPT_RUNS,
+    LOST_AFTER,
+    begin_run,
+    cancel_run,
+    claim_run,
+    end_run,
+    note_progress,
+    request_run,
+)
 from app.operations.errors import OperationsErrorCode, OperationsRefused
 from app.operations.models import JobRun, RunState, ScheduledJob
 from tests.identity.builders import add_person, session_of
 from tests.operations.builders import MONDAY, Clock, Work, at_nine, look, runs, scheduler, stored_job
+from tests.outages_builders import eventually
 from workers import scheduler as scheduler_module
 from workers.jobs import JobContext
 
@@ -43,6 +53,18 @@ async def rescheduled(api_database: Database, admin: Viewer, clock: Clock, **cha
     """Change when the job runs, as the API does."""
     async with api_database.transaction(viewer=admin.in_database) as transaction:
         await schedule_job(transaction, caller=Caller(admin), name="count", now=clock.now, changes=changes)
+
+
+async def is_waited_for(database: Database, transaction: Transaction) -> None:
+    """Go on once somebody waits for what a transaction holds."""
+    own = await transaction.connection.scalar(text("SELECT CAST(pg_current_xact_id() AS text)"))
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND CAST(transactionid AS text) = :own")
+
+    async def somebody_waits() -> bool:
+        async with database.transaction() as other:
+            return bool(await other.connection.scalar(waiting, {"own": own}))
+
+    await eventually("somebody waits for the transaction", somebody_waits)
 
 
 async def test_a_job_runs_at_its_moment_and_not_before(database: Database, trove_settings: Settings) -> None:
@@ -196,6 +218,35 @@ async def test_a_new_default_holds_where_nobody_chose_another(database: Database
     assert await stored_job(database, "gone") is None
 
 
+async def test_what_staff_choose_while_a_worker_starts_holds(
+    database: Database, api_database: Database, trove_settings: Settings, admin: Viewer
+) -> None:
+    clock, job = Clock(), at_nine(Work())
+    async with scheduler(database, trove_settings, clock, [job]) as one:
+        await look(one)
+
+    async with scheduler(database, trove_settings, clock, [job]) as starting:
+        async with api_database.transaction(viewer=admin.in_database) as transaction:
+            changes = ScheduleChanges(cron="0 3 * * *")
+            await schedule_job(transaction, caller=Caller(admin), name="count", now=clock.now, changes=changes)
+            start = asyncio.create_task(look(starting))
+            await is_waited_for(database, transaction)
+        await start
+    assert (await stored_job(database)).cron == "0 3 * * *"
+
+
+async def test_a_moment_that_is_due_stays_due_where_the_times_stay(
+    database: Database, api_database: Database, trove_settings: Settings, admin: Viewer
+) -> None:
+    clock, work = Clock(), Work()
+    async with scheduler(database, trove_settings, clock, [at_nine(work)]) as one:
+        await look(one)
+        clock.pass_by(hours=2)
+        await rescheduled(api_database, admin, clock, is_enabled=True, cron="0  9 * * *")
+        await look(one)
+    assert [run.scheduled_for for run in await runs(database)] == [NINE]
+
+
 async def test_a_schedule_that_means_nothing_any_more_stops_nothing_else(
     database: Database, trove_settings: Settings
 ) -> None:
@@ -270,6 +321,26 @@ async def test_a_run_is_cancelled_before_it_begins(
     with pytest.raises(OperationsRefused, match="has ended already"):
         async with api_database.transaction(viewer=admin.in_database) as transaction:
             await cancel_run(transaction, run_id, caller=Caller(admin), now=clock.now)
+
+
+async def test_a_run_that_ends_as_it_is_cancelled_has_ended(
+    database: Database, api_database: Database, admin: Viewer
+) -> None:
+    async with database.transaction() as transaction:
+        run_id = await begin_run(transaction, job="count", source=None, now=MONDAY)
+
+    async def cancel() -> None:
+        async with api_database.transaction(viewer=admin.in_database) as transaction:
+            await cancel_run(transaction, run_id, caller=Caller(admin), now=MONDAY)
+
+    async with database.transaction() as transaction:
+        assert await end_run(transaction, run_id, RunState.SUCCEEDED, now=MONDAY)
+        cancelling = asyncio.create_task(cancel())
+        await is_waited_for(database, transaction)
+    with pytest.raises(OperationsRefused, match="has ended already"):
+        await cancelling
+    (run,) = await runs(database)
+    assert (run.state, run.cancel_requested_at) == (RunState.SUCCEEDED, None)
 
 
 async def test_a_run_under_way_is_cancelled_by_whoever_runs_it(

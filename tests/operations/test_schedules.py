@@ -29,6 +29,11 @@ def at(text: str) -> datetime:
         # Half past two comes twice, and counts once.
         ("30 2 * * *", "Europe/Berlin", "2026-10-24 22:00", "2026-10-25 00:30"),
         ("30 2 * * *", "Europe/Berlin", "2026-10-25 00:30", "2026-10-26 01:30"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25 01:05", "2026-10-26 01:30"),
+        ("0,30 2 * * *", "Europe/Berlin", "2026-10-25 01:00", "2026-10-26 01:00"),
+        ("30 1 * * *", "America/New_York", "2026-11-01 06:10", "2026-11-02 06:30"),
+        # What comes each hour comes in both.
+        ("*/20 * * * *", "Europe/Berlin", "2026-10-25 01:05", "2026-10-25 01:20"),
         ("0 0 29 2 *", "UTC", "2026-03-01 00:00", "2028-02-29 00:00"),
         ("*/20 * * * *", "Asia/Kathmandu", "2026-03-01 00:00", "2026-03-01 00:15"),
         ("0 0 L * *", "UTC", "2026-02-01 00:00", "2026-02-28 00:00"),
@@ -68,7 +73,7 @@ def test_what_is_no_cron_expression_is_refused_with_an_example(cron: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "zone", ["", "Europe", "Europe/Nowhere", "../../etc/passwd", "/etc/passwd", "UTC\0", "x" * 500]
+    "zone", ["", "Europe", "Europe/Nowhere", "../../etc/passwd", "/etc/passwd", "UTC\0", "x" * 500, "localtime"]
 )
 def test_what_is_no_time_zone_is_refused_with_an_example(zone: str) -> None:
     with pytest.raises(InvalidSchedule, match="Europe/Berlin") as refused:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import insert, select, update
 
 from app.core.clock import utc_now
@@ -10,6 +11,7 @@ from app.core.ids import new_id
 from app.providers.known import KNOWN_PROVIDERS
 from app.providers.models import Provider, ProviderCall, ProviderLookup
 from tests.providers.builders import CODE, add_provider, calls
+from workers.beginning import BeginningRunner
 from workers.providers import add_known_providers, prune_provider_calls
 
 
@@ -29,6 +31,27 @@ async def test_known_providers_are_added_and_what_an_operator_changed_stays(data
     assert limits["skinport"] == (8, 300)
     assert limits["scryfall"] == (10, 1)
     assert limits["anilist"] == (30, 60)
+
+
+async def test_a_worker_that_starts_before_its_database_adds_them_as_soon_as_it_can(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    async def refuse_once(_: Database) -> None:
+        begun.append(True)
+        if len(begun) == 1:
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr("workers.beginning.make_partitions_ahead", refuse_once)
+    beginning = BeginningRunner(database)
+    codes = []
+    for _ in range(3):
+        await beginning.run()
+        async with database.transaction() as transaction:
+            codes.append(set(await transaction.connection.scalars(select(Provider.code))))
+    known = {provider.code for provider in KNOWN_PROVIDERS}
+    assert (codes, len(begun)) == ([set(), known, known], 2)
 
 
 async def test_old_calls_and_answers_go_and_others_stay(database: Database) -> None:

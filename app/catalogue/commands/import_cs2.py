@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.commands.save_items import SavedItems, save_items
-from app.catalogue.cs2 import MarketItem
-from app.catalogue.models import Item, Skin
-from app.catalogue.new_items import NewExternalId, NewItem, NewVariant, SkinDetails
+from app.catalogue.cs2 import MarketItem, phase_variants
+from app.catalogue.models import Skin
+from app.catalogue.new_items import NewExternalId, NewItem, SkinDetails
+from app.catalogue.queries.redirects import items_of_slugs
 from app.catalogue.slugs import distinct_slug_of, slug_of
 from app.core.database import Transaction, among
 
@@ -38,15 +39,15 @@ async def import_cs2(transaction: Transaction, market: Sequence[MarketItem]) -> 
 
 
 async def market_slugs(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
-    """A slug for each market name: its plain one, or one that ends in a hash where others have or wish for that."""
+    """A slug for each market name: its plain one, or one with a hash at its end where others have, had or want it."""
     plain = {name: slug_of(name) for name in names}
     sharing = Counter(plain.values())
+    owners = await items_of_slugs(connection, plain.values())
     rows = await connection.execute(
-        select(Item.slug, func.coalesce(Skin.market_hash_name, "").label("name"))
-        .outerjoin(Skin, Skin.item_id == Item.id)
-        .where(among(Item.slug, plain.values()))
+        select(Skin.item_id, Skin.market_hash_name).where(among(Skin.item_id, set(owners.values())))
     )
-    holders = {row.slug: row.name for row in rows}
+    names_of_skins = {row.item_id: row.market_hash_name for row in rows}
+    holders = {slug: names_of_skins.get(item_id, "") for slug, item_id in owners.items()}
     return {
         name: slug if slug and sharing[slug] == 1 and holders.get(slug, name) == name else distinct_slug_of(name)
         for name, slug in plain.items()
@@ -76,5 +77,5 @@ def _new_item(item: MarketItem, slug: str) -> NewItem:
             NewExternalId(MARKET_PROVIDER, item.market_hash_name),
             NewExternalId(NAME_ID_PROVIDER, str(item.name_id)),
         ),
-        variants=tuple(NewVariant(slug_of(phase), phase) for phase in item.phases),
+        variants=phase_variants(item.phases),
     )

@@ -15,7 +15,7 @@ from app.catalogue.left_out import LeftOut
 from app.catalogue.models import Figure, FigureRelease, Item, ItemKind, ItemRedirect, Manufacturer
 from app.catalogue.new_items import FigureDetails, NewItem, NewRelease
 from app.catalogue.queries.items import releases_by_figure
-from app.catalogue.queries.redirects import items_of_old_slugs
+from app.catalogue.queries.redirects import items_of_old_slugs, items_of_slugs
 from app.catalogue.similar_names import SimilarNames, Spelling
 from app.catalogue.slugs import distinct_slug_of, name_key, slug_of
 from app.core.database import Transaction, among
@@ -79,7 +79,7 @@ async def import_figures(transaction: Transaction, rows: Sequence[NumberedFigure
     matching = _Matching(
         by_jan=by_jan,
         by_slug=by_slug,
-        stored=await _stored_candidates(connection, spelled),
+        stored=await _stored_candidates(connection, spelled, by_name),
         similarities=_similarities(spelled),
     )
     for position, row in enumerate(rows):
@@ -97,9 +97,9 @@ async def import_figures(transaction: Transaction, rows: Sequence[NumberedFigure
 
 
 async def _follow_redirects(connection: AsyncConnection, figures: dict[Hashable, _Told]) -> None:
-    """Tell of the figure that it became what looks new and has the slug of one that staff merged into another.
+    """Tell of the figure that it became what looks new and has a slug that a figure had once.
 
-    Of a figure that staff only gave another slug too, where its maker is the same.
+    A slug of the name alone may be that of another maker's figure, and is followed where the maker is the same.
     """
     slugs = {
         target: (slug_of(told.name), _distinct_slug(told))
@@ -107,7 +107,7 @@ async def _follow_redirects(connection: AsyncConnection, figures: dict[Hashable,
         if not isinstance(target, UUID) and not told.slug
     }
     rows = await connection.execute(
-        select(ItemRedirect.slug, ItemRedirect.old_id, Item.id, Item.name, Manufacturer.name_key)
+        select(ItemRedirect.slug, Item.id, Item.name, Manufacturer.name_key)
         .join(Item, Item.id == ItemRedirect.item_id)
         .join(Figure, Figure.item_id == Item.id)
         .outerjoin(Manufacturer, Manufacturer.id == Figure.manufacturer_id)
@@ -115,9 +115,10 @@ async def _follow_redirects(connection: AsyncConnection, figures: dict[Hashable,
     )
     redirects = {row.slug: row for row in rows}
     for target, both in slugs.items():
-        for redirect in (redirects[slug] for slug in both if slug in redirects):
+        plain, distinct = both
+        for redirect in (redirects[slug] for slug in (distinct, plain) if slug in redirects):
             maker = figures[target].rows[0].manufacturer
-            if redirect.old_id is not None or redirect.name_key == (None if maker is None else name_key(maker)):
+            if redirect.slug == distinct or redirect.name_key == (None if maker is None else name_key(maker)):
                 told = figures.pop(target)
                 figures.setdefault(redirect.id, _Told("", redirect.name)).rows.extend(told.rows)
                 break
@@ -207,9 +208,11 @@ class _Matching:
         wanted: Hashable = named.id if named is not None else row.slug
         if wanted is not None and any(target != wanted for target in by_jan):
             self.rejected.append(LeftOut(number, f"jan {row.jan} is that of another figure than `{row.slug}`"))
+        elif named is not None and named.slug != row.slug:
+            # By a slug that is another's no more: what is merged into a figure does not name it.
+            self._tell(position, named.id, row, name=named.name)
         elif wanted is not None:
-            name = row.name if named is None or named.slug == row.slug else named.name
-            self._tell(position, wanted, row, name=name)
+            self._tell(position, wanted, row, name=row.name)
         elif len(by_jan) == 1:
             self._tell(position, by_jan[0], row, name=row.name)
         elif by_jan:
@@ -229,9 +232,9 @@ class _Matching:
         chosen = choose(row, [*self._stored.get(position, ()), *self._new_candidates(position)])
         if isinstance(chosen, Doubt):
             one = chosen.candidate
-            self.doubtful.append(DoubtfulRow(number, row.name, one.name, round(one.similarity, 2)))
+            self.doubtful.append(DoubtfulRow(number, row.name, one.present_name, round(one.similarity, 2)))
         elif chosen is not None:
-            self._tell(position, chosen.target, row, name=chosen.name)
+            self._tell(position, chosen.target, row, name=chosen.present_name)
         else:
             maker = None if row.manufacturer is None else name_key(row.manufacturer)
             self._tell(position, (maker, name_key(row.name), row.scale), row, name=row.name)
@@ -267,15 +270,13 @@ async def _figures_by_jan(connection: AsyncConnection, jans: Sequence[str]) -> d
 
 
 async def _items_by_slug(connection: AsyncConnection, slugs: Sequence[str]) -> dict[str, _Stored]:
-    """The items to which these slugs lead, by them, of which some may be slugs that they had once."""
-    moved = await items_of_old_slugs(connection, slugs)
+    """The items by these slugs, those that they have and those that they had once."""
+    owners = await items_of_slugs(connection, slugs)
     rows = await connection.execute(
-        select(Item.id, Item.slug, Item.name, Item.kind).where(
-            or_(among(Item.slug, slugs), among(Item.id, moved.values()))
-        )
+        select(Item.id, Item.slug, Item.name, Item.kind).where(among(Item.id, set(owners.values())))
     )
     by_id = {row.id: _Stored(row.id, row.slug, row.name, row.kind) for row in rows}
-    return {one.slug: one for one in by_id.values()} | {slug: by_id[item_id] for slug, item_id in moved.items()}
+    return {slug: by_id[item_id] for slug, item_id in owners.items()}
 
 
 async def _slugs(connection: AsyncConnection, item_ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -318,9 +319,12 @@ def _spelling_of(
     return func.lower(name).label("lower"), func.show_trgm(name, type_=ARRAY(Text)).label("trigrams")
 
 
-async def _stored_candidates(connection: AsyncConnection, spelled: _Spelled) -> dict[int, list[Candidate]]:
-    """The figures of the same maker with similar names; where one maker is not known, of any."""
+async def _stored_candidates(
+    connection: AsyncConnection, spelled: _Spelled, rows_by_position: Mapping[int, FigureRow]
+) -> dict[int, list[Candidate]]:
+    """The figures of the same maker with similar names, or that had such a name's slug; without a maker, of any."""
     by_maker = spelled.by_maker
+    called_before = await _called_before(connection, rows_by_position)
     has_jan = select(FigureRelease.jan).where(FigureRelease.item_id == Item.id, FigureRelease.jan.is_not(None)).exists()
     figures = (
         select(
@@ -345,10 +349,26 @@ async def _stored_candidates(connection: AsyncConnection, spelled: _Spelled) -> 
                 spelling = Spelling(row.lower, tuple(row.trigrams))
                 makers = by_maker if row.maker is None else {row.maker_key, None} & by_maker.keys()
                 for maker in makers:
-                    for position, share in by_maker[maker].similar_to(spelling).items():
+                    similar = by_maker[maker].similar_to(spelling)
+                    for position, share in similar.items():
                         one = Candidate(row.id, row.name, row.maker, row.scale, row.has_jan, share)
                         candidates.setdefault(position, []).append(one)
+                    for position in called_before.get(row.id, set()).intersection(by_maker[maker]) - similar.keys():
+                        name = rows_by_position[position].name
+                        one = Candidate(row.id, name, row.maker, row.scale, row.has_jan, 1.0, called_now=row.name)
+                        candidates.setdefault(position, []).append(one)
     return candidates
+
+
+async def _called_before(connection: AsyncConnection, rows: Mapping[int, FigureRow]) -> dict[UUID, set[int]]:
+    """The items that had the slugs of these rows' names once, as what is merged into them had, with the positions."""
+    slugs = {position: slug_of(row.name) for position, row in rows.items()}
+    owners = await items_of_old_slugs(connection, slugs.values())
+    called: dict[UUID, set[int]] = {}
+    for position, slug in slugs.items():
+        if slug in owners:
+            called.setdefault(owners[slug], set()).add(position)
+    return called
 
 
 def _similarities(spelled: _Spelled) -> dict[tuple[int, int], float]:

@@ -15,6 +15,7 @@ from app.catalogue.left_out import LeftOut
 from app.catalogue.models import CardSet, Coin, ExternalId, Item, ItemKind
 from app.catalogue.new_items import CardDetails, CardName, CoinDetails, NewCardSet, NewExternalId, NewItem, NewRuling
 from app.catalogue.queries.items import known_card_names
+from app.catalogue.queries.redirects import items_of_slugs
 from app.catalogue.slugs import distinct_slug_of
 from app.core.database import Transaction, among
 
@@ -169,25 +170,27 @@ async def _with_slugs(
 
 
 async def _holders_of_slugs(connection: AsyncConnection, items: Sequence[NewItem]) -> dict[str, NewItem | None]:
-    """By each slug that is taken: the given item that the holder is, or None where the holder is another."""
+    """By each slug that is or was taken: the given item that the holder is, or None where the holder is another."""
     wanted = {item.slug: item for item in reversed(items)}
     providers = {item.external_ids[0].provider for item in items}
     named = exists().where(ExternalId.item_id == Item.id, among(ExternalId.provider, providers))
+    owners = await items_of_slugs(connection, wanted)
     rows = await connection.execute(
-        select(Item.slug, Item.kind, Coin.symbol, named.label("named"))
+        select(Item.id, Item.kind, Coin.symbol, named.label("named"))
         .outerjoin(Coin, Coin.item_id == Item.id)
-        .where(among(Item.slug, wanted))
+        .where(among(Item.id, set(owners.values())))
     )
+    by_id = {row.id: row for row in rows}
     holders: dict[str, NewItem | None] = {}
-    for row in rows:
-        details = wanted[row.slug].details
+    for slug, item_id in owners.items():
+        row, details = by_id[item_id], wanted[slug].details
         is_it = (
             row.kind == ItemKind.COIN
             and isinstance(details, CoinDetails)
             and details.symbol.upper() == row.symbol.upper()
             and not row.named
         )
-        holders[row.slug] = wanted[row.slug] if is_it else None
+        holders[slug] = wanted[slug] if is_it else None
     return holders
 
 

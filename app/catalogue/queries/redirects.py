@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.models import Item, ItemRedirect
@@ -21,6 +21,20 @@ MOVED_SLUGS = (
     .where(ItemRedirect.slug.is_not(None))
     .subquery("moved_slugs")
 )
+
+
+_SLUGS = union_all(
+    select(Item.slug, Item.id.label("item_id"), literal(False).label("is_old")),
+    select(ItemRedirect.slug, ItemRedirect.item_id, literal(True)).where(ItemRedirect.slug.is_not(None)),
+).subquery("slugs")
+
+
+async def items_of_slugs(connection: AsyncConnection, slugs: Iterable[str]) -> Mapping[str, UUID]:
+    """The items that have these slugs, or had them once: a slug that is one of either names no other item."""
+    rows = await connection.execute(
+        select(_SLUGS.c.slug, _SLUGS.c.item_id).where(among(_SLUGS.c.slug, slugs)).order_by(_SLUGS.c.is_old.desc())
+    )
+    return {row.slug: row.item_id for row in rows}
 
 
 async def items_of_old_slugs(connection: AsyncConnection, slugs: Iterable[str]) -> Mapping[str, UUID]:

@@ -133,8 +133,11 @@ class JobRun(Node):
     progress: RunProgress | None = embedded(
         "How far it has come, about a second ago; null where it does not say.", when=HAS_PROGRESS
     )
-    result: JSON | None = column(RESULT, "What came of it, as the job counts it; null until the end.")
-    error: str | None = column(models.JobRun.error, "Why it did not succeed; null where it did.")
+    result: JSON | None = column(
+        RESULT,
+        "What came of it, as the job counts it; null until the end, and where nothing was counted.",
+    )
+    error: str | None = column(models.JobRun.error, "Why it did not succeed; null where it did, and until the end.")
 
 
 @strawberry.type(description="A run of an import. Of each importer the last 30 that ended are kept.")
@@ -158,14 +161,16 @@ class ImportRun(Node):
         "How far it has come, about a second ago: first by bytes where a file is fetched, then by rows.",
         when=HAS_PROGRESS,
     )
-    counts: ImportCounts | None = embedded("What became of the rows; null until the end.", when=HAS_RESULT)
+    counts: ImportCounts | None = embedded(
+        "What became of the rows; null until the end, and where the import did not come to one.", when=HAS_RESULT
+    )
     rejects: list[ImportReject] = edges(
-        "The first rows that were rejected, by their numbers.",
+        "The first 20 rows that were rejected, by their numbers.",
         on=models.JobRun.id,
         to=REJECTS.c.run_id,
         order=[REJECTS.c.place],
     )
-    error: str | None = column(models.JobRun.error, "Why it did not succeed; null where it did.")
+    error: str | None = column(models.JobRun.error, "Why it did not succeed; null where it did, and until the end.")
 
 
 @strawberry.input(description="Which runs to list; what is left out does not narrow the list.")

@@ -49,26 +49,35 @@ async def save_known_jobs(transaction: Transaction, jobs: Sequence[KnownJob], *,
     connection = transaction.connection
     # Workers that start together do this one after the other, each in the same order.
     for job in sorted(jobs, key=lambda each: each.name):
-        schedule = await read_setting(transaction, schedule_of(job.name, job.schedule))
-        values = {
-            "description": job.description,
-            "cron": schedule.cron,
-            "time_zone": schedule.time_zone,
-            "is_enabled": schedule.is_enabled,
-        }
-        added = insert(ScheduledJob).values(name=job.name, next_run_at=schedule.next_after(now), **values)
+        added = insert(ScheduledJob).values(
+            name=job.name, description=job.description, **_times(job.schedule), next_run_at=job.schedule.next_after(now)
+        )
         await connection.execute(added.on_conflict_do_nothing())
         stored = (
             await connection.execute(
                 select(*ScheduledJob.__table__.columns).where(ScheduledJob.name == job.name).with_for_update()
             )
         ).one_or_none()
-        if stored is None or all(getattr(stored, name) == value for name, value in values.items()):
+        if stored is None:
             continue
-        is_moved = any(getattr(stored, name) != value for name, value in values.items() if name != "description")
-        moved = {"next_run_at": schedule.next_after(now)} if is_moved else {}
-        await connection.execute(update(ScheduledJob).where(ScheduledJob.name == job.name).values(**values, **moved))
+        # Not before the row is locked: what staff choose meanwhile would be written over.
+        schedule = await read_setting(transaction, schedule_of(job.name, job.schedule))
+        values: dict[str, object] = {}
+        if stored.description != job.description:
+            values["description"] = job.description
+        if _is_another(schedule, stored):
+            values |= {**_times(schedule), "next_run_at": schedule.next_after(now)}
+        if values:
+            await connection.execute(update(ScheduledJob).where(ScheduledJob.name == job.name).values(values))
     await connection.execute(delete(ScheduledJob).where(ScheduledJob.name.not_in([job.name for job in jobs])))
+
+
+def _times(schedule: Schedule) -> dict[str, object]:
+    return {"cron": schedule.cron, "time_zone": schedule.time_zone, "is_enabled": schedule.is_enabled}
+
+
+def _is_another(schedule: Schedule, stored: Row[*tuple[Any, ...]]) -> bool:
+    return any(getattr(stored, name) != value for name, value in _times(schedule).items())
 
 
 async def schedule_job(
@@ -79,7 +88,7 @@ async def schedule_job(
     now: datetime,
     changes: ScheduleChanges,
 ) -> None:
-    """Have a job run at other times from now on.
+    """Have a job run at other times from now on; a moment that is due stays due where the times stay as they are.
 
     Raises OperationsRefused for who may not, an unknown job, and a schedule that cannot be.
     """
@@ -99,16 +108,12 @@ async def schedule_job(
         is_enabled=changes.get("is_enabled", stored.is_enabled),
     )
     await write_setting(transaction, schedule_of(name, schedule), schedule, updated_by=caller.viewer.user_id)
-    await transaction.connection.execute(
-        update(ScheduledJob)
-        .where(ScheduledJob.name == name)
-        .values(
-            cron=schedule.cron,
-            time_zone=schedule.time_zone,
-            is_enabled=schedule.is_enabled,
-            next_run_at=schedule.next_after(now),
+    if _is_another(schedule, stored):
+        await transaction.connection.execute(
+            update(ScheduledJob)
+            .where(ScheduledJob.name == name)
+            .values(**_times(schedule), next_run_at=schedule.next_after(now))
         )
-    )
 
 
 def _schedule(*, cron: str | None, time_zone: str, is_enabled: bool) -> Schedule:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, null, select, update
+from sqlalchemy import delete, func, insert, null, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
 from sqlalchemy.orm import aliased
 
@@ -28,7 +28,11 @@ KEPT_RUNS = 30
 LOST_AFTER = timedelta(seconds=60)
 LOST = "The process that ran it fell silent: it was killed, or lost its database. Nothing keeps it from running again."
 CANCELLED = "It was cancelled."
-WAITS_ALREADY = "A run of it waits to begin already; a second one would do no more."
+WAITS_ALREADY = (
+    "A run of it waits to begin already; a second one would do no more. One that was cancelled is gone within seconds."
+)
+# Of a text that a run tells; what comes of a file may be of any length.
+LONGEST_TOLD = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,12 @@ async def request_run(
     job: str,
     source: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    field: str = "job",
 ) -> UUID:
     """Ask for a run, which a worker begins as soon as it can; gives its id.
 
-    Raises OperationsRefused for who may not, and where a run without arguments waits already.
+    Raises OperationsRefused for who may not, and where a run without arguments waits already: `field` is what asked for
+    the job.
     """
     await refuse_unless_granted(transaction)
     run_id = new_id()
@@ -61,7 +67,7 @@ async def request_run(
         .on_conflict_do_nothing()
     )
     if (await transaction.connection.execute(asked)).rowcount == 0:
-        raise OperationsRefused(OperationsErrorCode.ALREADY_DONE, WAITS_ALREADY, field=["job"])
+        raise OperationsRefused(OperationsErrorCode.ALREADY_DONE, WAITS_ALREADY, field=[field])
     transaction.enqueue(RUN_JOBS)
     transaction.announce(RUNS_CHANGED)
     return run_id
@@ -76,7 +82,7 @@ async def begin_run(transaction: Transaction, *, job: str, source: str | None, n
             job=job,
             state=RunState.RUNNING.value,
             is_exclusive=False,
-            source=source,
+            source=_storable(source),
             requested_at=now,
             started_at=now,
             heartbeat_at=now,
@@ -152,7 +158,7 @@ async def end_run(
 ) -> bool:
     """End a run, and forget the oldest ended ones of its job; False where it had ended without us.
 
-    What cannot be shown of the texts in its result is replaced: they quote files and answers of others.
+    What the result and the error quote of a file may be anything: it is told as far as it can be stored.
     """
     ended = await transaction.connection.execute(
         update(JobRun)
@@ -162,8 +168,8 @@ async def end_run(
             ended_at=now,
             arguments=null(),
             progress=progress,
-            result=_showable(result),
-            error=_showable(error),
+            result=_storable(result),
+            error=_storable(error),
         )
         .returning(JobRun.job)
     )
@@ -173,18 +179,6 @@ async def end_run(
     await _prune(transaction, job)
     transaction.announce(RUNS_CHANGED)
     return True
-
-
-def _showable(value: Any) -> Any:
-    match value:
-        case str():
-            return showable(value)
-        case Mapping():
-            return {key: _showable(one) for key, one in value.items()}
-        case list():
-            return [_showable(one) for one in value]
-        case _:
-            return value
 
 
 async def give_back_run(transaction: Transaction, run_id: UUID, *, now: datetime) -> None:
@@ -208,14 +202,17 @@ async def cancel_run(transaction: Transaction, run_id: UUID, *, caller: Caller, 
     Raises OperationsRefused for who may not, and for a run that is not there or has ended.
     """
     await refuse_unless_granted(transaction)
-    state = await transaction.connection.scalar(select(JobRun.state).where(JobRun.id == run_id))
-    if state is None:
+    known = await transaction.connection.scalar(select(JobRun.id).where(JobRun.id == run_id))
+    if known is None:
         raise no_such_run()
-    if state in ENDED:
-        raise OperationsRefused(OperationsErrorCode.ALREADY_DONE, "The run has ended already.", field=["id"])
-    await transaction.connection.execute(
-        update(JobRun).where(JobRun.id == run_id, JobRun.cancel_requested_at.is_(None)).values(cancel_requested_at=now)
+    asked = await transaction.connection.execute(
+        update(JobRun)
+        # It may be ending this moment.
+        .where(JobRun.id == run_id, JobRun.state.not_in(ENDED))
+        .values(cancel_requested_at=func.coalesce(JobRun.cancel_requested_at, now))
     )
+    if asked.rowcount == 0:
+        raise OperationsRefused(OperationsErrorCode.ALREADY_DONE, "The run has ended already.", field=["id"])
     transaction.enqueue(RUN_JOBS)
     transaction.announce(RUNS_CHANGED)
 
@@ -248,6 +245,20 @@ async def end_what_nobody_runs(transaction: Transaction, *, now: datetime) -> in
     if ended:
         transaction.announce(RUNS_CHANGED)
     return ended
+
+
+def _storable(value: Any) -> Any:
+    """The same as it can be stored and shown: texts without control and half characters, and not without end."""
+    match value:
+        case str():
+            whole = value if len(value) <= LONGEST_TOLD else f"{value[:LONGEST_TOLD]}…"
+            return showable(whole)
+        case Mapping():
+            return {_storable(key): _storable(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_storable(one) for one in value]
+        case _:
+            return value
 
 
 async def _prune(transaction: Transaction, job: str) -> None:

@@ -63,7 +63,7 @@ def read_reference_rates(content: bytes, *, today: date) -> ReferenceRateFile:
     A row is taken whole or not at all: what is wrong with one rate of it may be wrong with all. Raises
     `FileNotUnderstood` where the file as a whole is something else, or breaks off in a way that hides what is missing.
     """
-    plain = _unpacked(content).removeprefix(_BYTE_ORDER_MARK)
+    plain = _unpacked(_bounded(content)).removeprefix(_BYTE_ORDER_MARK)
     if not plain.strip():
         raise FileNotUnderstood(f"A file of {EXPECTED} was expected, and this one is empty.")
     rows = _xml_rows(plain) if plain.lstrip().startswith(b"<") else _csv_rows(plain)
@@ -138,7 +138,7 @@ def _unpacked(content: bytes) -> bytes:
     """The file inside of a zip or gzip, told by how it begins and never by its name."""
     if content.startswith(_ZIP):
         return _from_zip(content)
-    return _from_gzip(content) if content.startswith(_GZIP) else _bounded(content)
+    return _from_gzip(content) if content.startswith(_GZIP) else content
 
 
 def _bounded(content: bytes) -> bytes:
