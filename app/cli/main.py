@@ -3,6 +3,7 @@
 What the graph is made of takes longer to load than most commands take to run, and few of them need it.
 """
 
+import gc
 import sys
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -59,7 +60,12 @@ def stand_in() -> None:
 def load(name: str) -> Any:
     """The command of this name, from its module."""
     commands = typer.Typer()
-    commands.add_typer(resolve_name(COMMANDS[name].place))
+    # Modules stay: looking for garbage in them, again and again while they grow, would take a fifth of the time.
+    gc.disable()
+    try:
+        commands.add_typer(resolve_name(COMMANDS[name].place))
+    finally:
+        gc.enable()
     return get_group(commands).commands[name]
 
 
