@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
+import typer
 from redis.exceptions import RedisError
 from rich.console import Console
 
@@ -12,9 +13,16 @@ from app.core.embedded import find_postgres, find_redis
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.jobs import connect_redis
 from app.core.key_rings import key_ring_of
-from app.core.settings import Settings
+from app.core.settings import Settings, current_settings
 
+commands = typer.Typer()
 console = Console()
+
+
+@commands.command("doctor")
+def doctor() -> None:
+    """Look at this machine and say what is missing."""
+    sys.exit(examine(current_settings()))
 
 
 def _python() -> str:

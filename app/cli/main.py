@@ -1,117 +1,84 @@
-"""`trove`: the commands, each thin over the part that does the work."""
+"""`trove`: the commands, each in a module of its own that is loaded when the command is used.
 
+What the graph is made of takes longer to load than most commands take to run, and few of them need it.
+"""
+
+import gc
 import sys
-from pathlib import Path
-from typing import Annotated
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from app.cli import imports, keys, people, prices
-from app.cli.database import check_migrations, migrate_database, require_current_database
-from app.cli.doctor import examine
-from app.cli.readme import check as check_readme
-from app.cli.readme import refresh as refresh_readme
-from app.cli.schema import check_schema, print_schema
-from app.cli.serve import serve_api, serve_worker
-from app.cli.services import private_services
-from app.cli.up import run_everything
 from app.core.errors import Refusal
-from app.core.settings import current_settings
+
+
+class Command(NamedTuple):
+    """Where a command stands, as `module:attribute`, and the line that `trove --help` has about it."""
+
+    place: str
+    help: str
+
+
+COMMANDS = {
+    "up": Command(
+        "app.cli.up:commands",
+        "Start everything on this machine: database, Redis, API, worker, demo data and a live price feed.",
+    ),
+    "api": Command("app.cli.api:commands", "Serve the API over DATABASE_URL and REDIS_URL."),
+    "worker": Command("app.cli.worker:commands", "Run the jobs: process ingest batches, make partitions, prune."),
+    "migrate": Command("app.cli.migrate:commands", "Bring the database to the newest migration."),
+    "schema": Command("app.cli.schema:commands", "Print the public graph into schema.graphql."),
+    "docs": Command(
+        "app.cli.readme:commands",
+        "Refresh what stands in the README but is made from the code: the settings and the picture of the graph.",
+    ),
+    "doctor": Command("app.cli.doctor:commands", "Look at this machine and say what is missing."),
+    "import": Command("app.cli.imports:app", "Bring in price files, exchange rates and catalogues."),
+    "keys": Command("app.cli.keys:commands", "Make, change and check the keys of what is encrypted."),
+    "people": Command("app.cli.people:commands", "Add people, grant them roles, make them tokens."),
+    "prices": Command("app.cli.prices:commands", "Look after stored prices."),
+}
+
+
+class LoadedWhenUsed(TyperGroup):
+    """Lists what stands in the table, and loads the command that is run."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that the first word names, and the words that are left for it."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed if name is None else load(name), rest
+
+
+def stand_in() -> None:
+    """Stands in the list for a command that is not loaded."""
+
+
+def load(name: str) -> Any:
+    """The command of this name, from its module."""
+    commands = typer.Typer()
+    # Modules stay: looking for garbage in them, again and again while they grow, would take a fifth of the time.
+    gc.disable()
+    try:
+        commands.add_typer(resolve_name(COMMANDS[name].place))
+    finally:
+        gc.enable()
+    return get_group(commands).commands[name]
+
 
 app = typer.Typer(
     name="trove",
+    cls=LoadedWhenUsed,
     help="Trove: one GraphQL API for what people own: what a thing is, what it is worth, and where it is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(imports.app)
-app.add_typer(keys.commands)
-app.add_typer(people.commands)
-app.add_typer(prices.commands)
+for command_name, command in COMMANDS.items():
+    app.command(command_name, help=command.help)(stand_in)
 errors = Console(stderr=True)
-
-
-@app.command()
-def up(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; default: TROVE_HOST.")] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port to listen on; default: TROVE_PORT, or the next free one from 8000.")
-    ] = None,
-) -> None:
-    """Start everything on this machine: database, Redis, API, worker, demo data and a live price feed."""
-    settings = current_settings()
-    if port is None and "port" in settings.model_fields_set:
-        port = settings.port
-    sys.exit(run_everything(settings, host=host or settings.host, port=port))
-
-
-@app.command()
-def api(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; default: TROVE_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; default: TROVE_PORT.")] = None,
-) -> None:
-    """Serve the API over DATABASE_URL and REDIS_URL."""
-    settings = current_settings()
-    require_current_database(settings)
-    serve_api(settings, host=host or settings.host, port=settings.port if port is None else port)
-
-
-@app.command()
-def worker() -> None:
-    """Run the jobs: process ingest batches, make partitions, prune."""
-    settings = current_settings()
-    require_current_database(settings)
-    serve_worker(settings)
-
-
-@app.command()
-def migrate(
-    check: Annotated[
-        bool, typer.Option("--check", help="Run every migration up and down on a scratch database instead.")
-    ] = False,
-) -> None:
-    """Bring the database to the newest migration."""
-    if check:
-        check_migrations()
-        return
-    settings = current_settings()
-    if settings.database_url is not None:
-        migrate_database(settings)
-        return
-    with private_services(settings):
-        # Starting private services has migrated their database.
-        pass
-
-
-@app.command()
-def schema(
-    check: Annotated[bool, typer.Option("--check", help="Fail when the file differs from the code.")] = False,
-    file: Annotated[Path, typer.Argument(help="Where the schema stands.")] = Path("schema.graphql"),
-) -> None:
-    """Print the public graph into schema.graphql."""
-    if check:
-        check_schema(file)
-    else:
-        print_schema(file)
-
-
-@app.command()
-def docs(
-    check: Annotated[bool, typer.Option("--check", help="Fail when a block differs from the code.")] = False,
-    file: Annotated[Path, typer.Argument(help="The file with generated blocks.")] = Path("README.md"),
-) -> None:
-    """Refresh what stands in the README but is made from the code: the settings and the picture of the graph."""
-    if check:
-        check_readme(file)
-    else:
-        refresh_readme(file)
-
-
-@app.command()
-def doctor() -> None:
-    """Look at this machine and say what is missing."""
-    sys.exit(examine(current_settings()))
 
 
 def main() -> None:

@@ -4,12 +4,17 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from app.cli.generated import write_generated
 from app.core.errors import BadUserInput
 from app.core.settings import settings_table
 from app.graph.picture import PICTURES, draw_graph
 from app.identity.scopes import scopes_table
+
+commands = typer.Typer()
 
 _BEGINNING = re.compile(r"<!-- generated: (\S+) -->")
 _BLOCK = re.compile(r"<!-- generated: (?P<name>\S+) -->\n(?P<content>.*?)<!-- end: (?P=name) -->", re.DOTALL)
@@ -24,6 +29,18 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "scopes": scopes_table,
     **{name: partial(_picture, name) for name in PICTURES},
 }
+
+
+@commands.command("docs")
+def docs(
+    is_check: Annotated[bool, typer.Option("--check", help="Fail when a block differs from the code.")] = False,
+    file: Annotated[Path, typer.Argument(help="The file with generated blocks.")] = Path("README.md"),
+) -> None:
+    """Refresh what stands in the README but is made from the code: the settings and the picture of the graph."""
+    if is_check:
+        check(file)
+    else:
+        refresh(file)
 
 
 def refresh(file: Path) -> None:

@@ -1,6 +1,7 @@
 """`schema.graphql`: printed from the code, and held against it; breaking changes are named."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from graphql import build_schema, find_breaking_changes
@@ -8,6 +9,20 @@ from graphql import build_schema, find_breaking_changes
 from app.cli.generated import write_generated
 from app.core.errors import BadUserInput
 from app.graph.schema import print_graph
+
+commands = typer.Typer()
+
+
+@commands.command("schema")
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="Fail when the file differs from the code.")] = False,
+    file: Annotated[Path, typer.Argument(help="Where the schema stands.")] = Path("schema.graphql"),
+) -> None:
+    """Print the public graph into schema.graphql."""
+    if check:
+        check_schema(file)
+    else:
+        print_schema(file)
 
 
 def print_schema(file: Path) -> None:

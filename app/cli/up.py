@@ -11,19 +11,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import httpx
+import typer
 from rich.console import Console
 
 from app.cli.database import migrate_database
 from app.cli.doctor import require_redis
-from app.cli.serve import listen_on
+from app.cli.listening import listen_on
 from app.cli.services import with_local_keys
 from app.core.embedded import PrivateServices
 from app.core.errors import ServiceUnavailable
 from app.core.key_rings import key_ring_of
 from app.core.mail import MAIL_FOLDER
-from app.core.settings import Settings
+from app.core.settings import Settings, current_settings
 from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
 from app.demo.world import load_world
 
@@ -35,7 +37,22 @@ STOP_SECONDS = 15.0
 LOOK_EVERY_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
 
+commands = typer.Typer()
 console = Console()
+
+
+@commands.command("up")
+def up(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: TROVE_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; default: TROVE_PORT, or the next free one from 8000.")
+    ] = None,
+) -> None:
+    """Start everything on this machine: database, Redis, API, worker, demo data and a live price feed."""
+    settings = current_settings()
+    if port is None and "port" in settings.model_fields_set:
+        port = settings.port
+    sys.exit(run_everything(settings, host=host or settings.host, port=port))
 
 
 @dataclass(frozen=True, slots=True)

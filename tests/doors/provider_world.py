@@ -38,6 +38,7 @@ from tests.identity.builders import SECRETS, add_person
 from tests.identity.fake_github import FakeGithub, running_github
 from tests.identity.fake_openid_provider import FakeOpenIdProvider, running_openid_provider
 from tests.identity.fake_steam import FakeSteam, running_steam
+from tests.prompt_server import PromptServer
 
 APP = "https://app.example"
 BACK = f"{APP}/welcome"
@@ -270,7 +271,7 @@ async def _forget_tries(redis: Any) -> None:
 
 @asynccontextmanager
 async def _serving(application: Starlette, listener: socket.socket) -> AsyncIterator[None]:
-    server = uvicorn.Server(
+    server = PromptServer(
         uvicorn.Config(
             application, ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=3
         )

@@ -35,6 +35,7 @@ from app.identity.viewer import Caller, Viewer
 from app.main import create_application
 from tests.identity.builders import SECRETS, add_person
 from tests.outages_builders import eventually
+from tests.prompt_server import PromptServer
 
 ARCHIVE = b"PK, an archive of Ada's"
 
@@ -241,7 +242,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     """The whole application at a port of this machine; gives its address there."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(
+        server = PromptServer(
             uvicorn.Config(create_application(settings), log_config=None, access_log=False, timeout_graceful_shutdown=3)
         )
         task = asyncio.create_task(server.serve(sockets=[listener]))

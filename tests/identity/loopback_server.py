@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.prompt_server import PromptServer
+
 READY_SECONDS = 10.0
 
 
@@ -122,7 +124,7 @@ def serving(
     app: ASGIApp, listener: socket.socket, *, certificate: Path | None = None, key: Path | None = None
 ) -> Iterator[None]:
     """Serve from a thread of its own until the block ends; over TLS where there is a certificate."""
-    server = uvicorn.Server(
+    server = PromptServer(
         uvicorn.Config(
             app,
             ws="none",

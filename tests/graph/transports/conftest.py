@@ -28,6 +28,7 @@ from app.graph.transports.pace import PACE, Pace
 from app.identity.services import identity_services
 from tests.catalogue.builders import coin, saved
 from tests.identity.builders import PARTNER_TOKEN
+from tests.prompt_server import PromptServer
 
 # What is sent by the tests is small; the tests of stalled readers need buffers that fill.
 SMALL_BUFFER = 4096
@@ -41,7 +42,7 @@ class Trove:
     settings: Settings
     price_feed: PriceFeed
     connections: Connections
-    server: uvicorn.Server
+    server: PromptServer
 
     @property
     def websocket_url(self) -> str:
@@ -96,7 +97,7 @@ def serve(api_database: Database, trove_settings: Settings, partner: None) -> Se
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
             listener.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            server = uvicorn.Server(
+            server = PromptServer(
                 uvicorn.Config(
                     application,
                     ws="websockets-sansio",

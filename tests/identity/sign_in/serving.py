@@ -13,6 +13,7 @@ from app.core.settings import Settings
 from app.graph.transports.connections import connections_of
 from app.identity.services import IdentityServices
 from app.main import create_application
+from tests.prompt_server import PromptServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ async def serving(
             access_log=False,
             timeout_graceful_shutdown=3,
         )
-        server = uvicorn.Server(config)
+        server = PromptServer(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             async with asyncio.timeout(20):

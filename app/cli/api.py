@@ -1,7 +1,6 @@
-"""The two long-running processes: the API under uvicorn, and the worker."""
+"""`trove api`: the API under uvicorn."""
 
 import asyncio
-import errno
 import gc
 import signal
 import socket
@@ -9,16 +8,16 @@ import warnings
 from collections.abc import Sequence
 from ipaddress import IPv6Network, ip_network
 from types import FrameType
+from typing import Annotated
 
+import typer
 import uvicorn
-from prometheus_client import start_http_server
 
-from app.core.errors import ServiceUnavailable
-from app.core.settings import Settings
-from app.core.telemetry import configure_logging
+from app.cli.database import require_current_database
+from app.cli.listening import listen_on
+from app.core.settings import Settings, current_settings
 from app.graph.transports.connections import Connections, connections_of
 from app.main import application
-from workers.settings import run_worker
 
 LARGEST_SOCKET_MESSAGE = 2 * 1024 * 1024
 SHUTDOWN_SECONDS = 5
@@ -29,21 +28,18 @@ COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 # Where IPv4 addresses stand among those of IPv6: a server that listens on both sees its IPv4 peers so.
 MAPPED_BITS = 96
 
+commands = typer.Typer()
 
-def listen_on(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; a sentence when that cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
-        raise ServiceUnavailable(
-            f"Port {port} on {host} {reason}: choose another with --port or TROVE_PORT."
-        ) from error
-    return listener
+
+@commands.command("api")
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: TROVE_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: TROVE_PORT.")] = None,
+) -> None:
+    """Serve the API over DATABASE_URL and REDIS_URL."""
+    settings = current_settings()
+    require_current_database(settings)
+    serve_api(settings, host=host or settings.host, port=settings.port if port is None else port)
 
 
 def peers_of(proxies: Sequence[str]) -> list[str]:
@@ -104,11 +100,3 @@ class Server(uvicorn.Server):
         await self._connections.close()
         asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS - FAREWELL_SECONDS, self._connections.give_up)
         await super().shutdown(sockets)
-
-
-def serve_worker(settings: Settings) -> None:
-    """Run jobs until SIGINT or SIGTERM."""
-    configure_logging(level=settings.log_level, readable=settings.is_development)
-    if settings.worker_metrics_port is not None:
-        start_http_server(settings.worker_metrics_port, addr=settings.host)
-    run_worker(settings)

@@ -1,0 +1,22 @@
+"""The address that the API is to listen on."""
+
+import errno
+import socket
+
+from app.core.errors import ServiceUnavailable
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; a sentence when that cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+        raise ServiceUnavailable(
+            f"Port {port} on {host} {reason}: choose another with --port or TROVE_PORT."
+        ) from error
+    return listener
