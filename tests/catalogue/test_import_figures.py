@@ -315,7 +315,7 @@ async def test_a_row_without_a_maker_goes_in_where_its_name_is_like_no_other(
 
 
 async def test_a_row_of_a_figure_that_was_merged_tells_of_what_it_became(database: Database, tmp_path: Path) -> None:
-    row = FERRYMAN | {"jan": "", "released_on": "2020-01-01"}
+    row = FERRYMAN | {"jan": "", "released_on": "2020-01-01", "manufacturer": "Hollow Pine"}
     release = NewRelease(date(2024, 1, 1), Decimal(5), "EUR", "4901234567894")
     keeper = replace(figure("keeper", releases=(release,)), name="Somebody Else")
     await imported(database, tmp_path, as_json(row))

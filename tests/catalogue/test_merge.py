@@ -514,12 +514,12 @@ async def test_a_newer_price_of_the_loser_is_told_to_who_follows_the_winner(data
 
 
 @pytest.mark.parametrize(
-    ("winners", "losers", "seen"),
+    ("winners", "losers", "price", "seen"),
     [
-        ([("10", 0), ("10", 2)], [("10", 0)], 2),
-        ([("10", 1)], [("10", 0), ("10", 3)], 3),
-        ([("10", 1)], [("9", 0), ("9", 3)], 1),
-        ([("9", 0), ("9", 3)], [("10", 1)], 1),
+        ([("10", 0), ("10", 2)], [("10", 0)], 10, 2),
+        ([("10", 1)], [("10", 0), ("10", 3)], 10, 3),
+        ([("10", 1)], [("9", 0), ("9", 3)], 9, 3),
+        ([("9", 0), ("9", 3)], [("10", 1)], 9, 3),
     ],
     ids=[
         "by the winner alone",
@@ -529,16 +529,16 @@ async def test_a_newer_price_of_the_loser_is_told_to_who_follows_the_winner(data
     ],
 )
 async def test_a_price_was_seen_last_when_either_of_the_two_saw_it(
-    database: Database, winners: list[tuple[str, int]], losers: list[tuple[str, int]], seen: int
+    database: Database, winners: list[tuple[str, int]], losers: list[tuple[str, int]], price: int, seen: int
 ) -> None:
     await change_only(database)
     ids = await saved(database, coin("lantern"), coin("lamp"))
     for slug, prices in (("lantern", winners), ("lamp", losers)):
-        for price, days in prices:
-            await ingested(database, point(slug, price, at=MONDAY + timedelta(days=days)))
+        for amount, days in prices:
+            await ingested(database, point(slug, amount, at=MONDAY + timedelta(days=days)))
     await merged(database, ids["lantern"], ids["lamp"])
     (series,) = await rows(database, select(PriceSeries.latest_price, PriceSeries.last_seen_at))
-    assert tuple(series) == (10, MONDAY + timedelta(days=seen))
+    assert tuple(series) == (price, MONDAY + timedelta(days=seen))
 
 
 async def test_the_latest_price_is_that_of_the_point_that_stays(database: Database) -> None:
