@@ -11,6 +11,7 @@ import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
 import app.operations.models
+import app.portfolios.models
 import app.prices.models
 import app.providers.models
 from app.core.database import Base, DatabaseRole
@@ -23,6 +24,7 @@ OUR_SCHEMAS = {
     app.ingestion.models.SCHEMA,
     app.catalogue.models.SCHEMA,
     app.prices.models.SCHEMA,
+    app.portfolios.models.SCHEMA,
 }
 # Waiting behind a long reader would queue every request behind the migration; better to fail and be run again.
 LOCK_TIMEOUT = "5s"

@@ -11,6 +11,8 @@ class Scope(StrEnum):
 
     ACCOUNT_READ = "account:read"
     ACCOUNT_WRITE = "account:write"
+    PORTFOLIOS_READ = "portfolios:read"
+    PORTFOLIOS_WRITE = "portfolios:write"
     PRICES_WRITE = "prices:write"
     INGESTION_READ = "ingestion:read"
     ACCOUNTS_READ = "accounts:read"
@@ -25,6 +27,8 @@ class Scope(StrEnum):
 MEANINGS: Mapping[Scope, str] = {
     Scope.ACCOUNT_READ: "Read one's own account.",
     Scope.ACCOUNT_WRITE: "Change one's own account.",
+    Scope.PORTFOLIOS_READ: "Read one's own portfolios, with what is held, wanted and ordered.",
+    Scope.PORTFOLIOS_WRITE: "Change one's own portfolios, with what is held, wanted and ordered.",
     Scope.PRICES_WRITE: "Send prices in, and read what became of one's own batches. Has to be granted.",
     Scope.INGESTION_READ: "Read what became of anybody's batches. Has to be granted.",
     Scope.ACCOUNTS_READ: "Read anybody's account. Has to be granted.",
@@ -36,7 +40,7 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.OPERATIONS_WRITE: "Start jobs and imports, and change when they run. Has to be granted.",
 }
 # Of one's own things, which nobody has to grant.
-OWN = frozenset({Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE})
+OWN = frozenset({Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, Scope.PORTFOLIOS_READ, Scope.PORTFOLIOS_WRITE})
 GRANTABLE = frozenset(Scope) - OWN
 # What a grant of the role carries when it names no permissions itself.
 PERMISSIONS_OF_ROLES: Mapping[Role, frozenset[Scope]] = {

@@ -1,0 +1,1 @@
+"""What changes portfolios, one module for each thing that is done."""

@@ -1,0 +1,378 @@
+"""Portfolios, what is held in them, the trades that are recorded, and the lots that follow from trades."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.catalogue.models import ItemVariant
+from app.core.database import Base
+from app.core.ids import new_id
+from app.identity.models import User
+
+SCHEMA = "portfolios"
+
+
+class CostBasisMethod(StrEnum):
+    """Which lots a sale takes from."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+    HIFO = "hifo"
+    AVERAGE = "average"
+    SPECIFIC = "specific"
+
+
+class Visibility(StrEnum):
+    """Who finds a portfolio, beside its owner."""
+
+    PRIVATE = "private"
+    LINK = "link"
+    PUBLIC = "public"
+
+
+class SharedPart(StrEnum):
+    """What others see of a portfolio that they find, beside which items are in it."""
+
+    QUANTITIES = "quantities"
+    DETAILS = "details"
+    PHOTOS = "photos"
+    VALUES = "values"
+
+
+class TradeKind(StrEnum):
+    """What happened to a holding."""
+
+    BUY = "buy"
+    SELL = "sell"
+    TRANSFER_IN = "transfer_in"
+    TRANSFER_OUT = "transfer_out"
+    GIFT_IN = "gift_in"
+    GIFT_OUT = "gift_out"
+    FEE = "fee"
+
+
+class TradeRevisionAction(StrEnum):
+    """What became of a trade."""
+
+    EDITED = "edited"
+    DELETED = "deleted"
+
+
+class Portfolio(Base):
+    """A person's collection of holdings, valued in its base currency.
+
+    `link_key` finds it where it is shared by a link; it stays when it no longer is, for the same link to work again.
+    `version` grows by one with each change of the row, not of what is in it.
+    """
+
+    __tablename__ = "portfolios"
+    __table_args__ = (
+        UniqueConstraint("id", "owner_id"),
+        UniqueConstraint("link_key"),
+        CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_is_short"),
+        CheckConstraint("method IN ('fifo', 'lifo', 'hifo', 'average', 'specific')", name="method_is_known"),
+        CheckConstraint("visibility IN ('private', 'link', 'public')", name="visibility_is_known"),
+        CheckConstraint(
+            "shared_parts <@ ARRAY['quantities', 'details', 'photos', 'values']", name="shared_parts_are_known"
+        ),
+        CheckConstraint("visibility <> 'link' OR link_key IS NOT NULL", name="link_has_a_key"),
+        Index("portfolios_by_owner", "owner_id", "created_at", "id"),
+        Index("portfolios_one_default", "owner_id", unique=True, postgresql_where=text("is_default")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    name: Mapped[str]
+    description: Mapped[str | None]
+    base_currency: Mapped[str]
+    method: Mapped[str] = mapped_column(server_default=text("'fifo'"))
+    visibility: Mapped[str] = mapped_column(server_default=text("'private'"))
+    shared_parts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("ARRAY[]::text[]"))
+    link_key: Mapped[str | None]
+    is_default: Mapped[bool] = mapped_column(server_default=text("false"))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Store(Base):
+    """Where somebody acquires things: each person keeps a list of their own."""
+
+    __tablename__ = "stores"
+    __table_args__ = (
+        UniqueConstraint("id", "owner_id"),
+        UniqueConstraint("owner_id", "slug"),
+        CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_is_short"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    name: Mapped[str]
+    slug: Mapped[str]
+    url: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Holding(Base):
+    """A quantity of a variant in a portfolio; several of one variant where they are told apart, as graded cards are.
+
+    `quantity`, `cost`, `realized_gain` and `missing_quantity` follow from its trades and are written with its lots, in
+    one transaction; amounts are in the portfolio's base currency. `cost` is of what is still held; `missing_quantity`
+    was disposed of without ever having been acquired, so the gain of it is not known.
+    """
+
+    __tablename__ = "holdings"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "owner_id"],
+            [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("id", "portfolio_id", "owner_id"),
+        UniqueConstraint("owner_id", "external_source", "external_id"),
+        CheckConstraint("quantity >= 0 AND missing_quantity >= 0", name="quantities_are_not_negative"),
+        CheckConstraint("(external_source IS NULL) = (external_id IS NULL)", name="external_name_is_whole"),
+        Index("holdings_by_position", "portfolio_id", "position", "id"),
+        Index("holdings_by_variant", "variant_id"),
+        Index("holdings_by_owner", "owner_id", "variant_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    variant_id: Mapped[UUID] = mapped_column(ForeignKey(ItemVariant.id))
+    position: Mapped[int] = mapped_column(Integer)
+    quantity: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    cost: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    realized_gain: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    missing_quantity: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    external_source: Mapped[str | None]
+    external_id: Mapped[str | None]
+    archived_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class HoldingDetails(Base):
+    """What a collector keeps of a holding."""
+
+    __tablename__ = "holding_details"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["holding_id", "portfolio_id", "owner_id"],
+            [f"{SCHEMA}.holdings.id", f"{SCHEMA}.holdings.portfolio_id", f"{SCHEMA}.holdings.owner_id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(["store_id", "owner_id"], [f"{SCHEMA}.stores.id", f"{SCHEMA}.stores.owner_id"]),
+        CheckConstraint("grade BETWEEN 0 AND 100", name="grade_is_a_grade"),
+        CheckConstraint("float_value BETWEEN 0 AND 1", name="float_is_a_share"),
+        CheckConstraint("pattern BETWEEN 0 AND 100000", name="pattern_is_a_seed"),
+        Index("holding_details_by_owner", "owner_id"),
+        Index("holding_details_by_store", "store_id", postgresql_where=text("store_id IS NOT NULL")),
+        {"schema": SCHEMA},
+    )
+
+    holding_id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    condition: Mapped[str | None]
+    grade: Mapped[Decimal | None]
+    grader: Mapped[str | None]
+    serial: Mapped[str | None]
+    float_value: Mapped[Decimal | None]
+    pattern: Mapped[int | None]
+    place: Mapped[str | None]
+    store_id: Mapped[UUID | None]
+    acquired_on: Mapped[date | None] = mapped_column(Date)
+    notes: Mapped[str | None]
+
+
+class Trade(Base):
+    """One thing that happened to a holding, and the only truth about it.
+
+    `price` is of one unit, `fee` of the whole trade, both in `currency`. `exchange_rate` is what one unit of that
+    currency was in the portfolio's base currency when the trade was recorded, of the day `rate_date` unless its owner
+    gave the rate; it changes only with one of the two currencies. Trades of a holding are in the order of
+    `(occurred_at, id)`. One that `may_lack_acquisitions` may dispose of more than is held.
+    """
+
+    __tablename__ = "trades"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["holding_id", "portfolio_id", "owner_id"],
+            [f"{SCHEMA}.holdings.id", f"{SCHEMA}.holdings.portfolio_id", f"{SCHEMA}.holdings.owner_id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("id", "owner_id"),
+        UniqueConstraint("portfolio_id", "external_source", "external_id"),
+        CheckConstraint(
+            "kind IN ('buy', 'sell', 'transfer_in', 'transfer_out', 'gift_in', 'gift_out', 'fee')", name="kind_is_known"
+        ),
+        CheckConstraint("quantity > 0 OR (kind = 'fee' AND quantity = 0)", name="quantity_is_positive"),
+        CheckConstraint("price >= 0 AND fee >= 0", name="amounts_are_not_negative"),
+        CheckConstraint("exchange_rate > 0 AND exchange_rate < 'Infinity'", name="exchange_rate_is_positive"),
+        CheckConstraint("(external_source IS NULL) = (external_id IS NULL)", name="external_name_is_whole"),
+        Index("trades_by_holding", "holding_id", "occurred_at", "id"),
+        Index("trades_by_portfolio", "portfolio_id", "occurred_at", "id"),
+        Index("trades_by_owner", "owner_id", "occurred_at", "id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    holding_id: Mapped[UUID]
+    kind: Mapped[str]
+    occurred_at: Mapped[datetime]
+    quantity: Mapped[Decimal]
+    price: Mapped[Decimal]
+    fee: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    currency: Mapped[str]
+    exchange_rate: Mapped[Decimal]
+    rate_date: Mapped[date | None] = mapped_column(Date)
+    exchange: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("ARRAY[]::text[]"))
+    notes: Mapped[str | None]
+    may_lack_acquisitions: Mapped[bool] = mapped_column(server_default=text("false"))
+    external_source: Mapped[str | None]
+    external_id: Mapped[str | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TradeLotChoice(Base):
+    """A lot that a sale names to take from, and how much; a lot has the id of the trade that opened it."""
+
+    __tablename__ = "trade_lot_choices"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["trade_id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(["lot_id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"]),
+        CheckConstraint("quantity > 0", name="quantity_is_positive"),
+        Index("trade_lot_choices_by_lot", "lot_id"),
+        Index("trade_lot_choices_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    trade_id: Mapped[UUID] = mapped_column(primary_key=True)
+    lot_id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID]
+    quantity: Mapped[Decimal]
+
+
+class TradeRevision(Base):
+    """What a trade was before it was edited or deleted. Numbers begin with 1; the trade itself may be gone."""
+
+    __tablename__ = "trade_revisions"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "owner_id"],
+            [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("trade_id", "number"),
+        CheckConstraint("number > 0", name="number_is_positive"),
+        CheckConstraint("action IN ('edited', 'deleted')", name="action_is_known"),
+        Index("trade_revisions_by_portfolio", "portfolio_id", "created_at", "id"),
+        Index("trade_revisions_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    trade_id: Mapped[UUID]
+    number: Mapped[int]
+    action: Mapped[str]
+    before: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Lot(Base):
+    """What one trade acquired, and what is left of it; it has the trade's id.
+
+    `cost` is what the whole lot cost, its fee included, in the portfolio's base currency, and `remaining_cost` the part
+    of that which is left. With the average method lots share one cost, so `remaining_cost` is null. Written whole
+    whenever trades change, so it refers to its trade alone.
+    """
+
+    __tablename__ = "lots"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("quantity > 0", name="quantity_is_positive"),
+        CheckConstraint("remaining_quantity BETWEEN 0 AND quantity", name="remaining_quantity_is_a_part"),
+        CheckConstraint("cost >= 0 AND remaining_cost BETWEEN 0 AND cost", name="remaining_cost_is_a_part"),
+        Index("lots_by_holding", "holding_id", "acquired_at", "id"),
+        Index("lots_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    holding_id: Mapped[UUID]
+    acquired_at: Mapped[datetime]
+    quantity: Mapped[Decimal]
+    cost: Mapped[Decimal]
+    remaining_quantity: Mapped[Decimal]
+    remaining_cost: Mapped[Decimal | None]
+
+
+class LotDisposal(Base):
+    """What one trade took from one lot, the parts of a trade numbered from 1.
+
+    Without a lot it is what was never acquired: `cost` and `gain` are null. A transfer or a gift brings nothing, so
+    `proceeds` and `gain` are null there. Amounts are in the portfolio's base currency.
+    """
+
+    __tablename__ = "lot_disposals"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["trade_id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("quantity > 0", name="quantity_is_positive"),
+        CheckConstraint("(cost IS NULL) = (lot_id IS NULL)", name="cost_is_of_a_lot"),
+        Index("lot_disposals_by_holding", "holding_id", "disposed_at", "trade_id", "number"),
+        Index("lot_disposals_by_portfolio", "portfolio_id", "disposed_at", "trade_id", "number"),
+        Index("lot_disposals_by_lot", "lot_id", postgresql_where=text("lot_id IS NOT NULL")),
+        Index("lot_disposals_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    trade_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    holding_id: Mapped[UUID]
+    lot_id: Mapped[UUID | None]
+    acquired_at: Mapped[datetime | None]
+    disposed_at: Mapped[datetime]
+    quantity: Mapped[Decimal]
+    cost: Mapped[Decimal | None]
+    proceeds: Mapped[Decimal | None]
+    gain: Mapped[Decimal | None]
