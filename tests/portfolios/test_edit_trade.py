@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.core.clock import utc_now
 from app.core.database import Database
-from app.core.ids import new_id
+from app.core.ids import PublicIdTag, new_id, public_id
 from app.portfolios.commands.edit_trade import delete_trade, edit_trade
 from app.portfolios.commands.frozen_rates import freeze_again
 from app.portfolios.commands.recompute import recompute_portfolio
@@ -65,8 +65,9 @@ async def test_an_old_trade_that_is_edited_changes_what_comes_after_it(database:
     assert (trade.version, trade.notes, trade.tags) == (2, "So it was.", ["a", "b"])
     ((trade_id, number, action, before),) = await revisions(database)
     assert (trade_id, number, action) == (first, 1, "edited")
-    assert (before["price"], before["fee"], before["exchange_rate"], before["version"]) == ("100", "0", "1", 1)
-    assert (before["occurred_at"], before["lots"], before["tags"]) == ("2024-01-01T00:00:00+00:00", [], [])
+    assert (before["price"], before["fee"], before["exchangeRate"], before["version"]) == ("100", "0", "1", 1)
+    assert (before["occurredAt"], before["lots"], before["tags"]) == ("2024-01-01T00:00:00Z", [], [])
+    assert before["kind"] == "BUY"
 
 
 async def test_what_changes_nothing_leaves_no_revision(database: Database) -> None:
@@ -203,7 +204,7 @@ async def test_a_lot_that_is_named_cannot_be_taken_away(database: Database) -> N
     ((_, quantity, _, gain, _),) = (await stored(database))["totals"]
     assert (quantity, gain) == (0, 400)
     ((_, _, _, before), _) = await revisions(database)
-    assert before["lots"] == [{"lot_id": str(second), "quantity": "1"}]
+    assert before["lots"] == [{"lotId": public_id(PublicIdTag.LOT, second), "quantity": "1"}]
 
 
 async def test_another_base_currency_freezes_every_rate_anew(database: Database) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.catalogue.given import name_in_graph
 from app.core.clock import utc_now
 from app.core.database import Transaction
+from app.core.ids import PublicIdTag, public_id
 from app.portfolios.commands.frozen_rates import FrozenRate, frozen_rate
 from app.portfolios.commands.held import HeldPortfolio, hold_holdings, hold_portfolio, no_such
 from app.portfolios.commands.recompute import recompute_holdings
@@ -35,6 +36,7 @@ EDITABLE = frozenset(each.name for each in fields(NewTrade)) - {
 }
 # None takes these away; of the rest it says nothing.
 REMOVABLE = frozenset({"exchange_rate", "exchange", "notes"})
+_NOT_IN_REVISIONS = frozenset({"id", "owner_id", "portfolio_id", "holding_id"})
 # What nothing follows from.
 _REMARKS = frozenset({"exchange", "tags", "notes", "rate_date"})
 
@@ -79,8 +81,8 @@ async def edit_trade(
 
 async def delete_trade(
     transaction: Transaction, trade_id: UUID, *, owner_id: UUID, expected_version: int | None = None
-) -> None:
-    """Take a trade out of the ledger; what it was is kept.
+) -> UUID:
+    """Take a trade out of the ledger; gives its holding. What it was is kept.
 
     Raises `PortfolioRefused`, for a later trade too that then has nothing left; the transaction must be rolled back.
     """
@@ -91,6 +93,8 @@ async def delete_trade(
     await _write_revision(connection, row, lots, TradeRevisionAction.DELETED)
     await connection.execute(delete(Trade).where(Trade.id == trade_id))
     await _recompute(connection, row.holding_id, trade_id, ())
+    holding_id: UUID = row.holding_id
+    return holding_id
 
 
 async def _hold_trade(
@@ -170,8 +174,17 @@ async def _write_revision(
     connection: AsyncConnection, row: Row[Any], lots: Sequence[LotChoice], action: TradeRevisionAction
 ) -> None:
     last = await connection.scalar(select(func.max(TradeRevision.number)).where(TradeRevision.trade_id == row.id))
-    before = {name: _in_json(value) for name, value in row._mapping.items() if name not in {"owner_id", "portfolio_id"}}
-    before["lots"] = [{"lot_id": str(choice.lot_id), "quantity": _in_json(choice.quantity)} for choice in lots]
+    before = {
+        name_in_graph(name): _in_json(value) for name, value in row._mapping.items() if name not in _NOT_IN_REVISIONS
+    }
+    before |= {
+        "kind": row.kind.upper(),
+        "holdingId": public_id(PublicIdTag.HOLDING, row.holding_id),
+        "lots": [
+            {"lotId": public_id(PublicIdTag.LOT, choice.lot_id), "quantity": _in_json(choice.quantity)}
+            for choice in lots
+        ],
+    }
     await connection.execute(
         insert(TradeRevision).values(
             owner_id=row.owner_id,
@@ -185,12 +198,12 @@ async def _write_revision(
 
 
 def _in_json(value: Any) -> Any:
-    """A value as it is kept: numbers as strings of plain digits, so that they stay exact."""
+    """A value as the graph shows it: numbers as strings of plain digits, so that they stay exact."""
     if isinstance(value, Decimal):
         return format(plain(value), "f")
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value
 
 
 async def _recompute(connection: AsyncConnection, holding_id: UUID, trade_id: UUID, lots: Sequence[LotChoice]) -> None:

@@ -12,7 +12,7 @@ from app.core.database import among, asyncpg_connection
 from app.portfolios.commands.held import HeldHolding, hold_holdings
 from app.portfolios.ledger import ACQUIRING, Disposal, Ledger, LedgerLot, LedgerTrade, Totals, plain
 from app.portfolios.models import CostBasisMethod, Holding, Lot, Portfolio
-from app.portfolios.queries.ledgers import ledger_trades
+from app.portfolios.queries.ledgers import apply_trades, ledger_trades
 
 # Of holdings whose trades are in memory at once, and of rows in one statement.
 HOLDINGS_AT_ONCE = 200
@@ -62,10 +62,7 @@ async def _recompute(connection: AsyncConnection, holding_ids: Sequence[UUID]) -
     )
     ledgers = {row.id: Ledger(CostBasisMethod(row.method)) for row in methods}
     trades = await ledger_trades(connection, holding_ids)
-    disposals = {
-        holding_id: [part for trade in trades.get(holding_id, ()) for part in ledger.apply(trade)]
-        for holding_id, ledger in ledgers.items()
-    }
+    disposals = await apply_trades(ledgers, trades)
     driver = await asyncpg_connection(connection)
     for table in ("lots", "lot_disposals"):
         await driver.execute(f"DELETE FROM portfolios.{table} WHERE holding_id = ANY($1)", holding_ids)  # noqa: S608
