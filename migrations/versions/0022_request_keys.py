@@ -1,4 +1,4 @@
-"""Requests to record a trade may be sent twice, and trades that name each other's lots go in one go."""
+"""Requests to record a trade may be sent twice."""
 
 from alembic import op
 
@@ -25,7 +25,8 @@ CREATE INDEX request_keys_by_trade ON portfolios.request_keys (trade_id);
 ALTER TABLE portfolios.request_keys ENABLE ROW LEVEL SECURITY;
 CREATE POLICY viewer ON portfolios.request_keys TO trove_api USING (owner_id = (SELECT identity.viewer_id()));
 CREATE POLICY worker ON portfolios.request_keys TO trove_worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.request_keys TO trove_api, trove_worker;
+GRANT SELECT, INSERT, DELETE ON portfolios.request_keys TO trove_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.request_keys TO trove_worker;
 """
 
 

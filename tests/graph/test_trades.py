@@ -184,7 +184,8 @@ BAD: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"portfolioId": "garbage"}, "NOT_FOUND", ["input", "portfolioId"]),
     ({"portfolioId": public_id(PublicIdTag.PORTFOLIO, new_id())}, "NOT_FOUND", ["input", "portfolioId"]),
     ({"variantId": public_id(PublicIdTag.ITEM_VARIANT, new_id())}, "NOT_FOUND", ["input", "variantId"]),
-    ({"variantId": None}, "INVALID_INPUT", ["input", "holdingId"]),
+    ({"variantId": None}, "INVALID_INPUT", ["input", "variantId"]),
+    ({"variantId": None, "portfolioId": None}, "INVALID_INPUT", ["input", "holdingId"]),
     ({"lots": [{"lotId": "garbage", "quantity": "1"}]}, "NOT_FOUND", ["input", "lots", "0", "lotId"]),
     ({"tags": ["x"] * 251}, "INVALID_INPUT", ["input", "tags"]),
 ]

@@ -146,7 +146,7 @@ BAD: list[tuple[dict[str, Any], PortfolioErrorCode, list[str]]] = [
     ({"kind": TradeKind.SELL}, PortfolioErrorCode.INSUFFICIENT_QUANTITY, ["quantity"]),
     ({"lots": [LotChoice(new_id(), Decimal(1))]}, PortfolioErrorCode.INVALID_INPUT, ["lots"]),
     ({"variant_id": new_id()}, PortfolioErrorCode.NOT_FOUND, ["variantId"]),
-    ({"variant_id": None}, PortfolioErrorCode.INVALID_INPUT, ["holdingId"]),
+    ({"variant_id": None}, PortfolioErrorCode.INVALID_INPUT, ["variantId"]),
     ({"external_id": "17"}, PortfolioErrorCode.INVALID_INPUT, ["externalId"]),
 ]
 

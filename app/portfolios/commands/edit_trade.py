@@ -68,11 +68,8 @@ async def edit_trade(
     if not different and not has_other_lots:
         return
     await _write_revision(connection, row, lots, TradeRevisionAction.EDITED)
-    await connection.execute(
-        update(Trade)
-        .where(Trade.id == trade_id)
-        .values(values | {"version": Trade.version + 1, "updated_at": func.now()})
-    )
+    written = {name: values[name] for name in different} | {"version": Trade.version + 1, "updated_at": func.now()}
+    await connection.execute(update(Trade).where(Trade.id == trade_id).values(written))
     if has_other_lots:
         await replace_choices(connection, trade_id, edited.lots, owner_id=owner_id)
     if has_other_lots or different - _REMARKS:

@@ -132,8 +132,11 @@ async def _place_of(
         found = await portfolio_of(connection, trade.holding_id, owner_id=owner_id, field=["holdingId"])
         portfolio = await hold_portfolio(connection, found, owner_id=owner_id, field=["holdingId"])
         return portfolio, trade.holding_id
-    if portfolio_id is None or trade.variant_id is None:
+    if portfolio_id is None:
         raise refused("Name a holding, or a portfolio and a variant.", "holdingId")
+    if trade.variant_id is None:
+        await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
+        raise refused("Name the variant too; the portfolio may have many holdings.", "variantId")
     stored = await holdings_of_variants(connection, portfolio_id, [trade.variant_id])
     # Who makes a holding keeps others away: two at once must not make two.
     portfolio = await hold_portfolio(
