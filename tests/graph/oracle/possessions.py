@@ -5,6 +5,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from app.catalogue.models import ItemVariant
 from app.identity.models import User
 from app.portfolios.models import (
@@ -170,7 +172,7 @@ def _add_revision(world: World, random: Random, trade: Row, number: int) -> None
         trade_id=trade["id"],
         number=number,
         action=random.choice(list(TradeRevisionAction)).value,
-        before={"price": "0.5", "tags": [any_text(random)], "notes": None},
+        before=orjson.dumps({"price": "0.5", "tags": [any_text(random)], "notes": None}).decode(),
         created_at=any_instant(world, random),
     )
 
