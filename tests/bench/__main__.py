@@ -40,6 +40,17 @@ from tests.bench.data import (
 from tests.bench.growth import GrowthFigures, Pace, measure_growth, measure_many
 from tests.bench.imports import CARDS, FIGURES, QUICK_CARDS, QUICK_FIGURES, ImportFigures, measure_imports
 from tests.bench.ingestion import MANY_SERIES, ONE_MINUTE_APART, QUICK_SHAPES, IngestFigures, measure_ingestion
+from tests.bench.ledger import (
+    LEDGER_DATABASE,
+    PAGES,
+    QUICK_PAGES,
+    QUICK_RECOMPUTES,
+    RECOMPUTES,
+    TRADES_IN_ALL,
+    LedgerFigures,
+    make_traded_rows,
+    measure_ledger,
+)
 from tests.bench.load import has_wrk
 from tests.bench.machine import this_machine
 from tests.bench.postgraphile import make_price_function
@@ -65,6 +76,7 @@ class Part(StrEnum):
     INGEST = "ingest"
     SEARCH = "search"
     IMPORT = "import"
+    LEDGER = "ledger"
 
 
 def main(
@@ -106,7 +118,7 @@ class _Services:
 
 
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
-    if only not in {Part.INGEST, Part.SEARCH, Part.IMPORT} and not has_wrk():
+    if only not in {Part.INGEST, Part.SEARCH, Part.IMPORT, Part.LEDGER} and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
@@ -116,6 +128,7 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     ingestion: list[IngestFigures] = []
     search: list[SearchFigures] = []
     imports: ImportFigures | None = None
+    ledger: LedgerFigures | None = None
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -140,8 +153,11 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
                 figures=QUICK_FIGURES if quick else FIGURES,
                 console=console,
             )
+        if only in {None, Part.LEDGER}:
+            ledger = _ledger(services, console, quick=quick)
     machine = this_machine(postgres=services.postgres, load_before=load_before)
-    return Report(datetime.now(UTC).replace(microsecond=0), quick, machine, reads, growth, ingestion, search, imports)
+    measured_at = datetime.now(UTC).replace(microsecond=0)
+    return Report(measured_at, quick, machine, reads, growth, ingestion, search, imports, ledger)
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:
@@ -187,6 +203,23 @@ def _search(services: _Services, console: Console, *, quick: bool) -> list[Searc
         return asyncio.run(measure_search(searched, queries=QUICK_QUERIES if quick else QUERIES))
     finally:
         asyncio.run(_drop(services.server, SEARCH_DATABASE))
+
+
+def _ledger(services: _Services, console: Console, *, quick: bool) -> LedgerFigures:
+    traded = named(services.server.trove_url, LEDGER_DATABASE)
+    try:
+        with _timed(console, f"Making {TRADES_IN_ALL:,} trades"):
+            asyncio.run(_fill(services.server, traded, LEDGER_DATABASE, make_traded_rows))
+        return asyncio.run(
+            measure_ledger(
+                traded,
+                services.redis_url,
+                recomputes=QUICK_RECOMPUTES if quick else RECOMPUTES,
+                pages=QUICK_PAGES if quick else PAGES,
+            )
+        )
+    finally:
+        asyncio.run(_drop(services.server, LEDGER_DATABASE))
 
 
 @contextmanager

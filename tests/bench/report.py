@@ -11,10 +11,11 @@ from rich.console import Console
 from tests.bench.growth import GrowthFigures
 from tests.bench.imports import ImportFigures
 from tests.bench.ingestion import IngestFigures
+from tests.bench.ledger import LedgerFigures
 from tests.bench.machine import Machine
 from tests.bench.reads import Reads
 from tests.bench.search import SearchFigures
-from tests.bench.tables import growth_table, ingestion_table, ratios_table, reads_table, search_table
+from tests.bench.tables import growth_table, ingestion_table, ledger_table, ratios_table, reads_table, search_table
 
 BUSY_LOAD_PER_CORE = 0.25
 
@@ -31,6 +32,7 @@ class Report:
     ingestion: Sequence[IngestFigures]
     search: Sequence[SearchFigures] = ()
     imports: ImportFigures | None = None
+    ledger: LedgerFigures | None = None
 
 
 def write(report: Report, file: Path) -> None:
@@ -57,6 +59,8 @@ def show(report: Report, console: Console) -> None:
         console.print(growth_table(report.growth))
     if report.ingestion:
         console.print(ingestion_table(report.ingestion))
+    if report.ledger:
+        console.print(ledger_table(report.ledger))
     if report.search:
         console.print(search_table(report.search))
     if report.imports:

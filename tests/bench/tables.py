@@ -7,6 +7,7 @@ from rich.table import Table
 
 from tests.bench.growth import GrowthFigures
 from tests.bench.ingestion import IngestFigures
+from tests.bench.ledger import LedgerFigures
 from tests.bench.peers import Peer
 from tests.bench.reads import COMPARED, PeerFigures, ReadFigures, Reads
 from tests.bench.search import SEARCHED_ITEMS, SearchFigures
@@ -175,6 +176,17 @@ def _milliseconds(microseconds: float | None) -> float | None:
 
 def _number(value: float | None, form: str) -> str:
     return UNKNOWN if value is None else format(value, form)
+
+
+def ledger_table(figures: LedgerFigures) -> Table:
+    """What recomputing and paging took."""
+    table = Table(title="The ledger", caption="Medians. A page is of 100 trades, within the process of the API.")
+    table.add_column("")
+    table.add_column("took", justify="right")
+    table.add_row(f"recompute {figures.trades_of_one:,} trades of a holding", f"{figures.recompute_seconds:.2f} s")
+    table.add_row(f"first page of {figures.trades_in_all:,} trades", f"{figures.first_page_milliseconds:.1f} ms")
+    table.add_row("the same from the middle on", f"{figures.deep_page_milliseconds:.1f} ms")
+    return table
 
 
 def search_table(search: Sequence[SearchFigures]) -> Table:

@@ -97,6 +97,7 @@ NULL_FOR_ANYBODY = {"query viewer"}
 GIVEN: dict[str, object] = {
     "mutation grantRole.input.permissions": ["PRICES_WRITE"],
     "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
+    "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
 }
 
 
@@ -147,6 +148,14 @@ WHOSE: Mapping[str, Whose] = {
     "mutation addItemVariant.input.itemId": Whose(PublicIdTag.ITEM),
     "mutation editItemVariant.input.id": Whose(PublicIdTag.ITEM_VARIANT),
     "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
+    "mutation recordTrade.input.holdingId": Whose(PublicIdTag.HOLDING, is_not_found),
+    "mutation recordTrade.input.portfolioId": Whose(PublicIdTag.PORTFOLIO, is_not_found),
+    "mutation recordTrade.input.variantId": Whose(PublicIdTag.ITEM_VARIANT),
+    # Of a holding, and so named together with one.
+    "mutation recordTrade.input.lots.lotId": Whose(PublicIdTag.LOT),
+    "mutation editTrade.input.id": Whose(PublicIdTag.TRADE, is_not_found),
+    "mutation editTrade.input.lots.lotId": Whose(PublicIdTag.LOT, is_not_found),
+    "mutation deleteTrade.input.id": Whose(PublicIdTag.TRADE, is_not_found),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]

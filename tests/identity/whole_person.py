@@ -40,6 +40,7 @@ from app.portfolios.models import (
     Lot,
     LotDisposal,
     Portfolio,
+    RequestKey,
     Store,
     Trade,
     TradeLotChoice,
@@ -357,6 +358,7 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             TradeRevision,
             of_owner | {"trade_id": sold_id, "number": 1, "action": "edited", "before": {"notes": f"Before, {word}"}},
         ),
+        (RequestKey, {"owner_id": owner_id, "key": f"key-{word}", "content_hash": "00", "trade_id": sold_id}),
         (
             Lot,
             of_holding

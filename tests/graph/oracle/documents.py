@@ -50,6 +50,7 @@ ROOT_WEIGHTS = {
     "accounts": 2,
     "auditLog": 2,
     "providerUsage": 2,
+    "portfolios": 5,
 }
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.
 # What the viewer may not ask for is asked for all the same, but less often.
@@ -78,6 +79,13 @@ FIELD_WEIGHTS = {
     "sets": 2,
     "manufacturers": 2,
     "price": 2,
+    "holdings": 2,
+    "details": 3,
+    "lots": 2,
+    "lot": 2,
+    "disposals": 3,
+    "realizedGains": 5,
+    "missingAcquisitions": 3,
     # What is signed in Python has no SQL, nor has what stands above it.
     "url": 0.3,
 }

@@ -5,6 +5,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from app.catalogue.models import ItemVariant
 from app.identity.models import User
 from app.portfolios.models import (
@@ -18,6 +20,8 @@ from app.portfolios.models import (
     Store,
     Trade,
     TradeKind,
+    TradeRevision,
+    TradeRevisionAction,
     Visibility,
 )
 from tests.graph.oracle.rows import Row, World, any_instant, any_key, maybe
@@ -101,6 +105,8 @@ def _add_holding(world: World, random: Random, portfolio: Row, store: Row, varia
     lots = []
     for _ in range(random.choice((0, 1, 2, 4))):
         trade = _add_trade(world, random, holding)
+        for number in range(random.choice((0, 0, 1, 3))):
+            _add_revision(world, random, trade, number + 1)
         if random.random() < 0.5:
             lots.append(_add_lot(world, random, trade))
         for number in range(random.choice((0, 0, 1, 2)) if lots else 0):
@@ -147,12 +153,27 @@ def _add_trade(world: World, random: Random, holding: Row) -> Row:
         exchange=maybe(random, any_text(random)),
         tags=[any_text(random) for _ in range(random.choice((0, 1, 3)))],
         notes=maybe(random, any_text(random)),
-        may_lack_acquisitions=random.random() < 0.5,
+        # Without it most portfolios would have no realised gains to tell of.
+        may_lack_acquisitions=random.random() < 0.95,
         external_source=None,
         external_id=None,
         version=1,
         created_at=any_instant(world, random),
         updated_at=any_instant(world, random),
+    )
+
+
+def _add_revision(world: World, random: Random, trade: Row, number: int) -> None:
+    world.add(
+        TradeRevision,
+        id=any_key(random),
+        owner_id=trade["owner_id"],
+        portfolio_id=trade["portfolio_id"],
+        trade_id=trade["id"],
+        number=number,
+        action=random.choice(list(TradeRevisionAction)).value,
+        before=orjson.dumps({"price": "0.5", "tags": [any_text(random)], "notes": None}).decode(),
+        created_at=any_instant(world, random),
     )
 
 

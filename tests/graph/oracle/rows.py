@@ -45,7 +45,7 @@ from app.identity.models import (
 )
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, ScheduledJob
-from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade
+from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade, TradeRevision
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -102,6 +102,7 @@ TABLES: tuple[type[Base], ...] = (
     Holding,
     HoldingDetails,
     Trade,
+    TradeRevision,
     Lot,
     LotDisposal,
 )

@@ -34,7 +34,7 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.operations.models import Importer, JobRun, RunState
-from app.portfolios.models import TradeKind
+from app.portfolios.models import CostBasisMethod, TradeKind
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -126,7 +126,7 @@ class Vocabulary:
             if not is_page and (is_required_argument(argument) or self.random.random() < 0.4):
                 is_nullable = not isinstance(argument.type, GraphQLNonNull)
                 chosen[name] = self._argument(field_name, name, is_nullable=is_nullable)
-        if field_name == "search" and self.random.random() < 0.6:
+        if field_name in {"search", "realizedGains"} and self.random.random() < 0.6:
             chosen["first"] = self._page_size()
         if "before" in taken:
             chosen |= self.page(list_of(field_name, chosen.get("orderBy")))
@@ -293,6 +293,9 @@ class Vocabulary:
         if self.random.random() < 0.4:
             wanted["importer"] = EnumValue(self.random.choice(list(Importer)).name)
         return wanted
+
+    def _method(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(CostBasisMethod)).name)
 
     def _state_of_runs(self) -> dict[str, Value]:
         return {"state": EnumValue(self.random.choice(list(RunState)).name)} if self.random.random() < 0.3 else {}
