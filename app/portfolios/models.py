@@ -407,7 +407,7 @@ class LotDisposal(Base):
     gain: Mapped[Decimal | None]
 
 
-# What others see of portfolios that are public or shared by link, by their `shared_id`: no more than their owners chose.
+# What others see of portfolios that are public or shared by link, by their `shared_id`: what their owners chose.
 shared_portfolios = Table(
     "shared_portfolios",
     MetaData(),

@@ -300,7 +300,8 @@ _PUBLIC = {
 
 async def _key_of(connection: AsyncConnection, tag: PublicIdTag, user_id: UUID) -> UUID:
     table: Any = TABLE_OF[tag].__table__
-    owner = table.c[OWNER_COLUMNS.get(cast("Any", TABLE_OF[tag]), "user_id")]
+    usual = "owner_id" if "owner_id" in table.c else "user_id"
+    owner = table.c[OWNER_COLUMNS.get(cast("Any", TABLE_OF[tag]), usual)]
     key: UUID = (await connection.execute(select(table.c.id).where(owner == user_id).limit(1))).scalar_one()
     return key
 

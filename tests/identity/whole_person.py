@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.models import CreationKey, Item, ItemRevision, PhotoUpload
+from app.catalogue.models import CreationKey, Item, ItemRevision, ItemVariant, PhotoUpload
 from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.ids import new_id
@@ -34,6 +34,20 @@ from app.identity.models import (
 from app.identity.tokens import hash_of_token
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, RuntimeSetting
+from app.portfolios.models import (
+    CreationKey as PortfolioKey,
+)
+from app.portfolios.models import (
+    Holding,
+    HoldingDetails,
+    Lot,
+    LotDisposal,
+    Portfolio,
+    Store,
+    Trade,
+    TradeLotChoice,
+    TradeRevision,
+)
 from app.providers.commands.save_known import save_known_providers
 from app.providers.models import ProviderCall, ProviderCredential
 from tests.identity.builders import SECRETS
@@ -290,11 +304,111 @@ async def add_whole_person(
         ),
         (RuntimeSetting, {"key": f"schedule:{user_id}", "value": {"isEnabled": False}, "updated_by": user_id}),
     ]
+    rows += _possessions(person, item_id)
     await save_known_providers(Transaction(connection))
     for table, values in rows:
         # The tables make their own ids where none is named.
         await connection.execute(insert(table).values(**values))
     return person
+
+
+def _possessions(person: WholePerson, item_id: UUID) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A portfolio that is shared by link, with a holding, a purchase and a sale of half of it."""
+    word = person.word
+    variant_id, portfolio_id, store_id, holding_id, bought, sold = (new_id() for _ in range(6))
+    owned = {"owner_id": person.id, "portfolio_id": portfolio_id, "holding_id": holding_id}
+    traded = owned | {"occurred_at": CREATED_AT, "price": 5, "currency": "CHF", "exchange_rate": 1}
+    return [
+        (ItemVariant, {"id": variant_id, "item_id": item_id, "key": "default", "name": "Default", "is_default": True}),
+        (
+            Portfolio,
+            {
+                "id": portfolio_id,
+                "owner_id": person.id,
+                "name": f"Portfolio of {word}",
+                "description": f"What {word} owns",
+                "base_currency": "CHF",
+                "visibility": "link",
+                "shared_parts": ["quantities", "details"],
+                "link_key": person.id.hex,
+                "is_default": True,
+            },
+        ),
+        (Store, {"id": store_id, "owner_id": person.id, "name": f"Store of {word}", "slug": f"store-of-{word}"}),
+        (
+            Holding,
+            {
+                "id": holding_id,
+                "owner_id": person.id,
+                "portfolio_id": portfolio_id,
+                "variant_id": variant_id,
+                "position": 0,
+                "quantity": 1,
+                "cost": 5,
+                "external_source": "steam",
+                "external_id": f"asset-{word}",
+            },
+        ),
+        (
+            HoldingDetails,
+            owned
+            | {
+                "condition": f"Worn by {word}",
+                "serial": f"serial-{word}",
+                "place": f"Attic of {word}",
+                "store_id": store_id,
+                "notes": f"{word} likes it.",
+            },
+        ),
+        (Trade, traded | {"id": bought, "kind": "buy", "quantity": 2, "exchange": f"Shop of {word}"}),
+        (
+            Trade,
+            traded | {"id": sold, "kind": "sell", "quantity": 1, "tags": [word], "notes": f"{word} needed the money."},
+        ),
+        (TradeLotChoice, {"trade_id": sold, "lot_id": bought, "owner_id": person.id, "quantity": 1}),
+        (
+            TradeRevision,
+            {
+                "owner_id": person.id,
+                "portfolio_id": portfolio_id,
+                "trade_id": sold,
+                "number": 1,
+                "action": "edited",
+                "before": {"notes": f"{word} is rich."},
+            },
+        ),
+        (
+            Lot,
+            owned
+            | {
+                "id": bought,
+                "acquired_at": CREATED_AT,
+                "quantity": 2,
+                "cost": 10,
+                "remaining_quantity": 1,
+                "remaining_cost": 5,
+            },
+        ),
+        (
+            LotDisposal,
+            owned
+            | {
+                "trade_id": sold,
+                "number": 1,
+                "lot_id": bought,
+                "acquired_at": CREATED_AT,
+                "disposed_at": CREATED_AT,
+                "quantity": 1,
+                "cost": 5,
+                "proceeds": 5,
+                "gain": 0,
+            },
+        ),
+        (
+            PortfolioKey,
+            {"owner_id": person.id, "key": f"key-of-{word}", "content_hash": "hash", "result_id": holding_id},
+        ),
+    ]
 
 
 # Every table of ours, and every column of it that can hold a text, whatever the type is called.
@@ -306,7 +420,7 @@ JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
     AND c.relnamespace::regnamespace::text
-        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices')
+        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices', 'portfolios')
     AND coalesce(element.typname, t.typname)
         IN ('text', 'varchar', 'bpchar', 'name', 'citext', 'json', 'jsonb', 'xml', 'inet', 'cidr')
 GROUP BY 1

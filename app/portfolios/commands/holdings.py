@@ -44,7 +44,7 @@ async def add_holding(
     if repeated is not None:
         return repeated
     if not await connection.scalar(select(exists().where(ItemVariant.id == variant_id))):
-        raise not_found("There is no such variant.", "variantId")
+        raise no_such_variant()
     await _require_store(connection, columns, owner_id)
     holding_id = new_id()
     behind = select(func.coalesce(func.max(Holding.position), -1) + 1).where(Holding.portfolio_id == portfolio_id)
@@ -128,6 +128,11 @@ async def delete_holding(
     await remove_trades(connection, select(Holding.id).where(Holding.id == holding_id))
     portfolio_id: UUID = holding.portfolio_id
     return portfolio_id
+
+
+def no_such_variant() -> PortfolioRefused:
+    """The refusal of an id that is no variant's."""
+    return not_found("There is no such variant.", "variantId")
 
 
 async def _require_store(connection: AsyncConnection, columns: Given, owner_id: UUID) -> None:

@@ -12,8 +12,8 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.money import MINOR_UNITS
 from app.identity.models import User
+from app.portfolios.commands.frozen_rates import freeze_again
 from app.portfolios.commands.holds import hold_owner, hold_portfolio, refuse_another_version
-from app.portfolios.commands.rebase import freeze_rates_anew
 from app.portfolios.commands.recompute import recompute_portfolio
 from app.portfolios.commands.remove_trades import remove_trades
 from app.portfolios.commands.requests import remember_request, repeated_request
@@ -87,7 +87,7 @@ async def edit_portfolio(
         changed["link_key"] = new_link_key() if changed["visibility"] == Visibility.LINK else None
     await _update(connection, portfolio_id, changed)
     if "base_currency" in changed:
-        await freeze_rates_anew(connection, portfolio_id, base_currency=changed["base_currency"])
+        await _freeze_again(connection, portfolio, changed["base_currency"])
     if changed.keys() & {"base_currency", "method"}:
         await recompute_portfolio(connection, portfolio_id)
 
@@ -201,10 +201,20 @@ async def _change_default(connection: AsyncConnection, owner_id: UUID, *, become
     await _unset_default(connection, owner_id)
 
 
+async def _freeze_again(connection: AsyncConnection, portfolio: Row[Any], base_currency: str) -> None:
+    try:
+        await freeze_again(
+            connection,
+            portfolio.id,
+            old_base_currency=portfolio.base_currency,
+            new_base_currency=base_currency,
+        )
+    except PortfolioRefused as refusal:
+        raise PortfolioRefused(refusal.reason, refusal.message, field=["baseCurrency"]) from None
+
+
 async def _unset_default(connection: AsyncConnection, owner_id: UUID) -> None:
-    present = await connection.execute(
-        select(Portfolio.id).where(Portfolio.owner_id == owner_id, Portfolio.is_default)
-    )
+    present = await connection.execute(select(Portfolio.id).where(Portfolio.owner_id == owner_id, Portfolio.is_default))
     for portfolio_id in present.scalars():
         await _update(connection, portfolio_id, {"is_default": False})
 

@@ -44,8 +44,8 @@ async def edit_store(transaction: Transaction, store_id: UUID, given: Given, *, 
     connection = transaction.connection
     columns: dict[str, str | None] = {}
     if "name" in given:
-        columns["name"] = read_name(given["name"], "name")
-        columns["slug"] = store_slug(columns["name"])
+        name = read_name(given["name"], "name")
+        columns |= {"name": name, "slug": store_slug(name)}
     if "url" in given:
         columns["url"] = _read_url(given["url"])
     await hold_owner(connection, owner_id)
@@ -92,9 +92,7 @@ def no_such_store(field: str) -> PortfolioRefused:
 
 def _read_url(url: str | None) -> str | None:
     if url is not None and (len(url) > LONGEST_URL or not is_secure_url(url)):
-        raise refused(
-            f"It is an address that begins with https:// and has {LONGEST_URL:,} characters at most.", "url"
-        )
+        raise refused(f"It is an address that begins with https:// and has {LONGEST_URL:,} characters at most.", "url")
     return url
 
 
