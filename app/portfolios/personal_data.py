@@ -17,6 +17,7 @@ from app.portfolios.models import (
     Lot,
     LotDisposal,
     Portfolio,
+    RequestKey,
     Store,
     Trade,
     TradeLotChoice,
@@ -157,6 +158,14 @@ def _keys(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
+def _trade_keys(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    return (
+        select(RequestKey.trade_id.label("id"), RequestKey.key, RequestKey.created_at)
+        .where(RequestKey.owner_id == user_id)
+        .order_by(RequestKey.created_at, RequestKey.key)
+    )
+
+
 PARTS = (
     ExportPart("portfolios.json", "Your portfolios.", table_of(Portfolio), _portfolios, PublicIdTag.PORTFOLIO),
     ExportPart("stores.json", "Where you acquire things.", table_of(Store), _stores, PublicIdTag.STORE),
@@ -202,6 +211,13 @@ PARTS = (
         "The idempotency keys under which you made portfolios and holdings lately.",
         table_of(CreationKey),
         _keys,
+    ),
+    ExportPart(
+        "trade-keys.json",
+        "The idempotency keys under which you recorded trades lately; the ids are those of the trades.",
+        table_of(RequestKey),
+        _trade_keys,
+        PublicIdTag.TRADE,
     ),
 )
 PERSONAL_DATA = PersonalData("portfolios", erase, PARTS)

@@ -34,15 +34,14 @@ from app.identity.models import (
 from app.identity.tokens import hash_of_token
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, RuntimeSetting
-from app.portfolios.models import (
-    CreationKey as PortfolioKey,
-)
+from app.portfolios.models import CreationKey as PortfolioKey
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
     Lot,
     LotDisposal,
     Portfolio,
+    RequestKey,
     Store,
     Trade,
     TradeLotChoice,
@@ -302,9 +301,9 @@ async def add_whole_person(
                 "error": f"{word}.json is no file of figures.",
             },
         ),
+        *_possessions(user_id, item_id, word),
         (RuntimeSetting, {"key": f"schedule:{user_id}", "value": {"isEnabled": False}, "updated_by": user_id}),
     ]
-    rows += _possessions(person, item_id)
     await save_known_providers(Transaction(connection))
     for table, values in rows:
         # The tables make their own ids where none is named.
@@ -312,102 +311,71 @@ async def add_whole_person(
     return person
 
 
-def _possessions(person: WholePerson, item_id: UUID) -> list[tuple[type[Any], dict[str, Any]]]:
-    """A portfolio that is shared by link, with a holding, a purchase and a sale of half of it."""
-    word = person.word
-    variant_id, portfolio_id, store_id, holding_id, bought, sold = (new_id() for _ in range(6))
-    owned = {"owner_id": person.id, "portfolio_id": portfolio_id, "holding_id": holding_id}
-    traded = owned | {"occurred_at": CREATED_AT, "price": 5, "currency": "CHF", "exchange_rate": 1}
+def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A portfolio with a holding that was bought and partly sold, and all that is kept of both."""
+    portfolio_id, store_id, variant_id, holding_id, bought_id, sold_id = (new_id() for _ in range(6))
+    of_owner = {"owner_id": owner_id, "portfolio_id": portfolio_id}
+    of_holding = of_owner | {"holding_id": holding_id}
+    trade = of_holding | {
+        "occurred_at": CREATED_AT,
+        "quantity": 1,
+        "price": 10,
+        "currency": "CHF",
+        "exchange_rate": 1,
+        "exchange": f"Exchange of {word}",
+        "tags": [word],
+        "notes": f"Trade of {word}",
+    }
     return [
-        (ItemVariant, {"id": variant_id, "item_id": item_id, "key": "default", "name": "Default", "is_default": True}),
         (
             Portfolio,
             {
                 "id": portfolio_id,
-                "owner_id": person.id,
+                "owner_id": owner_id,
                 "name": f"Portfolio of {word}",
                 "description": f"What {word} owns",
                 "base_currency": "CHF",
                 "visibility": "link",
-                "shared_parts": ["quantities", "details"],
-                "link_key": person.id.hex,
-                "is_default": True,
+                "link_key": f"link-{word}",
             },
         ),
-        (Store, {"id": store_id, "owner_id": person.id, "name": f"Store of {word}", "slug": f"store-of-{word}"}),
-        (
-            Holding,
-            {
-                "id": holding_id,
-                "owner_id": person.id,
-                "portfolio_id": portfolio_id,
-                "variant_id": variant_id,
-                "position": 0,
-                "quantity": 1,
-                "cost": 5,
-                "external_source": "steam",
-                "external_id": f"asset-{word}",
-            },
-        ),
+        (Store, {"id": store_id, "owner_id": owner_id, "name": f"Shop of {word}", "slug": word}),
+        (ItemVariant, {"id": variant_id, "item_id": item_id, "key": "default", "name": "Default", "is_default": True}),
+        (Holding, of_owner | {"id": holding_id, "variant_id": variant_id, "position": 0}),
         (
             HoldingDetails,
-            owned
+            of_holding
             | {
-                "condition": f"Worn by {word}",
                 "serial": f"serial-{word}",
-                "place": f"Attic of {word}",
+                "place": f"Shelf of {word}",
                 "store_id": store_id,
-                "notes": f"{word} likes it.",
+                "notes": f"Notes of {word}",
             },
         ),
-        (Trade, traded | {"id": bought, "kind": "buy", "quantity": 2, "exchange": f"Shop of {word}"}),
-        (
-            Trade,
-            traded | {"id": sold, "kind": "sell", "quantity": 1, "tags": [word], "notes": f"{word} needed the money."},
-        ),
-        (TradeLotChoice, {"trade_id": sold, "lot_id": bought, "owner_id": person.id, "quantity": 1}),
+        (Trade, trade | {"id": bought_id, "kind": "buy"}),
+        (Trade, trade | {"id": sold_id, "kind": "sell"}),
+        (TradeLotChoice, {"trade_id": sold_id, "lot_id": bought_id, "owner_id": owner_id, "quantity": 1}),
         (
             TradeRevision,
-            {
-                "owner_id": person.id,
-                "portfolio_id": portfolio_id,
-                "trade_id": sold,
-                "number": 1,
-                "action": "edited",
-                "before": {"notes": f"{word} is rich."},
-            },
+            of_owner | {"trade_id": sold_id, "number": 1, "action": "edited", "before": {"notes": f"Before, {word}"}},
         ),
         (
             Lot,
-            owned
-            | {
-                "id": bought,
-                "acquired_at": CREATED_AT,
-                "quantity": 2,
-                "cost": 10,
-                "remaining_quantity": 1,
-                "remaining_cost": 5,
-            },
+            of_holding
+            | {"id": bought_id, "acquired_at": CREATED_AT, "quantity": 1, "cost": 10, "remaining_quantity": 0}
+            | {"remaining_cost": 0},
         ),
         (
             LotDisposal,
-            owned
-            | {
-                "trade_id": sold,
-                "number": 1,
-                "lot_id": bought,
-                "acquired_at": CREATED_AT,
-                "disposed_at": CREATED_AT,
-                "quantity": 1,
-                "cost": 5,
-                "proceeds": 5,
-                "gain": 0,
-            },
+            of_holding
+            | {"trade_id": sold_id, "number": 1, "lot_id": bought_id, "acquired_at": CREATED_AT}
+            | {"disposed_at": CREATED_AT, "quantity": 1, "cost": 10, "proceeds": 10, "gain": 0},
         ),
         (
             PortfolioKey,
-            {"owner_id": person.id, "key": f"key-of-{word}", "content_hash": "hash", "result_id": holding_id},
+            {"owner_id": owner_id, "key": f"portfolio-of-{word}", "content_hash": "hash", "result_id": portfolio_id},
         ),
+        (RequestKey, {"owner_id": owner_id, "key": f"trade-of-{word}", "content_hash": "hash", "trade_id": sold_id}),
     ]
 
 
