@@ -201,10 +201,13 @@ class Ledger:
         costs = []
         for lot in lots:
             before = ZERO if lot.remaining_cost is None else lot.remaining_cost
-            # Of all that was taken so far, not of this part: so rounding never loses more than one last place.
-            taken = rounded(lot.cost * (lot.quantity - lot.remaining_quantity) / lot.quantity)
-            lot.remaining_cost = plain(lot.cost - taken)
-            costs.append(plain(before - lot.remaining_cost))
+            if not lot.remaining_quantity:
+                lot.remaining_cost = ZERO
+                costs.append(before)
+                continue
+            # Of all that is left, not of this part: so rounding never loses more than one last place.
+            lot.remaining_cost = lot.cost - rounded(lot.cost * (lot.quantity - lot.remaining_quantity) / lot.quantity)
+            costs.append(before - lot.remaining_cost)
         self._cost -= sum(costs, ZERO)
         return costs
 
@@ -258,17 +261,14 @@ def split(amount: Decimal, quantities: Sequence[Decimal]) -> list[Decimal]:
         for quantity in quantities:
             reached += quantity
             until = amount if reached == whole else rounded(amount * reached / whole)
-            parts.append(plain(until - given))
+            parts.append(until - given)
             given = until
         return parts
 
 
 def rounded(amount: Decimal) -> Decimal:
     """An amount with at most `DECIMAL_PLACES`, half to even; for use within `EXACT`."""
-    exponent = amount.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -DECIMAL_PLACES:
-        amount = amount.quantize(_LAST_PLACE)
-    return plain(amount)
+    return amount.quantize(_LAST_PLACE).normalize()
 
 
 def plain(amount: Decimal) -> Decimal:
@@ -301,7 +301,7 @@ def _disposal(
         quantity=quantity,
         cost=cost,
         proceeds=proceeds,
-        gain=None if cost is None or proceeds is None else plain(proceeds - cost),
+        gain=None if cost is None or proceeds is None else proceeds - cost,
     )
 
 

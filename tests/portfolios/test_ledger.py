@@ -44,12 +44,17 @@ def ran(method: CostBasisMethod, trades: Sequence[LedgerTrade]) -> tuple[Ledger,
     return ledger, [part for trade in trades for part in ledger.apply(trade)]
 
 
+def exactly(*numbers: int | str | None) -> tuple[Decimal | None, ...]:
+    """Exact numbers."""
+    return tuple(None if number is None else Decimal(number) for number in numbers)
+
+
 @pytest.mark.parametrize(("method", "gain"), [(FIFO, 400), (LIFO, 300), (HIFO, 200), (AVERAGE, 300), (SPECIFIC, 400)])
 def test_one_of_three_lots_is_sold_by_each_method(method: CostBasisMethod, gain: int) -> None:
     ledger, (part,) = applied(method, [*HUNDRED_THREE_TWO, sell("1", "500", day=3)])
-    assert (part.gain, part.proceeds, part.cost) == (gain, 500, 500 - gain)
+    assert (part.gain, part.proceeds, part.cost) == exactly(gain, 500, 500 - gain)
     assert ledger.totals.realized_gain == gain
-    assert (ledger.totals.quantity, ledger.totals.cost) == (2, 600 - (500 - gain))
+    assert (ledger.totals.quantity, ledger.totals.cost) == exactly(2, 600 - (500 - gain))
 
 
 def test_the_average_moves_with_what_is_held() -> None:
@@ -62,7 +67,7 @@ def test_the_average_moves_with_what_is_held() -> None:
 
 def test_fees_raise_the_cost_and_lower_the_proceeds() -> None:
     ledger, (part,) = applied(FIFO, [buy("2", "100", fee="10"), sell("1", "200", fee="3", day=1)])
-    assert (part.cost, part.proceeds, part.gain) == (105, 197, 92)
+    assert (part.cost, part.proceeds, part.gain) == exactly(105, 197, 92)
     assert ledger.totals.cost == 105
 
 
@@ -72,7 +77,7 @@ def test_amounts_are_of_the_frozen_rates() -> None:
         sell("1", "100", exchange_rate=Decimal("0.8"), day=1),
     ]
     _, (part,) = applied(FIFO, trades)
-    assert (part.cost, part.proceeds) == (Decimal("50.25"), 80)
+    assert (part.cost, part.proceeds) == exactly("50.25", 80)
 
 
 def test_of_equal_unit_costs_the_oldest_goes_first_by_highest_cost() -> None:
@@ -88,7 +93,7 @@ def test_named_lots_go_first_and_then_the_oldest() -> None:
     ledger, parts = ran(SPECIFIC, [*trades, as_read(sell("2", "500", day=3), 3, choices)])
     assert [(part.lot_id, part.quantity) for part in parts] == [
         (UUID(int=2), Decimal("0.5")),
-        (UUID(int=0), 1),
+        (UUID(int=0), Decimal(1)),
         (UUID(int=1), Decimal("0.5")),
     ]
     assert [part.number for part in parts] == [1, 2, 3]
@@ -98,7 +103,7 @@ def test_named_lots_go_first_and_then_the_oldest() -> None:
 def test_a_lot_that_is_named_and_the_oldest_too_is_one_part() -> None:
     choices = [LotChoice(UUID(int=0), Decimal(1))]
     _, (part,) = ran(SPECIFIC, [as_read(buy("3", "10"), 0), as_read(sell("2", "20", day=1), 1, choices)])
-    assert (part.quantity, part.cost) == (2, 20)
+    assert (part.quantity, part.cost) == exactly(2, 20)
 
 
 @pytest.mark.parametrize(
@@ -130,27 +135,28 @@ def test_more_than_is_held_is_refused_with_the_day_and_what_is_held() -> None:
 @pytest.mark.parametrize("method", CostBasisMethod)
 def test_what_was_never_acquired_is_shown_and_brings_no_gain(method: CostBasisMethod) -> None:
     ledger, parts = applied(method, [buy("1", "40"), sell("3", "100", day=1, may_lack_acquisitions=True)])
-    assert [(part.lot_id, part.quantity, part.cost, part.proceeds, part.gain) for part in parts] == [
-        (UUID(int=0), 1, 40, 100, 60),
-        (None, 2, None, 200, None),
+    assert [part.lot_id for part in parts] == [UUID(int=0), None]
+    assert [(part.quantity, part.cost, part.proceeds, part.gain) for part in parts] == [
+        exactly(1, 40, 100, 60),
+        exactly(2, None, 200, None),
     ]
     assert ledger.totals.missing_quantity == 2
-    assert (ledger.totals.quantity, ledger.totals.cost, ledger.totals.realized_gain) == (0, 0, 60)
+    assert (ledger.totals.quantity, ledger.totals.cost, ledger.totals.realized_gain) == exactly(0, 0, 60)
 
 
 @pytest.mark.parametrize("kind", [TradeKind.TRANSFER_OUT, TradeKind.GIFT_OUT])
 @pytest.mark.parametrize("method", CostBasisMethod)
 def test_what_goes_out_unsold_takes_its_cost_along(method: CostBasisMethod, kind: TradeKind) -> None:
     ledger, (part,) = applied(method, [buy("4", "10"), said(kind, "1", "99", day=1, fee="2")])
-    assert (part.cost, part.proceeds, part.gain) == (10, None, None)
-    assert (ledger.totals.cost, ledger.totals.realized_gain) == (30, -2)
+    assert (part.cost, part.proceeds, part.gain) == exactly(10, None, None)
+    assert (ledger.totals.cost, ledger.totals.realized_gain) == exactly(30, -2)
 
 
 def test_a_fee_in_money_lowers_the_gain_and_one_in_kind_takes_from_lots() -> None:
     trades = [buy("4", "10"), said(TradeKind.FEE, "0", fee="7", day=1), said(TradeKind.FEE, "1", day=2)]
     ledger, (part,) = applied(FIFO, trades)
-    assert (part.cost, part.proceeds, part.gain) == (10, 0, -10)
-    assert (ledger.totals.realized_gain, ledger.totals.quantity) == (-17, 3)
+    assert (part.cost, part.proceeds, part.gain) == exactly(10, 0, -10)
+    assert (ledger.totals.realized_gain, ledger.totals.quantity) == exactly(-17, 3)
 
 
 def test_what_rounding_leaves_goes_with_the_last_part() -> None:
@@ -229,7 +235,7 @@ def total(amounts: Sequence[Decimal | None]) -> Decimal:
 def test_every_ledger_balances_to_the_last_digit(drawn: Sequence[Drawn], method: CostBasisMethod) -> None:
     trades = possible(drawn)
     ledger = Ledger(method)
-    disposals = []
+    disposals: list[Disposal] = []
     lots = ledger.lots.values()
     with localcontext(EXACT):
         for trade in trades:

@@ -1,6 +1,7 @@
 """The trades of holdings as the ledger reads them, in its order."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from app.core.database import asyncpg_connection
 from app.portfolios.ledger import LedgerTrade, LotChoice
 from app.portfolios.models import TradeKind
 
-# By the driver itself: a ledger may have 100,000 of them.
+# By the driver itself, and numbers as text, which is read several times faster: a ledger may have 100,000 of them.
 _TRADES = """
-    SELECT holding_id, id, kind, occurred_at, quantity, price, fee, exchange_rate, may_lack_acquisitions
+    SELECT holding_id, id, kind, occurred_at, CAST(quantity AS text), CAST(price AS text), CAST(fee AS text),
+        CAST(exchange_rate AS text), may_lack_acquisitions
     FROM portfolios.trades WHERE holding_id = ANY($1) ORDER BY holding_id, occurred_at, id
 """
 _CHOICES = """
@@ -45,10 +47,10 @@ def _read(row: Any, choices: Mapping[UUID, Sequence[LotChoice]]) -> LedgerTrade:
         trade_id,
         _KINDS[kind],
         occurred_at,
-        quantity,
-        price,
-        fee,
-        exchange_rate,
+        Decimal(quantity),
+        Decimal(price),
+        Decimal(fee),
+        Decimal(exchange_rate),
         may_lack_acquisitions,
         tuple(choices.get(trade_id, ())),
     )
