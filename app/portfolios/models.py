@@ -299,7 +299,13 @@ class TradeLotChoice(Base):
         ForeignKeyConstraint(
             ["trade_id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"], ondelete="CASCADE"
         ),
-        ForeignKeyConstraint(["lot_id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"]),
+        # Deferred, for a lot and what names it go together with their holding.
+        ForeignKeyConstraint(
+            ["lot_id", "owner_id"],
+            [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"],
+            deferrable=True,
+            initially="DEFERRED",
+        ),
         CheckConstraint("quantity > 0", name="quantity_is_positive"),
         Index("trade_lot_choices_by_lot", "lot_id"),
         Index("trade_lot_choices_by_owner", "owner_id"),

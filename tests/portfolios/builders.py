@@ -1,12 +1,13 @@
 """Portfolios and trades for tests, written by the commands that everybody's go through."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,8 +15,9 @@ from app.catalogue.models import ItemVariant
 from app.core.database import Database
 from app.core.ids import new_id
 from app.portfolios.commands.record_trade import record_trade
+from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import LedgerTrade, LotChoice
-from app.portfolios.models import CostBasisMethod, Holding, Lot, LotDisposal, Portfolio, TradeKind
+from app.portfolios.models import CostBasisMethod, Holding, Lot, LotDisposal, Portfolio, Trade, TradeKind
 from app.portfolios.new_trades import NewTrade
 from tests.catalogue.builders import coin, saved
 from tests.identity.builders import add_person
@@ -136,3 +138,22 @@ async def stored(database: Database) -> Mapping[str, Any]:
             select(*LotDisposal.__table__.columns).order_by(LotDisposal.trade_id, LotDisposal.number)
         )
         return {"totals": totals.all(), "lots": lots.all(), "disposals": disposals.all()}
+
+
+async def refusal_of(change: Awaitable[object]) -> tuple[PortfolioErrorCode, list[str], str]:
+    """Why something was refused, of what field, and the sentence."""
+    with pytest.raises(PortfolioRefused) as refused:
+        await change
+    return refused.value.reason, refused.value.field, refused.value.message
+
+
+async def trades_of(database: Database) -> list[Any]:
+    """All trades."""
+    async with database.transaction() as transaction:
+        return list(await transaction.connection.execute(select(*Trade.__table__.columns).order_by(Trade.id)))
+
+
+async def change(database: Database, command: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+    """What a command gives, in a transaction of its own."""
+    async with database.transaction() as transaction:
+        return await command(transaction, *args, **kwargs)
