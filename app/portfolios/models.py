@@ -101,7 +101,7 @@ class Portfolio(Base):
         CheckConstraint(
             "shared_parts <@ ARRAY['quantities', 'details', 'photos', 'values']", name="shared_parts_are_known"
         ),
-        CheckConstraint("(link_key IS NOT NULL) = (visibility = 'link')", name="link_has_a_key"),
+        CheckConstraint("visibility <> 'link' OR link_key IS NOT NULL", name="link_has_a_key"),
         Index("portfolios_by_owner", "owner_id", "created_at", "id"),
         Index("portfolios_one_default", "owner_id", unique=True, postgresql_where=text("is_default")),
         {"schema": SCHEMA},
