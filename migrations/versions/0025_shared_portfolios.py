@@ -29,7 +29,8 @@ CREATE TABLE portfolios.creation_keys (
 ALTER TABLE portfolios.creation_keys ENABLE ROW LEVEL SECURITY;
 CREATE POLICY viewer ON portfolios.creation_keys TO trove_api USING (owner_id = (SELECT identity.viewer_id()));
 CREATE POLICY worker ON portfolios.creation_keys TO trove_worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.creation_keys TO trove_api, trove_worker;
+GRANT SELECT, INSERT, DELETE ON portfolios.creation_keys TO trove_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.creation_keys TO trove_worker;
 """
 
 # They belong to the owner of the tables, so they show rows that policies hide: no more than their owners chose. What is
