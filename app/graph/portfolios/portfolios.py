@@ -11,6 +11,17 @@ from app.graph.fields import show_enum
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_READ
 from app.graph.portfolios.holdings import HOLDING_ORDERS, Holding, HoldingFilter
 from app.graph.portfolios.trades import TRADE_ORDERS, Trade, TradeFilter
+from app.graph.portfolios.values import (
+    COST_OF_PORTFOLIO,
+    VALUE_OF_PORTFOLIO,
+    AllocationGroup,
+    PortfolioCost,
+    PortfolioValue,
+    RealizedGain,
+    UnrealizedGain,
+    allocation_of_portfolio,
+    sum_over_portfolio,
+)
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import column, connection, shows
 from app.graph.relay import Connection, Node
@@ -91,6 +102,17 @@ class Portfolio(Node):
         to=TradeRow.portfolio_id,
         orders=TRADE_ORDERS,
         filter=TradeFilter,
+    )
+    value: PortfolioValue | None = sum_over_portfolio(
+        "What all that is held in it is worth now, what was put aside among it.", VALUE_OF_PORTFOLIO
+    )
+    cost: PortfolioCost | None = sum_over_portfolio("What all that is held in it cost.", COST_OF_PORTFOLIO)
+    unrealized_gain: UnrealizedGain | None = sum_over_portfolio(
+        "What is held in it is worth now, less what it cost.", VALUE_OF_PORTFOLIO
+    )
+    realized_gain: RealizedGain | None = sum_over_portfolio("What was gained by its sales.", COST_OF_PORTFOLIO)
+    allocation: list[AllocationGroup] = allocation_of_portfolio(
+        "What its value is made of, the greatest part first: each holding of which something is held is in one group."
     )
 
 

@@ -82,7 +82,7 @@ def can_be_shown_in(wanted: Any) -> ColumnElement[bool]:
 
     No number rather than a wrong one: a currency without a rate leads to no price.
     """
-    has_rate = and_(_units_of_wanted(wanted).is_not(None), units_per_euro(PriceSeries.currency).is_not(None))
+    has_rate = and_(units_of_wanted(wanted).is_not(None), units_per_euro(PriceSeries.currency).is_not(None))
     return or_(PriceSeries.currency == wanted, has_rate)
 
 
@@ -93,7 +93,7 @@ def shown_in(wanted: Any) -> Mapping[Any, Any]:
     database, which says the same rate as `exchangeRate` does, is asked only to show it.
     """
     converted = converted_amount(
-        PriceSeries.latest_price, units_per_euro(PriceSeries.currency), _units_of_wanted(wanted)
+        PriceSeries.latest_price, units_per_euro(PriceSeries.currency), units_of_wanted(wanted)
     )
     return {
         PriceSeries.latest_price: case((PriceSeries.currency != wanted, converted), else_=PriceSeries.latest_price),
@@ -103,7 +103,7 @@ def shown_in(wanted: Any) -> Mapping[Any, Any]:
 
 
 def converted_amount(amount: Any, units_of_currency: Any, units_of_wanted: Any) -> ColumnElement[Any]:
-    """An amount in the wanted currency, by how many units of each a euro buys: to 18 places, without zeros at the end."""
+    """An amount in the wanted currency, by how many units of each a euro buys: rounded to 18 decimal places."""
     in_euros = func.round(amount * units_of_wanted, literal_column(str(_DIVIDED_TO)))
     return func.trim_scale(
         func.round(in_euros / units_of_currency, literal_column(str(CONVERTED_DECIMAL_PLACES))), type_=Numeric()
@@ -140,8 +140,8 @@ def units_per_euro(currency: Any) -> ColumnElement[Any]:
     return case((is_euro, literal_column("1", Numeric())), else_=func.coalesce(last, of_coin))
 
 
-def _units_of_wanted(wanted: Any) -> ColumnElement[Any]:
-    # A select of its own, so that it is reckoned once for all rows.
+def units_of_wanted(wanted: Any) -> ColumnElement[Any]:
+    """The same of the currency that is asked for, in a select of its own, so that it is reckoned once for all rows."""
     return select(units_per_euro(cast(wanted, Text()))).scalar_subquery()
 
 
