@@ -34,7 +34,7 @@ GREATEST_RATE = Decimal(10) ** 15
 class ReturnMethod(StrEnum):
     """How a return is reckoned."""
 
-    TIME_WEIGHTED = "time_weighted"
+    TWR = "twr"
     MODIFIED_DIETZ = "modified_dietz"
     XIRR = "xirr"
 
@@ -227,7 +227,7 @@ def _shown(rate: Decimal) -> Decimal:
 
 
 _METHODS: Mapping[ReturnMethod, Callable[[Period, Decimal, Decimal], Return]] = {
-    ReturnMethod.TIME_WEIGHTED: _time_weighted,
+    ReturnMethod.TWR: _time_weighted,
     ReturnMethod.MODIFIED_DIETZ: _modified_dietz,
     ReturnMethod.XIRR: _xirr,
 }

@@ -11,7 +11,7 @@ from app.portfolios.returns import Flow, Period, Return, ReturnMethod, ReturnUna
 
 DAY = timedelta(days=1)
 BEGIN = date(2024, 1, 1)
-TIME_WEIGHTED, MODIFIED_DIETZ, XIRR = ReturnMethod.TIME_WEIGHTED, ReturnMethod.MODIFIED_DIETZ, ReturnMethod.XIRR
+TIME_WEIGHTED, MODIFIED_DIETZ, XIRR = ReturnMethod.TWR, ReturnMethod.MODIFIED_DIETZ, ReturnMethod.XIRR
 
 
 def period(days: int, values: dict[int, str | None], flows: dict[int, str] | None = None) -> Period:
