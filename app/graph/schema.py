@@ -49,6 +49,7 @@ from app.graph.jobs.schedules import JobQueries
 from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import Holding, Store
+from app.graph.portfolios.live import PortfolioSubscriptions
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
 from app.graph.portfolios.trades import Lot, Trade
 from app.graph.prices.exchange_rates import ExchangeRateQueries
@@ -181,7 +182,7 @@ class Mutation(
 
 
 @strawberry.type(description="What happens, as it happens.")
-class Subscription(PriceSubscriptions, ImportSubscriptions):
+class Subscription(PriceSubscriptions, ImportSubscriptions, PortfolioSubscriptions):
     pass
 
 
