@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.cli import imports, keys, people, prices
+from app.cli import imports, keys, people, portfolios, prices
 from app.cli.database import check_migrations, migrate_database, require_current_database
 from app.cli.doctor import examine
 from app.cli.readme import check as check_readme
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(imports.app)
 app.add_typer(keys.commands)
 app.add_typer(people.commands)
+app.add_typer(portfolios.commands)
 app.add_typer(prices.commands)
 errors = Console(stderr=True)
 

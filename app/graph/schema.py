@@ -50,6 +50,7 @@ from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holding_changes import HoldingMutations
 from app.graph.portfolios.holdings import Holding, Store
+from app.graph.portfolios.live import PortfolioSubscriptions
 from app.graph.portfolios.portfolio_changes import PortfolioMutations
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
 from app.graph.portfolios.shared import SharedPortfolio, SharedPortfolioQueries
@@ -190,7 +191,7 @@ class Mutation(
 
 
 @strawberry.type(description="What happens, as it happens.")
-class Subscription(PriceSubscriptions, ImportSubscriptions):
+class Subscription(PriceSubscriptions, ImportSubscriptions, PortfolioSubscriptions):
     pass
 
 

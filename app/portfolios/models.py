@@ -437,6 +437,69 @@ class LotDisposal(Base):
     gain: Mapped[Decimal | None]
 
 
+class Snapshot(Base):
+    """What a portfolio was at the end of a day (UTC), in the base currency that it had when this was made.
+
+    `value` is null where something was held and no value of it is known; what has none is left out of the sum and
+    counted. `realized_gain` is that of all days so far, `net_flow` what was put in on this day less what was taken out.
+    `parts` says the same by kind, set and place, numbers as texts.
+    """
+
+    __tablename__ = "snapshots"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "owner_id"],
+            [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("unpriced_count BETWEEN 0 AND holding_count", name="unpriced_are_holdings"),
+        CheckConstraint(
+            "value IS NULL = (holding_count > 0 AND unpriced_count = holding_count)", name="value_is_known"
+        ),
+        Index("snapshots_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    portfolio_id: Mapped[UUID] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    owner_id: Mapped[UUID]
+    currency: Mapped[str]
+    value: Mapped[Decimal | None]
+    cost: Mapped[Decimal]
+    realized_gain: Mapped[Decimal]
+    net_flow: Mapped[Decimal]
+    holding_count: Mapped[int]
+    unpriced_count: Mapped[int]
+    stale_count: Mapped[int]
+    oldest_observed_at: Mapped[datetime | None]
+    parts: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    computed_at: Mapped[datetime]
+
+
+class SnapshotMark(Base):
+    """From which day on the snapshots of a portfolio have yet to be made, or to be made anew: trades have changed.
+
+    `version` grows with each change, so that whoever makes snapshots sees that they are of trades that were.
+    """
+
+    __tablename__ = "snapshot_marks"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "owner_id"],
+            [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
+            ondelete="CASCADE",
+        ),
+        Index("snapshot_marks_by_day", "next_day"),
+        Index("snapshot_marks_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    portfolio_id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID]
+    next_day: Mapped[date] = mapped_column(Date)
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+
+
 # What others see of portfolios that are public or shared by link, by their `shared_id`: what their owners chose.
 shared_portfolios = Table(
     "shared_portfolios",
