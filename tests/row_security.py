@@ -41,6 +41,7 @@ PUBLIC_VIEWS = {
     ),
     "portfolios.shared_holdings": (
         *("id", "portfolio_id", "position", "variant_id", "quantity", "valued_quantity"),
+        "base_currency",
         *("condition", "grade", "grader", "float_value", "pattern"),
     ),
 }

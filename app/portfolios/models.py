@@ -525,6 +525,7 @@ shared_holdings = Table(
     Column("variant_id", Uuid, nullable=False),
     Column("quantity", Numeric),
     Column("valued_quantity", Numeric),
+    Column("base_currency", Text),
     Column("condition", Text),
     Column("grade", Numeric),
     Column("grader", Text),

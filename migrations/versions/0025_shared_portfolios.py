@@ -53,6 +53,7 @@ SELECT holding.id, portfolio.shared_id AS portfolio_id, holding.position, holdin
     CASE WHEN 'values' = ANY (portfolio.shared_parts)
         THEN CASE WHEN 'quantities' = ANY (portfolio.shared_parts) THEN holding.quantity ELSE 1 END
     END AS valued_quantity,
+    CASE WHEN 'values' = ANY (portfolio.shared_parts) THEN portfolio.base_currency END AS base_currency,
     details.condition, details.grade, details.grader, details.float_value, details.pattern
 FROM portfolios.holdings AS holding
 JOIN portfolios.portfolios AS portfolio ON portfolio.id = holding.portfolio_id

@@ -23,7 +23,7 @@ from tests.graph.possessions import rates
 SHELF = """
 query ($username: String!) {
   user(username: $username) {
-    sharedPortfolios { nodes { name holdings { nodes { condition quantity valuedQuantity } } } }
+    sharedPortfolios { nodes { name holdings { nodes { condition quantity value { quantity } } } } }
   }
 }
 """
@@ -53,7 +53,7 @@ async def test_the_demo_person_owns_two_portfolios_and_is_given_them_once(databa
     assert all(Decimal(holding["cost"]["amount"]) > 0 for holding in shelf["holdings"]["nodes"])
     (public,) = (await graph.ask(SHELF, username=USERNAME))["user"]["sharedPortfolios"]["nodes"]
     assert public["name"] == "The shelf"
-    assert public["holdings"]["nodes"][0] == {"condition": "near mint", "quantity": None, "valuedQuantity": "1"}
+    assert public["holdings"]["nodes"][0] == {"condition": "near mint", "quantity": None, "value": {"quantity": "1"}}
 
 
 async def test_without_rates_of_those_days_what_needs_them_is_left_out(database: Database) -> None:

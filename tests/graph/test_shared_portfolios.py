@@ -19,7 +19,8 @@ from app.identity.models import User
 from app.identity.viewer import ANYONE, Viewer
 from app.portfolios.models import SharedPart, TradeKind
 from tests.graph.conftest import Graph
-from tests.graph.possessions import Collector, collector, traded, variants
+from tests.graph.possessions import Collector, collector, rates, traded, variants
+from tests.prices.builders import ingested, point
 from tests.row_security import PUBLIC_VIEWS
 from workers.erasure import erase_people
 
@@ -35,14 +36,16 @@ HOLDING_FIELDS = {
     "grader",
     "floatValue",
     "pattern",
-    "valuedQuantity",
+    "value",
 }
 PORTFOLIO_FIELDS = {"id", "name", "description", "baseCurrency", "sharedParts", "createdAt", "owner", "holdings"}
 SHOWN = """
     name description baseCurrency sharedParts owner { username }
     holdings {
       totalCount
-      nodes { position variant { id } quantity condition grade grader floatValue pattern valuedQuantity }
+      nodes { position variant { id } quantity condition grade grader floatValue pattern
+        value { currency quantity unitValue { amount } amount { amount } basis isStale reason }
+      }
     }
 """
 BY_ID = f"query ($id: ID!) {{ sharedPortfolio(id: $id) {{ id {SHOWN} }} }}"
@@ -101,6 +104,7 @@ async def scene(graph: Graph, database: Database, api_database: Database) -> Sce
             await ada.done("editHolding", id=holding["id"], isArchived=True)
         elif not described:
             await traded(database, ada.viewer, parsed[1], TradeKind.SELL, "4321", "8", occurred_at=utc_now())
+    await ingested(database, point("lighthouse", "2.5", kind="market", at=utc_now()))
     return Scene(ada, bob.viewer, shelf["id"], card)
 
 
@@ -151,9 +155,41 @@ def _holding(scene: Scene, parts: Sequence[str]) -> dict[str, Any]:
         "position": 0,
         "variant": {"id": scene.variant_id},
         "quantity": quantity,
-        # A value of all that is held would tell how much that is.
-        "valuedQuantity": (quantity or "1") if "VALUES" in parts else None,
+        "value": _value(quantity) if "VALUES" in parts else None,
         **(details if "DETAILS" in parts else dict.fromkeys(details)),
+    }
+
+
+def _value(quantity: str | None) -> dict[str, Any]:
+    """A value of all that is held would tell how much that is: 2.5 for each of 4321."""
+    return {
+        "currency": "USD",
+        "quantity": quantity or "1",
+        "unitValue": {"amount": "2.5"},
+        "amount": {"amount": "10802.5" if quantity else "2.5"},
+        "basis": "MARKET",
+        "isStale": False,
+        "reason": None,
+    }
+
+
+async def test_values_are_told_in_another_currency_or_say_why_not(
+    graph: Graph, scene: Scene, database: Database
+) -> None:
+    await scene.share("PUBLIC", "VALUES")
+    await rates(database, on=utc_now().date(), USD="1.25")
+    query = """
+    query ($id: ID!, $currency: CurrencyCode) { sharedPortfolio(id: $id) { holdings { nodes {
+      value(currency: $currency) { currency amount { amount currency } basis reason }
+    } } } }
+    """
+    found = {}
+    for currency in ("EUR", "JPY"):
+        shown = (await graph.ask(query, ANYONE, id=scene.portfolio_id, currency=currency))["sharedPortfolio"]
+        found[currency] = shown["holdings"]["nodes"][0]["value"]
+    assert found == {
+        "EUR": {"currency": "EUR", "amount": {"amount": "2", "currency": "EUR"}, "basis": "MARKET", "reason": None},
+        "JPY": {"currency": "JPY", "amount": None, "basis": "NONE", "reason": "NO_EXCHANGE_RATE"},
     }
 
 

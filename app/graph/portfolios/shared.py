@@ -14,8 +14,9 @@ from app.catalogue.queries.visibility import IS_SHOWN_TO_VIEWER
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.graph.catalogue.items import ItemVariant
-from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
-from app.graph.reads.fields import Reference, column, connection, edge, refer, reference, shows
+from app.graph.prices.money import Money
+from app.graph.reads.arguments import OperationContext, Orders, graphql_argument, shown_by
+from app.graph.reads.fields import Reference, column, connection, edge, embedded, refer, reference, shows
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import CurrencyCode
@@ -23,6 +24,21 @@ from app.identity.access import ANYBODY
 from app.identity.models import public_profiles
 from app.portfolios.commands.portfolios import shared_id_of_link
 from app.portfolios.models import SharedPart, shared_holdings, shared_portfolios
+from app.portfolios.queries.shared_values import (
+    BEST_SHARED_QUOTE_FIRST,
+    SHARED_BASIS,
+    SHARED_CURRENCY,
+    SHARED_IS_STALE,
+    SHARED_OBSERVED_AT,
+    SHARED_QUOTES,
+    SHARED_REASON,
+    SHARED_UNIT_VALUE,
+    SHARED_VALUE,
+    VALUED_QUANTITY,
+    shared_value_in,
+)
+from app.portfolios.queries.values import ValueBasis, ValueUnavailable, in_any_currency
+from app.prices.queries.quotes import MONEY
 
 if TYPE_CHECKING:
     from app.graph.identity.accounts import User
@@ -46,6 +62,41 @@ SHARED_PORTFOLIO_ORDERS = Orders(
 SHARED_HOLDING_ORDERS = Orders(
     "shared-holdings", {SharedHoldingOrder.POSITION: shared_holdings.c.position}, tie=shared_holdings.c.id
 )
+
+
+IN_CURRENCY = shown_by(
+    "currency",
+    CurrencyCode | None,
+    shared_portfolios.c.base_currency.type,
+    where=in_any_currency,
+    instead=shared_value_in,
+)
+
+
+@strawberry.type(
+    description="What others see of the worth of a holding: of all that is held where its owner shares `QUANTITIES`, "
+    "too, else of one unit, so that no value tells how much there is."
+)
+@shows(SHARED_QUOTES)
+class SharedHoldingValue:
+    currency: CurrencyCode = column(SHARED_CURRENCY, "The currency of the amounts.", present=True)
+    quantity: Decimal = column(VALUED_QUANTITY, "How much the amount is of.", present=True)
+    unit_value: Money | None = embedded(
+        "What one unit is worth: exact, or converted and rounded to 18 decimal places.",
+        when=SHARED_UNIT_VALUE.is_not(None),
+        instead={MONEY.c.amount: SHARED_UNIT_VALUE, MONEY.c.currency: SHARED_CURRENCY},
+    )
+    amount: Money | None = embedded(
+        "What so much of it is worth; null where it is not known.",
+        when=SHARED_UNIT_VALUE.is_not(None),
+        instead={MONEY.c.amount: SHARED_VALUE, MONEY.c.currency: SHARED_CURRENCY},
+    )
+    basis: ValueBasis = column(SHARED_BASIS, "What it rests on.")
+    observed_at: datetime | None = column(
+        SHARED_OBSERVED_AT, "When the price that it rests on was seen, of sales the newest; null where there is none."
+    )
+    is_stale: bool = column(SHARED_IS_STALE, "Whether that price was last seen more than 30 days ago.")
+    reason: ValueUnavailable | None = column(SHARED_REASON, "Why there is no value; null where there is one.")
 
 
 OF_VARIANT = join(VariantRow, VariantRow.id == shared_holdings.c.variant_id)
@@ -77,10 +128,13 @@ class SharedHolding:
         shared_holdings.c.pattern,
         "The seed of a skin's pattern; null where it is not known, or `DETAILS` are not shared.",
     )
-    valued_quantity: Decimal | None = column(
-        shared_holdings.c.valued_quantity,
-        "How much a value of it is of: all that is held, or 1 where `QUANTITIES` are not shared, so that no value "
-        "tells how much there is. Null unless its owner shares `VALUES`.",
+    value: SharedHoldingValue | None = edge(
+        "What it is worth now, in the base currency of its portfolio unless another one is named; null unless its "
+        "owner shares `VALUES`.",
+        on=shared_holdings.c.id,
+        to=SHARED_QUOTES.c.holding_id,
+        order=BEST_SHARED_QUOTE_FIRST,
+        arguments=[IN_CURRENCY],
     )
 
 

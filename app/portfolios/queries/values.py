@@ -111,7 +111,7 @@ def is_quoted(kind: Any) -> ColumnElement[bool]:
     return or_(*(kind == _text(quoted.value) for quoted in QUOTED_KINDS))
 
 
-def _quotes() -> FromClause:
+def quotes_of_variants() -> FromClause:
     """All that could say now what a unit of a variant is worth."""
     of_sales = select(
         Valuation.variant_id,
@@ -201,7 +201,7 @@ def share_of(part: Any, whole: Any) -> ColumnElement[Any]:
 
 
 def _quotes_of_holdings() -> FromClause:
-    quotes = _quotes()
+    quotes = quotes_of_variants()
     return (
         select(
             Holding.id.label("holding_id"),
@@ -317,7 +317,7 @@ def _in_wanted(amount: Any, currency: Any, wanted: Any, units: Any, units_of_wan
 
 def _valued(portfolio: CTE, held: CTE) -> CTE:
     """Each holding with what it is worth and what it cost in the wanted currency, by one look at each variant."""
-    quotes = _quotes()
+    quotes = quotes_of_variants()
     variant = select(held.c.variant_id, held.c.wanted).distinct().cte("held_variant").prefix_with("MATERIALIZED")
     quoted = (
         select(
