@@ -147,6 +147,7 @@ WHOSE: Mapping[str, Whose] = {
     "mutation addItemVariant.input.itemId": Whose(PublicIdTag.ITEM),
     "mutation editItemVariant.input.id": Whose(PublicIdTag.ITEM_VARIANT),
     "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
+    "subscription portfolioValue.portfolioId": Whose(PublicIdTag.PORTFOLIO),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]

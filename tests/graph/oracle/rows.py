@@ -45,7 +45,7 @@ from app.identity.models import (
 )
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, ScheduledJob
-from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade
+from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Snapshot, Store, Trade
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -104,6 +104,7 @@ TABLES: tuple[type[Base], ...] = (
     Trade,
     Lot,
     LotDisposal,
+    Snapshot,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
