@@ -18,6 +18,7 @@ from app.portfolios.models import (
     LotDisposal,
     Portfolio,
     RequestKey,
+    Snapshot,
     Store,
     Trade,
     TradeLotChoice,
@@ -166,6 +167,19 @@ def _trade_keys(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
+def _snapshots(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    snapshot = Snapshot
+    return (
+        select(
+            *(snapshot.portfolio_id.label("id"), snapshot.day, snapshot.currency, snapshot.value, snapshot.cost),
+            *(snapshot.realized_gain, snapshot.net_flow, snapshot.holding_count, snapshot.unpriced_count),
+            *(snapshot.stale_count, snapshot.oldest_observed_at, snapshot.parts, snapshot.computed_at),
+        )
+        .where(snapshot.owner_id == user_id)
+        .order_by(snapshot.portfolio_id, snapshot.day)
+    )
+
+
 PARTS = (
     ExportPart("portfolios.json", "Your portfolios.", table_of(Portfolio), _portfolios, PublicIdTag.PORTFOLIO),
     ExportPart("stores.json", "Where you acquire things.", table_of(Store), _stores, PublicIdTag.STORE),
@@ -218,6 +232,13 @@ PARTS = (
         table_of(RequestKey),
         _trade_keys,
         PublicIdTag.TRADE,
+    ),
+    ExportPart(
+        "portfolio-snapshots.json",
+        "What your portfolios were at the ends of days; the ids are those of the portfolios.",
+        table_of(Snapshot),
+        _snapshots,
+        PublicIdTag.PORTFOLIO,
     ),
 )
 PERSONAL_DATA = PersonalData("portfolios", erase, PARTS)

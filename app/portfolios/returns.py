@@ -9,7 +9,17 @@ Each method gives a share (`0.05` is 5 %), or the reason why there is none: neve
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
 from enum import StrEnum
 from itertools import pairwise
 
@@ -17,7 +27,9 @@ from itertools import pairwise
 DECIMAL_PLACES = 12
 DAYS_IN_YEAR = 365
 # The digits that everything is reckoned with. A rate is found to `_EXACT_TO`, far below what is shown.
-_CONTEXT = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperation, DivisionByZero, Overflow])
+_CONTEXT = Context(
+    prec=60, rounding=ROUND_HALF_UP, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[InvalidOperation, DivisionByZero, Overflow]
+)
 _EXACT_TO = Decimal("1e-30")
 _SHOWN = Decimal(1).scaleb(-DECIMAL_PLACES)
 # Where rates are looked for: what one unit becomes over the period, as a logarithm, from e⁻⁴⁰ to e⁴⁰. Where there is
@@ -128,7 +140,7 @@ def _time_weighted(period: Period, start: Decimal, end: Decimal) -> Return:
             break
     if not was_invested:
         return Return(None, ReturnUnavailable.NOTHING_INVESTED)
-    return Return(_shown(growth - 1))
+    return _found(growth - 1)
 
 
 def _modified_dietz(period: Period, start: Decimal, end: Decimal) -> Return:
@@ -137,7 +149,7 @@ def _modified_dietz(period: Period, start: Decimal, end: Decimal) -> Return:
     invested = start + sum((flow.amount * (period.last - flow.day).days / period.days for flow in flows), Decimal(0))
     if invested <= 0:
         return Return(None, ReturnUnavailable.NOTHING_INVESTED)
-    return Return(_shown((end - start - sum((flow.amount for flow in flows), Decimal(0))) / invested))
+    return _found((end - start - sum((flow.amount for flow in flows), Decimal(0))) / invested)
 
 
 def _xirr(period: Period, start: Decimal, end: Decimal) -> Return:
@@ -154,15 +166,13 @@ def _xirr(period: Period, start: Decimal, end: Decimal) -> Return:
         return Return(None, ReturnUnavailable.NOTHING_INVESTED)
     if all(amount < 0 for _, amount in dated):
         # All is lost, whenever it was put in.
-        return Return(_shown(Decimal(-1)), is_annual=period.days >= DAYS_IN_YEAR)
+        return _found(Decimal(-1), is_annual=period.days >= DAYS_IN_YEAR)
     growth = _growth(dated, period.days)
     if isinstance(growth, ReturnUnavailable):
         return Return(None, growth)
     is_annual = period.days >= DAYS_IN_YEAR
     rate = growth ** (Decimal(DAYS_IN_YEAR) / period.days) - 1 if is_annual else growth - 1
-    if rate > GREATEST_RATE:
-        return Return(None, ReturnUnavailable.RATE_TOO_GREAT)
-    return Return(_shown(rate), is_annual=is_annual)
+    return _found(rate, is_annual=is_annual)
 
 
 def _growth(payments: Sequence[tuple[int, Decimal]], days: int) -> Decimal | ReturnUnavailable:
@@ -220,10 +230,13 @@ def _root(
     return guess
 
 
-def _shown(rate: Decimal) -> Decimal:
-    """As it is shown, without zeros at the end."""
+def _found(rate: Decimal, *, is_annual: bool = False) -> Return:
+    """The rate as it is shown, rounded and without zeros at the end."""
+    if abs(rate) > GREATEST_RATE:
+        return Return(None, ReturnUnavailable.RATE_TOO_GREAT)
     rounded = rate.quantize(_SHOWN).normalize()
-    return rounded.quantize(Decimal(1)) if rounded == rounded.to_integral_value() else rounded
+    whole = rounded.to_integral_value()
+    return Return(whole if rounded == whole else rounded, is_annual=is_annual)
 
 
 _METHODS: Mapping[ReturnMethod, Callable[[Period, Decimal, Decimal], Return]] = {

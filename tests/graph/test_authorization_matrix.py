@@ -163,6 +163,7 @@ WHOSE: Mapping[str, Whose] = {
     "mutation editStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
     "mutation removeStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
     "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
+    "subscription portfolioValue.portfolioId": Whose(PublicIdTag.PORTFOLIO),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]

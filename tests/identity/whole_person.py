@@ -42,6 +42,7 @@ from app.portfolios.models import (
     LotDisposal,
     Portfolio,
     RequestKey,
+    Snapshot,
     Store,
     Trade,
     TradeLotChoice,
@@ -374,6 +375,13 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
         (
             PortfolioKey,
             {"owner_id": owner_id, "key": f"portfolio-of-{word}", "content_hash": "hash", "result_id": portfolio_id},
+        ),
+        (
+            Snapshot,
+            of_owner
+            | {"day": CREATED_AT.date(), "currency": "CHF", "value": 20, "cost": 10, "realized_gain": 0, "net_flow": 10}
+            | {"holding_count": 1, "unpriced_count": 0, "stale_count": 0, "computed_at": CREATED_AT}
+            | {"parts": {"place": {f"Shelf of {word}": "20"}}},
         ),
         (RequestKey, {"owner_id": owner_id, "key": f"trade-of-{word}", "content_hash": "hash", "trade_id": sold_id}),
     ]

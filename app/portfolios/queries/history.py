@@ -133,7 +133,7 @@ async def periods_of(connection: AsyncConnection, asked: Sequence[AskedPeriod]) 
 
 def _period(asked: AskedPeriod, rows: Sequence[Any]) -> PastPeriod | None:
     begins: date = rows[0].first_day
-    first = asked.first or begins - timedelta(days=1)
+    first = asked.first or (begins - timedelta(days=1) if begins > date.min else begins)
     last: date = asked.last or rows[0].last_day
     if first >= last:
         return None

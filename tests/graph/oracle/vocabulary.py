@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from enum import StrEnum
+from enum import Enum, StrEnum
 from random import Random
 from uuid import UUID
 
@@ -34,7 +34,10 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.operations.models import Importer, JobRun, RunState
-from app.portfolios.models import Portfolio, TradeKind
+from app.portfolios.models import Portfolio, Snapshot, TradeKind
+from app.portfolios.queries.history import HistoryResolution
+from app.portfolios.queries.values import AllocationBy
+from app.portfolios.returns import ReturnMethod
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -412,7 +415,11 @@ class Vocabulary:
     def _currency(self, _: str) -> Value:
         return self.random.choice(CURRENCIES if self._mostly(0.995) else ("KRW", "usd", "XXXX", "", 7))
 
-    def _instant(self, _: str) -> Value:
+    def _instant(self, field_name: str) -> Value:
+        if field_name in ("history", "performance"):
+            days = [row["day"] for row in self.world.rows[Snapshot]]
+            day = self.random.choice(days) if days and self._mostly(0.8) else self.random.choice(self.world.instants)
+            return day.isoformat()[:10]
         return self.instant() if self._mostly(0.997) else self.random.choice(("2026-02-30T00:00:00Z", "now", 0))
 
     def _fill(self, _: str) -> Value:
@@ -424,8 +431,15 @@ class Vocabulary:
     def _direction(self, _: str) -> Value:
         return EnumValue(self.random.choice([direction.name for direction in MoverDirection]))
 
-    def _resolution(self, _: str) -> Value:
-        return EnumValue(self.random.choice([resolution.name for resolution in Resolution]))
+    def _resolution(self, field_name: str) -> Value:
+        resolutions: list[Enum] = list(HistoryResolution if field_name == "history" else Resolution)
+        return EnumValue(self.random.choice(resolutions).name)
+
+    def _by(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(AllocationBy)).name)
+
+    def _method(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(ReturnMethod)).name)
 
     def _type_name(self, _: str) -> Value:
         return self.random.choice(("Skin", "Item", "Query", "ItemKind", "Nothing", ""))
