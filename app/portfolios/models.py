@@ -118,8 +118,9 @@ class Portfolio(Base):
     link_key: Mapped[str | None]
     shared_id: Mapped[UUID | None] = mapped_column(
         Computed(
-            "CASE WHEN visibility = 'public' THEN id "
-            "WHEN visibility = 'link' AND link_key ~ '^[0-9a-f]{32}$' THEN CAST(link_key AS uuid) END",
+            # As PostgreSQL writes it, which is what the comparison with the migrations reads.
+            "CASE WHEN (visibility = 'public'::text) THEN id WHEN ((visibility = 'link'::text) "
+            "AND (link_key ~ '^[0-9a-f]{32}$'::text)) THEN (link_key)::uuid ELSE NULL::uuid END",
             persisted=True,
         )
     )
