@@ -27,6 +27,7 @@ from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.imports import fetch_ecb_rates, import_scryfall
 from workers.jobs import JobContext, JobResult, RunJob, ScheduledJob
 from workers.photos import tidy_photos
+from workers.portfolios import make_due_snapshots
 from workers.prices import make_partitions_ahead, prune_old_prices, prune_price_changes
 from workers.providers import prune_provider_calls
 from workers.valuations import mark_moved_windows
@@ -121,6 +122,12 @@ JOBS: Sequence[ScheduledJob] = (
         _upkeep(prune_price_changes),
         "Changes of prices that nobody can ask for any more go.",
         cron="20 * * * *",
+    ),
+    ScheduledJob(
+        "portfolio-snapshots",
+        make_due_snapshots,
+        "What portfolios were at the end of yesterday, and of days whose trades have changed since.",
+        cron="*/15 * * * *",
     ),
     ScheduledJob("make-signing-keys", _make_keys, "The next key that signs access tokens, in time.", cron="5 * * * *"),
     ScheduledJob(

@@ -40,6 +40,7 @@ COMMANDS = {
     "import": Command("app.cli.imports:app", "Bring in price files, exchange rates and catalogues."),
     "keys": Command("app.cli.keys:commands", "Make, change and check the keys of what is encrypted."),
     "people": Command("app.cli.people:commands", "Add people, grant them roles, make them tokens."),
+    "portfolios": Command("app.cli.portfolios:commands", "Look after what follows from portfolios."),
     "prices": Command("app.cli.prices:commands", "Look after stored prices."),
 }
 

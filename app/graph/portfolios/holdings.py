@@ -14,6 +14,7 @@ from app.graph.catalogue.items import ItemVariant, OrderDirection
 from app.graph.fields import show_enum
 from app.graph.portfolios.errors import OWNER_ALONE
 from app.graph.portfolios.trades import LOT_ORDERS, TRADE_ORDERS, Lot, Trade, TradeFilter
+from app.graph.portfolios.values import HoldingValue, value_of_holding
 from app.graph.prices.money import Money
 from app.graph.reads.arguments import Orders, narrow
 from app.graph.reads.fields import column, connection, edge, embedded, shows
@@ -159,6 +160,9 @@ class Holding(Node):
     variant: ItemVariant = edge("What is held.", on=HoldingRow.variant_id, to=VariantRow.id)
     details: HoldingDetails | None = edge(
         "What its owner keeps of it; null where nothing was noted.", on=HoldingRow.id, to=DetailsRow.holding_id
+    )
+    value: HoldingValue | None = value_of_holding(
+        "What it is worth now, in the base currency of its portfolio unless another one is named."
     )
     trades: Connection[Trade] | None = connection(
         "What happened to it, the newest first.",

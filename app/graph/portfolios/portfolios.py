@@ -1,25 +1,45 @@
 """Portfolios: collections of holdings in one base currency."""
 
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
+from typing import Annotated
 
 import strawberry
+from strawberry import Parent
 
+from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.graph.access import private
-from app.graph.fields import show_enum
+from app.graph.context import Info
+from app.graph.fields import resolved, show_enum
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_READ
+from app.graph.portfolios.history import PortfolioPerformance, PortfolioSnapshot, history_of_portfolio
 from app.graph.portfolios.holdings import HOLDING_ORDERS, Holding, HoldingFilter
 from app.graph.portfolios.realized_gains import realized_gains_of_portfolio
 from app.graph.portfolios.trades import TRADE_ORDERS, Trade, TradeFilter
+from app.graph.portfolios.values import (
+    COST_OF_PORTFOLIO,
+    VALUE_OF_PORTFOLIO,
+    AllocationGroup,
+    PortfolioCost,
+    PortfolioValue,
+    RealizedGain,
+    UnrealizedGain,
+    allocation_of_portfolio,
+    sum_over_portfolio,
+)
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import column, connection, shows
+from app.graph.reads.layout import Row, value_of
 from app.graph.relay import Connection, Node
 from app.graph.scalars import CurrencyCode
 from app.portfolios.models import CostBasisMethod, SharedPart, Visibility
 from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Trade as TradeRow
+from app.portfolios.queries.history import AskedPeriod, PastPeriod, periods_of
+from app.portfolios.returns import ReturnMethod, ReturnUnavailable, return_of
 
 show_enum(
     Visibility,
@@ -84,6 +104,74 @@ class Portfolio(Node):
         filter=TradeFilter,
     )
     realized_gains = realized_gains_of_portfolio
+    value: PortfolioValue | None = sum_over_portfolio(
+        "What all that is held in it is worth now, what was put aside among it.", VALUE_OF_PORTFOLIO
+    )
+    cost: PortfolioCost | None = sum_over_portfolio("What all that is held in it cost.", COST_OF_PORTFOLIO)
+    unrealized_gain: UnrealizedGain | None = sum_over_portfolio(
+        "What is held in it is worth now, less what it cost.", VALUE_OF_PORTFOLIO
+    )
+    realized_gain: RealizedGain | None = sum_over_portfolio("What was gained by its sales.", COST_OF_PORTFOLIO)
+    allocation: list[AllocationGroup] = allocation_of_portfolio(
+        "What its value is made of, the greatest part first: each holding of which something is held is in one group."
+    )
+    history: list[PortfolioSnapshot] = history_of_portfolio(
+        "What it was at the ends of days that have passed, the oldest first, as snapshots that are made every day tell."
+    )
+
+    @resolved(
+        "How it did from the end of one day to the end of another: `from` by default before its first trade, `to` the "
+        "last day that has a snapshot, which is yesterday."
+    )
+    @staticmethod
+    async def performance(
+        root: Parent[Row],
+        info: Info,
+        from_: Annotated[date | None, strawberry.argument(name="from")] = None,
+        to: date | None = None,
+        method: ReturnMethod = ReturnMethod.TWR,
+    ) -> PortfolioPerformance:
+        if from_ is not None and to is not None and to <= from_:
+            raise BadUserInput("`to` must lie after `from`.", argument="to", allowed=["a day after `from`"])
+        asked = AskedPeriod(value_of(root, PortfolioRow.id), from_, to)
+        (past,) = await info.context.loaders.several(periods_of, [asked])
+        return _performance(past, asked, method, value_of(root, PortfolioRow.base_currency))
+
+
+def _performance(
+    past: PastPeriod | None, asked: AskedPeriod, method: ReturnMethod, currency: str
+) -> PortfolioPerformance:
+    if past is None:
+        return PortfolioPerformance(
+            method=method,
+            first=asked.first,
+            last=asked.last,
+            rate=None,
+            is_annual=False,
+            reason=ReturnUnavailable.NOTHING_INVESTED,
+            currency=CurrencyCode(currency),
+            start_value=None,
+            end_value=None,
+            net_flow=Decimal(0),
+            is_partial=False,
+            is_provisional=False,
+        )
+    period = past.period
+    found = return_of(period, method)
+    return PortfolioPerformance(
+        method=method,
+        first=period.first,
+        last=period.last,
+        rate=found.rate,
+        is_annual=found.is_annual,
+        reason=found.reason,
+        currency=CurrencyCode(currency),
+        start_value=period.values.get(period.first),
+        end_value=period.values.get(period.last),
+        net_flow=sum((flow.amount for flow in period.counted_flows), Decimal(0)),
+        is_partial=past.is_partial,
+        is_provisional=past.is_provisional,
+    )
 
 
 @strawberry.type

@@ -318,6 +318,9 @@ class Layouts:
                 self._place_embedded_in(field.owner.layout, field, declaration)
 
     def _place_embedded_in(self, layout: Layout, field: Field, declaration: Embedded) -> None:
+        if field.places:
+            # Two types may embed one that embeds another: its values keep the places that they have.
+            return
         # What is embedded in the embedded object first: its values are among those that have to be placed.
         for inner in field.target.fields.values():
             if isinstance(inner.declaration, Embedded):

@@ -73,8 +73,8 @@ NOT_CONVERTED: Mapping[ColumnElement[Any], ColumnElement[Any]] = {
 CONVERTED_DECIMAL_PLACES = 18
 # To which is divided before it is rounded.
 _DIVIDED_TO = 40
-_COINS: ColumnElement[Any] = literal_column(f"CAST('{{{','.join(sorted(CRYPTO_CURRENCIES))}}}' AS text[])", ARRAY(Text))
-_TODAY = cast(func.timezone("UTC", OPERATION_TIME), Date())
+COINS: ColumnElement[Any] = literal_column(f"CAST('{{{','.join(sorted(CRYPTO_CURRENCIES))}}}' AS text[])", ARRAY(Text))
+TODAY = cast(func.timezone("UTC", OPERATION_TIME), Date())
 
 
 def can_be_shown_in(wanted: Any) -> ColumnElement[bool]:
@@ -82,7 +82,7 @@ def can_be_shown_in(wanted: Any) -> ColumnElement[bool]:
 
     No number rather than a wrong one: a currency without a rate leads to no price.
     """
-    has_rate = and_(_units_of_wanted(wanted).is_not(None), _units_per_euro(PriceSeries.currency).is_not(None))
+    has_rate = and_(units_of_wanted(wanted).is_not(None), units_per_euro(PriceSeries.currency).is_not(None))
     return or_(PriceSeries.currency == wanted, has_rate)
 
 
@@ -92,52 +92,62 @@ def shown_in(wanted: Any) -> Mapping[Any, Any]:
     The amount is reckoned from the two rates against the euro, which cost a look into an index; `exchange_rate` of the
     database, which says the same rate as `exchangeRate` does, is asked only to show it.
     """
-    rate_date = _exchange(wanted, "rate_date", Date())
-    is_converted = PriceSeries.currency != wanted
-    converted = _converted(_units_of_wanted(wanted), _units_per_euro(PriceSeries.currency))
+    converted = converted_amount(
+        PriceSeries.latest_price, units_per_euro(PriceSeries.currency), units_of_wanted(wanted)
+    )
     return {
-        PriceSeries.latest_price: case((is_converted, converted), else_=PriceSeries.latest_price),
+        PriceSeries.latest_price: case((PriceSeries.currency != wanted, converted), else_=PriceSeries.latest_price),
         PriceSeries.currency: cast(wanted, Text()),
-        CONVERSION.c.is_converted: is_converted,
-        CONVERSION.c.amount: PriceSeries.latest_price,
-        CONVERSION.c.currency: PriceSeries.currency,
-        CONVERSION.c.rate: _exchange(wanted, "rate", Numeric()),
-        CONVERSION.c.rate_date: rate_date,
-        CONVERSION.c.is_stale: _TODAY - rate_date > literal_column(str(RATE_STALE_AFTER.days)),
-        CONVERSION.c.source: _exchange(wanted, "source", Text()),
+        **conversion_of(PriceSeries.latest_price, PriceSeries.currency, wanted),
     }
 
 
-def _converted(units_of_wanted: Any, units_of_own: Any) -> ColumnElement[Any]:
-    """The latest price in another currency, from what a euro buys of that and of its own."""
-    exact = func.round(PriceSeries.latest_price * units_of_wanted, literal_column(str(_DIVIDED_TO))) / units_of_own
-    return func.trim_scale(func.round(exact, literal_column(str(CONVERTED_DECIMAL_PLACES))))
+def converted_amount(amount: Any, units_of_currency: Any, units_of_wanted: Any) -> ColumnElement[Any]:
+    """An amount in the wanted currency, by how many units of each a euro buys: rounded to 18 decimal places."""
+    in_euros = func.round(amount * units_of_wanted, literal_column(str(_DIVIDED_TO)))
+    return func.trim_scale(
+        func.round(in_euros / units_of_currency, literal_column(str(CONVERTED_DECIMAL_PLACES))), type_=Numeric()
+    )
 
 
-def _units_per_euro(currency: Any) -> ColumnElement[Any]:
+def conversion_of(amount: Any, currency: Any, wanted: Any) -> Mapping[Any, Any]:
+    """What stands in the columns of `CONVERSION` where an amount of a currency is shown in the wanted one today."""
+    rate_date = _exchange(currency, wanted, "rate_date", Date())
+    return {
+        CONVERSION.c.is_converted: currency != wanted,
+        CONVERSION.c.amount: amount,
+        CONVERSION.c.currency: currency,
+        CONVERSION.c.rate: _exchange(currency, wanted, "rate", Numeric()),
+        CONVERSION.c.rate_date: rate_date,
+        CONVERSION.c.is_stale: TODAY - rate_date > literal_column(str(RATE_STALE_AFTER.days)),
+        CONVERSION.c.source: _exchange(currency, wanted, "source", Text()),
+    }
+
+
+def units_per_euro(currency: Any) -> ColumnElement[Any]:
     """How many units a euro buys today: of a published currency by its last rate, of a coin by its last price."""
     published = StoredExchangeRate.__table__.alias()
     last = (
         select(published.c.units_per_eur)
-        .where(published.c.currency == currency, published.c.rate_date <= _TODAY)
+        .where(published.c.currency == currency, published.c.rate_date <= TODAY)
         .order_by(published.c.rate_date.desc())
         .limit(literal_column("1"))
         .correlate_except(published)
         .scalar_subquery()
     )
-    of_coin = case((currency == any_(_COINS), func.prices.units_per_euro(currency, _TODAY, _COINS, type_=Numeric())))
+    of_coin = case((currency == any_(COINS), func.prices.units_per_euro(currency, TODAY, COINS, type_=Numeric())))
     is_euro = currency == literal_column(f"'{BASE_CURRENCY}'", Text())
     return case((is_euro, literal_column("1", Numeric())), else_=func.coalesce(last, of_coin))
 
 
-def _units_of_wanted(wanted: Any) -> ColumnElement[Any]:
-    # A select of its own, so that it is reckoned once for all rows.
-    return select(_units_per_euro(cast(wanted, Text()))).scalar_subquery()
+def units_of_wanted(wanted: Any) -> ColumnElement[Any]:
+    """The same of the currency that is asked for, in a select of its own, so that it is reckoned once for all rows."""
+    return select(units_per_euro(cast(wanted, Text()))).scalar_subquery()
 
 
-def _exchange(wanted: Any, part: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    """A part of the rate from a series' currency to the one that is wanted."""
-    exchange = func.prices.exchange_rate(PriceSeries.currency, cast(wanted, Text()), _TODAY, _COINS)
+def _exchange(currency: Any, wanted: Any, part: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """A part of the rate from a currency to the one that is wanted."""
+    exchange = func.prices.exchange_rate(currency, cast(wanted, Text()), TODAY, COINS)
     return exchange.scalar_table_valued(part, type_)
 
 
@@ -172,7 +182,7 @@ def best_amount_by(
     converted: ColumnElement[Any] = literal_column("CAST(NULL AS numeric)", Numeric())
     if known:
         own = case(*((PriceSeries.currency == code, literal(units, Numeric())) for code, units in known.items()))
-        converted = _converted(literal(known[currency], Numeric()), own)
+        converted = converted_amount(PriceSeries.latest_price, own, literal(known[currency], Numeric()))
     amount = case((is_converted, converted), else_=PriceSeries.latest_price)
     best = of.with_only_columns(amount).where(
         PriceSeries.latest_price.is_not(None), among(PriceSeries.currency, {currency, *known})

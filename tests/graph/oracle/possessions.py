@@ -1,5 +1,6 @@
 """What the people of a world own: portfolios, holdings, trades, and lots that follow from nothing."""
 
+from datetime import date, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from app.portfolios.models import (
     LotDisposal,
     Portfolio,
     SharedPart,
+    Snapshot,
     Store,
     Trade,
     TradeKind,
@@ -52,7 +54,7 @@ def _add_portfolio(world: World, random: Random, owner_id: UUID, *, is_default: 
         method=random.choice(list(CostBasisMethod)).value,
         visibility=visibility.value,
         shared_parts=[part.value for part in random.sample(list(SharedPart), random.randint(0, 4))],
-        link_key=str(any_key(random)) if visibility is Visibility.LINK else None,
+        link_key=any_key(random).hex if visibility is Visibility.LINK else None,
         is_default=is_default,
         version=random.choice((1, 2, 2**31 - 1)),
         created_at=any_instant(world, random),
@@ -68,8 +70,33 @@ def _add_portfolio(world: World, random: Random, owner_id: UUID, *, is_default: 
         created_at=any_instant(world, random),
     )
     variants: list[UUID] = world.column(ItemVariant, "id")
+    days = {any_instant(world, random).date() for _ in range(random.choice((0, 2, 5)))}
+    for day in sorted(days | {begin + timedelta(days=1) for begin in days}):
+        _add_snapshot(world, random, portfolio, day)
     for _ in range(random.choice((0, 1, 2, 4)) if variants else 0):
         _add_holding(world, random, portfolio, store, random.choice(variants))
+
+
+def _add_snapshot(world: World, random: Random, portfolio: Row, day: date) -> None:
+    held, unpriced = random.choice(((0, 0), (1, 0), (3, 1), (2, 2)))
+    part = {"value": random.choice((None, "12.50")), "cost": "33.3", "holdings": held, "unpriced": unpriced}
+    world.add(
+        Snapshot,
+        portfolio_id=portfolio["id"],
+        day=day,
+        owner_id=portfolio["owner_id"],
+        currency=portfolio["base_currency"],
+        value=None if held and held == unpriced else _any_amount(random),
+        cost=_any_amount(random),
+        realized_gain=_any_amount(random) * random.choice((-1, 1)),
+        net_flow=_any_amount(random) * random.choice((-1, 0, 0, 1)),
+        holding_count=held,
+        unpriced_count=unpriced,
+        stale_count=random.choice((0, held)),
+        oldest_observed_at=maybe(random, any_instant(world, random)),
+        parts=orjson.dumps({by: {any_text(random): part, "": part} for by in ("kind", "set", "place")}).decode(),
+        computed_at=any_instant(world, random),
+    )
 
 
 def _short_text(random: Random) -> str:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from enum import StrEnum
+from enum import Enum, StrEnum
 from random import Random
 from uuid import UUID
 
@@ -34,7 +34,10 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.operations.models import Importer, JobRun, RunState
-from app.portfolios.models import CostBasisMethod, TradeKind
+from app.portfolios.models import CostBasisMethod, Portfolio, Snapshot, TradeKind
+from app.portfolios.queries.history import HistoryResolution
+from app.portfolios.queries.values import AllocationBy
+from app.portfolios.returns import ReturnMethod
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -118,6 +121,8 @@ class Vocabulary:
             return self._id_or_slug()
         if field_name == "exchangeRate":
             return self._exchange()
+        if field_name == "sharedPortfolio":
+            return self._id_or_link()
         chosen: dict[str, Value] = {}
         for name, argument in taken.items():
             is_page = (name in {"first", "after", "before"} and "after" in taken) or (
@@ -202,6 +207,15 @@ class Vocabulary:
         if chance < 0.9:
             return {"slug": both["slug"]}
         return self.random.choice(({}, both, both | {"id": None}, both | {"slug": None}))
+
+    def _id_or_link(self) -> dict[str, Value]:
+        links = [key for key in self.world.column(Portfolio, "link_key") if key is not None]
+        link = self.random.choice([*links, any_text(self.random)])
+        both = {"id": self.id_of(PublicIdTag.SHARED_PORTFOLIO, PublicIdTag.PORTFOLIO), "link": link}
+        if self._mostly(0.1):
+            return self.random.choice(({}, both, both | {"id": None}, both | {"link": None}))
+        name = self.random.choice(("id", "link"))
+        return {name: both[name]}
 
     def slug(self) -> str:
         """A slug, mostly of an item there is."""
@@ -404,7 +418,11 @@ class Vocabulary:
     def _currency(self, _: str) -> Value:
         return self.random.choice(CURRENCIES if self._mostly(0.995) else ("KRW", "usd", "XXXX", "", 7))
 
-    def _instant(self, _: str) -> Value:
+    def _instant(self, field_name: str) -> Value:
+        if field_name in ("history", "performance"):
+            days = [row["day"] for row in self.world.rows[Snapshot]]
+            day = self.random.choice(days) if days and self._mostly(0.8) else self.random.choice(self.world.instants)
+            return day.isoformat()[:10]
         return self.instant() if self._mostly(0.997) else self.random.choice(("2026-02-30T00:00:00Z", "now", 0))
 
     def _fill(self, _: str) -> Value:
@@ -416,8 +434,15 @@ class Vocabulary:
     def _direction(self, _: str) -> Value:
         return EnumValue(self.random.choice([direction.name for direction in MoverDirection]))
 
-    def _resolution(self, _: str) -> Value:
-        return EnumValue(self.random.choice([resolution.name for resolution in Resolution]))
+    def _resolution(self, field_name: str) -> Value:
+        resolutions: list[Enum] = list(HistoryResolution if field_name == "history" else Resolution)
+        return EnumValue(self.random.choice(resolutions).name)
+
+    def _by(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(AllocationBy)).name)
+
+    def _method(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(ReturnMethod)).name)
 
     def _type_name(self, _: str) -> Value:
         return self.random.choice(("Skin", "Item", "Query", "ItemKind", "Nothing", ""))
