@@ -154,9 +154,18 @@ class Rows:
         casts = ", ".join(f"CAST(CAST(:{name} AS text) AS {relation_type(relation, name)})" for name in values)
         shown = ", ".join(f'CAST("{column.name}" AS text) AS "{column.name}"' for column in relation.columns)
         inserted = await self._connection.execute(
-            text(f"INSERT INTO {relation.name} ({names}) VALUES ({casts}) RETURNING {shown}"), dict(values)
+            text(f"INSERT INTO {relation.name} ({names}) VALUES ({casts}) ON CONFLICT DO NOTHING RETURNING {shown}"),
+            dict(values),
         )
-        row: Row = dict(inserted.one()._mapping)
+        found = inserted.one_or_none()
+        if found is None:
+            # A trigger made it with another row.
+            key = " AND ".join(f"CAST({name} AS text) = :{name}" for name in relation.key)
+            made_already = await self._connection.execute(
+                text(f"SELECT {shown} FROM {relation.name} WHERE {key}"), {name: values[name] for name in relation.key}
+            )
+            found = made_already.one()
+        row: Row = dict(found._mapping)
         self._made[relation.oid, person.name] = row
         return row
 

@@ -40,6 +40,7 @@ from app.portfolios.models import (
     Lot,
     LotDisposal,
     Portfolio,
+    Snapshot,
     Store,
     Trade,
     TradeLotChoice,
@@ -368,6 +369,13 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             of_holding
             | {"trade_id": sold_id, "number": 1, "lot_id": bought_id, "acquired_at": CREATED_AT}
             | {"disposed_at": CREATED_AT, "quantity": 1, "cost": 10, "proceeds": 10, "gain": 0},
+        ),
+        (
+            Snapshot,
+            of_owner
+            | {"day": CREATED_AT.date(), "currency": "CHF", "value": 10, "cost": 10, "realized_gain": 0, "net_flow": 0}
+            | {"holding_count": 1, "unpriced_count": 0, "stale_count": 0, "computed_at": CREATED_AT}
+            | {"parts": {"place": {f"Shelf of {word}": {"value": "10", "cost": "10", "holdings": 1, "unpriced": 0}}}},
         ),
     ]
 
