@@ -6,6 +6,7 @@ Nothing here knows a table by its name: one that is added tomorrow is described 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import text
@@ -153,12 +154,24 @@ class Rows:
         names = ", ".join(values)
         casts = ", ".join(f"CAST(CAST(:{name} AS text) AS {relation_type(relation, name)})" for name in values)
         shown = ", ".join(f'CAST("{column.name}" AS text) AS "{column.name}"' for column in relation.columns)
-        inserted = await self._connection.execute(
-            text(f"INSERT INTO {relation.name} ({names}) VALUES ({casts}) RETURNING {shown}"), dict(values)
-        )
-        row: Row = dict(inserted.one()._mapping)
+        found = await self._made_by_trigger(relation, values, shown)
+        if found is None:
+            inserted = await self._connection.execute(
+                text(f"INSERT INTO {relation.name} ({names}) VALUES ({casts}) RETURNING {shown}"), dict(values)
+            )
+            found = inserted.one()
+        row: Row = dict(found._mapping)
         self._made[relation.oid, person.name] = row
         return row
+
+    async def _made_by_trigger(self, relation: Relation, values: Mapping[str, str | None], shown: str) -> Any:
+        """The row that came with another table's, if there is one with this key."""
+        key = {column.name: values.get(column.name) for column in relation.key}
+        if not key or None in key.values():
+            return None
+        matches = " AND ".join(f"CAST({name} AS text) = :{name}" for name in key)
+        rows = await self._connection.execute(text(f"SELECT {shown} FROM {relation.name} WHERE {matches}"), key)
+        return rows.one_or_none()
 
     async def values(self, person: Person, relation: Relation, *, salt: str = "1") -> dict[str, str | None]:
         """A value for each column that takes one; with another salt, of another row."""

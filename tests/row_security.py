@@ -78,6 +78,8 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("portfolios.holding_details", "store_id"): None,
     ("portfolios.lots", "remaining_quantity"): "0",
     ("portfolios.lots", "remaining_cost"): "0",
+    ("portfolios.snapshots", "holding_count"): "3",
+    ("portfolios.snapshots", "unpriced_count"): "1",
 }
 ADA = Person("ada", {**NOT_ERASED, **WITHIN_BOUNDS})
 BOB = Person("bob", {**NOT_ERASED, **WITHIN_BOUNDS})

@@ -57,7 +57,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.snapshots TO trove_worker;
 ALTER TABLE portfolios.snapshot_marks ENABLE ROW LEVEL SECURITY;
 CREATE POLICY viewer ON portfolios.snapshot_marks TO trove_api USING (owner_id = (SELECT identity.viewer_id()));
 CREATE POLICY worker ON portfolios.snapshot_marks TO trove_worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE ON portfolios.snapshot_marks TO trove_api;
+GRANT SELECT ON portfolios.snapshot_marks TO trove_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.snapshot_marks TO trove_worker;
 """
 
@@ -65,7 +65,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.snapshot_marks TO trove_worke
 # Of a portfolio that is being deleted nothing is to be made any more.
 MARK = """
 CREATE FUNCTION portfolios.mark_snapshots() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO portfolios.snapshot_marks AS mark (portfolio_id, owner_id, next_day)
     SELECT portfolio.id, portfolio.owner_id, min(CAST(timezone('UTC', changed.occurred_at) AS date))
@@ -77,6 +77,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+REVOKE ALL ON FUNCTION portfolios.mark_snapshots() FROM PUBLIC;
 CREATE TRIGGER mark_inserted AFTER INSERT ON portfolios.trades
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION portfolios.mark_snapshots();
 CREATE TRIGGER mark_updated_to AFTER UPDATE ON portfolios.trades
@@ -88,7 +89,7 @@ REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION portfolios.
 
 -- With another currency or another method all costs and gains are others.
 CREATE FUNCTION portfolios.mark_all_snapshots() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE portfolios.snapshot_marks AS mark
     SET version = mark.version + 1, next_day = least(mark.next_day, (
@@ -99,6 +100,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+REVOKE ALL ON FUNCTION portfolios.mark_all_snapshots() FROM PUBLIC;
 CREATE TRIGGER mark_changed AFTER UPDATE OF base_currency, method ON portfolios.portfolios
 FOR EACH ROW WHEN (OLD.base_currency <> NEW.base_currency OR OLD.method <> NEW.method)
 EXECUTE FUNCTION portfolios.mark_all_snapshots();

@@ -380,9 +380,9 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
         (
             Snapshot,
             of_owner
-            | {"day": CREATED_AT.date(), "currency": "CHF", "value": 20, "cost": 10, "realized_gain": 0, "net_flow": 10}
+            | {"day": CREATED_AT.date(), "currency": "CHF", "value": 10, "cost": 10, "realized_gain": 0, "net_flow": 0}
             | {"holding_count": 1, "unpriced_count": 0, "stale_count": 0, "computed_at": CREATED_AT}
-            | {"parts": {"place": {f"Shelf of {word}": "20"}}},
+            | {"parts": {"place": {f"Shelf of {word}": {"value": "10", "cost": "10", "holdings": 1, "unpriced": 0}}}},
         ),
         (RequestKey, {"owner_id": owner_id, "key": f"trade-of-{word}", "content_hash": "hash", "trade_id": sold_id}),
     ]

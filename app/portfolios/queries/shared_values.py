@@ -21,7 +21,7 @@ from app.prices.queries.quotes import units_of_wanted, units_per_euro
 
 
 def _quotes_of_shared_holdings() -> FromClause:
-    quotes = quotes_of_variants()
+    quotes = quotes_of_variants().subquery("quotes")
     base_currency = shared_holdings.c.base_currency
     return (
         select(

@@ -6,13 +6,14 @@ that needs no conversion, then the newest. Bids and extremes never count. It is 
 rate of the day; what cannot be converted counts only where nothing else is known. What is not known is null, never 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
 from sqlalchemy import (
     ARRAY,
     CTE,
+    CompoundSelect,
     Integer,
     Interval,
     Numeric,
@@ -63,6 +64,8 @@ from app.prices.queries.quotes import (
 # Behind the point of a share of an amount in another.
 SHARE_DECIMAL_PLACES = 12
 PORTFOLIO_IDS = "portfolio_ids"
+# More than there are codes.
+MOST_CURRENCIES = 1_000
 
 
 class ValueBasis(StrEnum):
@@ -111,8 +114,8 @@ def is_quoted(kind: Any) -> ColumnElement[bool]:
     return or_(*(kind == _text(quoted.value) for quoted in QUOTED_KINDS))
 
 
-def quotes_of_variants() -> FromClause:
-    """All that could say now what a unit of a variant is worth."""
+def quotes_of_variants(*conditions: Callable[[Any], ColumnElement[bool]]) -> CompoundSelect[Any]:
+    """All that could say now what a unit of a variant is worth; where conditions hold of the variant's id."""
     of_sales = select(
         Valuation.variant_id,
         _text(ValueBasis.SALES.value).label("basis"),
@@ -122,7 +125,11 @@ def quotes_of_variants() -> FromClause:
         Valuation.observed_at.label("seen_at"),
         (Valuation.sample_size + Valuation.excluded_count).label("sales"),
         literal_column("0", Integer()).label("series_id"),
-    ).where(Valuation.is_current, Valuation.basis == _text(ValuationBasis.SALES.value))
+    ).where(
+        Valuation.is_current,
+        Valuation.basis == _text(ValuationBasis.SALES.value),
+        *(holds(Valuation.variant_id) for holds in conditions),
+    )
     of_series = select(
         PriceSeries.variant_id,
         PriceSeries.kind.label("basis"),
@@ -132,8 +139,12 @@ def quotes_of_variants() -> FromClause:
         LAST_SEEN.label("seen_at"),
         literal_column("0", Integer()).label("sales"),
         PriceSeries.id.label("series_id"),
-    ).where(is_quoted(PriceSeries.kind), PriceSeries.latest_price.is_not(None))
-    return union_all(of_sales, of_series).subquery("quotes")
+    ).where(
+        is_quoted(PriceSeries.kind),
+        PriceSeries.latest_price.is_not(None),
+        *(holds(PriceSeries.variant_id) for holds in conditions),
+    )
+    return union_all(of_sales.correlate(Holding), of_series.correlate(Holding))
 
 
 class Quotes(Protocol):
@@ -201,29 +212,35 @@ def share_of(part: Any, whole: Any) -> ColumnElement[Any]:
 
 
 def _quotes_of_holdings() -> FromClause:
-    quotes = quotes_of_variants()
+    quotes = quotes_of_variants(lambda variant_id: variant_id == Holding.variant_id).subquery("quotes")
+    # What stands behind an offset is reckoned once for each row, however often it is used.
+    quoted = (
+        select(*quotes.c, units_per_euro(quotes.c.currency).label("units_of_quoted"))
+        .offset(literal_column("0"))
+        .lateral("quoted")
+    )
+    based = (
+        select(units_per_euro(Portfolio.base_currency).label("units_of_base"))
+        .correlate(Portfolio)
+        .offset(literal_column("0"))
+        .lateral("based")
+    )
     return (
         select(
             Holding.id.label("holding_id"),
             Holding.quantity,
             Holding.cost,
             Portfolio.base_currency,
-            units_per_euro(Portfolio.base_currency).label("units_of_base"),
+            based.c.units_of_base,
             # What an argument puts another currency in place of.
             Portfolio.base_currency.label("wanted"),
-            units_per_euro(Portfolio.base_currency).label("units_of_wanted"),
-            quotes.c.basis,
-            quotes.c.price,
-            quotes.c.currency,
-            quotes.c.observed_at,
-            quotes.c.seen_at,
-            quotes.c.sales,
-            quotes.c.series_id,
-            units_per_euro(quotes.c.currency).label("units_of_quoted"),
+            based.c.units_of_base.label("units_of_wanted"),
+            *(column for column in quoted.c if column.key != "variant_id"),
         )
         .select_from(Holding)
         .join(Portfolio, Portfolio.id == Holding.portfolio_id)
-        .outerjoin(quotes, quotes.c.variant_id == Holding.variant_id)
+        .join(based, true())
+        .outerjoin(quoted, true())
         .subquery("holding_quotes")
     )
 
@@ -300,7 +317,8 @@ def _held(portfolio: CTE) -> CTE:
 
 def units_of(*currencies: Select[Any], day: Any) -> CTE:
     """How many units of each of these currencies a euro buys on a day, looked up once for each."""
-    named = union(*currencies).subquery("named")
+    # There are not as many currencies as PostgreSQL would expect of so many prices.
+    named = union(*currencies).limit(literal_column(str(MOST_CURRENCIES))).subquery("named")
     (currency,) = named.c
     return (
         select(
@@ -317,7 +335,7 @@ def _in_wanted(amount: Any, currency: Any, wanted: Any, units: Any, units_of_wan
 
 def _valued(portfolio: CTE, held: CTE) -> CTE:
     """Each holding with what it is worth and what it cost in the wanted currency, by one look at each variant."""
-    quotes = quotes_of_variants()
+    quotes = quotes_of_variants().subquery("quotes")
     variant = select(held.c.variant_id, held.c.wanted).distinct().cte("held_variant").prefix_with("MATERIALIZED")
     quoted = (
         select(
