@@ -42,6 +42,11 @@ class PublicIdTag(StrEnum):
     PROVIDER_CREDENTIAL = "pc"
     JOB_RUN = "jr"
     IMPORT_RUN = "ir"
+    PORTFOLIO = "pf"
+    HOLDING = "ho"
+    TRADE = "td"
+    LOT = "lt"
+    STORE = "so"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

@@ -47,6 +47,10 @@ from app.graph.jobs.progress import ImportSubscriptions
 from app.graph.jobs.runs import RUNS_READ, ImportRun, JobRun, RunQueries
 from app.graph.jobs.schedules import JobQueries
 from app.graph.operations import OperationsQueries
+from app.graph.portfolios.errors import PORTFOLIOS_READ
+from app.graph.portfolios.holdings import Holding, Store
+from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
+from app.graph.portfolios.trades import Lot, Trade
 from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.movers import MoverQueries
@@ -88,6 +92,11 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.PROVIDER_CREDENTIAL: (ProviderCredential, needs(Scope.ACCOUNT_READ)),
     PublicIdTag.JOB_RUN: (JobRun, RUNS_READ),
     PublicIdTag.IMPORT_RUN: (ImportRun, RUNS_READ),
+    PublicIdTag.PORTFOLIO: (Portfolio, PORTFOLIOS_READ),
+    PublicIdTag.HOLDING: (Holding, PORTFOLIOS_READ),
+    PublicIdTag.TRADE: (Trade, PORTFOLIOS_READ),
+    PublicIdTag.LOT: (Lot, PORTFOLIOS_READ),
+    PublicIdTag.STORE: (Store, PORTFOLIOS_READ),
 }
 
 
@@ -119,6 +128,7 @@ class Query(
     IdentityQueries,
     WaysInQueries,
     ProviderQueries,
+    PortfolioQueries,
     RunQueries,
     JobQueries,
 ):

@@ -10,6 +10,9 @@ from app.core.ids import PublicIdTag
 from app.graph.access import OWNER_AND_STAFF, private
 from app.graph.fields import show_enum
 from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
+from app.graph.portfolios.errors import PORTFOLIOS_READ
+from app.graph.portfolios.holdings import STORE_ORDERS, Store
+from app.graph.portfolios.portfolios import PORTFOLIO_ORDERS, Portfolio
 from app.graph.providers import ProviderCredential
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
 from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
@@ -27,6 +30,8 @@ from app.identity.queries.expressions import (
     USERNAME_KEY,
 )
 from app.identity.scopes import MEANINGS, Scope
+from app.portfolios.models import Portfolio as PortfolioRow
+from app.portfolios.models import Store as StoreRow
 from app.providers.models import ProviderCredential as CredentialRow
 
 show_enum(Scope, "What one may do.", MEANINGS)
@@ -285,6 +290,20 @@ class Account(Node):
         on=models.User.id,
         to=CredentialRow.user_id,
         order=[CredentialRow.created_at, CredentialRow.id],
+    )
+    portfolios: Connection[Portfolio] | None = connection(
+        "Their portfolios, the oldest first; empty for everybody but their owner.",
+        on=models.User.id,
+        to=PortfolioRow.owner_id,
+        orders=PORTFOLIO_ORDERS,
+        access=PORTFOLIOS_READ,
+    )
+    stores: Connection[Store] | None = connection(
+        "Where they acquire things, by name; empty for everybody but their owner.",
+        on=models.User.id,
+        to=StoreRow.owner_id,
+        orders=STORE_ORDERS,
+        access=PORTFOLIOS_READ,
     )
     audit_log: Connection[AuditEntry] | None = connection(
         "What was done to the account, the newest first.",

@@ -6,18 +6,20 @@ from app.catalogue.models import ItemRevision
 from app.core.ids import PublicIdTag, public_id
 from app.graph.execution import Response
 from app.identity.models import User
-from app.identity.scopes import Scope
+from app.identity.scopes import OWN, Scope
 from app.identity.viewer import ANYONE, Viewer
 from app.ingestion.models import IngestBatch
 from tests.graph.oracle.asking import Asked, Path
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.lists import LISTS, ListField
-from tests.graph.oracle.rows import World
+from tests.graph.oracle.rows import TABLE_OF, World
 from tests.graph.oracle.viewers import granted_scopes
 from tests.graph.oracle.vocabulary import list_of
 
 # Who has these may ask for every list of the roots.
 STAFF_OF_LISTS = frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.PROVIDERS_READ, Scope.OPERATIONS_READ})
+# What has lists and an owner.
+POSSESSIONS = frozenset({PublicIdTag.PORTFOLIO, PublicIdTag.HOLDING, PublicIdTag.TRADE, PublicIdTag.LOT})
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
   list: items(first: 100, orderBy: {field: $field, direction: $direction}) { edges { cursor } }
@@ -57,10 +59,13 @@ def _owners(world: World, tag: PublicIdTag) -> Iterator[tuple[str, Viewer]]:
     """The ids of what has the list, each with somebody who may see it."""
     if tag is PublicIdTag.ACCOUNT:
         for key in world.column(User, "id"):
-            yield public_id(tag, key), Viewer(user_id=key, scopes=frozenset({Scope.ACCOUNT_READ}))
+            yield public_id(tag, key), Viewer(user_id=key, scopes=OWN)
     elif tag is PublicIdTag.INGEST_BATCH:
         for batch in world.rows[IngestBatch]:
             yield public_id(tag, batch["id"]), Viewer(batch["sender_id"], scopes=frozenset({Scope.PRICES_WRITE}))
+    elif tag in POSSESSIONS:
+        for row in world.rows[TABLE_OF[tag]]:
+            yield public_id(tag, row["id"]), Viewer(user_id=row["owner_id"], scopes=OWN)
     elif tag is PublicIdTag.ITEM:
         for revision in world.rows[ItemRevision]:
             yield public_id(tag, revision["item_id"]), Viewer(user_id=revision["user_id"])

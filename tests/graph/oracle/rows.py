@@ -45,6 +45,7 @@ from app.identity.models import (
 )
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, ScheduledJob
+from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -96,6 +97,13 @@ TABLES: tuple[type[Base], ...] = (
     StoredExchangeRate,
     IngestBatch,
     IngestReject,
+    Portfolio,
+    Store,
+    Holding,
+    HoldingDetails,
+    Trade,
+    Lot,
+    LotDisposal,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -164,6 +172,11 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.PROVIDER_CREDENTIAL: ProviderCredential,
     PublicIdTag.JOB_RUN: JobRun,
     PublicIdTag.IMPORT_RUN: JobRun,
+    PublicIdTag.PORTFOLIO: Portfolio,
+    PublicIdTag.HOLDING: Holding,
+    PublicIdTag.TRADE: Trade,
+    PublicIdTag.LOT: Lot,
+    PublicIdTag.STORE: Store,
 }
 
 

@@ -25,6 +25,7 @@ from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import IMPORT_PREFIX, JobRun
+from app.portfolios.models import Holding, Lot, Portfolio, Store, Trade
 from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.rows import TABLE_OF, Row, World
@@ -51,6 +52,11 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     ProviderCredential: (_names("user_id"), None),
     IngestBatch: (_names("sender_id"), Scope.INGESTION_READ),
     JobRun: (_names("requested_by"), Scope.OPERATIONS_READ),
+    Portfolio: (_names("owner_id"), None),
+    Holding: (_names("owner_id"), None),
+    Trade: (_names("owner_id"), None),
+    Lot: (_names("owner_id"), None),
+    Store: (_names("owner_id"), None),
 }
 
 

@@ -52,5 +52,5 @@ def _with_session(random: Random, user_id: UUID, granted: frozenset[Scope]) -> V
 
 def _with_api_token(random: Random, user_id: UUID, granted: frozenset[Scope]) -> Viewer:
     possible = sorted(OWN | granted)
-    scopes = frozenset(random.sample(possible, random.randint(0, min(2, len(possible)))))
+    scopes = frozenset(random.sample(possible, random.randint(0, min(3, len(possible)))))
     return Viewer(user_id=user_id, credential_id=any_key(random), scopes=scopes)

@@ -34,6 +34,7 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.operations.models import Importer, JobRun, RunState
+from app.portfolios.models import TradeKind
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -252,6 +253,8 @@ class Vocabulary:
             "search": self._filter_of_search,
             "jobRuns": self._filter_of_runs,
             "importRuns": self._filter_of_imports,
+            "holdings": self._filter_of_holdings,
+            "trades": self._filter_of_trades,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -266,6 +269,16 @@ class Vocabulary:
         for name in ("from", "to"):
             if self.random.random() < 0.3:
                 wanted[name] = self.instant()
+        return wanted
+
+    def _filter_of_holdings(self) -> dict[str, Value]:
+        return {name: self._mostly(0.5) for name in ("isHeld", "isArchived") if self.random.random() < 0.3}
+
+    def _filter_of_trades(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {name: self.instant() for name in ("from", "to") if self.random.random() < 0.2}
+        if self.random.random() < 0.4:
+            kinds = self.random.sample(list(TradeKind), self.random.choice((0, 1, 4)))
+            wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
         return wanted
 
     def _filter_of_runs(self) -> dict[str, Value]:
@@ -347,12 +360,13 @@ class Vocabulary:
         part: str = name[begin : begin + self.random.randint(1, 6)]
         return self.random.choice((part, part.upper(), part.lower()))
 
-    def _order_by(self, _: str) -> Value:
-        orders: list[Value] = [self._order() for _ in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2)))]
+    def _order_by(self, field_name: str) -> Value:
+        fields = ("POSITION", "CREATED_AT", "COST") if field_name == "holdings" else ("NAME", "CREATED_AT")
+        orders: list[Value] = [self._order(fields) for _ in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2)))]
         return orders[0] if len(orders) == 1 and self._mostly(0.6) else orders
 
-    def _order(self) -> Value:
-        order = {"field": EnumValue(self.random.choice(("NAME", "CREATED_AT")))}
+    def _order(self, fields: Sequence[str]) -> Value:
+        order = {"field": EnumValue(self.random.choice(fields))}
         if self._mostly(0.7):
             order["direction"] = EnumValue(self.random.choice(("ASC", "DESC")))
         return order
@@ -411,6 +425,8 @@ class Vocabulary:
 
 def list_of(field_name: str, order: Value) -> str:
     """The name under which the cursors of a list in its order are kept."""
+    if field_name == "holdings":
+        return field_name if not order else f"{field_name} ordered"
     if field_name != "items":
         return field_name
     first = order[0] if isinstance(order, list) and order else order or {}

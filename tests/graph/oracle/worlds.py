@@ -52,6 +52,7 @@ from app.prices.models import (
 from app.prices.resolutions import Resolution, bucket_start
 from app.providers.models import AuthMethod, Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.people import ODD_JSON, add_partner, add_person, odd_json
+from tests.graph.oracle.possessions import add_possessions
 from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
 from tests.graph.oracle.texts import any_text
 
@@ -95,6 +96,7 @@ def random_world(random: Random) -> World:
     _add_exchange_rates(world)
     _mark_what_was_seen(world)
     _add_jobs(world)
+    add_possessions(world)
     return world
 
 

@@ -1,0 +1,190 @@
+"""What the people of a world own: portfolios, holdings, trades, and lots that follow from nothing."""
+
+from decimal import Decimal
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from app.catalogue.models import ItemVariant
+from app.identity.models import User
+from app.portfolios.models import (
+    CostBasisMethod,
+    Holding,
+    HoldingDetails,
+    Lot,
+    LotDisposal,
+    Portfolio,
+    SharedPart,
+    Store,
+    Trade,
+    TradeKind,
+    Visibility,
+)
+from tests.graph.oracle.rows import Row, World, any_instant, any_key, maybe
+from tests.graph.oracle.texts import any_text
+
+CURRENCIES = ("USD", "EUR", "JPY", "BHD", "BTC")
+AMOUNTS = ("0", "0.00", "0.5", "12.50", "1E-18", "1000000000000000", "33.333333333333333333333333333333333333")
+
+
+def add_possessions(world: World) -> None:
+    """Give some people portfolios with something in them."""
+    # By chances of their own: the rest of the world is the same with them and without.
+    random = Random(f"possessions {world.now} {world.column(User, 'username')}")
+    for owner_id in world.column(User, "id"):
+        for number in range(random.choice((0, 1, 1, 2))):
+            _add_portfolio(world, random, owner_id, is_default=number == 0)
+
+
+def _add_portfolio(world: World, random: Random, owner_id: UUID, *, is_default: bool) -> None:
+    visibility = random.choice(list(Visibility))
+    portfolio = world.add(
+        Portfolio,
+        id=any_key(random),
+        owner_id=owner_id,
+        name=_short_text(random),
+        description=maybe(random, any_text(random)),
+        base_currency=random.choice(CURRENCIES),
+        method=random.choice(list(CostBasisMethod)).value,
+        visibility=visibility.value,
+        shared_parts=[part.value for part in random.sample(list(SharedPart), random.randint(0, 4))],
+        link_key=str(any_key(random)) if visibility is Visibility.LINK else None,
+        is_default=is_default,
+        version=random.choice((1, 2, 2**31 - 1)),
+        created_at=any_instant(world, random),
+        updated_at=any_instant(world, random),
+    )
+    store = world.add(
+        Store,
+        id=any_key(random),
+        owner_id=owner_id,
+        name=_short_text(random),
+        slug=f"store-{any_key(random)}",
+        url=maybe(random, "https://shop.example/" + any_text(random)),
+        created_at=any_instant(world, random),
+    )
+    variants: list[UUID] = world.column(ItemVariant, "id")
+    for _ in range(random.choice((0, 1, 2, 4)) if variants else 0):
+        _add_holding(world, random, portfolio, store, random.choice(variants))
+
+
+def _short_text(random: Random) -> str:
+    return (any_text(random) or "A")[:100]
+
+
+def _any_amount(random: Random) -> Decimal:
+    return Decimal(random.choice(AMOUNTS))
+
+
+def _add_holding(world: World, random: Random, portfolio: Row, store: Row, variant_id: UUID) -> None:
+    source = maybe(random, "steam")
+    holding = world.add(
+        Holding,
+        id=any_key(random),
+        owner_id=portfolio["owner_id"],
+        portfolio_id=portfolio["id"],
+        variant_id=variant_id,
+        position=random.choice((0, 1, 2, 2**31 - 1)),
+        quantity=_any_amount(random),
+        cost=_any_amount(random),
+        realized_gain=_any_amount(random) * random.choice((-1, 1)),
+        missing_quantity=_any_amount(random),
+        external_source=source,
+        external_id=None if source is None else str(any_key(random)),
+        archived_at=maybe(random, any_instant(world, random)),
+        version=1,
+        created_at=any_instant(world, random),
+        updated_at=any_instant(world, random),
+    )
+    if random.random() < 0.7:
+        _add_details(world, random, holding, store)
+    lots = []
+    for _ in range(random.choice((0, 1, 2, 4))):
+        trade = _add_trade(world, random, holding)
+        if random.random() < 0.5:
+            lots.append(_add_lot(world, random, trade))
+        for number in range(random.choice((0, 0, 1, 2)) if lots else 0):
+            # Of one lot a trade takes once.
+            _add_disposal(world, random, trade, lots[number] if number < len(lots) else None, number + 1)
+
+
+def _add_details(world: World, random: Random, holding: Row, store: Row) -> None:
+    world.add(
+        HoldingDetails,
+        holding_id=holding["id"],
+        owner_id=holding["owner_id"],
+        portfolio_id=holding["portfolio_id"],
+        condition=maybe(random, any_text(random)),
+        grade=maybe(random, Decimal(random.choice(("0", "9.5", "10.0", "100")))),
+        grader=maybe(random, any_text(random)),
+        serial=maybe(random, any_text(random)),
+        float_value=maybe(random, Decimal(random.choice(("0", "0.070000", "1")))),
+        pattern=maybe(random, random.choice((0, 661, 100_000))),
+        place=maybe(random, any_text(random)),
+        store_id=maybe(random, store["id"]),
+        acquired_on=maybe(random, any_instant(world, random).date()),
+        notes=maybe(random, any_text(random)),
+    )
+
+
+def _add_trade(world: World, random: Random, holding: Row) -> Row:
+    kind = random.choice(list(TradeKind))
+    is_rate_given = random.random() < 0.5
+    return world.add(
+        Trade,
+        id=any_key(random),
+        owner_id=holding["owner_id"],
+        portfolio_id=holding["portfolio_id"],
+        holding_id=holding["id"],
+        kind=kind.value,
+        occurred_at=any_instant(world, random),
+        quantity=_any_amount(random) + (0 if kind is TradeKind.FEE else Decimal("0.1")),
+        price=_any_amount(random),
+        fee=_any_amount(random),
+        currency=random.choice(CURRENCIES),
+        exchange_rate=_any_amount(random) + 1,
+        rate_date=None if is_rate_given else any_instant(world, random).date(),
+        exchange=maybe(random, any_text(random)),
+        tags=[any_text(random) for _ in range(random.choice((0, 1, 3)))],
+        notes=maybe(random, any_text(random)),
+        may_lack_acquisitions=random.random() < 0.5,
+        external_source=None,
+        external_id=None,
+        version=1,
+        created_at=any_instant(world, random),
+        updated_at=any_instant(world, random),
+    )
+
+
+def _add_lot(world: World, random: Random, trade: Row) -> Row:
+    cost = _any_amount(random)
+    return world.add(
+        Lot,
+        id=trade["id"],
+        owner_id=trade["owner_id"],
+        portfolio_id=trade["portfolio_id"],
+        holding_id=trade["holding_id"],
+        acquired_at=trade["occurred_at"],
+        quantity=trade["quantity"] + 1,
+        cost=cost,
+        remaining_quantity=trade["quantity"],
+        remaining_cost=random.choice((None, cost, Decimal(0))),
+    )
+
+
+def _add_disposal(world: World, random: Random, trade: Row, lot: Row | None, number: int) -> None:
+    amounts: dict[str, Any] = {name: maybe(random, _any_amount(random)) for name in ("proceeds", "gain")}
+    world.add(
+        LotDisposal,
+        trade_id=trade["id"],
+        number=number,
+        owner_id=trade["owner_id"],
+        portfolio_id=trade["portfolio_id"],
+        holding_id=trade["holding_id"],
+        lot_id=None if lot is None else lot["id"],
+        acquired_at=None if lot is None else lot["acquired_at"],
+        disposed_at=trade["occurred_at"],
+        quantity=_any_amount(random) + 1,
+        cost=None if lot is None else _any_amount(random),
+        **amounts,
+    )
