@@ -47,6 +47,10 @@ class PublicIdTag(StrEnum):
     TRADE = "td"
     LOT = "lt"
     STORE = "so"
+    WATCHLIST = "wl"
+    WATCHLIST_ITEM = "wi"
+    WANT = "wa"
+    PREORDER = "po"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

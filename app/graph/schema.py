@@ -50,7 +50,11 @@ from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import Holding, Store
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
+from app.graph.portfolios.preorder_changes import PreorderMutations
+from app.graph.portfolios.preorders import Preorder
 from app.graph.portfolios.trades import Lot, Trade
+from app.graph.portfolios.wants import Want, WantMutations
+from app.graph.portfolios.watchlists import Watchlist, WatchlistItem, WatchlistMutations
 from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.movers import MoverQueries
@@ -97,6 +101,10 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.TRADE: (Trade, PORTFOLIOS_READ),
     PublicIdTag.LOT: (Lot, PORTFOLIOS_READ),
     PublicIdTag.STORE: (Store, PORTFOLIOS_READ),
+    PublicIdTag.WATCHLIST: (Watchlist, PORTFOLIOS_READ),
+    PublicIdTag.WATCHLIST_ITEM: (WatchlistItem, PORTFOLIOS_READ),
+    PublicIdTag.WANT: (Want, PORTFOLIOS_READ),
+    PublicIdTag.PREORDER: (Preorder, PORTFOLIOS_READ),
 }
 
 
@@ -176,6 +184,9 @@ class Mutation(
     DataMutations,
     ProviderMutations,
     JobMutations,
+    WatchlistMutations,
+    WantMutations,
+    PreorderMutations,
 ):
     pass
 

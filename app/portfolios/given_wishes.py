@@ -1,4 +1,4 @@
-"""What people say of their lists, wants and preorders, each value read as what it must be, or refused with its field."""
+"""What people say of lists, wants and preorders, each value read as what it must be, or refused with its field."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -28,12 +28,15 @@ async def _held(connection: AsyncConnection, item_id: UUID) -> UUID | None:
 
 
 async def hold_wished_variant(connection: AsyncConnection, variant_id: UUID, *, field: str) -> UUID:
-    """The item of a variant; refuses an id that is no variant's."""
-    held = select(ItemVariant.item_id).where(ItemVariant.id == variant_id).with_for_update(read=True, key_share=True)
-    item_id: UUID | None = await connection.scalar(held)
-    if item_id is None:
-        raise not_found("variant", field)
-    return item_id
+    """The item of a variant, both held; refuses an id that is no variant's."""
+    of_variant = select(ItemVariant.item_id).where(ItemVariant.id == variant_id)
+    item_id = await connection.scalar(of_variant)
+    # The item first, as a merge has it: then the variant is still there, or was merged away meanwhile.
+    if item_id is not None and await _held(connection, item_id) is not None:
+        item_id = await connection.scalar(of_variant.with_for_update(read=True, key_share=True))
+        if item_id is not None:
+            return item_id
+    raise not_found("variant", field)
 
 
 async def default_variant_of(connection: AsyncConnection, item_id: UUID, *, field: str) -> UUID:
@@ -45,20 +48,17 @@ async def default_variant_of(connection: AsyncConnection, item_id: UUID, *, fiel
     return variant_id
 
 
-async def wished_variant(
-    connection: AsyncConnection, *, item_id: UUID | None, variant_id: UUID | None
-) -> UUID:
-    """The variant that an item, a variant or both name; with an item alone, its default variant.
+async def wished_variant(connection: AsyncConnection, *, item_id: UUID | None, variant_id: UUID | None) -> UUID:
+    """The variant that an item, a variant or both name, held; with an item alone, its default variant.
 
     Refuses neither of the two, and a variant of another item.
     """
-    if item_id is None and variant_id is None:
-        raise not_found("item; give `itemId` or `variantId`", "itemId")
-    of_item = None if item_id is None else await hold_wished_item(connection, item_id, field="itemId")
     if variant_id is None:
-        assert of_item is not None
+        if item_id is None:
+            raise not_found("item; give `itemId` or `variantId`", "itemId")
+        of_item = await hold_wished_item(connection, item_id, field="itemId")
         return await default_variant_of(connection, of_item, field="itemId")
-    own_item = await hold_wished_variant(connection, variant_id, field="variantId")
-    if of_item not in (None, own_item):
+    of_variant = await hold_wished_variant(connection, variant_id, field="variantId")
+    if item_id is not None and await hold_wished_item(connection, item_id, field="itemId") != of_variant:
         raise not_found("variant of this item", "variantId")
     return variant_id
