@@ -311,6 +311,30 @@ class TradeRevision(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class RequestKey(Base):
+    """Which trade somebody recorded under an idempotency key, and a hash of what they said of it."""
+
+    __tablename__ = "request_keys"
+    __table_args__ = (
+        # The key is claimed before the trade is stored.
+        ForeignKeyConstraint(
+            ["trade_id", "owner_id"],
+            [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"],
+            ondelete="CASCADE",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+        Index("request_keys_by_trade", "trade_id"),
+        {"schema": SCHEMA},
+    )
+
+    owner_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
+    trade_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Lot(Base):
     """What one trade acquired, and what is left of it; it has the trade's id.
 
