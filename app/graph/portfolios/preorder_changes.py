@@ -15,6 +15,7 @@ from app.graph.fields import attribute
 from app.graph.portfolios.errors import PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
 from app.graph.portfolios.ids import key_if_given, own_key, sent
 from app.graph.portfolios.preorders import Preorder
+from app.graph.portfolios.trades import Trade
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
 from app.graph.user_errors import USER_ERRORS, Done
@@ -25,6 +26,7 @@ from app.portfolios.commands.preorders import (
     move_preorder,
     reschedule_preorder,
 )
+from app.portfolios.commands.receive_preorder import receive_preorder
 from app.portfolios.given_wishes import ReleaseDate, refused, release_day, release_month
 from app.portfolios.wish_models import PreorderStatus
 
@@ -119,6 +121,20 @@ class ReschedulePreorderInput:
     expected_version: int | None = _expected()
 
 
+@strawberry.input(description="A preorder that has arrived.")
+class ReceivePreorderInput:
+    id: strawberry.ID = strawberry.field(description="The preorder.")
+    portfolio_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Where it goes; default: where it was meant to, or else the default portfolio."
+    )
+    holding_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The holding that it adds to; default: the only one of its variant, or a new one."
+    )
+    received_at: datetime | None = strawberry.field(default=None, description="When it arrived; default: now.")
+    note: str | None = strawberry.field(default=None, description="A note for its log.")
+    expected_version: int | None = _expected()
+
+
 @strawberry.input(description="A preorder to forget, with its log.")
 class DeletePreorderInput:
     id: strawberry.ID = strawberry.field(description="The preorder.")
@@ -130,6 +146,14 @@ class PreorderChanged(Done):
     """The payload of a change to a preorder."""
 
     preorder: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class PreorderReceived(Done):
+    """The payload of a preorder that arrived."""
+
+    preorder: Reference
+    trade: Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +184,13 @@ class MovePreorderPayload:
 @strawberry.type(description="What became of the preorder.")
 class ReschedulePreorderPayload:
     preorder: Preorder | None = attribute(NOW)
+    user_errors: list[PortfolioError] = attribute(USER_ERRORS)
+
+
+@strawberry.type(description="What became of the preorder that arrived.")
+class ReceivePreorderPayload:
+    preorder: Preorder | None = attribute(NOW)
+    trade: Trade | None = attribute("The purchase that it became; null when refused.")
     user_errors: list[PortfolioError] = attribute(USER_ERRORS)
 
 
@@ -259,6 +290,30 @@ class PreorderMutations:
                 expected_version=input.expected_version,
             )
         return PreorderChanged(refer(Preorder, preorder_id))
+
+    @portfolio_changes(
+        "Put a preorder that has arrived into a portfolio: a purchase of one at its price, with the shipping as the "
+        "fee and at the rate that was frozen.",
+        type=ReceivePreorderPayload,
+        access=PORTFOLIOS_WRITE,
+    )
+    @staticmethod
+    async def receive_preorder(info: Info, input: ReceivePreorderInput) -> PreorderReceived:
+        preorder_id = preorder_key(input.id)
+        portfolio_id = key_if_given(input.portfolio_id, PublicIdTag.PORTFOLIO, "portfolio", "portfolioId")
+        holding_id = key_if_given(input.holding_id, PublicIdTag.HOLDING, "holding", "holdingId")
+        async with info.context.transaction() as transaction:
+            trade_id = await receive_preorder(
+                transaction,
+                preorder_id,
+                owner_id=info.context.viewer.own_id,
+                portfolio_id=portfolio_id,
+                holding_id=holding_id,
+                received_at=input.received_at,
+                note=input.note,
+                expected_version=input.expected_version,
+            )
+        return PreorderReceived(refer(Preorder, preorder_id), refer(Trade, trade_id))
 
     @portfolio_changes(
         "Forget a preorder; what came of it in a portfolio stays.", type=DeletePreorderPayload, access=PORTFOLIOS_WRITE

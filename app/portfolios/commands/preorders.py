@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction, clock_of
 from app.core.ids import new_id
+from app.portfolios.commands.held import hold_portfolio
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import wished_variant
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
@@ -31,7 +32,7 @@ from app.portfolios.given_wishes import (
     refuse_another_version,
     refused,
 )
-from app.portfolios.models import Portfolio, Store
+from app.portfolios.models import Store
 from app.portfolios.preorder_lifecycle import FIRST_STATES, refuse_illegal_step
 from app.portfolios.wish_models import Preorder, PreorderDateChange, PreorderStatus, PreorderStatusChange
 from app.prices.exchange_rates import Exchange
@@ -115,8 +116,7 @@ async def edit_preorder(
     """
     connection = transaction.connection
     now = await clock_of(transaction)
-    if changes.get("portfolio_id") is not None:
-        await _base_currency(connection, owner_id, changes["portfolio_id"])
+    await _hold_portfolio_of(connection, preorder_id, changes, owner_id=owner_id)
     stored = await held_preorder(connection, preorder_id, owner_id=owner_id, expected_version=expected_version)
     if stored["status"] == PreorderStatus.RECEIVED and changes.keys() - _OF_RECEIVED:
         raise _illegal("It was received; what it cost is told by its trade.", "id")
@@ -160,6 +160,9 @@ async def move_preorder(
     changed = {name: value for name, value in values.items() if stored[name] != value}
     if status is PreorderStatus.SHIPPED and values["shipped_at"] is None:
         changed["shipped_at"] = now
+    if stored["status"] == PreorderStatus.CANCELLED and "shipped_at" not in details:
+        # What was sent before it was cancelled did not come.
+        changed["shipped_at"] = None
     await log_step(connection, stored, status, note)
     await change_preorder(connection, preorder_id, {**changed, "status": status.value})
 
@@ -365,12 +368,16 @@ async def _refuse_foreign_store(connection: AsyncConnection, owner_id: UUID, sto
         raise not_found("store among your own", "storeId")
 
 
-async def _base_currency(connection: AsyncConnection, owner_id: UUID, portfolio_id: UUID) -> str:
-    own = select(Portfolio.base_currency).where(Portfolio.id == portfolio_id, Portfolio.owner_id == owner_id)
-    currency: str | None = await connection.scalar(own.with_for_update(read=True))
-    if currency is None:
-        raise not_found("portfolio among your own", "portfolioId")
-    return currency
+async def _hold_portfolio_of(
+    connection: AsyncConnection, preorder_id: UUID, changes: Values, *, owner_id: UUID
+) -> None:
+    """Hold the portfolio whose rate may be frozen, before the preorder is held."""
+    portfolio_id = changes.get("portfolio_id")
+    if "portfolio_id" not in changes and "currency" in changes:
+        own = select(Preorder.portfolio_id).where(Preorder.id == preorder_id, Preorder.owner_id == owner_id)
+        portfolio_id = await connection.scalar(own)
+    if portfolio_id is not None:
+        await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
 
 
 async def _frozen_rate(connection: AsyncConnection, owner_id: UUID, values: Values, *, now: datetime) -> dict[str, Any]:
@@ -378,7 +385,8 @@ async def _frozen_rate(connection: AsyncConnection, owner_id: UUID, values: Valu
     unknown = {"exchange_rate": None, "rate_currency": None, "rate_date": None}
     if values["portfolio_id"] is None:
         return unknown
-    base = await _base_currency(connection, owner_id, values["portfolio_id"])
+    portfolio = await hold_portfolio(connection, values["portfolio_id"], owner_id=owner_id, field=["portfolioId"])
+    base = portfolio.base_currency
     if values["currency"] is None:
         return unknown
     if values["currency"] == base:
