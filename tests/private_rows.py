@@ -190,7 +190,7 @@ def value_of(person: Person, relation: Relation, column: Column, place: int, sal
     if column.type == "uuid":
         return _key(person, relation, column, salt)
     if column.allowed is not None:
-        return column.allowed
+        return f"{{{column.allowed}}}" if column.type.endswith("[]") else column.allowed
     if column.type.endswith("[]"):
         return f"{{{_plain_value(person, column.type.removesuffix('[]'), column.name, place, salt)}}}"
     return _plain_value(person, column.type, column.name, place, salt)

@@ -60,9 +60,18 @@ EVERY_PERMISSION = {
     ("identity.role_grants", "expires_at"): None,
     ("identity.role_grants", "revoked_at"): None,
 }
-ADA = Person("ada", NOT_ERASED)
-BOB = Person("bob", NOT_ERASED)
-CLEO = Person("cleo", NOT_ERASED | EVERY_PERMISSION)
+# What a constraint allows that is no list of values.
+WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
+    ("portfolios.holding_details", "grade"): "9.5",
+    ("portfolios.holding_details", "float_value"): "0.07",
+    # Or it would keep its owner from deleting the store, and another's store cannot be named.
+    ("portfolios.holding_details", "store_id"): None,
+    ("portfolios.lots", "remaining_quantity"): "0",
+    ("portfolios.lots", "remaining_cost"): "0",
+}
+ADA = Person("ada", {**NOT_ERASED, **WITHIN_BOUNDS})
+BOB = Person("bob", {**NOT_ERASED, **WITHIN_BOUNDS})
+CLEO = Person("cleo", {**NOT_ERASED, **WITHIN_BOUNDS, **EVERY_PERMISSION})
 PEOPLE = (ADA, BOB, CLEO)
 ALL_PERMISSIONS = " ".join(sorted(GRANTABLE))
 

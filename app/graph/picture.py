@@ -33,6 +33,7 @@ FOLDER_OF_ROOMS = "app.graph."
 PICTURES: Mapping[str, Collection[str]] = {
     "graph": ("catalogue",),
     "prices": ("prices",),
+    "portfolios": ("portfolios",),
     "accounts": ("identity", "providers"),
     "jobs": ("jobs", "ingestion", "operations"),
 }

@@ -78,8 +78,8 @@ class TradeRevisionAction(StrEnum):
 class Portfolio(Base):
     """A person's collection of holdings, valued in its base currency.
 
-    `link_key` is the last part of the address under which it is shared by link; null unless it is. `version` grows by
-    one with each change of the row, not of what is in it.
+    `link_key` finds it where it is shared by a link; it stays when it no longer is, for the same link to work again.
+    `version` grows by one with each change of the row, not of what is in it.
     """
 
     __tablename__ = "portfolios"
@@ -92,7 +92,7 @@ class Portfolio(Base):
         CheckConstraint(
             "shared_parts <@ ARRAY['quantities', 'details', 'photos', 'values']", name="shared_parts_are_known"
         ),
-        CheckConstraint("(link_key IS NOT NULL) = (visibility = 'link')", name="link_has_a_key"),
+        CheckConstraint("visibility <> 'link' OR link_key IS NOT NULL", name="link_has_a_key"),
         Index("portfolios_by_owner", "owner_id", "created_at", "id"),
         Index("portfolios_one_default", "owner_id", unique=True, postgresql_where=text("is_default")),
         {"schema": SCHEMA},

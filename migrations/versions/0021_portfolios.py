@@ -34,7 +34,7 @@ CREATE TABLE portfolios.portfolios (
     CONSTRAINT portfolios_visibility_is_known CHECK (visibility IN ('private', 'link', 'public')),
     CONSTRAINT portfolios_shared_parts_are_known
         CHECK (shared_parts <@ ARRAY['quantities', 'details', 'photos', 'values']),
-    CONSTRAINT portfolios_link_has_a_key CHECK ((link_key IS NOT NULL) = (visibility = 'link')),
+    CONSTRAINT portfolios_link_has_a_key CHECK (visibility <> 'link' OR link_key IS NOT NULL),
     CONSTRAINT portfolios_owner_id_reference FOREIGN KEY (owner_id)
         REFERENCES identity.users (id) ON DELETE CASCADE
 );
@@ -237,19 +237,24 @@ ACCESS = """
 ALTER TABLE portfolios.{table} ENABLE ROW LEVEL SECURITY;
 CREATE POLICY viewer ON portfolios.{table} TO trove_api USING (owner_id = (SELECT identity.viewer_id()));
 CREATE POLICY worker ON portfolios.{table} TO trove_worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.{table} TO trove_api, trove_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.{table} TO trove_worker;
+GRANT SELECT, INSERT ON portfolios.{table} TO trove_api;
 """
-OWNED = (
-    "portfolios",
-    "stores",
-    "holdings",
-    "holding_details",
-    "trades",
-    "trade_lot_choices",
-    "trade_revisions",
-    "lots",
-    "lot_disposals",
-)
+# What the API may change of each; whose something is, and what it belongs to, it may not.
+CHANGED = {
+    "portfolios": "name, description, base_currency, method, visibility, shared_parts, link_key, is_default, version, "
+    "updated_at",
+    "stores": "name, slug, url",
+    "holdings": "position, quantity, cost, realized_gain, missing_quantity, archived_at, version, updated_at",
+    "holding_details": "condition, grade, grader, serial, float_value, pattern, place, store_id, acquired_on, notes",
+    "trades": "kind, occurred_at, quantity, price, fee, currency, exchange_rate, rate_date, exchange, tags, notes, "
+    "may_lack_acquisitions, version, updated_at",
+    "trade_lot_choices": "quantity",
+    "lots": "acquired_at, quantity, cost, remaining_quantity, remaining_cost",
+    "lot_disposals": "quantity",
+}
+# The history of trades is only ever added to.
+OWNED = (*CHANGED, "trade_revisions")
 
 # Who merges items moves everybody's holdings along, and sees none of them.
 TAKE_OVER = """
@@ -273,6 +278,8 @@ def upgrade() -> None:
     op.execute("GRANT USAGE ON SCHEMA portfolios TO trove_api, trove_worker")
     for table in OWNED:
         run(ACCESS.format(table=table))
+    for table, columns in CHANGED.items():
+        op.execute(f"GRANT DELETE, UPDATE ({columns}) ON portfolios.{table} TO trove_api")
     run(TAKE_OVER)
 
 

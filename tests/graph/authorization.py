@@ -36,6 +36,7 @@ from app.identity.scopes import PERMISSIONS_OF_ROLES, Scope
 from app.identity.viewer import ANYONE, Caller, Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import JobRun
+from app.portfolios.models import Holding, Lot, Portfolio, Store, Trade
 from tests.graph.conftest import as_sent
 from tests.graph.oracle.rows import TABLE_OF
 from tests.identity.builders import add_person, session_of
@@ -57,7 +58,17 @@ SCALARS: Mapping[str, object] = {
     "JSON": {},
 }
 # The column that says whose a row is, where it is not `user_id`.
-OWNER_COLUMNS = {User: "id", AuditEntry: "subject_id", IngestBatch: "sender_id", JobRun: "requested_by"}
+OWNER_COLUMNS = {
+    User: "id",
+    AuditEntry: "subject_id",
+    IngestBatch: "sender_id",
+    JobRun: "requested_by",
+    Portfolio: "owner_id",
+    Holding: "owner_id",
+    Trade: "owner_id",
+    Lot: "owner_id",
+    Store: "owner_id",
+}
 # By the path of an argument: what to give instead of what the schema suggests.
 Given = Mapping[str, object]
 

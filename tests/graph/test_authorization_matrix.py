@@ -151,7 +151,14 @@ WHOSE: Mapping[str, Whose] = {
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
 # What not even staff see of others.
-FOR_OWNERS_ALONE = {PublicIdTag.PROVIDER_CREDENTIAL}
+FOR_OWNERS_ALONE = {
+    PublicIdTag.PROVIDER_CREDENTIAL,
+    PublicIdTag.PORTFOLIO,
+    PublicIdTag.HOLDING,
+    PublicIdTag.TRADE,
+    PublicIdTag.LOT,
+    PublicIdTag.STORE,
+}
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
 # What an answer must not be where nobody is refused.
 REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}
@@ -310,7 +317,9 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
         name
         for name, tables in tables_shown(core_schema).items()
         if any(
-            table.startswith(("identity.", "ingestion.", "operations.", "providers.", "catalogue.item_revisions"))
+            table.startswith(
+                ("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "catalogue.item_revisions")
+            )
             for table in set(tables) - {"identity.public_profiles", "operations.jobs", "providers.providers"}
         )
     }

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.models import CreationKey, Item, ItemRevision, PhotoUpload
+from app.catalogue.models import CreationKey, Item, ItemRevision, ItemVariant, PhotoUpload
 from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.ids import new_id
@@ -34,6 +34,17 @@ from app.identity.models import (
 from app.identity.tokens import hash_of_token
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, RuntimeSetting
+from app.portfolios.models import (
+    Holding,
+    HoldingDetails,
+    Lot,
+    LotDisposal,
+    Portfolio,
+    Store,
+    Trade,
+    TradeLotChoice,
+    TradeRevision,
+)
 from app.providers.commands.save_known import save_known_providers
 from app.providers.models import ProviderCall, ProviderCredential
 from tests.identity.builders import SECRETS
@@ -288,6 +299,7 @@ async def add_whole_person(
                 "error": f"{word}.json is no file of figures.",
             },
         ),
+        *_possessions(user_id, item_id, word),
         (RuntimeSetting, {"key": f"schedule:{user_id}", "value": {"isEnabled": False}, "updated_by": user_id}),
     ]
     await save_known_providers(Transaction(connection))
@@ -295,6 +307,69 @@ async def add_whole_person(
         # The tables make their own ids where none is named.
         await connection.execute(insert(table).values(**values))
     return person
+
+
+def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A portfolio with a holding that was bought and partly sold, and all that is kept of both."""
+    portfolio_id, store_id, variant_id, holding_id, bought_id, sold_id = (new_id() for _ in range(6))
+    of_owner = {"owner_id": owner_id, "portfolio_id": portfolio_id}
+    of_holding = of_owner | {"holding_id": holding_id}
+    trade = of_holding | {
+        "occurred_at": CREATED_AT,
+        "quantity": 1,
+        "price": 10,
+        "currency": "CHF",
+        "exchange_rate": 1,
+        "exchange": f"Exchange of {word}",
+        "tags": [word],
+        "notes": f"Trade of {word}",
+    }
+    return [
+        (
+            Portfolio,
+            {
+                "id": portfolio_id,
+                "owner_id": owner_id,
+                "name": f"Portfolio of {word}",
+                "description": f"What {word} owns",
+                "base_currency": "CHF",
+                "visibility": "link",
+                "link_key": f"link-{word}",
+            },
+        ),
+        (Store, {"id": store_id, "owner_id": owner_id, "name": f"Shop of {word}", "slug": word}),
+        (ItemVariant, {"id": variant_id, "item_id": item_id, "key": "default", "name": "Default", "is_default": True}),
+        (Holding, of_owner | {"id": holding_id, "variant_id": variant_id, "position": 0}),
+        (
+            HoldingDetails,
+            of_holding
+            | {
+                "serial": f"serial-{word}",
+                "place": f"Shelf of {word}",
+                "store_id": store_id,
+                "notes": f"Notes of {word}",
+            },
+        ),
+        (Trade, trade | {"id": bought_id, "kind": "buy"}),
+        (Trade, trade | {"id": sold_id, "kind": "sell"}),
+        (TradeLotChoice, {"trade_id": sold_id, "lot_id": bought_id, "owner_id": owner_id, "quantity": 1}),
+        (
+            TradeRevision,
+            of_owner | {"trade_id": sold_id, "number": 1, "action": "edited", "before": {"notes": f"Before, {word}"}},
+        ),
+        (
+            Lot,
+            of_holding
+            | {"id": bought_id, "acquired_at": CREATED_AT, "quantity": 1, "cost": 10, "remaining_quantity": 0}
+            | {"remaining_cost": 0},
+        ),
+        (
+            LotDisposal,
+            of_holding
+            | {"trade_id": sold_id, "number": 1, "lot_id": bought_id, "acquired_at": CREATED_AT}
+            | {"disposed_at": CREATED_AT, "quantity": 1, "cost": 10, "proceeds": 10, "gain": 0},
+        ),
+    ]
 
 
 # Every table of ours, and every column of it that can hold a text, whatever the type is called.
