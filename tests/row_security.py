@@ -68,6 +68,7 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("portfolios.holding_details", "store_id"): None,
     ("portfolios.lots", "remaining_quantity"): "0",
     ("portfolios.lots", "remaining_cost"): "0",
+    ("portfolios.wants", "priority"): "5",
 }
 ADA = Person("ada", {**NOT_ERASED, **WITHIN_BOUNDS})
 BOB = Person("bob", {**NOT_ERASED, **WITHIN_BOUNDS})

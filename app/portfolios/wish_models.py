@@ -170,6 +170,9 @@ class Preorder(Base):
             ["portfolio_id", "owner_id"],
             [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
             ondelete="SET NULL (portfolio_id)",
+            # With a portfolio its trades go, and each of the two clears its own column first.
+            deferrable=True,
+            initially="DEFERRED",
         ),
         ForeignKeyConstraint(
             ["store_id", "owner_id"],

@@ -131,7 +131,8 @@ CREATE TABLE portfolios.preorders (
         REFERENCES identity.users (id) ON DELETE CASCADE,
     CONSTRAINT preorders_variant_id_reference FOREIGN KEY (variant_id) REFERENCES catalogue.item_variants (id),
     CONSTRAINT preorders_portfolio_id_owner_id_reference FOREIGN KEY (portfolio_id, owner_id)
-        REFERENCES portfolios.portfolios (id, owner_id) ON DELETE SET NULL (portfolio_id),
+        REFERENCES portfolios.portfolios (id, owner_id) ON DELETE SET NULL (portfolio_id)
+        DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT preorders_store_id_owner_id_reference FOREIGN KEY (store_id, owner_id)
         REFERENCES portfolios.stores (id, owner_id) ON DELETE SET NULL (store_id),
     CONSTRAINT preorders_trade_id_owner_id_reference FOREIGN KEY (trade_id, owner_id)

@@ -46,6 +46,14 @@ from app.identity.models import (
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, ScheduledJob
 from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade
+from app.portfolios.wish_models import (
+    Preorder,
+    PreorderDateChange,
+    PreorderStatusChange,
+    Want,
+    Watchlist,
+    WatchlistItem,
+)
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -104,6 +112,12 @@ TABLES: tuple[type[Base], ...] = (
     Trade,
     Lot,
     LotDisposal,
+    Watchlist,
+    WatchlistItem,
+    Want,
+    Preorder,
+    PreorderStatusChange,
+    PreorderDateChange,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -177,6 +191,10 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRADE: Trade,
     PublicIdTag.LOT: Lot,
     PublicIdTag.STORE: Store,
+    PublicIdTag.WATCHLIST: Watchlist,
+    PublicIdTag.WATCHLIST_ITEM: WatchlistItem,
+    PublicIdTag.WANT: Want,
+    PublicIdTag.PREORDER: Preorder,
 }
 
 
