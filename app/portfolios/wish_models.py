@@ -183,6 +183,8 @@ class Preorder(Base):
             ["trade_id", "owner_id"],
             [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"],
             ondelete="SET NULL (trade_id)",
+            deferrable=True,
+            initially="DEFERRED",
         ),
         UniqueConstraint("id", "owner_id"),
         UniqueConstraint("owner_id", "request_key"),

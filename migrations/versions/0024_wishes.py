@@ -137,6 +137,7 @@ CREATE TABLE portfolios.preorders (
         REFERENCES portfolios.stores (id, owner_id) ON DELETE SET NULL (store_id),
     CONSTRAINT preorders_trade_id_owner_id_reference FOREIGN KEY (trade_id, owner_id)
         REFERENCES portfolios.trades (id, owner_id) ON DELETE SET NULL (trade_id)
+        DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX preorders_by_owner ON portfolios.preorders (owner_id, created_at, id);
 CREATE INDEX preorders_by_variant ON portfolios.preorders (variant_id);
@@ -184,16 +185,21 @@ ACCESS = """
 ALTER TABLE portfolios.{table} ENABLE ROW LEVEL SECURITY;
 CREATE POLICY viewer ON portfolios.{table} TO trove_api USING (owner_id = (SELECT identity.viewer_id()));
 CREATE POLICY worker ON portfolios.{table} TO trove_worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.{table} TO trove_api, trove_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.{table} TO trove_worker;
+GRANT SELECT, INSERT ON portfolios.{table} TO trove_api;
 """
-OWNED = (
-    "watchlists",
-    "watchlist_items",
-    "wants",
-    "preorders",
-    "preorder_status_changes",
-    "preorder_date_changes",
-)
+# What the API may change of each; whose something is, and what it belongs to, it may not.
+CHANGED = {
+    "watchlists": "name, is_default, position, version, updated_at",
+    "watchlist_items": "variant_id, notes, position",
+    "wants": "variant_id, accepts_any_print, minimum_condition, maximum_price, currency, priority, notes, version, "
+    "updated_at, deleted_at",
+    "preorders": "portfolio_id, store_id, trade_id, status, price, shipping, deposit, refund, currency, exchange_rate, "
+    "rate_currency, rate_date, original_date, original_precision, release_date, release_precision, tracking_url, "
+    "shipped_at, received_at, estimated_delivery_days, notes, request_key, request_hash, version, updated_at",
+}
+# What became of a preorder is only ever added to, and goes with it.
+OWNED = (*CHANGED, "preorder_status_changes", "preorder_date_changes")
 
 # Who merges items moves everybody's wishes along, and sees none of them. The two lists of variants go together.
 TAKE_OVER = """
@@ -235,6 +241,8 @@ def upgrade() -> None:
     run(TABLES)
     for table in OWNED:
         run(ACCESS.format(table=table))
+    for table, columns in CHANGED.items():
+        op.execute(f"GRANT DELETE, UPDATE ({columns}) ON portfolios.{table} TO trove_api")
     run(TAKE_OVER)
 
 

@@ -36,9 +36,13 @@ from app.catalogue.new_items import (
     SkinDetails,
 )
 from app.core.clock import utc_now
-from app.core.database import Database
+from app.core.database import Database, Transaction
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.ingestion.models import BatchKind
+from app.portfolios.commands.merge_wishes import merge_wishes
+from app.portfolios.commands.preorders import add_preorder
+from app.portfolios.commands.wants import add_want
+from app.portfolios.commands.watchlists import add_to_watchlist, create_watchlist
 from app.prices.commands.merge_variants import merge_variants
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.valuations import value_due_variants
@@ -87,7 +91,9 @@ WHERE column_name = 'series_id' AND table_schema = 'prices' AND table_name !~ '_
 async def merged(database: Database, winner: UUID, loser: UUID, editor: UUID | None = None) -> None:
     """Merge as the graph does."""
     async with database.transaction() as transaction:
-        await merge_items(transaction, winner_id=winner, loser_id=loser, editor_id=editor, followers=[merge_variants])
+        await merge_items(
+            transaction, winner_id=winner, loser_id=loser, editor_id=editor, followers=[merge_variants, merge_wishes]
+        )
 
 
 async def rows(database: Database, statement: Any) -> list[Any]:
@@ -131,6 +137,16 @@ def photo(item_id: UUID, position: int) -> dict[str, Any]:
     }
 
 
+async def _wish_for(transaction: Transaction, owner_id: UUID, item_id: UUID) -> None:
+    """Have somebody watch, want and preorder an item."""
+    default = select(ItemVariant.id).where(ItemVariant.item_id == item_id, ItemVariant.is_default)
+    variant_id = (await transaction.connection.execute(default)).scalar_one()
+    list_id = await create_watchlist(transaction, owner_id=owner_id, name=str(item_id))
+    await add_to_watchlist(transaction, owner_id=owner_id, watchlist_id=list_id, variant_id=variant_id)
+    await add_want(transaction, {}, owner_id=owner_id, variant_id=variant_id)
+    await add_preorder(transaction, {}, owner_id=owner_id, variant_id=variant_id)
+
+
 async def whole_figures(database: Database, editor: UUID) -> tuple[UUID, UUID]:
     """A winner and a loser with rows in whatever refers to items and variants."""
     ids = []
@@ -152,6 +168,8 @@ async def whole_figures(database: Database, editor: UUID) -> tuple[UUID, UUID]:
     )
     async with database.transaction() as transaction:
         await transaction.connection.execute(insert(ItemPhoto), [photo(ids[0], 0), photo(ids[1], 0), photo(ids[1], 1)])
+        for item_id in ids:
+            await _wish_for(transaction, editor, item_id)
     now = utc_now()
     await ingested(
         database,
