@@ -149,7 +149,7 @@ WHOSE: Mapping[str, Whose] = {
     "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
     "mutation editWatchlist.input.id": Whose(PublicIdTag.WATCHLIST, is_not_found),
     "mutation deleteWatchlist.input.id": Whose(PublicIdTag.WATCHLIST, is_not_found),
-    "mutation addToWatchlist.input.watchlistId": Whose(PublicIdTag.WATCHLIST, is_not_found),
+    "mutation addToWatchlist.input.watchlistId": Whose(PublicIdTag.WATCHLIST),
     "mutation addToWatchlist.input.itemId": Whose(PublicIdTag.ITEM),
     "mutation addToWatchlist.input.variantId": Whose(PublicIdTag.ITEM_VARIANT),
     "mutation editWatchlistItem.input.id": Whose(PublicIdTag.WATCHLIST_ITEM, is_not_found),

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -26,7 +26,7 @@ from tests.portfolios.wishes_builders import Scene, rate, refusal_of, row_of, sc
 INVALID = PortfolioErrorCode.INVALID_INPUT
 ILLEGAL = PortfolioErrorCode.ILLEGAL_STATE
 MISSING = PortfolioErrorCode.NOT_FOUND
-YEN = {"price": Decimal(15_000), "currency": "JPY"}
+YEN: dict[str, Any] = {"price": Decimal(15_000), "currency": "JPY"}
 STEPS = [(before, after) for before in PreorderStatus for after in PreorderStatus]
 
 
@@ -265,7 +265,11 @@ async def test_the_things_of_others_are_not_there(database: Database, scene: Sce
         )
     assert await refusal_of(ordered(database, scene, portfolio_id=of_bob)) == (MISSING, ["portfolioId"])
     assert await refusal_of(ordered(database, scene, store_id=store)) == (MISSING, ["storeId"])
-    for changes, field in (({"portfolio_id": of_bob}, "portfolioId"), ({"store_id": store}, "storeId")):
+    foreign: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"portfolio_id": of_bob}, "portfolioId"),
+        ({"store_id": store}, "storeId"),
+    )
+    for changes, field in foreign:
         assert await refusal_of(edited(database, scene.ada, preorder, **changes)) == (MISSING, [field])
     not_there = (MISSING, ["id"])
     assert await refusal_of(edited(database, scene.bob, preorder, notes="Mine")) == not_there
@@ -388,7 +392,7 @@ async def test_what_arrives_twice_at_once_is_held_once(database: Database, scene
 
 
 async def test_where_it_goes_is_named_or_known_or_the_default(database: Database, scene: Scene) -> None:
-    euros = {"price": Decimal(80), "currency": "EUR", "status": PreorderStatus.SHIPPED}
+    euros: dict[str, Any] = {"price": Decimal(80), "currency": "EUR", "status": PreorderStatus.SHIPPED}
     first, second = [await ordered(database, scene, **euros) for _ in range(2)]
     assert await refusal_of(received(database, scene.ada, first)) == (INVALID, ["portfolioId"])
     async with database.transaction() as transaction:
@@ -441,8 +445,7 @@ async def test_a_portfolio_or_trade_that_goes_leaves_the_preorder(database: Data
     )
     trade_id = await received(database, scene.ada, preorder)
     async with database.transaction() as transaction:
-        gone = Portfolio.__table__.delete().where(Portfolio.id == scene.portfolio_id)
-        await transaction.connection.execute(gone)
+        await transaction.connection.execute(delete(Portfolio).where(Portfolio.id == scene.portfolio_id))
     stored = await row_of(database, Preorder, preorder)
     assert (stored["portfolio_id"], stored["trade_id"], stored["status"]) == (None, None, "received")
     assert trade_id is not None

@@ -171,7 +171,7 @@ async def test_a_want_that_was_removed_comes_back_as_it_is_said_now(database: Da
     gone = (PortfolioErrorCode.NOT_FOUND, ["id"])
     assert await refusal_of(removed(database, scene.ada, want)) == gone
     assert await refusal_of(edited(database, scene.ada, want, priority=1)) == gone
-    price = {"maximum_price": Decimal("12.50"), "currency": "EUR"}
+    price: dict[str, Any] = {"maximum_price": Decimal("12.50"), "currency": "EUR"}
     assert await wanted(database, scene.ada, variant, **price) == want
     stored = await row_of(database, Want, want)
     assert (stored["deleted_at"], stored["notes"], stored["priority"], stored["version"]) == (None, None, 0, 3)
@@ -206,7 +206,7 @@ async def test_what_no_want_can_have_is_refused_and_changes_nothing(database: Da
 
 
 async def test_a_want_is_changed_by_what_is_given_alone(database: Database, scene: Scene) -> None:
-    price = {"maximum_price": Decimal("12.50"), "currency": "EUR"}
+    price: dict[str, Any] = {"maximum_price": Decimal("12.50"), "currency": "EUR"}
     want = await wanted(database, scene.ada, scene.variant("keeper"), notes="Any", priority=2, **price)
     await edited(database, scene.ada, want, priority=10, variant_id=scene.variant("warden"))
     stored = await row_of(database, Want, want)
