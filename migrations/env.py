@@ -12,6 +12,7 @@ import app.identity.models
 import app.ingestion.models
 import app.operations.models
 import app.portfolios.models
+import app.portfolios.wish_models
 import app.prices.models
 import app.providers.models
 from app.core.database import Base, DatabaseRole

@@ -80,6 +80,11 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("portfolios.lots", "remaining_cost"): "0",
     ("portfolios.snapshots", "holding_count"): "3",
     ("portfolios.snapshots", "unpriced_count"): "1",
+    ("portfolios.wants", "priority"): "5",
+    # Another's store cannot be named.
+    ("portfolios.preorders", "store_id"): None,
+    ("portfolios.preorders", "deposit"): "0",
+    ("portfolios.preorders", "refund"): "0",
 }
 ADA = Person("ada", {**NOT_ERASED, **WITHIN_BOUNDS})
 BOB = Person("bob", {**NOT_ERASED, **WITHIN_BOUNDS})

@@ -32,6 +32,7 @@ FOR_API = FOR_EVERYBODY | {
     "ingestion.try_again": "a batch that failed is taken up again; it shows and gives nothing",
     "prices.edit_source": "staff with operations:write change a source; it shows and gives nothing",
     "portfolios.take_over_variant": "staff with catalogue:write merge items, and what is held of one; it shows nothing",
+    "portfolios.take_over_wishes": "who merges items moves everybody's wishes along; it shows and gives nothing",
     "identity.viewer_sees_nsfw": "lists of items ask it, and it says no more than what the asker chose",
 }
 READABLE_BYTES = {"ingestion.ingest_batches.content_hash": "tells its sender whether a repeat is the same batch"}

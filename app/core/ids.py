@@ -48,6 +48,10 @@ class PublicIdTag(StrEnum):
     LOT = "lt"
     STORE = "so"
     SHARED_PORTFOLIO = "sp"
+    WATCHLIST = "wl"
+    WATCHLIST_ITEM = "wi"
+    WANT = "wa"
+    PREORDER = "po"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

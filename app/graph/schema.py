@@ -53,10 +53,14 @@ from app.graph.portfolios.holdings import Holding, Store
 from app.graph.portfolios.live import PortfolioSubscriptions
 from app.graph.portfolios.portfolio_changes import PortfolioMutations
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
+from app.graph.portfolios.preorder_changes import PreorderMutations
+from app.graph.portfolios.preorders import Preorder
 from app.graph.portfolios.shared import SharedPortfolio, SharedPortfolioQueries
 from app.graph.portfolios.store_changes import StoreMutations
 from app.graph.portfolios.trade_changes import TradeMutations
 from app.graph.portfolios.trades import Lot, Trade
+from app.graph.portfolios.wants import Want, WantMutations
+from app.graph.portfolios.watchlists import Watchlist, WatchlistItem, WatchlistMutations
 from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.movers import MoverQueries
@@ -104,6 +108,10 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.LOT: (Lot, PORTFOLIOS_READ),
     PublicIdTag.STORE: (Store, PORTFOLIOS_READ),
     PublicIdTag.SHARED_PORTFOLIO: (SharedPortfolio, ANYBODY),
+    PublicIdTag.WATCHLIST: (Watchlist, PORTFOLIOS_READ),
+    PublicIdTag.WATCHLIST_ITEM: (WatchlistItem, PORTFOLIOS_READ),
+    PublicIdTag.WANT: (Want, PORTFOLIOS_READ),
+    PublicIdTag.PREORDER: (Preorder, PORTFOLIOS_READ),
 }
 
 
@@ -188,6 +196,9 @@ class Mutation(
     HoldingMutations,
     StoreMutations,
     JobMutations,
+    WatchlistMutations,
+    WantMutations,
+    PreorderMutations,
 ):
     pass
 

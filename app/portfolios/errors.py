@@ -20,6 +20,8 @@ class PortfolioErrorCode(StrEnum):
     IN_THE_FUTURE = "in_the_future"
     NO_EXCHANGE_RATE = "no_exchange_rate"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    ALREADY_LISTED = "already_listed"
+    ILLEGAL_STATE = "illegal_state"
 
 
 class PortfolioRefused(ReasonedRefusal[PortfolioErrorCode]):

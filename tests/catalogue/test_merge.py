@@ -49,6 +49,9 @@ from app.graph.catalogue.editing import FOLLOWERS
 from app.ingestion.models import BatchKind
 from app.portfolios.commands.holdings import add_holding
 from app.portfolios.commands.portfolios import create_portfolio
+from app.portfolios.commands.preorders import add_preorder
+from app.portfolios.commands.wants import add_want
+from app.portfolios.commands.watchlists import add_to_watchlist, create_watchlist
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.valuations import value_due_variants
 from app.prices.models import Candle, PriceChange, PricePoint, PriceSeries, Valuation
@@ -149,6 +152,16 @@ async def held(transaction: Transaction, ids: Collection[UUID], *, owner_id: UUI
         await add_holding(transaction, owner_id=owner_id, portfolio_id=portfolio_id, variant_id=variant_id)
 
 
+async def _wish_for(transaction: Transaction, owner_id: UUID, item_id: UUID) -> None:
+    """Have somebody watch, want and preorder an item."""
+    default = select(ItemVariant.id).where(ItemVariant.item_id == item_id, ItemVariant.is_default)
+    variant_id = (await transaction.connection.execute(default)).scalar_one()
+    list_id = await create_watchlist(transaction, owner_id=owner_id, name=str(item_id))
+    await add_to_watchlist(transaction, owner_id=owner_id, watchlist_id=list_id, variant_id=variant_id)
+    await add_want(transaction, {}, owner_id=owner_id, variant_id=variant_id)
+    await add_preorder(transaction, {}, owner_id=owner_id, variant_id=variant_id)
+
+
 async def whole_figures(database: Database, editor: UUID) -> tuple[UUID, UUID]:
     """A winner and a loser with rows in whatever refers to items and variants."""
     ids = []
@@ -171,6 +184,8 @@ async def whole_figures(database: Database, editor: UUID) -> tuple[UUID, UUID]:
     async with database.transaction() as transaction:
         await transaction.connection.execute(insert(ItemPhoto), [photo(ids[0], 0), photo(ids[1], 0), photo(ids[1], 1)])
         await held(transaction, ids, owner_id=editor)
+        for item_id in ids:
+            await _wish_for(transaction, editor, item_id)
     now = utc_now()
     await ingested(
         database,

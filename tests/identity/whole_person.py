@@ -48,6 +48,14 @@ from app.portfolios.models import (
     TradeLotChoice,
     TradeRevision,
 )
+from app.portfolios.wish_models import (
+    Preorder,
+    PreorderDateChange,
+    PreorderStatusChange,
+    Want,
+    Watchlist,
+    WatchlistItem,
+)
 from app.providers.commands.save_known import save_known_providers
 from app.providers.models import ProviderCall, ProviderCredential
 from tests.identity.builders import SECRETS
@@ -385,6 +393,37 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             | {"parts": {"place": {f"Shelf of {word}": {"value": "10", "cost": "10", "holdings": 1, "unpriced": 0}}}},
         ),
         (RequestKey, {"owner_id": owner_id, "key": f"trade-of-{word}", "content_hash": "hash", "trade_id": sold_id}),
+        *_wishes(owner_id, item_id, variant_id, word),
+    ]
+
+
+def _wishes(owner_id: UUID, item_id: UUID, variant_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A watchlist with an item in it, a want, and a preorder that was put off and moved along."""
+    watchlist_id, preorder_id = new_id(), new_id()
+    of_preorder = {"owner_id": owner_id, "preorder_id": preorder_id}
+    return [
+        (Watchlist, {"id": watchlist_id, "owner_id": owner_id, "name": f"List of {word}", "position": 0}),
+        (
+            WatchlistItem,
+            {"owner_id": owner_id, "watchlist_id": watchlist_id, "item_id": item_id, "position": 0}
+            | {"notes": f"Watched by {word}"},
+        ),
+        (Want, {"owner_id": owner_id, "variant_id": variant_id, "notes": f"Wanted by {word}"}),
+        (
+            Preorder,
+            {
+                "id": preorder_id,
+                "owner_id": owner_id,
+                "variant_id": variant_id,
+                "status": "shipped",
+                "tracking_url": f"https://parcels.example/{word}",
+                "notes": f"Ordered by {word}",
+                "request_key": f"key-{word}",
+                "request_hash": "00",
+            },
+        ),
+        (PreorderStatusChange, of_preorder | {"status": "shipped", "note": f"Sent to {word}"}),
+        (PreorderDateChange, of_preorder | {"source": f"A mail to {word}", "note": f"Put off for {word}"}),
     ]
 
 

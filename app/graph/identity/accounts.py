@@ -13,7 +13,18 @@ from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import STORE_ORDERS, Store
 from app.graph.portfolios.portfolios import PORTFOLIO_ORDERS, Portfolio
+from app.graph.portfolios.preorders import (
+    PREORDER_ORDERS,
+    MakerSlips,
+    Preorder,
+    PreorderFilter,
+    PreordersDue,
+    preorder_slips_of_account,
+    preorders_due_of_account,
+)
 from app.graph.portfolios.shared import SHARED_PORTFOLIO_ORDERS, SharedPortfolio
+from app.graph.portfolios.wants import WANT_ORDERS, Want, WantFilter
+from app.graph.portfolios.watchlists import WATCHLIST_ORDERS, Watchlist
 from app.graph.providers import ProviderCredential
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
 from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
@@ -34,6 +45,9 @@ from app.identity.scopes import MEANINGS, Scope
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Store as StoreRow
 from app.portfolios.models import shared_portfolios
+from app.portfolios.wish_models import Preorder as PreorderRow
+from app.portfolios.wish_models import Want as WantRow
+from app.portfolios.wish_models import Watchlist as WatchlistRow
 from app.providers.models import ProviderCredential as CredentialRow
 
 show_enum(Scope, "What one may do.", MEANINGS)
@@ -313,6 +327,32 @@ class Account(Node):
         orders=STORE_ORDERS,
         access=PORTFOLIOS_READ,
     )
+    watchlists: Connection[Watchlist] | None = connection(
+        "The lists of what they watch, in their order; empty for everybody but their owner.",
+        on=models.User.id,
+        to=WatchlistRow.owner_id,
+        orders=WATCHLIST_ORDERS,
+        access=PORTFOLIOS_READ,
+    )
+    wants: Connection[Want] | None = connection(
+        "What they wish to own and do not, the most wanted first; empty for everybody but their owner. What they own "
+        "that meets a want fulfils it, and `filter` shows such wants too.",
+        on=models.User.id,
+        to=WantRow.owner_id,
+        orders=WANT_ORDERS,
+        filter=WantFilter,
+        access=PORTFOLIOS_READ,
+    )
+    preorders: Connection[Preorder] | None = connection(
+        "What they have ordered ahead, the newest first; empty for everybody but their owner.",
+        on=models.User.id,
+        to=PreorderRow.owner_id,
+        orders=PREORDER_ORDERS,
+        filter=PreorderFilter,
+        access=PORTFOLIOS_READ,
+    )
+    preorders_due: list[PreordersDue] | None = preorders_due_of_account()
+    preorder_slips: list[MakerSlips] | None = preorder_slips_of_account()
     audit_log: Connection[AuditEntry] | None = connection(
         "What was done to the account, the newest first.",
         on=models.User.id,

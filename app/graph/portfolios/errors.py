@@ -29,6 +29,8 @@ show_enum(
         PortfolioErrorCode.IN_THE_FUTURE: "The time has not come yet.",
         PortfolioErrorCode.NO_EXCHANGE_RATE: "No rate leads to the base currency on that day.",
         PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED: "The idempotency key was used for something else.",
+        PortfolioErrorCode.ALREADY_LISTED: "It is in the list, or among one's wants, already.",
+        PortfolioErrorCode.ILLEGAL_STATE: "It is not in a state in which that can be done.",
     },
 )
 

@@ -71,6 +71,8 @@ class Narrowing:
     type: TypeEngine[Any]
     check: Callable[[Any, str], Any] | None = None
     shows_instead: "Callable[[BindParameter[Any]], Mapping[Any, Expression]] | None" = None
+    # What counts where a field of a filter, or the whole filter, is left out.
+    default: Any = None
 
     def bind(self, value: Any, path: str) -> Any:
         """The value as it is bound; refuses what the check refuses, naming the argument by its path."""
@@ -146,14 +148,16 @@ def narrow(
     *,
     name: str | None = None,
     check: Callable[[Any, str], Any] | None = None,
+    default: Any = None,
 ) -> Any:
     """A field of a filter input: where it is given, the condition must hold of the bound value.
 
     `column` gives the type in which a single value is bound; a list is bound as an array of it. `check(value, path)`
-    gives the value to bind, or refuses it. `name` is for a word of Python's own: `from_` is shown as `from`.
+    gives the value to bind, or refuses it. `name` is for a word of Python's own: `from_` is shown as `from`. With a
+    `default` that counts where the field, or the filter, is left out; null then narrows nothing.
     """
-    narrowing = Narrowing(condition, expression_of(column).type, check)
-    return strawberry.field(name=name, default=None, description=description, metadata={NARROWS: narrowing})
+    narrowing = Narrowing(condition, expression_of(column).type, check, default=default)
+    return strawberry.field(name=name, default=default, description=description, metadata={NARROWS: narrowing})
 
 
 def narrow_to_any(description: str, column: Expression, *, check: Callable[[Any, str], Any] | None = None) -> Any:
@@ -230,7 +234,8 @@ class Narrowings:
         if self.filter:
             wanted = arguments.get("filter") or {}
             given += [
-                (narrowing, wanted.get(name), f"filter.{name}") for name, narrowing in self.filter.narrowings.items()
+                (narrowing, wanted.get(name, narrowing.default), f"filter.{name}")
+                for name, narrowing in self.filter.narrowings.items()
             ]
         shape = tuple(value is not None for _, value, _ in given)
         return shape, tuple(narrowing.bind(value, path) for narrowing, value, path in given if value is not None)

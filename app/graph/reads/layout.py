@@ -16,7 +16,7 @@ from graphql import (
 from graphql.type import GraphQLNonNull
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause, ColumnElement
-from sqlalchemy.sql.selectable import TableValuedAlias
+from sqlalchemy.sql.selectable import Alias, TableValuedAlias
 
 from app.core.ids import PublicIdTag
 from app.graph.access import BY_VIEWER
@@ -338,8 +338,10 @@ def _lists(declaration: Declaration) -> bool:
 
 
 def _made_within(expression: ColumnElement[Any]) -> set[str]:
-    """The names of what the expression itself makes, such as the rows of an array."""
-    return {name_of(element) for element in visitors.iterate(expression) if isinstance(element, TableValuedAlias)}
+    """The names of what the expression itself reads: the rows of an array, and aliases in selects of its own."""
+    return {
+        name_of(element) for element in visitors.iterate(expression) if isinstance(element, Alias | TableValuedAlias)
+    }
 
 
 def _require_known_tables(shown: Shown, field: Field, expression: ColumnElement[Any]) -> None:

@@ -19,7 +19,9 @@ from tests.graph.oracle.vocabulary import list_of
 # Who has these may ask for every list of the roots.
 STAFF_OF_LISTS = frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.PROVIDERS_READ, Scope.OPERATIONS_READ})
 # What has lists and an owner.
-POSSESSIONS = frozenset({PublicIdTag.PORTFOLIO, PublicIdTag.HOLDING, PublicIdTag.TRADE, PublicIdTag.LOT})
+POSSESSIONS = frozenset(
+    {PublicIdTag.PORTFOLIO, PublicIdTag.HOLDING, PublicIdTag.TRADE, PublicIdTag.LOT, PublicIdTag.WATCHLIST}
+)
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
   list: items(first: 100, orderBy: {field: $field, direction: $direction}) { edges { cursor } }
@@ -36,8 +38,8 @@ async def cursors_of(path: Path, world: World) -> dict[str, list[str]]:
             order = {"field": field, "direction": direction}
             cursors[list_of("items", order)] = _cursors(as_sent(response)["data"]["list"])
     for listed in LISTS:
-        if listed.name != "items":
-            of_list = cursors.setdefault(list_of(listed.name, None), [])
+        if listed.cursors != "items":
+            of_list = cursors.setdefault(list_of(listed.cursors, None), [])
             for asked in _questions(world, listed):
                 of_list += _cursors_below(await path(asked))
     return cursors

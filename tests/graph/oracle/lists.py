@@ -22,6 +22,11 @@ class ListField:
     entry: str
     tag: PublicIdTag | None
 
+    @property
+    def cursors(self) -> str:
+        """The name under which its cursors are kept: what is in a watchlist has the name of another list."""
+        return "watchlistItems" if self.owner == "Watchlist" else self.name
+
     def placed(self, body: str) -> str:
         """What is asked for of the list, where it stands; of one without an id below what lists its owners."""
         within = OWNERS_WITHOUT_IDS.get(self.owner)

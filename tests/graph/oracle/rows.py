@@ -57,6 +57,14 @@ from app.portfolios.models import (
     TradeRevision,
     Visibility,
 )
+from app.portfolios.wish_models import (
+    Preorder,
+    PreorderDateChange,
+    PreorderStatusChange,
+    Want,
+    Watchlist,
+    WatchlistItem,
+)
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -117,6 +125,12 @@ TABLES: tuple[type[Base], ...] = (
     Lot,
     LotDisposal,
     Snapshot,
+    Watchlist,
+    WatchlistItem,
+    Want,
+    Preorder,
+    PreorderStatusChange,
+    PreorderDateChange,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -202,6 +216,10 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.LOT: Lot,
     PublicIdTag.STORE: Store,
     PublicIdTag.SHARED_PORTFOLIO: Portfolio,
+    PublicIdTag.WATCHLIST: Watchlist,
+    PublicIdTag.WATCHLIST_ITEM: WatchlistItem,
+    PublicIdTag.WANT: Want,
+    PublicIdTag.PREORDER: Preorder,
 }
 
 

@@ -26,6 +26,7 @@ from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import IMPORT_PREFIX, JobRun
 from app.portfolios.models import Holding, Lot, Portfolio, Store, Trade
+from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
 from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.rows import TABLE_OF, Row, World, shown_key
@@ -57,6 +58,10 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     Trade: (_names("owner_id"), None),
     Lot: (_names("owner_id"), None),
     Store: (_names("owner_id"), None),
+    Watchlist: (_names("owner_id"), None),
+    WatchlistItem: (_names("owner_id"), None),
+    Want: (_names("owner_id"), None),
+    Preorder: (_names("owner_id"), None),
 }
 
 
@@ -80,7 +85,9 @@ def may_see(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool
 
 
 def may_find(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool:
-    """Whether the viewer finds it by its id: of items only those that they chose to see."""
+    """Whether the viewer finds it by its id: of items only those that they chose to see, of wants what is wanted."""
+    if tag is PublicIdTag.WANT and any(row["id"] == key and row["deleted_at"] for row in world.rows[Want]):
+        return False
     if tag is PublicIdTag.ITEM and not _sees_nsfw(world, viewer):
         return any(row["id"] == key and not row["is_nsfw"] for row in world.rows[Item])
     return may_see(world, viewer, tag, key)

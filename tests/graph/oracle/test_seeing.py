@@ -16,6 +16,7 @@ from app.identity.scopes import GRANTABLE, Scope
 from app.identity.scopes import OWN as OWN_SCOPES
 from app.identity.viewer import Viewer
 from app.portfolios.models import Portfolio, Store
+from app.portfolios.wish_models import Preorder, Watchlist
 from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.conftest import Stage
@@ -34,6 +35,7 @@ OWN = """
   identities { id } passkeys { id } roleGrants { id }
   sessions(first: 100) { totalCount nodes { id } } apiTokens(first: 100) { totalCount nodes { id } }
   portfolios(first: 100) { totalCount nodes { id } } stores(first: 100) { totalCount nodes { id } }
+  watchlists(first: 100) { totalCount nodes { id } } preorders(first: 100) { totalCount nodes { id } }
   exports(first: 100) { totalCount nodes { id } } auditLog(first: 100) { totalCount nodes { id } }
 } }
 """
@@ -48,6 +50,8 @@ BELOW_AN_ACCOUNT = {
     "auditLog": (AuditEntry, "subject_id"),
     "portfolios": (Portfolio, "owner_id"),
     "stores": (Store, "owner_id"),
+    "watchlists": (Watchlist, "owner_id"),
+    "preorders": (Preorder, "owner_id"),
 }
 
 

@@ -38,6 +38,7 @@ from app.portfolios.models import CostBasisMethod, Portfolio, Snapshot, TradeKin
 from app.portfolios.queries.history import HistoryResolution
 from app.portfolios.queries.values import AllocationBy
 from app.portfolios.returns import ReturnMethod
+from app.portfolios.wish_models import PreorderStatus
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -134,7 +135,9 @@ class Vocabulary:
         if field_name in {"search", "realizedGains"} and self.random.random() < 0.6:
             chosen["first"] = self._page_size()
         if "before" in taken:
-            chosen |= self.page(list_of(field_name, chosen.get("orderBy")))
+            # What is in a watchlist has the name of another list, which can be ordered.
+            is_watched = field_name == "items" and "orderBy" not in taken
+            chosen |= self.page(list_of("watchlistItems" if is_watched else field_name, chosen.get("orderBy")))
         if "from" in chosen and "to" in chosen and self._mostly(0.9):
             chosen["from"], chosen["to"] = sorted([chosen["from"], chosen["to"]], key=str)
         return chosen
@@ -269,6 +272,8 @@ class Vocabulary:
             "importRuns": self._filter_of_imports,
             "holdings": self._filter_of_holdings,
             "trades": self._filter_of_trades,
+            "wants": self._filter_of_wants,
+            "preorders": self._filter_of_preorders,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -294,6 +299,13 @@ class Vocabulary:
             kinds = self.random.sample(list(TradeKind), self.random.choice((0, 1, 4)))
             wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
         return wanted
+
+    def _filter_of_wants(self) -> dict[str, Value]:
+        return {"isFulfilled": self.random.choice((True, False, None))} if self._mostly(0.8) else {}
+
+    def _filter_of_preorders(self) -> dict[str, Value]:
+        statuses = self.random.sample(list(PreorderStatus), self.random.choice((0, 1, 4)))
+        return {"statuses": [EnumValue(status.name) for status in statuses]} if self._mostly(0.6) else {}
 
     def _filter_of_runs(self) -> dict[str, Value]:
         wanted = self._state_of_runs()

@@ -55,6 +55,7 @@ from tests.graph.oracle.people import ODD_JSON, add_partner, add_person, odd_jso
 from tests.graph.oracle.possessions import add_possessions
 from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
 from tests.graph.oracle.texts import any_text
+from tests.graph.oracle.wishes import add_wishes
 
 CURRENCIES = ("USD", "EUR", "JPY", "BHD", "CLF", "BTC", "ETH")
 # Those that have exchange rates, at times.
@@ -97,6 +98,7 @@ def random_world(random: Random) -> World:
     _mark_what_was_seen(world)
     _add_jobs(world)
     add_possessions(world)
+    add_wishes(world)
     return world
 
 
