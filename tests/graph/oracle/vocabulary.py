@@ -320,9 +320,6 @@ class Vocabulary:
             wanted["importer"] = EnumValue(self.random.choice(list(Importer)).name)
         return wanted
 
-    def _method(self, _: str) -> Value:
-        return EnumValue(self.random.choice(list(CostBasisMethod)).name)
-
     def _state_of_runs(self) -> dict[str, Value]:
         return {"state": EnumValue(self.random.choice(list(RunState)).name)} if self.random.random() < 0.3 else {}
 
@@ -453,8 +450,9 @@ class Vocabulary:
     def _by(self, _: str) -> Value:
         return EnumValue(self.random.choice(list(AllocationBy)).name)
 
-    def _method(self, _: str) -> Value:
-        return EnumValue(self.random.choice(list(ReturnMethod)).name)
+    def _method(self, field_name: str) -> Value:
+        methods: list[Enum] = list(CostBasisMethod if field_name == "realizedGains" else ReturnMethod)
+        return EnumValue(self.random.choice(methods).name)
 
     def _type_name(self, _: str) -> Value:
         return self.random.choice(("Skin", "Item", "Query", "ItemKind", "Nothing", ""))
