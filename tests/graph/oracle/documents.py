@@ -84,6 +84,7 @@ FIELD_WEIGHTS = {
     "lots": 2,
     "lot": 2,
     "disposals": 3,
+    "revisions": 3,
     "realizedGains": 5,
     "missingAcquisitions": 3,
     # What is signed in Python has no SQL, nor has what stands above it.

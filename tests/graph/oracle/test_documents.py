@@ -21,7 +21,7 @@ from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
 from tests.identity.builders import PARTNER
 
-WORLDS = 40
+WORLDS = 60
 DOCUMENTS_PER_WORLD = 30
 SHARE_OF_VALID_DOCUMENTS = 0.9
 CONSTRUCTS = (
