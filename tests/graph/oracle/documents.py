@@ -50,6 +50,7 @@ ROOT_WEIGHTS = {
     "accounts": 2,
     "auditLog": 2,
     "providerUsage": 2,
+    "jobs": 2,
     "portfolios": 5,
 }
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.
@@ -84,6 +85,8 @@ FIELD_WEIGHTS = {
     "lots": 2,
     "lot": 2,
     "disposals": 3,
+    "revisions": 3,
+    "cron": 3,
     "realizedGains": 5,
     "missingAcquisitions": 3,
     # What is signed in Python has no SQL, nor has what stands above it.
