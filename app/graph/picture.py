@@ -34,6 +34,7 @@ PICTURES: Mapping[str, Collection[str]] = {
     "graph": ("catalogue",),
     "prices": ("prices",),
     "portfolios": ("portfolios",),
+    "wishes": ("wishes",),
     "accounts": ("identity", "providers"),
     "jobs": ("jobs", "ingestion", "operations"),
 }

@@ -53,14 +53,10 @@ from app.graph.portfolios.holdings import Holding, Store
 from app.graph.portfolios.live import PortfolioSubscriptions
 from app.graph.portfolios.portfolio_changes import PortfolioMutations
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
-from app.graph.portfolios.preorder_changes import PreorderMutations
-from app.graph.portfolios.preorders import Preorder
 from app.graph.portfolios.shared import SharedPortfolio, SharedPortfolioQueries
 from app.graph.portfolios.store_changes import StoreMutations
 from app.graph.portfolios.trade_changes import TradeMutations
 from app.graph.portfolios.trades import Lot, Trade
-from app.graph.portfolios.wants import Want, WantMutations
-from app.graph.portfolios.watchlists import Watchlist, WatchlistItem, WatchlistMutations
 from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
 from app.graph.prices.movers import MoverQueries
@@ -73,6 +69,10 @@ from app.graph.reads.executor import ReadExecutor, tables_shown
 from app.graph.reads.fields import Reference, refer, reference
 from app.graph.relay import Node
 from app.graph.scalars import SCALARS
+from app.graph.wishes.preorder_changes import PreorderMutations
+from app.graph.wishes.preorders import Preorder
+from app.graph.wishes.wants import Want, WantMutations
+from app.graph.wishes.watchlists import Watchlist, WatchlistItem, WatchlistMutations
 from app.identity.access import ANYBODY, Access, needs
 from app.identity.scopes import Scope
 

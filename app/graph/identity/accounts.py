@@ -13,7 +13,13 @@ from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import STORE_ORDERS, Store
 from app.graph.portfolios.portfolios import PORTFOLIO_ORDERS, Portfolio
-from app.graph.portfolios.preorders import (
+from app.graph.portfolios.shared import SHARED_PORTFOLIO_ORDERS, SharedPortfolio
+from app.graph.providers import ProviderCredential
+from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
+from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
+from app.graph.relay import Connection, Node, key_of
+from app.graph.scalars import URL, CurrencyCode, EmailAddress
+from app.graph.wishes.preorders import (
     PREORDER_ORDERS,
     MakerSlips,
     Preorder,
@@ -22,14 +28,8 @@ from app.graph.portfolios.preorders import (
     preorder_slips_of_account,
     preorders_due_of_account,
 )
-from app.graph.portfolios.shared import SHARED_PORTFOLIO_ORDERS, SharedPortfolio
-from app.graph.portfolios.wants import WANT_ORDERS, Want, WantFilter
-from app.graph.portfolios.watchlists import WATCHLIST_ORDERS, Watchlist
-from app.graph.providers import ProviderCredential
-from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
-from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
-from app.graph.relay import Connection, Node, key_of
-from app.graph.scalars import URL, CurrencyCode, EmailAddress
+from app.graph.wishes.wants import WANT_ORDERS, Want, WantFilter
+from app.graph.wishes.watchlists import WATCHLIST_ORDERS, Watchlist
 from app.identity import models
 from app.identity.access import ANYBODY, needs
 from app.identity.models import NsfwVisibility, Role, public_profiles

@@ -502,8 +502,11 @@ DOCUMENTS: Sequence[Absurd] = (
     (
         "more candles than one operation may ask for",
         lambda _: (
-            "{ items { nodes { series { candles(resolution: ONE_DAY, last: 10000) { start } b: "
-            "candleColumns(resolution: ONE_HOUR, last: 100000) { start } } } } }"
+            "{ items { nodes { series { candles(resolution: ONE_DAY, last: 10000) { start } "
+            + " ".join(
+                f"c{number}: candleColumns(resolution: ONE_HOUR, last: 100000) {{ start }}" for number in range(12)
+            )
+            + " } } } }"
         ),
         COMPLEX,
     ),

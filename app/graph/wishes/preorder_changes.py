@@ -14,11 +14,11 @@ from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
 from app.graph.portfolios.ids import key_if_given, own_key, sent
-from app.graph.portfolios.preorders import Preorder
 from app.graph.portfolios.trades import Trade
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
 from app.graph.user_errors import USER_ERRORS, Done
+from app.graph.wishes.preorders import Preorder
 from app.portfolios.commands.preorders import (
     add_preorder,
     delete_preorder,
