@@ -27,6 +27,8 @@ from pydantic import SecretStr
 from sqlalchemy import delete, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import app.portfolios.models
+import app.prices.models  # noqa: F401  # tables of all rooms are emptied, whatever a test imports
 from app.cli.database import migrate_database
 from app.core.database import Base, Database, DatabaseRole, create_engine
 from app.core.embedded import PrivateServices

@@ -50,6 +50,7 @@ from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import Holding, Store
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
+from app.graph.portfolios.trade_changes import TradeMutations
 from app.graph.portfolios.trades import Lot, Trade
 from app.graph.prices.exchange_rates import ExchangeRateQueries
 from app.graph.prices.ingest import PriceMutations
@@ -175,6 +176,7 @@ class Mutation(
     RoleMutations,
     DataMutations,
     ProviderMutations,
+    TradeMutations,
     JobMutations,
 ):
     pass

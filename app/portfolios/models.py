@@ -270,7 +270,13 @@ class TradeLotChoice(Base):
         ForeignKeyConstraint(
             ["trade_id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"], ondelete="CASCADE"
         ),
-        ForeignKeyConstraint(["lot_id", "owner_id"], [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"]),
+        # Deferred, for a lot and what names it go together with their holding.
+        ForeignKeyConstraint(
+            ["lot_id", "owner_id"],
+            [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"],
+            deferrable=True,
+            initially="DEFERRED",
+        ),
         CheckConstraint("quantity > 0", name="quantity_is_positive"),
         Index("trade_lot_choices_by_lot", "lot_id"),
         Index("trade_lot_choices_by_owner", "owner_id"),
@@ -308,6 +314,30 @@ class TradeRevision(Base):
     number: Mapped[int]
     action: Mapped[str]
     before: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RequestKey(Base):
+    """Which trade somebody recorded under an idempotency key, and a hash of what they said of it."""
+
+    __tablename__ = "request_keys"
+    __table_args__ = (
+        # The key is claimed before the trade is stored.
+        ForeignKeyConstraint(
+            ["trade_id", "owner_id"],
+            [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"],
+            ondelete="CASCADE",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+        Index("request_keys_by_trade", "trade_id"),
+        {"schema": SCHEMA},
+    )
+
+    owner_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
+    trade_id: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -223,8 +223,9 @@ CREATE TABLE portfolios.trade_lot_choices (
     CONSTRAINT trade_lot_choices_key PRIMARY KEY (trade_id, lot_id),
     CONSTRAINT trade_lot_choices_trade_id_owner_id_reference FOREIGN KEY (trade_id, owner_id)
         REFERENCES portfolios.trades (id, owner_id) ON DELETE CASCADE,
+    -- Deferred, for a lot and what names it go together with their holding.
     CONSTRAINT trade_lot_choices_lot_id_owner_id_reference FOREIGN KEY (lot_id, owner_id)
-        REFERENCES portfolios.trades (id, owner_id),
+        REFERENCES portfolios.trades (id, owner_id) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT trade_lot_choices_quantity_is_positive CHECK (quantity > 0)
 );
 CREATE INDEX trade_lot_choices_by_lot ON portfolios.trade_lot_choices (lot_id);

@@ -10,6 +10,7 @@ from app.graph.access import private
 from app.graph.fields import show_enum
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_READ
 from app.graph.portfolios.holdings import HOLDING_ORDERS, Holding, HoldingFilter
+from app.graph.portfolios.realized_gains import realized_gains_of_portfolio
 from app.graph.portfolios.trades import TRADE_ORDERS, Trade, TradeFilter
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import column, connection, shows
@@ -20,17 +21,6 @@ from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Trade as TradeRow
 
-show_enum(
-    CostBasisMethod,
-    "Which lots a disposal takes from.",
-    {
-        CostBasisMethod.FIFO: "The oldest first.",
-        CostBasisMethod.LIFO: "The newest first.",
-        CostBasisMethod.HIFO: "The dearest by the unit first.",
-        CostBasisMethod.AVERAGE: "The oldest first, all at the average cost of what is held.",
-        CostBasisMethod.SPECIFIC: "Those that the trade names, then the oldest first.",
-    },
-)
 show_enum(
     Visibility,
     "Who finds a portfolio, beside its owner.",
@@ -93,6 +83,7 @@ class Portfolio(Node):
         orders=TRADE_ORDERS,
         filter=TradeFilter,
     )
+    realized_gains = realized_gains_of_portfolio
 
 
 @strawberry.type

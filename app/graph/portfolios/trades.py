@@ -16,14 +16,16 @@ from app.graph.reads.arguments import Orders, narrow, narrow_to_any
 from app.graph.reads.fields import column, connection, edge, embedded, shows
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node
-from app.graph.scalars import CurrencyCode
+from app.graph.scalars import JSON, CurrencyCode
 from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import Lot as LotRow
 from app.portfolios.models import LotDisposal as DisposalRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Trade as TradeRow
-from app.portfolios.models import TradeKind
+from app.portfolios.models import TradeKind, TradeRevisionAction
+from app.portfolios.models import TradeRevision as RevisionRow
 from app.portfolios.queries.amounts import REMAINING_COST
+from app.portfolios.queries.revisions import BEFORE
 from app.prices.queries.quotes import MONEY
 
 if TYPE_CHECKING:
@@ -40,6 +42,16 @@ show_enum(
         TradeKind.GIFT_IN: "It was given to one: opens a lot that cost what is given, nothing as a rule.",
         TradeKind.GIFT_OUT: "It was given away: takes from lots, whose cost goes with it, without a gain.",
         TradeKind.FEE: "A fee for keeping it: in money it lowers the realised gain, in kind it takes from lots.",
+    },
+)
+
+
+show_enum(
+    TradeRevisionAction,
+    "What became of a trade.",
+    {
+        TradeRevisionAction.EDITED: "Its owner edited it.",
+        TradeRevisionAction.DELETED: "Its owner deleted it.",
     },
 )
 
@@ -62,6 +74,12 @@ class DisposalOrder(Enum):
     DISPOSED_AT = "disposed_at"
 
 
+class TradeRevisionOrder(Enum):
+    """What the revisions of a trade are ordered by."""
+
+    NUMBER = "number"
+
+
 class PartOrder(Enum):
     """What the parts of a trade are ordered by."""
 
@@ -75,6 +93,9 @@ DISPOSAL_ORDERS = Orders(
     "lot-disposals", {DisposalOrder.DISPOSED_AT: DisposalRow.disposed_at}, tie=DisposalRow.trade_id, newest_first=True
 )
 PART_ORDERS = Orders("trade-disposals", {PartOrder.NUMBER: DisposalRow.number}, tie=DisposalRow.trade_id)
+REVISION_ORDERS = Orders(
+    "trade-revisions", {TradeRevisionOrder.NUMBER: RevisionRow.number}, tie=RevisionRow.id, newest_first=True
+)
 OF_LOTS_PORTFOLIO = join(PortfolioRow, PortfolioRow.id == LotRow.portfolio_id)
 OF_LOTS_HOLDING = join(HoldingRow, HoldingRow.id == LotRow.holding_id)
 OF_DISPOSALS_PORTFOLIO = join(PortfolioRow, PortfolioRow.id == DisposalRow.portfolio_id)
@@ -136,6 +157,24 @@ class Trade(Node):
         on=TradeRow.id,
         to=DisposalRow.trade_id,
         orders=PART_ORDERS,
+    )
+    revisions: Connection["TradeRevision"] | None = connection(
+        "What it was before it was edited, the newest first.",
+        on=TradeRow.id,
+        to=RevisionRow.trade_id,
+        orders=REVISION_ORDERS,
+    )
+
+
+@strawberry.type(description="What a trade was before it was changed.")
+@private(OWNER_ALONE)
+@shows(RevisionRow, key=RevisionRow.id)
+class TradeRevision:
+    number: int = column(RevisionRow.number, "Its place in the history of the trade, from 1.")
+    action: TradeRevisionAction = column(RevisionRow.action, "What became of the trade.")
+    created_at: datetime = column(RevisionRow.created_at, "When that was done.")
+    before: JSON = column(
+        BEFORE, "What the trade was, by the names of `RecordTradeInput`; numbers are strings of plain digits."
     )
 
 
