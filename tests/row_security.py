@@ -34,7 +34,16 @@ PUBLIC_RELATIONS = {
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
 }
 # Views show rows that policies hide, so each of their columns is named here, too.
-PUBLIC_VIEWS = {"identity.public_profiles": ("id", "username", "display_name", "avatar_url", "created_at")}
+PUBLIC_VIEWS = {
+    "identity.public_profiles": ("id", "username", "display_name", "avatar_url", "created_at"),
+    "portfolios.shared_portfolios": (
+        *("id", "owner_id", "public_owner_id", "name", "description", "base_currency", "shared_parts", "created_at"),
+    ),
+    "portfolios.shared_holdings": (
+        *("id", "portfolio_id", "position", "variant_id", "quantity", "valued_quantity"),
+        *("condition", "grade", "grader", "float_value", "pattern"),
+    ),
+}
 # What staff see of everybody's, by the permission that it takes; of any other table they see their own rows.
 STAFF_SEE = {
     "identity.users": Scope.ACCOUNTS_READ,

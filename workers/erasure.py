@@ -18,13 +18,14 @@ from app.identity.commands.deletion import (
 from app.identity.personal_data import PERSONAL_DATA as IDENTITY
 from app.ingestion.personal_data import PERSONAL_DATA as INGESTION
 from app.operations.personal_data import PERSONAL_DATA as OPERATIONS
+from app.portfolios.personal_data import PERSONAL_DATA as PORTFOLIOS
 from app.providers.personal_data import PERSONAL_DATA as PROVIDERS
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
 
 # All rooms that keep something of people, the higher before those they build on: identity comes last.
-ROOMS: Sequence[PersonalData] = (CATALOGUE, INGESTION, PROVIDERS, OPERATIONS, IDENTITY)
+ROOMS: Sequence[PersonalData] = (PORTFOLIOS, CATALOGUE, INGESTION, PROVIDERS, OPERATIONS, IDENTITY)
 AT_ONCE = 100
 SECONDS_BETWEEN_SECOND_LOOKS = 300.0
 

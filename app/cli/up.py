@@ -25,6 +25,7 @@ from app.core.key_rings import key_ring_of
 from app.core.mail import MAIL_FOLDER
 from app.core.settings import Settings
 from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
+from app.demo.portfolios import load_portfolios
 from app.demo.world import load_world
 
 DEFAULT_PORT = 8000
@@ -79,6 +80,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     with console.status("Loading the demo world"):
         load_world(settings)
         demo = ensure_demo_person(settings, services.directory)
+        load_portfolios(settings)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,

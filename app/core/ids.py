@@ -47,6 +47,7 @@ class PublicIdTag(StrEnum):
     TRADE = "td"
     LOT = "lt"
     STORE = "so"
+    SHARED_PORTFOLIO = "sp"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

@@ -40,7 +40,15 @@ DEFINITION = "strawberry-definition"
 # Schemas whose rows are the same for everybody, and single tables, views and selects by hand that are so, too.
 PUBLIC_SCHEMAS = frozenset({"catalogue", "prices"})
 PUBLIC_TABLES = frozenset(
-    {"identity.public_profiles", "providers.providers", "operations.jobs", "candle", "price_statistics"}
+    {
+        "identity.public_profiles",
+        "portfolios.shared_portfolios",
+        "portfolios.shared_holdings",
+        "providers.providers",
+        "operations.jobs",
+        "candle",
+        "price_statistics",
+    }
 )
 
 # Tables of those schemas whose rows are not the same for everybody all the same.

@@ -142,8 +142,60 @@ query WhoAmI {
 """
 
 
+OWNED = """\
+# What do I own, and what did it cost?
+# Lots follow from trades; the token in
+# the headers below says who asks.
+query WhatIOwn {
+  portfolios(first: 5) {
+    nodes {
+      name
+      baseCurrency
+      method
+      visibility
+      holdings(first: 5) {
+        totalCount
+        nodes {
+          variant {
+            name
+            item {
+              name
+              price {
+                amount
+                currency
+              }
+            }
+          }
+          quantity
+          cost {
+            amount
+            currency
+          }
+          realizedGain {
+            amount
+          }
+          details {
+            condition
+            grade
+            grader
+            place
+          }
+          lots(first: 3) {
+            nodes {
+              acquiredAt
+              remainingQuantity
+            }
+          }
+        }
+      }
+    }
+  }
+}
+"""
+
+
 def graphiql_page(settings: Settings) -> GraphiQL:
-    """Four tabs, two of them with the demo's token, and a click that gives it to all."""
+    """Five tabs, three of them with the demo's token, and a click that gives it to all."""
     token = settings.demo_token.get_secret_value() if settings.demo_token else ""
     authorization = f"Bearer {token}" if token else ""
     return GraphiQL(
@@ -153,11 +205,12 @@ def graphiql_page(settings: Settings) -> GraphiQL:
 
 
 def example_documents(authorization: str = "") -> list[Example]:
-    """A query that walks, one about oneself, a mutation, and a live subscription; those in need of it sign in."""
+    """Queries that walk, about oneself and what one owns, a mutation, and a subscription; some need signing in."""
     headers = {"Authorization": authorization} if authorization else {}
     return [
         Example(name="A walk", query=WALK),
         Example(name="Who am I", query=WHO, headers=headers),
+        Example(name="What I own", query=OWNED, headers=headers),
         Example(name="Send a price", query=SEND, headers=headers),
         Example(name="Watch prices", query=WATCH, variables={"slugs": list(WATCHED)}),
     ]

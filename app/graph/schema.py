@@ -48,8 +48,12 @@ from app.graph.jobs.runs import RUNS_READ, ImportRun, JobRun, RunQueries
 from app.graph.jobs.schedules import JobQueries
 from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
+from app.graph.portfolios.holding_changes import HoldingMutations
 from app.graph.portfolios.holdings import Holding, Store
+from app.graph.portfolios.portfolio_changes import PortfolioMutations
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
+from app.graph.portfolios.shared import SharedPortfolio, SharedPortfolioQueries
+from app.graph.portfolios.store_changes import StoreMutations
 from app.graph.portfolios.trade_changes import TradeMutations
 from app.graph.portfolios.trades import Lot, Trade
 from app.graph.prices.exchange_rates import ExchangeRateQueries
@@ -98,6 +102,7 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.TRADE: (Trade, PORTFOLIOS_READ),
     PublicIdTag.LOT: (Lot, PORTFOLIOS_READ),
     PublicIdTag.STORE: (Store, PORTFOLIOS_READ),
+    PublicIdTag.SHARED_PORTFOLIO: (SharedPortfolio, ANYBODY),
 }
 
 
@@ -130,6 +135,7 @@ class Query(
     WaysInQueries,
     ProviderQueries,
     PortfolioQueries,
+    SharedPortfolioQueries,
     RunQueries,
     JobQueries,
 ):
@@ -177,6 +183,9 @@ class Mutation(
     DataMutations,
     ProviderMutations,
     TradeMutations,
+    PortfolioMutations,
+    HoldingMutations,
+    StoreMutations,
     JobMutations,
 ):
     pass

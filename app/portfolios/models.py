@@ -8,13 +8,20 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Column,
+    Computed,
     Date,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
+    MetaData,
+    Numeric,
+    Table,
     Text,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -78,14 +85,16 @@ class TradeRevisionAction(StrEnum):
 class Portfolio(Base):
     """A person's collection of holdings, valued in its base currency.
 
-    `link_key` finds it where it is shared by a link; it stays when it no longer is, for the same link to work again.
-    `version` grows by one with each change of the row, not of what is in it.
+    `link_key` is the last part of the address under which it is shared by link; null unless it is. `shared_id` is what
+    others know it by: its own id where it is public, the link's key where it is shared by link, else null. `version`
+    grows by one with each change of the row, not of what is in it.
     """
 
     __tablename__ = "portfolios"
     __table_args__ = (
         UniqueConstraint("id", "owner_id"),
         UniqueConstraint("link_key"),
+        UniqueConstraint("shared_id"),
         CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_is_short"),
         CheckConstraint("method IN ('fifo', 'lifo', 'hifo', 'average', 'specific')", name="method_is_known"),
         CheckConstraint("visibility IN ('private', 'link', 'public')", name="visibility_is_known"),
@@ -107,10 +116,30 @@ class Portfolio(Base):
     visibility: Mapped[str] = mapped_column(server_default=text("'private'"))
     shared_parts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("ARRAY[]::text[]"))
     link_key: Mapped[str | None]
+    shared_id: Mapped[UUID | None] = mapped_column(
+        Computed(
+            "CASE WHEN visibility = 'public' THEN id "
+            "WHEN visibility = 'link' AND link_key ~ '^[0-9a-f]{32}$' THEN CAST(link_key AS uuid) END",
+            persisted=True,
+        )
+    )
     is_default: Mapped[bool] = mapped_column(server_default=text("false"))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CreationKey(Base):
+    """What was made under a key that somebody sent along, so that a repeat within a day makes nothing more."""
+
+    __tablename__ = "creation_keys"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
+    result_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Store(Base):
@@ -406,3 +435,37 @@ class LotDisposal(Base):
     cost: Mapped[Decimal | None]
     proceeds: Mapped[Decimal | None]
     gain: Mapped[Decimal | None]
+
+
+# What others see of portfolios that are public or shared by link, by their `shared_id`: what their owners chose.
+shared_portfolios = Table(
+    "shared_portfolios",
+    MetaData(),
+    Column("id", Uuid, primary_key=True),
+    Column("owner_id", Uuid, nullable=False),
+    Column("public_owner_id", Uuid),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("base_currency", Text),
+    Column("shared_parts", ARRAY(Text), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    schema=SCHEMA,
+)
+
+# What is held in them. A part that was not chosen is null; `valued_quantity` is what a value is of.
+shared_holdings = Table(
+    "shared_holdings",
+    MetaData(),
+    Column("id", Uuid, primary_key=True),
+    Column("portfolio_id", Uuid, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("variant_id", Uuid, nullable=False),
+    Column("quantity", Numeric),
+    Column("valued_quantity", Numeric),
+    Column("condition", Text),
+    Column("grade", Numeric),
+    Column("grader", Text),
+    Column("float_value", Numeric),
+    Column("pattern", Integer),
+    schema=SCHEMA,
+)

@@ -36,10 +36,12 @@ from app.catalogue.new_items import (
     SkinDetails,
 )
 from app.core.clock import utc_now
-from app.core.database import Database
+from app.core.database import Database, Transaction
 from app.core.ids import PublicIdTag, new_id, public_id
+from app.graph.catalogue.editing import FOLLOWERS
 from app.ingestion.models import BatchKind
-from app.prices.commands.merge_variants import merge_variants
+from app.portfolios.commands.holdings import add_holding
+from app.portfolios.commands.portfolios import create_portfolio
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.valuations import value_due_variants
 from app.prices.models import Candle, PriceChange, PricePoint, PriceSeries, Valuation
@@ -87,7 +89,7 @@ WHERE column_name = 'series_id' AND table_schema = 'prices' AND table_name !~ '_
 async def merged(database: Database, winner: UUID, loser: UUID, editor: UUID | None = None) -> None:
     """Merge as the graph does."""
     async with database.transaction() as transaction:
-        await merge_items(transaction, winner_id=winner, loser_id=loser, editor_id=editor, followers=[merge_variants])
+        await merge_items(transaction, winner_id=winner, loser_id=loser, editor_id=editor, followers=FOLLOWERS)
 
 
 async def rows(database: Database, statement: Any) -> list[Any]:
@@ -131,6 +133,14 @@ def photo(item_id: UUID, position: int) -> dict[str, Any]:
     }
 
 
+async def held(transaction: Transaction, ids: Collection[UUID], *, owner_id: UUID) -> None:
+    """Have somebody hold every variant of the items."""
+    portfolio_id = await create_portfolio(transaction, {"name": "Shelf"}, owner_id=owner_id)
+    variants = select(ItemVariant.id).where(ItemVariant.item_id.in_(ids))
+    for variant_id in list(await transaction.connection.scalars(variants)):
+        await add_holding(transaction, owner_id=owner_id, portfolio_id=portfolio_id, variant_id=variant_id)
+
+
 async def whole_figures(database: Database, editor: UUID) -> tuple[UUID, UUID]:
     """A winner and a loser with rows in whatever refers to items and variants."""
     ids = []
@@ -152,6 +162,7 @@ async def whole_figures(database: Database, editor: UUID) -> tuple[UUID, UUID]:
     )
     async with database.transaction() as transaction:
         await transaction.connection.execute(insert(ItemPhoto), [photo(ids[0], 0), photo(ids[1], 0), photo(ids[1], 1)])
+        await held(transaction, ids, owner_id=editor)
     now = utc_now()
     await ingested(
         database,

@@ -21,7 +21,7 @@ from app.core.events import EventBus
 from app.core.ids import PublicIdTag
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
-from app.graph.access import OWNER_AND_STAFF, access_of, guard, privacy_of, private
+from app.graph.access import OWNER_AND_STAFF, PUBLIC_TABLES, access_of, guard, privacy_of, private
 from app.graph.context import Resources
 from app.graph.execution import Engine
 from app.graph.live import PriceFeed
@@ -66,6 +66,7 @@ FOR_ANYBODY = {
     "query providers",
     "query identityProviders",
     "query user",
+    "query sharedPortfolio",
     # Of private things it shows nobody more than their own: see WHOSE, and NEEDED_INSIDE.
     "query node",
     "query nodes",
@@ -146,6 +147,21 @@ WHOSE: Mapping[str, Whose] = {
     "mutation mergeItems.input.loserId": Whose(PublicIdTag.ITEM),
     "mutation addItemVariant.input.itemId": Whose(PublicIdTag.ITEM),
     "mutation editItemVariant.input.id": Whose(PublicIdTag.ITEM_VARIANT),
+    # Anybody may know the id; whether it leads anywhere, the portfolio's visibility says.
+    "query sharedPortfolio.id": Whose(PublicIdTag.PORTFOLIO),
+    "mutation editPortfolio.input.id": Whose(PublicIdTag.PORTFOLIO, is_not_found),
+    "mutation renewPortfolioLink.input.id": Whose(PublicIdTag.PORTFOLIO, is_not_found),
+    "mutation deletePortfolio.input.id": Whose(PublicIdTag.PORTFOLIO, is_not_found),
+    "mutation addHolding.input.portfolioId": Whose(PublicIdTag.PORTFOLIO, is_not_found),
+    "mutation addHolding.input.variantId": Whose(PublicIdTag.ITEM_VARIANT),
+    "mutation addHolding.input.details.storeId": Whose(PublicIdTag.STORE),
+    "mutation editHolding.input.id": Whose(PublicIdTag.HOLDING, is_not_found),
+    "mutation editHolding.input.details.storeId": Whose(PublicIdTag.STORE),
+    "mutation editHolding.input.before": Whose(PublicIdTag.HOLDING),
+    "mutation editHolding.input.after": Whose(PublicIdTag.HOLDING),
+    "mutation deleteHolding.input.id": Whose(PublicIdTag.HOLDING, is_not_found),
+    "mutation editStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
+    "mutation removeStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
     "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
@@ -320,7 +336,7 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
             table.startswith(
                 ("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "catalogue.item_revisions")
             )
-            for table in set(tables) - {"identity.public_profiles", "operations.jobs", "providers.providers"}
+            for table in set(tables) - PUBLIC_TABLES
         )
     }
     assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject", "ProviderCredential"} <= private_types

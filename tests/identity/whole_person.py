@@ -34,12 +34,14 @@ from app.identity.models import (
 from app.identity.tokens import hash_of_token
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, RuntimeSetting
+from app.portfolios.models import CreationKey as PortfolioKey
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
     Lot,
     LotDisposal,
     Portfolio,
+    RequestKey,
     Store,
     Trade,
     TradeLotChoice,
@@ -369,6 +371,11 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             | {"trade_id": sold_id, "number": 1, "lot_id": bought_id, "acquired_at": CREATED_AT}
             | {"disposed_at": CREATED_AT, "quantity": 1, "cost": 10, "proceeds": 10, "gain": 0},
         ),
+        (
+            PortfolioKey,
+            {"owner_id": owner_id, "key": f"portfolio-of-{word}", "content_hash": "hash", "result_id": portfolio_id},
+        ),
+        (RequestKey, {"owner_id": owner_id, "key": f"trade-of-{word}", "content_hash": "hash", "trade_id": sold_id}),
     ]
 
 
@@ -381,7 +388,7 @@ JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
     AND c.relnamespace::regnamespace::text
-        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices')
+        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices', 'portfolios')
     AND coalesce(element.typname, t.typname)
         IN ('text', 'varchar', 'bpchar', 'name', 'citext', 'json', 'jsonb', 'xml', 'inet', 'cidr')
 GROUP BY 1

@@ -25,11 +25,12 @@ from app.graph.scalars import URL, CurrencyCode
 from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import needs
 from app.identity.scopes import Scope
+from app.portfolios.commands.take_over_variants import take_over_variants
 from app.prices.commands.merge_variants import merge_variants
 
 MAY_EDIT = needs(Scope.CATALOGUE_WRITE)
 # What stands above the catalogue and refers to items, in the order in which it follows a merge.
-FOLLOWERS = (merge_variants,)
+FOLLOWERS = (merge_variants, take_over_variants)
 ITEM = "The item as it is now; null when refused, and where it is not safe for work and one chose not to see such."
 
 

@@ -13,6 +13,7 @@ from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import STORE_ORDERS, Store
 from app.graph.portfolios.portfolios import PORTFOLIO_ORDERS, Portfolio
+from app.graph.portfolios.shared import SHARED_PORTFOLIO_ORDERS, SharedPortfolio
 from app.graph.providers import ProviderCredential
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
 from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
@@ -32,6 +33,7 @@ from app.identity.queries.expressions import (
 from app.identity.scopes import MEANINGS, Scope
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Store as StoreRow
+from app.portfolios.models import shared_portfolios
 from app.providers.models import ProviderCredential as CredentialRow
 
 show_enum(Scope, "What one may do.", MEANINGS)
@@ -90,6 +92,12 @@ class User(Node):
     display_name: str | None = column(public_profiles.c.display_name, "The name to show, if they gave one.")
     avatar_url: URL | None = column(public_profiles.c.avatar_url, "A picture of theirs.")
     joined_at: datetime = column(public_profiles.c.created_at, "Since when they are here.")
+    shared_portfolios: Connection[SharedPortfolio] | None = connection(
+        "Their public portfolios, the oldest first.",
+        on=public_profiles.c.id,
+        to=shared_portfolios.c.public_owner_id,
+        orders=SHARED_PORTFOLIO_ORDERS,
+    )
 
 
 @strawberry.type(description="How a person wants things shown and told.")

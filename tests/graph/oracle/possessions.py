@@ -48,7 +48,7 @@ def _add_portfolio(world: World, random: Random, owner_id: UUID, *, is_default: 
         method=random.choice(list(CostBasisMethod)).value,
         visibility=visibility.value,
         shared_parts=[part.value for part in random.sample(list(SharedPart), random.randint(0, 4))],
-        link_key=str(any_key(random)) if visibility is Visibility.LINK else None,
+        link_key=any_key(random).hex if visibility is Visibility.LINK else None,
         is_default=is_default,
         version=random.choice((1, 2, 2**31 - 1)),
         created_at=any_instant(world, random),

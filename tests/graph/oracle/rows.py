@@ -45,7 +45,7 @@ from app.identity.models import (
 )
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, ScheduledJob
-from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade
+from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade, Visibility
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -136,17 +136,28 @@ class World:
 
     def public_ids(self, tag: PublicIdTag) -> list[str]:
         """The ids by which the public knows what there is."""
-        return [public_id(tag, key) for key in self.column(TABLE_OF[tag], "id")]
+        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]])
+        return [public_id(tag, key) for key in keys if key is not None]
 
     def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
         """The ids of what is a person's, or names them."""
-        return [public_id(tag, row["id"]) for row in self.rows[TABLE_OF[tag]] if user_id in row.values()]
+        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]] if user_id in row.values())
+        return [public_id(tag, key) for key in keys if key is not None]
 
     @property
     def instants(self) -> list[datetime]:
         """Instants at which something happened or ended."""
         stored = self.column(PricePoint, "observed_at") + self.column(Candle, "bucket")
         return [*stored, *self.column(Valuation, "as_of"), self.now, *EDGES_OF_TIME]
+
+
+def shown_key(tag: PublicIdTag, row: Row) -> Any:
+    """The key by which something is known; None of a portfolio that is not shared."""
+    if tag is not PublicIdTag.SHARED_PORTFOLIO:
+        return row["id"]
+    if row["visibility"] == Visibility.LINK:
+        return UUID(hex=row["link_key"])
+    return row["id"] if row["visibility"] == Visibility.PUBLIC else None
 
 
 TABLE_OF: dict[PublicIdTag, type[Base]] = {
@@ -177,6 +188,7 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRADE: Trade,
     PublicIdTag.LOT: Lot,
     PublicIdTag.STORE: Store,
+    PublicIdTag.SHARED_PORTFOLIO: Portfolio,
 }
 
 

@@ -28,7 +28,7 @@ from app.operations.models import IMPORT_PREFIX, JobRun
 from app.portfolios.models import Holding, Lot, Portfolio, Store, Trade
 from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
-from tests.graph.oracle.rows import TABLE_OF, Row, World
+from tests.graph.oracle.rows import TABLE_OF, Row, World, shown_key
 from tests.graph.oracle.viewers import granted_scopes
 
 Owns = Callable[[Row, Any], bool]
@@ -66,6 +66,11 @@ def may_see(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool
     if tag is PublicIdTag.USER:
         # What everybody may know of a person, for as long as there is one.
         return any(row["deleted_at"] is None for row in rows)
+    if tag is PublicIdTag.SHARED_PORTFOLIO:
+        # Anybody who knows by which key it is shared, unless its owner has gone.
+        gone = {row["id"] for row in world.rows[User] if row["deleted_at"] is not None}
+        shared = (row for row in world.rows[Portfolio] if row["owner_id"] not in gone)
+        return any(shown_key(tag, row) == key for row in shared)
     if tag is PublicIdTag.IMPORT_RUN:
         rows = [row for row in rows if row["job"].startswith(IMPORT_PREFIX)]
     if TABLE_OF[tag] not in RULES:

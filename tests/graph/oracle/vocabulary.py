@@ -34,7 +34,7 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.operations.models import Importer, JobRun, RunState
-from app.portfolios.models import TradeKind
+from app.portfolios.models import Portfolio, TradeKind
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -118,6 +118,8 @@ class Vocabulary:
             return self._id_or_slug()
         if field_name == "exchangeRate":
             return self._exchange()
+        if field_name == "sharedPortfolio":
+            return self._id_or_link()
         chosen: dict[str, Value] = {}
         for name, argument in taken.items():
             is_page = (name in {"first", "after", "before"} and "after" in taken) or (
@@ -202,6 +204,15 @@ class Vocabulary:
         if chance < 0.9:
             return {"slug": both["slug"]}
         return self.random.choice(({}, both, both | {"id": None}, both | {"slug": None}))
+
+    def _id_or_link(self) -> dict[str, Value]:
+        links = [key for key in self.world.column(Portfolio, "link_key") if key is not None]
+        link = self.random.choice([*links, any_text(self.random)])
+        both = {"id": self.id_of(PublicIdTag.SHARED_PORTFOLIO, PublicIdTag.PORTFOLIO), "link": link}
+        if self._mostly(0.1):
+            return self.random.choice(({}, both, both | {"id": None}, both | {"link": None}))
+        name = self.random.choice(("id", "link"))
+        return {name: both[name]}
 
     def slug(self) -> str:
         """A slug, mostly of an item there is."""
