@@ -48,6 +48,7 @@ class PublicIdTag(StrEnum):
     LOT = "lt"
     STORE = "so"
     SHARED_PORTFOLIO = "sp"
+    PORTFOLIO_IMPORT = "pi"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

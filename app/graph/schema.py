@@ -50,6 +50,8 @@ from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holding_changes import HoldingMutations
 from app.graph.portfolios.holdings import Holding, Store
+from app.graph.portfolios.import_changes import ImportMutations
+from app.graph.portfolios.imports import ImportQueries, PortfolioImport
 from app.graph.portfolios.portfolio_changes import PortfolioMutations
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
 from app.graph.portfolios.shared import SharedPortfolio, SharedPortfolioQueries
@@ -102,6 +104,7 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.TRADE: (Trade, PORTFOLIOS_READ),
     PublicIdTag.LOT: (Lot, PORTFOLIOS_READ),
     PublicIdTag.STORE: (Store, PORTFOLIOS_READ),
+    PublicIdTag.PORTFOLIO_IMPORT: (PortfolioImport, PORTFOLIOS_READ),
     PublicIdTag.SHARED_PORTFOLIO: (SharedPortfolio, ANYBODY),
 }
 
@@ -136,6 +139,7 @@ class Query(
     ProviderQueries,
     PortfolioQueries,
     SharedPortfolioQueries,
+    ImportQueries,
     RunQueries,
     JobQueries,
 ):
@@ -186,6 +190,7 @@ class Mutation(
     PortfolioMutations,
     HoldingMutations,
     StoreMutations,
+    ImportMutations,
     JobMutations,
 ):
     pass

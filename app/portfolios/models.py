@@ -437,6 +437,17 @@ class LotDisposal(Base):
     gain: Mapped[Decimal | None]
 
 
+class ImportSource(StrEnum):
+    """Where what is imported comes from."""
+
+    TROVE = "trove"
+    COINBASE = "coinbase"
+    KRAKEN = "kraken"
+    MYFIGURECOLLECTION = "myfigurecollection"
+    TCGPLAYER = "tcgplayer"
+    STEAM = "steam"
+
+
 class ImportStatus(StrEnum):
     """How far an import has come."""
 

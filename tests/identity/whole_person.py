@@ -38,9 +38,11 @@ from app.portfolios.models import CreationKey as PortfolioKey
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
+    ImportRow,
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioImport,
     RequestKey,
     Store,
     Trade,
@@ -313,7 +315,7 @@ async def add_whole_person(
 
 def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
     """A portfolio with a holding that was bought and partly sold, and all that is kept of both."""
-    portfolio_id, store_id, variant_id, holding_id, bought_id, sold_id = (new_id() for _ in range(6))
+    portfolio_id, store_id, variant_id, holding_id, bought_id, sold_id, import_id = (new_id() for _ in range(7))
     of_owner = {"owner_id": owner_id, "portfolio_id": portfolio_id}
     of_holding = of_owner | {"holding_id": holding_id}
     trade = of_holding | {
@@ -374,6 +376,12 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
         (
             PortfolioKey,
             {"owner_id": owner_id, "key": f"portfolio-of-{word}", "content_hash": "hash", "result_id": portfolio_id},
+        ),
+        (PortfolioImport, of_owner | {"id": import_id, "source": "trove", "status": "applied"}),
+        (
+            ImportRow,
+            {"import_id": import_id, "number": 1, "owner_id": owner_id, "change": "trade", "subject": f"Row of {word}"}
+            | {"kind": "buy", "quantity": 1, "notes": f"Imported by {word}", "trade_id": bought_id},
         ),
         (RequestKey, {"owner_id": owner_id, "key": f"trade-of-{word}", "content_hash": "hash", "trade_id": sold_id}),
     ]

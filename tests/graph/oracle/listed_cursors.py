@@ -19,7 +19,15 @@ from tests.graph.oracle.vocabulary import list_of
 # Who has these may ask for every list of the roots.
 STAFF_OF_LISTS = frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.PROVIDERS_READ, Scope.OPERATIONS_READ})
 # What has lists and an owner.
-POSSESSIONS = frozenset({PublicIdTag.PORTFOLIO, PublicIdTag.HOLDING, PublicIdTag.TRADE, PublicIdTag.LOT})
+POSSESSIONS = frozenset(
+    {
+        PublicIdTag.PORTFOLIO,
+        PublicIdTag.HOLDING,
+        PublicIdTag.TRADE,
+        PublicIdTag.LOT,
+        PublicIdTag.PORTFOLIO_IMPORT,
+    }
+)
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
   list: items(first: 100, orderBy: {field: $field, direction: $direction}) { edges { cursor } }

@@ -45,7 +45,18 @@ from app.identity.models import (
 )
 from app.ingestion.models import IngestBatch, IngestReject
 from app.operations.models import JobRun, ScheduledJob
-from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Store, Trade, Visibility
+from app.portfolios.models import (
+    Holding,
+    HoldingDetails,
+    ImportRow,
+    Lot,
+    LotDisposal,
+    Portfolio,
+    PortfolioImport,
+    Store,
+    Trade,
+    Visibility,
+)
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
 from tests.graph.oracle.texts import any_text
@@ -104,6 +115,8 @@ TABLES: tuple[type[Base], ...] = (
     Trade,
     Lot,
     LotDisposal,
+    PortfolioImport,
+    ImportRow,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -188,6 +201,7 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRADE: Trade,
     PublicIdTag.LOT: Lot,
     PublicIdTag.STORE: Store,
+    PublicIdTag.PORTFOLIO_IMPORT: PortfolioImport,
     PublicIdTag.SHARED_PORTFOLIO: Portfolio,
 }
 

@@ -34,7 +34,7 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.operations.models import Importer, JobRun, RunState
-from app.portfolios.models import Portfolio, TradeKind
+from app.portfolios.models import ImportChange, Portfolio, TradeKind
 from app.prices.models import PriceKind, Source
 from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
@@ -266,6 +266,7 @@ class Vocabulary:
             "importRuns": self._filter_of_imports,
             "holdings": self._filter_of_holdings,
             "trades": self._filter_of_trades,
+            "rows": self._filter_of_rows,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -291,6 +292,10 @@ class Vocabulary:
             kinds = self.random.sample(list(TradeKind), self.random.choice((0, 1, 4)))
             wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
         return wanted
+
+    def _filter_of_rows(self) -> dict[str, Value]:
+        changes = self.random.sample(list(ImportChange), self.random.choice((0, 1, 4)))
+        return {"changes": [EnumValue(change.name) for change in changes]} if self.random.random() < 0.4 else {}
 
     def _filter_of_runs(self) -> dict[str, Value]:
         wanted = self._state_of_runs()
@@ -451,7 +456,12 @@ _TABLE_OF: Mapping[str, type[Base]] = {
     "characters": Character,
     "sculptors": Sculptor,
 }
-_TAG_OF = {"ingestBatch": PublicIdTag.INGEST_BATCH, "account": PublicIdTag.ACCOUNT, "importRun": PublicIdTag.IMPORT_RUN}
+_TAG_OF = {
+    "ingestBatch": PublicIdTag.INGEST_BATCH,
+    "account": PublicIdTag.ACCOUNT,
+    "importRun": PublicIdTag.IMPORT_RUN,
+    "portfolioImport": PublicIdTag.PORTFOLIO_IMPORT,
+}
 _METHOD_OF = {
     "id": "any_id",
     "orderBy": "order_by",
