@@ -22,6 +22,7 @@ from app.doors.identity_providers import routes as identity_provider_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
 from app.doors.photos import routes as photos_routes
+from app.doors.portfolio_exports import routes as portfolio_exports_routes
 from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
 from app.graph.examples import graphiql_page
@@ -65,6 +66,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
         # After those whose addresses begin alike.
         *identity_provider_routes(),
         *exports_routes(),
+        *portfolio_exports_routes(),
         *websocket_routes(),
     ]
     if settings.is_development:

@@ -32,6 +32,7 @@ from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
 from app.operations.commands.runs import RUN_JOBS
 from app.portfolios.commands.inventory_imports import READ_INVENTORIES
+from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.providers.client import provider_http
 from workers.erasure import ErasureRunner
@@ -41,6 +42,7 @@ from workers.ingestion import BatchRunner
 from workers.inventories import InventoryRunner
 from workers.jobs import ScheduledJob
 from workers.mail import MailRunner, NoPostman
+from workers.portfolio_exports import PortfolioExportRunner
 from workers.prices import make_partitions_ahead
 from workers.providers import add_known_providers
 from workers.runner import Runner
@@ -121,6 +123,7 @@ def _runners(
         VALUE_VARIANTS.name: ValuationRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
+        WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),
         READ_INVENTORIES.name: InventoryRunner(database, http),
         ERASE_PEOPLE.name: ErasureRunner(database),
         RUN_JOBS.name: JobScheduler(

@@ -49,6 +49,7 @@ class PublicIdTag(StrEnum):
     STORE = "so"
     SHARED_PORTFOLIO = "sp"
     PORTFOLIO_IMPORT = "pi"
+    PORTFOLIO_EXPORT = "px"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

@@ -48,6 +48,7 @@ from app.graph.jobs.runs import RUNS_READ, ImportRun, JobRun, RunQueries
 from app.graph.jobs.schedules import JobQueries
 from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
+from app.graph.portfolios.exports import ExportMutations, ExportQueries, PortfolioExport
 from app.graph.portfolios.holding_changes import HoldingMutations
 from app.graph.portfolios.holdings import Holding, Store
 from app.graph.portfolios.import_changes import ImportMutations
@@ -105,6 +106,7 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.LOT: (Lot, PORTFOLIOS_READ),
     PublicIdTag.STORE: (Store, PORTFOLIOS_READ),
     PublicIdTag.PORTFOLIO_IMPORT: (PortfolioImport, PORTFOLIOS_READ),
+    PublicIdTag.PORTFOLIO_EXPORT: (PortfolioExport, PORTFOLIOS_READ),
     PublicIdTag.SHARED_PORTFOLIO: (SharedPortfolio, ANYBODY),
 }
 
@@ -140,6 +142,7 @@ class Query(
     PortfolioQueries,
     SharedPortfolioQueries,
     ImportQueries,
+    ExportQueries,
     RunQueries,
     JobQueries,
 ):
@@ -191,6 +194,7 @@ class Mutation(
     HoldingMutations,
     StoreMutations,
     ImportMutations,
+    ExportMutations,
     JobMutations,
 ):
     pass

@@ -31,6 +31,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.catalogue.models import ItemVariant
 from app.core.database import Base
 from app.core.ids import new_id
+from app.core.secrets import encrypted
 from app.identity.models import User
 
 SCHEMA = "portfolios"
@@ -569,6 +570,67 @@ class ImportRow(Base):
     notes: Mapped[str | None]
     may_lack_acquisitions: Mapped[bool] = mapped_column(server_default=text("false"))
     external_id: Mapped[str | None]
+
+
+class ExportFormat(StrEnum):
+    """How an export is written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class ExportedRows(StrEnum):
+    """What an export tells of a portfolio."""
+
+    TRADES = "trades"
+    HOLDINGS = "holdings"
+
+
+class PortfolioExportStatus(StrEnum):
+    """How far an export has come."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class PortfolioExport(Base):
+    """A file of what is in a portfolio, which a worker writes, and how far it has come; it is kept for a day."""
+
+    __tablename__ = "exports"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "owner_id"],
+            [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("format IN ('csv', 'jsonl')", name="format_is_known"),
+        CheckConstraint("what IN ('trades', 'holdings')", name="what_is_known"),
+        CheckConstraint("status IN ('waiting', 'ready', 'failed', 'expired')", name="status_is_known"),
+        Index("exports_by_portfolio", "portfolio_id", "created_at", "id"),
+        Index("exports_by_owner", "owner_id", "created_at"),
+        Index("exports_waiting", "next_attempt_at", postgresql_where=text("status = 'waiting'")),
+        Index("exports_ready", "expires_at", postgresql_where=text("status = 'ready'")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    format: Mapped[str]
+    what: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=text("'waiting'"))
+    rows_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    rows_total: Mapped[int | None] = mapped_column(Integer)
+    content: Mapped[bytes | None] = encrypted()
+    content_bytes: Mapped[int | None] = mapped_column(Integer)
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
 
 
 # What others see of portfolios that are public or shared by link, by their `shared_id`: what their owners chose.

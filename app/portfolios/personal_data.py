@@ -18,6 +18,7 @@ from app.portfolios.models import (
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
     PortfolioImport,
     RequestKey,
     Store,
@@ -143,6 +144,19 @@ def _imports(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
+def _exports(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    found = PortfolioExport
+    return (
+        select(
+            *(found.id, _NAME_OF_PORTFOLIO, found.format, found.what, found.status, found.rows_done, found.created_at),
+            *(found.finished_at, found.expires_at, found.last_error),
+        )
+        .join(Portfolio, Portfolio.id == found.portfolio_id)
+        .where(found.owner_id == user_id)
+        .order_by(found.created_at, found.id)
+    )
+
+
 def _import_rows(user_id: UUID) -> Select[*tuple[Any, ...]]:
     row = ImportRow
     return (
@@ -248,6 +262,13 @@ PARTS = (
         table_of(PortfolioImport),
         _imports,
         PublicIdTag.PORTFOLIO_IMPORT,
+    ),
+    ExportPart(
+        "portfolio-exports.json",
+        "The files that you had written of your portfolios; what is in them stands in the other files.",
+        table_of(PortfolioExport),
+        _exports,
+        PublicIdTag.PORTFOLIO_EXPORT,
     ),
     ExportPart(
         "portfolio-import-rows.json",

@@ -1,4 +1,4 @@
-"""Imports of files and inventories: previewed, applied, undone."""
+"""Imports of files and inventories, previewed, applied and undone; and exports of what is in portfolios."""
 
 from alembic import op
 
@@ -81,6 +81,35 @@ CREATE TABLE portfolios.import_rows (
     CONSTRAINT import_rows_number_is_positive CHECK (number > 0)
 );
 CREATE INDEX import_rows_by_owner ON portfolios.import_rows (owner_id);
+
+CREATE TABLE portfolios.exports (
+    id uuid NOT NULL,
+    owner_id uuid NOT NULL,
+    portfolio_id uuid NOT NULL,
+    format text NOT NULL,
+    what text NOT NULL,
+    status text NOT NULL DEFAULT 'waiting',
+    rows_done integer NOT NULL DEFAULT 0,
+    rows_total integer,
+    content bytea,
+    content_bytes integer,
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    last_error text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    expires_at timestamptz,
+    CONSTRAINT exports_key PRIMARY KEY (id),
+    CONSTRAINT exports_portfolio_id_owner_id_reference FOREIGN KEY (portfolio_id, owner_id)
+        REFERENCES portfolios.portfolios (id, owner_id) ON DELETE CASCADE,
+    CONSTRAINT exports_format_is_known CHECK (format IN ('csv', 'jsonl')),
+    CONSTRAINT exports_what_is_known CHECK (what IN ('trades', 'holdings')),
+    CONSTRAINT exports_status_is_known CHECK (status IN ('waiting', 'ready', 'failed', 'expired'))
+);
+CREATE INDEX exports_by_portfolio ON portfolios.exports (portfolio_id, created_at, id);
+CREATE INDEX exports_by_owner ON portfolios.exports (owner_id, created_at);
+CREATE INDEX exports_waiting ON portfolios.exports (next_attempt_at) WHERE status = 'waiting';
+CREATE INDEX exports_ready ON portfolios.exports (expires_at) WHERE status = 'ready';
 """
 
 ACCESS = """
@@ -95,6 +124,19 @@ CHANGED = {
     "undone_at, expires_at",
     "import_rows": "holding_id, made_holding, trade_id",
 }
+# What is in an export goes out by a link, which no viewer opens.
+EXPORTS = """
+ALTER TABLE portfolios.exports ENABLE ROW LEVEL SECURITY;
+CREATE POLICY viewer ON portfolios.exports TO trove_api USING (owner_id = (SELECT identity.viewer_id()));
+CREATE POLICY worker ON portfolios.exports TO trove_worker USING (true) WITH CHECK (true);
+CREATE POLICY link ON portfolios.exports FOR SELECT TO trove_authenticator USING (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON portfolios.exports TO trove_worker;
+GRANT SELECT (id, owner_id, portfolio_id, format, what, status, rows_done, rows_total, content_bytes, created_at,
+    finished_at, expires_at) ON portfolios.exports TO trove_api;
+GRANT INSERT (id, owner_id, portfolio_id, format, what) ON portfolios.exports TO trove_api;
+GRANT USAGE ON SCHEMA portfolios TO trove_authenticator;
+GRANT SELECT ON portfolios.exports TO trove_authenticator;
+"""
 
 
 def upgrade() -> None:
@@ -102,8 +144,9 @@ def upgrade() -> None:
     run(TABLES)
     for table, changed in CHANGED.items():
         run(ACCESS.format(table=table, changed=changed))
+    run(EXPORTS)
 
 
 def downgrade() -> None:
     op.execute("SET ROLE trove_migrator")
-    op.execute("DROP TABLE portfolios.import_rows, portfolios.imports")
+    op.execute("DROP TABLE portfolios.exports, portfolios.import_rows, portfolios.imports")

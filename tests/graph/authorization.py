@@ -36,7 +36,7 @@ from app.identity.scopes import PERMISSIONS_OF_ROLES, Scope
 from app.identity.viewer import ANYONE, Caller, Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import JobRun
-from app.portfolios.models import Holding, Lot, Portfolio, PortfolioImport, Store, Trade
+from app.portfolios.models import Holding, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from tests.graph.conftest import as_sent
 from tests.graph.oracle.rows import TABLE_OF
 from tests.identity.builders import add_person, session_of
@@ -69,6 +69,7 @@ OWNER_COLUMNS = {
     Lot: "owner_id",
     Store: "owner_id",
     PortfolioImport: "owner_id",
+    PortfolioExport: "owner_id",
 }
 # By the path of an argument: what to give instead of what the schema suggests.
 Given = Mapping[str, object]

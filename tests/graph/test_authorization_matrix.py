@@ -165,6 +165,8 @@ WHOSE: Mapping[str, Whose] = {
     "mutation editStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
     "mutation removeStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
     "query portfolioImport.id": Whose(PublicIdTag.PORTFOLIO_IMPORT, is_null),
+    "query portfolioExport.id": Whose(PublicIdTag.PORTFOLIO_EXPORT, is_null),
+    "mutation startPortfolioExport.input.portfolioId": Whose(PublicIdTag.PORTFOLIO, is_not_found),
     "mutation previewImport.input.portfolioId": Whose(PublicIdTag.PORTFOLIO, is_not_found),
     "mutation applyImport.input.id": Whose(PublicIdTag.PORTFOLIO_IMPORT, is_not_found),
     "mutation undoImport.input.id": Whose(PublicIdTag.PORTFOLIO_IMPORT, is_not_found),
@@ -181,6 +183,7 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.LOT,
     PublicIdTag.STORE,
     PublicIdTag.PORTFOLIO_IMPORT,
+    PublicIdTag.PORTFOLIO_EXPORT,
 }
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
 # What an answer must not be where nobody is refused.

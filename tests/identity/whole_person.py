@@ -42,6 +42,7 @@ from app.portfolios.models import (
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
     PortfolioImport,
     RequestKey,
     Store,
@@ -377,6 +378,7 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             PortfolioKey,
             {"owner_id": owner_id, "key": f"portfolio-of-{word}", "content_hash": "hash", "result_id": portfolio_id},
         ),
+        (PortfolioExport, of_owner | {"id": new_id(), "format": "csv", "what": "trades", "last_error": f"Of {word}"}),
         (PortfolioImport, of_owner | {"id": import_id, "source": "trove", "status": "applied"}),
         (
             ImportRow,

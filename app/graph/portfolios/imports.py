@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
+from strawberry import UNSET
 
 from app.catalogue.models import ItemVariant as VariantRow
 from app.core.ids import PublicIdTag
@@ -185,7 +186,7 @@ class PortfolioImport(Node):
 class ImportQueries:
     @reference(
         "One of one's own imports; null where there is none.",
-        [graphql_argument("id", strawberry.ID)],
+        [graphql_argument("id", strawberry.ID, default=UNSET)],
         type=PortfolioImport | None,
         access=PORTFOLIOS_READ,
     )

@@ -9,6 +9,8 @@ from app.catalogue.models import ItemVariant
 from app.identity.models import User
 from app.portfolios.models import (
     CostBasisMethod,
+    ExportedRows,
+    ExportFormat,
     Holding,
     HoldingDetails,
     ImportChange,
@@ -18,6 +20,8 @@ from app.portfolios.models import (
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
+    PortfolioExportStatus,
     PortfolioImport,
     SharedPart,
     Store,
@@ -73,6 +77,8 @@ def _add_portfolio(world: World, random: Random, owner_id: UUID, *, is_default: 
         _add_holding(world, random, portfolio, store, random.choice(variants))
     for _ in range(random.choice((0, 1, 2))):
         _add_import(world, random, portfolio)
+    if random.random() < 0.6:
+        _add_export(world, random, portfolio)
 
 
 def _short_text(random: Random) -> str:
@@ -160,6 +166,25 @@ def _add_trade(world: World, random: Random, holding: Row) -> Row:
         version=1,
         created_at=any_instant(world, random),
         updated_at=any_instant(world, random),
+    )
+
+
+def _add_export(world: World, random: Random, portfolio: Row) -> None:
+    world.add(
+        PortfolioExport,
+        id=any_key(random),
+        owner_id=portfolio["owner_id"],
+        portfolio_id=portfolio["id"],
+        format=random.choice(list(ExportFormat)).value,
+        what=random.choice(list(ExportedRows)).value,
+        status=random.choice(list(PortfolioExportStatus)).value,
+        rows_done=random.choice((0, 1, 2**31 - 1)),
+        rows_total=random.choice((None, 0, 2**31 - 1)),
+        content=None,
+        content_bytes=random.choice((None, 0, 2**31 - 1)),
+        created_at=any_instant(world, random),
+        finished_at=maybe(random, any_instant(world, random)),
+        expires_at=maybe(random, any_instant(world, random)),
     )
 
 

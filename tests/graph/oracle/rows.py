@@ -52,6 +52,7 @@ from app.portfolios.models import (
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
     PortfolioImport,
     Store,
     Trade,
@@ -117,6 +118,7 @@ TABLES: tuple[type[Base], ...] = (
     LotDisposal,
     PortfolioImport,
     ImportRow,
+    PortfolioExport,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -202,6 +204,7 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.LOT: Lot,
     PublicIdTag.STORE: Store,
     PublicIdTag.PORTFOLIO_IMPORT: PortfolioImport,
+    PublicIdTag.PORTFOLIO_EXPORT: PortfolioExport,
     PublicIdTag.SHARED_PORTFOLIO: Portfolio,
 }
 

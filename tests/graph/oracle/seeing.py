@@ -25,7 +25,7 @@ from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import IMPORT_PREFIX, JobRun
-from app.portfolios.models import Holding, Lot, Portfolio, PortfolioImport, Store, Trade
+from app.portfolios.models import Holding, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.rows import TABLE_OF, Row, World, shown_key
@@ -58,6 +58,7 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     Lot: (_names("owner_id"), None),
     Store: (_names("owner_id"), None),
     PortfolioImport: (_names("owner_id"), None),
+    PortfolioExport: (_names("owner_id"), None),
 }
 
 

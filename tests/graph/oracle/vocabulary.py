@@ -461,6 +461,7 @@ _TAG_OF = {
     "account": PublicIdTag.ACCOUNT,
     "importRun": PublicIdTag.IMPORT_RUN,
     "portfolioImport": PublicIdTag.PORTFOLIO_IMPORT,
+    "portfolioExport": PublicIdTag.PORTFOLIO_EXPORT,
 }
 _METHOD_OF = {
     "id": "any_id",
