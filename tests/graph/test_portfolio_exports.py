@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, parse_public_id, public_id
 from app.doors.portfolio_exports import routes
+from app.graph.execution import Engine
 from app.identity.viewer import Viewer
 from app.portfolios.commands.portfolio_exports import (
     MAXIMUM_ATTEMPTS,
@@ -54,6 +56,14 @@ query ($id: ID!) {
   portfolioExport(id: $id) { status format what rowsDone rowsTotal contentBytes url expiresAt portfolio { id } }
 }
 """
+
+
+@pytest.fixture
+def graph(graph: Graph) -> Graph:
+    """The graph of a server that knows its own address."""
+    resources = graph.engine.resources
+    identity = replace(resources.identity, public_url="https://trove.example", secrets=SECRETS)
+    return Graph(Engine(replace(resources, identity=identity)))
 
 
 @pytest.fixture
