@@ -1,6 +1,7 @@
 """`POST /uploads/imports`, by which files of trades come in that are too large for the graph."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 from starlette.middleware import Middleware
@@ -10,13 +11,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from app.core.database import Database
-from app.core.errors import BadUserInput, Refusal
+from app.core.errors import BadUserInput, NotFound, Refusal
 from app.core.ids import PublicIdTag, parse_public_id, public_id
 from app.doors.callers import sender_of
 from app.doors.refusals import Refusals, refusing_without_database
 from app.identity.access import needs
 from app.identity.scopes import Scope
 from app.portfolios.commands.preview_import import FileToImport, preview_file
+from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.imports.mappings import FileSource
 from app.portfolios.imports.rows import LARGEST_FILE_BYTES
 
@@ -62,10 +64,15 @@ async def _take_in(request: Request) -> str:
         may_lack_acquisitions=request.query_params.get("mayLackAcquisitions") == "true",
     )
     content = await _read_body(request)
-    async with database.transaction(viewer=viewer.for_database) as transaction:
-        import_id = await preview_file(
-            transaction, portfolio_id[1], replace(file, content=content), owner_id=viewer.own_id
-        )
+    try:
+        async with database.transaction(viewer=viewer.in_database) as transaction:
+            import_id = await preview_file(
+                transaction, portfolio_id[1], replace(file, content=content), owner_id=viewer.own_id
+            )
+    except PortfolioRefused as refusal:
+        if refusal.reason is PortfolioErrorCode.NOT_FOUND:
+            raise NotFound(refusal.message) from None
+        raise
     return public_id(PublicIdTag.PORTFOLIO_IMPORT, import_id)
 
 

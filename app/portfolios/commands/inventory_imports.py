@@ -16,6 +16,7 @@ from app.core.jobs import Job
 from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.import_rows import COST_UNKNOWN, PlannedRow, counts_of, store_rows
 from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR, refuse_too_many
+from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.rows import Subject, SubjectKind
 from app.portfolios.imports.steam import Asset
 from app.portfolios.models import (
@@ -28,7 +29,6 @@ from app.portfolios.models import (
     TradeKind,
 )
 from app.portfolios.new_trades import refused
-from app.portfolios.queries.import_subjects import Unresolved, resolve_subjects
 
 READ_INVENTORIES = Job("read_inventories")
 # The numbers of people's accounts.

@@ -26,13 +26,13 @@ from app.portfolios.commands.import_rows import (
     trade_of,
 )
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
+from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.files import read_file
 from app.portfolios.imports.mappings import FileSource
 from app.portfolios.imports.rows import FileRow, FileTrade, Subject
 from app.portfolios.ledger import ACQUIRING
 from app.portfolios.models import Holding, ImportChange, ImportStatus, PortfolioImport, Trade, TradeKind
 from app.portfolios.new_trades import has_known_currency, refuse_impossible, refused
-from app.portfolios.queries.import_subjects import Unresolved, resolve_subjects
 
 # Each keeps its rows until then.
 PREVIEWS_KEPT_FOR = timedelta(days=1)
