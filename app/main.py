@@ -19,9 +19,11 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.doors.exports import routes as exports_routes
 from app.doors.identity_providers import routes as identity_provider_routes
+from app.doors.imports import routes as imports_routes
 from app.doors.ingest import routes as ingest_routes
 from app.doors.operations import routes as operations_routes
 from app.doors.photos import routes as photos_routes
+from app.doors.portfolio_exports import routes as portfolio_exports_routes
 from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
 from app.graph.examples import graphiql_page
@@ -61,10 +63,12 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *operations_routes(),
         *ingest_routes(),
         *photos_routes(settings.allowed_origins),
+        *imports_routes(settings.allowed_origins),
         *sign_in_routes(),
         # After those whose addresses begin alike.
         *identity_provider_routes(),
         *exports_routes(),
+        *portfolio_exports_routes(),
         *websocket_routes(),
     ]
     if settings.is_development:

@@ -31,6 +31,8 @@ from app.identity.commands.exports import PREPARE_EXPORTS
 from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
 from app.operations.commands.runs import RUN_JOBS
+from app.portfolios.commands.inventory_imports import READ_INVENTORIES
+from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.providers.client import provider_http
 from workers.beginning import BeginningRunner
@@ -38,8 +40,10 @@ from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
 from workers.imports import IMPORTS
 from workers.ingestion import BatchRunner
+from workers.inventories import InventoryRunner
 from workers.jobs import ScheduledJob
 from workers.mail import MailRunner, NoPostman
+from workers.portfolio_exports import PortfolioExportRunner
 from workers.runner import Runner
 from workers.scheduled import JOBS
 from workers.scheduler import JobScheduler
@@ -115,6 +119,8 @@ def _runners(
         VALUE_VARIANTS.name: ValuationRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
+        WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),
+        READ_INVENTORIES.name: InventoryRunner(database, http),
         ERASE_PEOPLE.name: ErasureRunner(database),
         RUN_JOBS.name: JobScheduler(
             database, settings, secrets, http, storage, jobs=_jobs_of(settings), on_request=IMPORTS

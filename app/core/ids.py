@@ -52,6 +52,8 @@ class PublicIdTag(StrEnum):
     WATCHLIST_ITEM = "wi"
     WANT = "wa"
     PREORDER = "po"
+    PORTFOLIO_IMPORT = "pi"
+    PORTFOLIO_EXPORT = "px"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

@@ -48,8 +48,11 @@ from app.graph.jobs.runs import RUNS_READ, ImportRun, JobRun, RunQueries
 from app.graph.jobs.schedules import JobQueries
 from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
+from app.graph.portfolios.exports import ExportMutations, ExportQueries, PortfolioExport
 from app.graph.portfolios.holding_changes import HoldingMutations
 from app.graph.portfolios.holdings import Holding, Store
+from app.graph.portfolios.import_changes import ImportMutations
+from app.graph.portfolios.imports import ImportQueries, PortfolioImport
 from app.graph.portfolios.live import PortfolioSubscriptions
 from app.graph.portfolios.portfolio_changes import PortfolioMutations
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
@@ -107,6 +110,8 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.TRADE: (Trade, PORTFOLIOS_READ),
     PublicIdTag.LOT: (Lot, PORTFOLIOS_READ),
     PublicIdTag.STORE: (Store, PORTFOLIOS_READ),
+    PublicIdTag.PORTFOLIO_IMPORT: (PortfolioImport, PORTFOLIOS_READ),
+    PublicIdTag.PORTFOLIO_EXPORT: (PortfolioExport, PORTFOLIOS_READ),
     PublicIdTag.SHARED_PORTFOLIO: (SharedPortfolio, ANYBODY),
     PublicIdTag.WATCHLIST: (Watchlist, PORTFOLIOS_READ),
     PublicIdTag.WATCHLIST_ITEM: (WatchlistItem, PORTFOLIOS_READ),
@@ -145,6 +150,8 @@ class Query(
     ProviderQueries,
     PortfolioQueries,
     SharedPortfolioQueries,
+    ImportQueries,
+    ExportQueries,
     RunQueries,
     JobQueries,
 ):
@@ -195,6 +202,8 @@ class Mutation(
     PortfolioMutations,
     HoldingMutations,
     StoreMutations,
+    ImportMutations,
+    ExportMutations,
     JobMutations,
     WatchlistMutations,
     WantMutations,

@@ -19,6 +19,7 @@ class PortfolioErrorCode(StrEnum):
     UNKNOWN_LOT = "unknown_lot"
     IN_THE_FUTURE = "in_the_future"
     NO_EXCHANGE_RATE = "no_exchange_rate"
+    HAS_BAD_ROWS = "has_bad_rows"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     ALREADY_LISTED = "already_listed"
     ILLEGAL_STATE = "illegal_state"

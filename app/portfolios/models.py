@@ -31,6 +31,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.catalogue.models import ItemVariant
 from app.core.database import Base
 from app.core.ids import new_id
+from app.core.secrets import encrypted
 from app.identity.models import User
 
 SCHEMA = "portfolios"
@@ -436,6 +437,204 @@ class LotDisposal(Base):
     cost: Mapped[Decimal | None]
     proceeds: Mapped[Decimal | None]
     gain: Mapped[Decimal | None]
+
+
+class ImportSource(StrEnum):
+    """Where what is imported comes from."""
+
+    TROVE = "trove"
+    COINBASE = "coinbase"
+    KRAKEN = "kraken"
+    MYFIGURECOLLECTION = "myfigurecollection"
+    TCGPLAYER = "tcgplayer"
+    STEAM = "steam"
+
+
+class ImportStatus(StrEnum):
+    """How far an import has come."""
+
+    WAITING = "waiting"
+    FAILED = "failed"
+    PREVIEWED = "previewed"
+    APPLIED = "applied"
+    UNDONE = "undone"
+    EXPIRED = "expired"
+
+
+class ImportChange(StrEnum):
+    """What a row of an import would do, or why it does nothing."""
+
+    TRADE = "trade"
+    ACQUIRED = "acquired"
+    GONE = "gone"
+    MOVED = "moved"
+    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
+    SKIPPED = "skipped"
+    BAD = "bad"
+
+
+class PortfolioImport(Base):
+    """What somebody has had read of a file or an inventory, to be looked at before it is applied to a portfolio.
+
+    A file is previewed at once; an inventory waits until a worker has read it, which may fail. The counts are of its
+    rows, by what they would do. Once applied it can be undone.
+    """
+
+    __tablename__ = "imports"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "owner_id"],
+            [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("id", "owner_id"),
+        CheckConstraint(
+            "status IN ('waiting', 'failed', 'previewed', 'applied', 'undone', 'expired')", name="status_is_known"
+        ),
+        Index("imports_by_portfolio", "portfolio_id", "created_at", "id"),
+        Index("imports_by_owner", "owner_id", "created_at"),
+        Index("imports_waiting", "next_attempt_at", postgresql_where=text("status = 'waiting'")),
+        Index("imports_previewed", "expires_at", postgresql_where=text("status = 'previewed'")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    source: Mapped[str]
+    steam_id: Mapped[str | None]
+    status: Mapped[str]
+    failure: Mapped[str | None]
+    trades: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    acquired: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    gone: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    moved: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    unchanged: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    duplicates: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    skipped: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    bad: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    next_attempt_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    previewed_at: Mapped[datetime | None]
+    applied_at: Mapped[datetime | None]
+    undone_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+
+class ImportRow(Base):
+    """A row of an import, numbered from 1: the trade that it would bring, or why it brings none.
+
+    `line` is where it stands in its file, `asset_id` and `context` what it is in an inventory. `holding_name` tells
+    holdings of one variant apart. Once applied, `trade_id` and `holding_id` say what it brought, and `made_holding`
+    whether the holding is of it too. What these ids lead to may be gone by now.
+    """
+
+    __tablename__ = "import_rows"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["import_id", "owner_id"], [f"{SCHEMA}.imports.id", f"{SCHEMA}.imports.owner_id"], ondelete="CASCADE"
+        ),
+        CheckConstraint(
+            "change IN ('trade', 'acquired', 'gone', 'moved', 'unchanged', 'duplicate', 'skipped', 'bad')",
+            name="change_is_known",
+        ),
+        CheckConstraint("number > 0", name="number_is_positive"),
+        Index("import_rows_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    import_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    owner_id: Mapped[UUID]
+    change: Mapped[str]
+    line: Mapped[int | None] = mapped_column(Integer)
+    subject: Mapped[str | None]
+    reason: Mapped[str | None]
+    variant_id: Mapped[UUID | None]
+    holding_name: Mapped[str | None]
+    holding_id: Mapped[UUID | None]
+    made_holding: Mapped[bool] = mapped_column(server_default=text("false"))
+    trade_id: Mapped[UUID | None]
+    asset_id: Mapped[str | None]
+    context: Mapped[int | None] = mapped_column(Integer)
+    kind: Mapped[str | None]
+    occurred_at: Mapped[datetime | None]
+    quantity: Mapped[Decimal | None]
+    price: Mapped[Decimal | None]
+    fee: Mapped[Decimal | None]
+    currency: Mapped[str | None]
+    exchange_rate: Mapped[Decimal | None]
+    exchange: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("ARRAY[]::text[]"))
+    notes: Mapped[str | None]
+    may_lack_acquisitions: Mapped[bool] = mapped_column(server_default=text("false"))
+    external_id: Mapped[str | None]
+
+
+class ExportFormat(StrEnum):
+    """How an export is written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class ExportedRows(StrEnum):
+    """What an export tells of a portfolio."""
+
+    TRADES = "trades"
+    HOLDINGS = "holdings"
+
+
+class PortfolioExportStatus(StrEnum):
+    """How far an export has come."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class PortfolioExport(Base):
+    """A file of what is in a portfolio, which a worker writes, and how far it has come; it is kept for a day."""
+
+    __tablename__ = "exports"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "owner_id"],
+            [f"{SCHEMA}.portfolios.id", f"{SCHEMA}.portfolios.owner_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("format IN ('csv', 'jsonl')", name="format_is_known"),
+        CheckConstraint("what IN ('trades', 'holdings')", name="what_is_known"),
+        CheckConstraint("status IN ('waiting', 'ready', 'failed', 'expired')", name="status_is_known"),
+        Index("exports_by_portfolio", "portfolio_id", "created_at", "id"),
+        Index("exports_by_owner", "owner_id", "created_at"),
+        Index("exports_waiting", "next_attempt_at", postgresql_where=text("status = 'waiting'")),
+        Index("exports_ready", "expires_at", postgresql_where=text("status = 'ready'")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    format: Mapped[str]
+    what: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=text("'waiting'"))
+    rows_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    rows_total: Mapped[int | None] = mapped_column(Integer)
+    content: Mapped[bytes | None] = encrypted()
+    content_bytes: Mapped[int | None] = mapped_column(Integer)
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+
+# What others see of portfolios that are public or shared by link, by their `shared_id`: what their owners chose.
 
 
 class Snapshot(Base):

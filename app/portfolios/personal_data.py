@@ -14,9 +14,12 @@ from app.portfolios.models import (
     CreationKey,
     Holding,
     HoldingDetails,
+    ImportRow,
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
+    PortfolioImport,
     RequestKey,
     Snapshot,
     Store,
@@ -121,6 +124,53 @@ def _revisions(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
+def _imports(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    found = PortfolioImport
+    return (
+        select(
+            *(
+                found.id,
+                _NAME_OF_PORTFOLIO,
+                found.source,
+                found.steam_id,
+                found.status,
+                found.failure,
+                found.created_at,
+            ),
+            *(found.previewed_at, found.applied_at, found.undone_at, found.expires_at),
+        )
+        .join(Portfolio, Portfolio.id == found.portfolio_id)
+        .where(found.owner_id == user_id)
+        .order_by(found.created_at, found.id)
+    )
+
+
+def _exports(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    found = PortfolioExport
+    return (
+        select(
+            *(found.id, _NAME_OF_PORTFOLIO, found.format, found.what, found.status, found.rows_done, found.created_at),
+            *(found.finished_at, found.expires_at, found.last_error),
+        )
+        .join(Portfolio, Portfolio.id == found.portfolio_id)
+        .where(found.owner_id == user_id)
+        .order_by(found.created_at, found.id)
+    )
+
+
+def _import_rows(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    row = ImportRow
+    return (
+        select(
+            *(row.import_id.label("id"), row.number, row.line, row.change, row.subject, row.reason, row.asset_id),
+            *(row.holding_name, row.kind, row.occurred_at, row.quantity, row.price, row.fee, row.currency),
+            *(row.exchange_rate, row.exchange, row.tags, row.notes, row.external_id),
+        )
+        .where(row.owner_id == user_id)
+        .order_by(row.import_id, row.number)
+    )
+
+
 def _lots(user_id: UUID) -> Select[*tuple[Any, ...]]:
     return (
         select(Lot.id, *_item(), Lot.acquired_at, Lot.quantity, Lot.cost, Lot.remaining_quantity, Lot.remaining_cost)
@@ -219,6 +269,27 @@ PARTS = (
         table_of(LotDisposal),
         _disposals,
         PublicIdTag.TRADE,
+    ),
+    ExportPart(
+        "portfolio-imports.json",
+        "What you imported, and how far it came.",
+        table_of(PortfolioImport),
+        _imports,
+        PublicIdTag.PORTFOLIO_IMPORT,
+    ),
+    ExportPart(
+        "portfolio-exports.json",
+        "The files that you had written of your portfolios; what is in them stands in the other files.",
+        table_of(PortfolioExport),
+        _exports,
+        PublicIdTag.PORTFOLIO_EXPORT,
+    ),
+    ExportPart(
+        "portfolio-import-rows.json",
+        "The rows of what you imported; the ids are those of the imports.",
+        table_of(ImportRow),
+        _import_rows,
+        PublicIdTag.PORTFOLIO_IMPORT,
     ),
     ExportPart(
         "portfolio-keys.json",

@@ -99,6 +99,7 @@ def test_every_encrypted_column_is_found() -> None:
         "identity.outgoing_mails.content",
         "identity.signing_keys.private_key",
         "identity.totp_secrets.secret",
+        "portfolios.exports.content",
         f"{ProviderCredential.__table__}.secret",
     ]
 

@@ -36,7 +36,7 @@ from app.identity.scopes import PERMISSIONS_OF_ROLES, Scope
 from app.identity.viewer import ANYONE, Caller, Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import JobRun
-from app.portfolios.models import Holding, Lot, Portfolio, Store, Trade
+from app.portfolios.models import Holding, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
 from tests.graph.conftest import as_sent
 from tests.graph.oracle.rows import TABLE_OF
@@ -73,6 +73,8 @@ OWNER_COLUMNS = {
     WatchlistItem: "owner_id",
     Want: "owner_id",
     Preorder: "owner_id",
+    PortfolioImport: "owner_id",
+    PortfolioExport: "owner_id",
 }
 # By the path of an argument: what to give instead of what the schema suggests.
 Given = Mapping[str, object]

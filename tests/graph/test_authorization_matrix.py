@@ -96,6 +96,8 @@ NEEDED_INSIDE: Mapping[str, Access] = {
 NULL_FOR_ANYBODY = {"query viewer"}
 # What the schema does not demand, and the command does.
 GIVEN: dict[str, object] = {
+    "mutation previewImport.input.source": "TROVE",
+    "mutation previewImport.input.content": "kind,occurred_at,item,quantity\nbuy,2024-01-01,bitcoin,1\n",
     "mutation grantRole.input.permissions": ["PRICES_WRITE"],
     "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
     "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
@@ -163,6 +165,12 @@ WHOSE: Mapping[str, Whose] = {
     "mutation deleteHolding.input.id": Whose(PublicIdTag.HOLDING, is_not_found),
     "mutation editStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
     "mutation removeStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
+    "query portfolioImport.id": Whose(PublicIdTag.PORTFOLIO_IMPORT, is_null),
+    "query portfolioExport.id": Whose(PublicIdTag.PORTFOLIO_EXPORT, is_null),
+    "mutation startPortfolioExport.input.portfolioId": Whose(PublicIdTag.PORTFOLIO, is_not_found),
+    "mutation previewImport.input.portfolioId": Whose(PublicIdTag.PORTFOLIO, is_not_found),
+    "mutation applyImport.input.id": Whose(PublicIdTag.PORTFOLIO_IMPORT, is_not_found),
+    "mutation undoImport.input.id": Whose(PublicIdTag.PORTFOLIO_IMPORT, is_not_found),
     "subscription importProgress.id": Whose(PublicIdTag.IMPORT_RUN),
     "mutation recordTrade.input.holdingId": Whose(PublicIdTag.HOLDING, is_not_found),
     "mutation recordTrade.input.portfolioId": Whose(PublicIdTag.PORTFOLIO, is_not_found),
@@ -219,6 +227,8 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.WATCHLIST_ITEM,
     PublicIdTag.WANT,
     PublicIdTag.PREORDER,
+    PublicIdTag.PORTFOLIO_IMPORT,
+    PublicIdTag.PORTFOLIO_EXPORT,
 }
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
 # What an answer must not be where nobody is refused.

@@ -38,9 +38,12 @@ from app.portfolios.models import CreationKey as PortfolioKey
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
+    ImportRow,
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
+    PortfolioImport,
     RequestKey,
     Snapshot,
     Store,
@@ -322,7 +325,7 @@ async def add_whole_person(
 
 def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
     """A portfolio with a holding that was bought and partly sold, and all that is kept of both."""
-    portfolio_id, store_id, variant_id, holding_id, bought_id, sold_id = (new_id() for _ in range(6))
+    portfolio_id, store_id, variant_id, holding_id, bought_id, sold_id, import_id = (new_id() for _ in range(7))
     of_owner = {"owner_id": owner_id, "portfolio_id": portfolio_id}
     of_holding = of_owner | {"holding_id": holding_id}
     trade = of_holding | {
@@ -392,7 +395,13 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             | {"holding_count": 1, "unpriced_count": 0, "stale_count": 0, "computed_at": CREATED_AT}
             | {"parts": {"place": {f"Shelf of {word}": {"value": "10", "cost": "10", "holdings": 1, "unpriced": 0}}}},
         ),
-        (RequestKey, {"owner_id": owner_id, "key": f"trade-of-{word}", "content_hash": "hash", "trade_id": sold_id}),
+        (PortfolioExport, of_owner | {"id": new_id(), "format": "csv", "what": "trades", "last_error": f"Of {word}"}),
+        (PortfolioImport, of_owner | {"id": import_id, "source": "trove", "status": "applied"}),
+        (
+            ImportRow,
+            {"import_id": import_id, "number": 1, "owner_id": owner_id, "change": "trade", "subject": f"Row of {word}"}
+            | {"kind": "buy", "quantity": 1, "notes": f"Imported by {word}", "trade_id": bought_id},
+        ),
         *_wishes(owner_id, item_id, variant_id, word),
     ]
 

@@ -28,6 +28,7 @@ show_enum(
         PortfolioErrorCode.UNKNOWN_LOT: "The holding has no such lot at that time.",
         PortfolioErrorCode.IN_THE_FUTURE: "The time has not come yet.",
         PortfolioErrorCode.NO_EXCHANGE_RATE: "No rate leads to the base currency on that day.",
+        PortfolioErrorCode.HAS_BAD_ROWS: "The import has rows that cannot be; put them right, and preview it again.",
         PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED: "The idempotency key was used for something else.",
         PortfolioErrorCode.ALREADY_LISTED: "It is in the list, or among one's wants, already.",
         PortfolioErrorCode.ILLEGAL_STATE: "It is not in a state in which that can be done.",

@@ -16,6 +16,7 @@ from app.graph.fields import resolved, show_enum
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_READ
 from app.graph.portfolios.history import PortfolioPerformance, PortfolioSnapshot, history_of_portfolio
 from app.graph.portfolios.holdings import HOLDING_ORDERS, Holding, HoldingFilter
+from app.graph.portfolios.imports import IMPORT_ORDERS, PortfolioImport
 from app.graph.portfolios.realized_gains import realized_gains_of_portfolio
 from app.graph.portfolios.trades import TRADE_ORDERS, Trade, TradeFilter
 from app.graph.portfolios.values import (
@@ -37,6 +38,7 @@ from app.graph.scalars import CurrencyCode
 from app.portfolios.models import CostBasisMethod, SharedPart, Visibility
 from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import Portfolio as PortfolioRow
+from app.portfolios.models import PortfolioImport as ImportTable
 from app.portfolios.models import Trade as TradeRow
 from app.portfolios.queries.history import AskedPeriod, PastPeriod, periods_of
 from app.portfolios.returns import ReturnMethod, ReturnUnavailable, return_of
@@ -102,6 +104,12 @@ class Portfolio(Node):
         to=TradeRow.portfolio_id,
         orders=TRADE_ORDERS,
         filter=TradeFilter,
+    )
+    imports: Connection[PortfolioImport] | None = connection(
+        "What was imported into it, or is about to be, the newest first.",
+        on=PortfolioRow.id,
+        to=ImportTable.portfolio_id,
+        orders=IMPORT_ORDERS,
     )
     realized_gains = realized_gains_of_portfolio
     value: PortfolioValue | None = sum_over_portfolio(

@@ -20,7 +20,14 @@ from tests.graph.oracle.vocabulary import list_of
 STAFF_OF_LISTS = frozenset({Scope.ACCOUNTS_READ, Scope.AUDIT_READ, Scope.PROVIDERS_READ, Scope.OPERATIONS_READ})
 # What has lists and an owner.
 POSSESSIONS = frozenset(
-    {PublicIdTag.PORTFOLIO, PublicIdTag.HOLDING, PublicIdTag.TRADE, PublicIdTag.LOT, PublicIdTag.WATCHLIST}
+    {
+        PublicIdTag.PORTFOLIO,
+        PublicIdTag.HOLDING,
+        PublicIdTag.TRADE,
+        PublicIdTag.LOT,
+        PublicIdTag.PORTFOLIO_IMPORT,
+        PublicIdTag.WATCHLIST,
+    }
 )
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {

@@ -12,11 +12,20 @@ from app.catalogue.models import ItemVariant
 from app.identity.models import User
 from app.portfolios.models import (
     CostBasisMethod,
+    ExportedRows,
+    ExportFormat,
     Holding,
     HoldingDetails,
+    ImportChange,
+    ImportRow,
+    ImportSource,
+    ImportStatus,
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
+    PortfolioExportStatus,
+    PortfolioImport,
     SharedPart,
     Snapshot,
     Store,
@@ -75,6 +84,10 @@ def _add_portfolio(world: World, random: Random, owner_id: UUID, *, is_default: 
         _add_snapshot(world, random, portfolio, day)
     for _ in range(random.choice((0, 1, 2, 4)) if variants else 0):
         _add_holding(world, random, portfolio, store, random.choice(variants))
+    for _ in range(random.choice((0, 1, 2))):
+        _add_import(world, random, portfolio)
+    if random.random() < 0.6:
+        _add_export(world, random, portfolio)
 
 
 def _add_snapshot(world: World, random: Random, portfolio: Row, day: date) -> None:
@@ -201,6 +214,84 @@ def _add_revision(world: World, random: Random, trade: Row, number: int) -> None
         action=random.choice(list(TradeRevisionAction)).value,
         before=orjson.dumps({"price": "0.5", "tags": [any_text(random)], "notes": None}).decode(),
         created_at=any_instant(world, random),
+    )
+
+
+def _add_export(world: World, random: Random, portfolio: Row) -> None:
+    world.add(
+        PortfolioExport,
+        id=any_key(random),
+        owner_id=portfolio["owner_id"],
+        portfolio_id=portfolio["id"],
+        format=random.choice(list(ExportFormat)).value,
+        what=random.choice(list(ExportedRows)).value,
+        status=random.choice(list(PortfolioExportStatus)).value,
+        rows_done=random.choice((0, 1, 2**31 - 1)),
+        rows_total=random.choice((None, 0, 2**31 - 1)),
+        content=None,
+        content_bytes=random.choice((None, 0, 2**31 - 1)),
+        created_at=any_instant(world, random),
+        finished_at=maybe(random, any_instant(world, random)),
+        expires_at=maybe(random, any_instant(world, random)),
+    )
+
+
+def _add_import(world: World, random: Random, portfolio: Row) -> None:
+    instants = {
+        name: maybe(random, any_instant(world, random))
+        for name in ("next_attempt_at", "previewed_at", "applied_at", "undone_at", "expires_at")
+    }
+    counts = ("trades", "acquired", "gone", "moved", "unchanged", "duplicates", "skipped", "bad", "attempts")
+    found = world.add(
+        PortfolioImport,
+        id=any_key(random),
+        owner_id=portfolio["owner_id"],
+        portfolio_id=portfolio["id"],
+        source=random.choice(list(ImportSource)).value,
+        steam_id=maybe(random, "76561197960265729"),
+        status=random.choice(list(ImportStatus)).value,
+        failure=maybe(random, any_text(random)),
+        created_at=any_instant(world, random),
+        **{name: random.choice((0, 1, 2**31 - 1)) for name in counts},
+        **instants,
+    )
+    for number in range(random.choice((0, 1, 3))):
+        _add_import_row(world, random, found, number + 1)
+
+
+def _add_import_row(world: World, random: Random, of_import: Row, number: int) -> None:
+    own = [row for row in world.rows[Trade] if row["owner_id"] == of_import["owner_id"]]
+    trade = random.choice(own) if own and random.random() < 0.5 else None
+    gone = maybe(random, any_key(random))
+    variants: list[UUID] = world.column(ItemVariant, "id")
+    world.add(
+        ImportRow,
+        import_id=of_import["id"],
+        number=number,
+        owner_id=of_import["owner_id"],
+        change=random.choice(list(ImportChange)).value,
+        line=maybe(random, number + 1),
+        subject=maybe(random, any_text(random)),
+        reason=maybe(random, any_text(random)),
+        variant_id=random.choice([gone, *variants]),
+        holding_name=maybe(random, any_text(random)),
+        holding_id=gone if trade is None else trade["holding_id"],
+        made_holding=random.random() < 0.5,
+        trade_id=gone if trade is None else trade["id"],
+        asset_id=maybe(random, "36058977722"),
+        context=random.choice((None, 2, 16)),
+        kind=maybe(random, random.choice(list(TradeKind)).value),
+        occurred_at=maybe(random, any_instant(world, random)),
+        quantity=maybe(random, _any_amount(random)),
+        price=maybe(random, _any_amount(random)),
+        fee=maybe(random, _any_amount(random)),
+        currency=maybe(random, random.choice(CURRENCIES)),
+        exchange_rate=maybe(random, _any_amount(random)),
+        exchange=maybe(random, any_text(random)),
+        tags=[any_text(random) for _ in range(random.choice((0, 1, 3)))],
+        notes=maybe(random, any_text(random)),
+        may_lack_acquisitions=random.random() < 0.5,
+        external_id=maybe(random, any_text(random)),
     )
 
 

@@ -48,9 +48,12 @@ from app.operations.models import JobRun, ScheduledJob
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
+    ImportRow,
     Lot,
     LotDisposal,
     Portfolio,
+    PortfolioExport,
+    PortfolioImport,
     Snapshot,
     Store,
     Trade,
@@ -131,6 +134,9 @@ TABLES: tuple[type[Base], ...] = (
     Preorder,
     PreorderStatusChange,
     PreorderDateChange,
+    PortfolioImport,
+    ImportRow,
+    PortfolioExport,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -215,6 +221,8 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRADE: Trade,
     PublicIdTag.LOT: Lot,
     PublicIdTag.STORE: Store,
+    PublicIdTag.PORTFOLIO_IMPORT: PortfolioImport,
+    PublicIdTag.PORTFOLIO_EXPORT: PortfolioExport,
     PublicIdTag.SHARED_PORTFOLIO: Portfolio,
     PublicIdTag.WATCHLIST: Watchlist,
     PublicIdTag.WATCHLIST_ITEM: WatchlistItem,

@@ -25,7 +25,7 @@ from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import IMPORT_PREFIX, JobRun
-from app.portfolios.models import Holding, Lot, Portfolio, Store, Trade
+from app.portfolios.models import Holding, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
 from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
@@ -62,6 +62,8 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     WatchlistItem: (_names("owner_id"), None),
     Want: (_names("owner_id"), None),
     Preorder: (_names("owner_id"), None),
+    PortfolioImport: (_names("owner_id"), None),
+    PortfolioExport: (_names("owner_id"), None),
 }
 
 

@@ -34,7 +34,7 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.operations.models import Importer, JobRun, RunState
-from app.portfolios.models import CostBasisMethod, Portfolio, Snapshot, TradeKind
+from app.portfolios.models import CostBasisMethod, ImportChange, Portfolio, Snapshot, TradeKind
 from app.portfolios.queries.history import HistoryResolution
 from app.portfolios.queries.values import AllocationBy
 from app.portfolios.returns import ReturnMethod
@@ -274,6 +274,7 @@ class Vocabulary:
             "trades": self._filter_of_trades,
             "wants": self._filter_of_wants,
             "preorders": self._filter_of_preorders,
+            "rows": self._filter_of_rows,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -306,6 +307,10 @@ class Vocabulary:
     def _filter_of_preorders(self) -> dict[str, Value]:
         statuses = self.random.sample(list(PreorderStatus), self.random.choice((0, 1, 4)))
         return {"statuses": [EnumValue(status.name) for status in statuses]} if self._mostly(0.6) else {}
+
+    def _filter_of_rows(self) -> dict[str, Value]:
+        changes = self.random.sample(list(ImportChange), self.random.choice((0, 1, 4)))
+        return {"changes": [EnumValue(change.name) for change in changes]} if self.random.random() < 0.4 else {}
 
     def _filter_of_runs(self) -> dict[str, Value]:
         wanted = self._state_of_runs()
@@ -478,7 +483,13 @@ _TABLE_OF: Mapping[str, type[Base]] = {
     "characters": Character,
     "sculptors": Sculptor,
 }
-_TAG_OF = {"ingestBatch": PublicIdTag.INGEST_BATCH, "account": PublicIdTag.ACCOUNT, "importRun": PublicIdTag.IMPORT_RUN}
+_TAG_OF = {
+    "ingestBatch": PublicIdTag.INGEST_BATCH,
+    "account": PublicIdTag.ACCOUNT,
+    "importRun": PublicIdTag.IMPORT_RUN,
+    "portfolioImport": PublicIdTag.PORTFOLIO_IMPORT,
+    "portfolioExport": PublicIdTag.PORTFOLIO_EXPORT,
+}
 _METHOD_OF = {
     "id": "any_id",
     "orderBy": "order_by",
