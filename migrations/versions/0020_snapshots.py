@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.statements import run
 
-revision = "0023"
-down_revision = "0022"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ from alembic import op
 
 from migrations.statements import run
 
-revision = "0021"
+revision = "0018"
 down_revision = "0017"
 branch_labels = None
 depends_on = None

@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.statements import run
 
-revision = "0024"
-down_revision = "0025"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
