@@ -13,6 +13,7 @@ import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
 import app.operations.models
+import app.portfolios.models
 import app.prices.models
 import app.providers.models
 from app.cli.resumable import run_over_database, settings_with_database
@@ -31,6 +32,7 @@ ROOMS = (
     app.identity.models,
     app.ingestion.models,
     app.operations.models,
+    app.portfolios.models,
     app.prices.models,
     app.providers.models,
 )
