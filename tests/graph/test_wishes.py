@@ -330,6 +330,10 @@ async def test_what_falls_due_is_told_by_month_as_announced_and_as_makers_are_la
     await ada.do("addPreorder", price="10", currency="CHF", **heron)
     await ada.do("addPreorder", price="5", **(euros | {"itemId": item(scene, "warden")}))
     slips = (await ada.ask(SLIPS))["preorderSlips"]
+    # What keyed rows lead to takes arguments of its own.
+    figures = "figures(first: 1) { nodes { price(currency: EUR) { amount } } }"
+    prices = (await ada.ask(f"{{ viewer {{ preorderSlips {{ manufacturer {{ {figures} }} }} }} }}"))["preorderSlips"]
+    assert [len(one["manufacturer"]["figures"]["nodes"]) for one in prices] == [1, 1]
     assert slips == [
         {
             "manufacturer": {"name": "Grey Quay"},

@@ -72,12 +72,15 @@ class BoundPlan:
         """The values of the statement's parameters."""
         values: dict[str, Any] = {"operation_time": context.now}
         top = self.plan.selection.top
+        below = 0
         if isinstance(top, Rows):
             values |= named_values(self.bounds[0])
             values[top.declaration.keys] = keys
-            return values
-        values |= {KEYS: keys, KEY: keys[0]}
-        for place, bound in enumerate(self.bounds):
+            # Its own arguments have names; those of what its rows lead to have places, as everywhere.
+            below = 1
+        else:
+            values |= {KEYS: keys, KEY: keys[0]}
+        for place, bound in enumerate(self.bounds[below:], below):
             values |= values_of(bound.values, prefix_of(place))
         return values
 
