@@ -169,7 +169,7 @@ class ItemVariant(Node):
     is_default: bool
 
     @strawberry.field
-    async def item(self, info: Info) -> Annotated["Item", strawberry.lazy("tests.bench.plain")] | None:
+    async def item(self, info: Info) -> "Item | None":
         return await info.context.items.load(self.item_uuid)
 
     @strawberry.field
