@@ -2,6 +2,7 @@
 
 import os
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import uvicorn
@@ -22,17 +23,30 @@ async def _keep(_: "Connection[Any]") -> None:
     """What a connection is reset with when it is given back: nothing, for a statement leaves nothing behind."""
 
 
-def create_pool(database_url: str, *, pool_size: int) -> "asyncpg.Pool[Any]":
-    """A pool that acts as the API does; to be opened."""
-    settings = {"role": DatabaseRole.API.value, "timezone": "UTC", "jit": "off"}
+def create_pool(database_url: str, *, pool_size: int, role: DatabaseRole = DatabaseRole.API) -> "asyncpg.Pool[Any]":
+    """A pool that acts as the API does, or as the role; to be opened."""
+    settings = {"role": role.value, "timezone": "UTC", "jit": "off"}
     return asyncpg.create_pool(
         database_url, min_size=pool_size, max_size=pool_size, server_settings=settings, reset=_keep
     )
 
 
 def pool_of_environment() -> "asyncpg.Pool[Any]":
-    """The pool that the bench asks for by BENCH_DATABASE_URL and TROVE_DATABASE_POOL_SIZE; to be opened."""
-    return create_pool(os.environ["BENCH_DATABASE_URL"], pool_size=int(os.environ["TROVE_DATABASE_POOL_SIZE"]))
+    """The pool that the bench asks for by BENCH_DATABASE_URL and TROVE_DATABASE_POOL_SIZE; to be opened.
+
+    It sees what is anybody's: who asks through it says whose rows are wanted.
+    """
+    return create_pool(
+        os.environ["BENCH_DATABASE_URL"],
+        pool_size=int(os.environ["TROVE_DATABASE_POOL_SIZE"]),
+        role=DatabaseRole.WORKER,
+    )
+
+
+def viewer_of(request: Request) -> UUID | None:
+    """Who asks: the key of a person as a bearer, which is trusted as it stands."""
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return UUID(bearer) if bearer else None
 
 
 def serve(application: Starlette, port: int) -> None:

@@ -1,6 +1,7 @@
 """The peer of the reads: what one would write by hand, without GraphQL. One SQL statement makes the whole body.
 
-The same ASGI server with the same options, as many connections, the same role; no reset between requests.
+The same ASGI server with the same options, and as many connections; no reset between requests. It trusts whoever asks
+to be whom they say, and looks for the owner itself, instead of row-level security.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.bench import documents
-from tests.bench.asgi import pool_of_environment, ready, serve
-from tests.bench.data import item_key, series_key
+from tests.bench.asgi import pool_of_environment, ready, serve, viewer_of
+from tests.bench.data import item_key, public_id_key, series_key
 
 # LIMIT 1 says that there is one default variant, and so keeps the planner from reading all of them.
 _DEFAULT_VARIANT = """
@@ -98,6 +99,33 @@ WALK = f"""
     ) AS item
     CROSS JOIN LATERAL ({_WALKED_VARIANTS}) AS variants
 """
+HOLDINGS = f"""
+    SELECT '{{"data":{{"node":{{"name":' || to_json(portfolio.name) || ',"holdings":{{"nodes":[' || string_agg(
+        '{{"id":"' || translate(encode('ho'::bytea || uuid_send(holding.id), 'base64'), '+/', '-_')
+        || '","quantity":"' || holding.quantity
+        || '","variant":{{"id":"' || translate(encode('iv'::bytea || uuid_send(variant.id), 'base64'), '+/', '-_')
+        || '","key":' || to_json(variant.key) || ',"name":' || to_json(variant.name)
+        || ',"item":{{"id":"' || translate(encode('it'::bytea || uuid_send(item.id), 'base64'), '+/', '-_')
+        || '","slug":' || to_json(item.slug) || ',"name":' || to_json(item.name)
+        || ',"imageUrl":' || coalesce(to_json(item.image_url)::text, 'null')
+        || ',"kind":"' || upper(item.kind) || '","createdAt":"' || to_char(item.created_at, {_TIME_FORMAT})
+        || '"}},"price":' || CASE WHEN price.amount IS NULL THEN 'null' ELSE
+            '{{"amount":"' || price.amount || '","currency":"' || price.currency || '","kind":"' || price.kind
+            || '","source":"' || price.source || '","observedAt":"' || price."observedAt" || '"}}'
+        END || '}}}}',
+        ',' ORDER BY holding.position, holding.id
+    ) || ']}}}}}}}}'
+    FROM portfolios.portfolios AS portfolio
+    JOIN LATERAL (
+        SELECT id, quantity, variant_id, position FROM portfolios.holdings
+        WHERE portfolio_id = portfolio.id ORDER BY position, id LIMIT 100
+    ) AS holding ON true
+    JOIN catalogue.item_variants AS variant ON variant.id = holding.variant_id
+    JOIN catalogue.items AS item ON item.id = variant.item_id
+    {_BEST_PRICE}
+    WHERE portfolio.id = $1 AND portfolio.owner_id = $2
+    GROUP BY portfolio.id
+"""
 POINT = f"""
     SELECT '{{"data":{{"node":' || row_to_json(node) || '}}}}' FROM (
         SELECT
@@ -139,11 +167,13 @@ class Answer:
 
     statement: str
     key: Callable[[str], object] | None = None
+    is_private: bool = False
 
 
 ANSWERS = {
     documents.LIST: Answer(LIST),
     documents.WALK: Answer(WALK),
+    documents.HOLDINGS: Answer(HOLDINGS, public_id_key, is_private=True),
     documents.POINT: Answer(POINT, item_key),
     documents.CANDLES: Answer(CANDLES, series_key),
     documents.CANDLE_COLUMNS: Answer(CANDLE_COLUMNS, series_key),
@@ -155,7 +185,8 @@ async def answer(request: Request) -> Response:
     asked = orjson.loads(await request.body())
     pool: asyncpg.Pool[Any] = request.app.state.pool
     known = ANSWERS[asked["query"]]
-    body = await pool.fetchval(known.statement, *([known.key(asked["variables"]["id"])] if known.key else []))
+    key = [known.key(asked["variables"]["id"])] if known.key else []
+    body = await pool.fetchval(known.statement, *key, *([viewer_of(request)] if known.is_private else []))
     return Response(body, media_type="application/json")
 
 

@@ -1,10 +1,12 @@
 """The rows that are read: items of four kinds, each with a default variant, two series and their daily candles.
 
-The first item has two more series, for charts: a year of hours, and 100,000 minutes.
+The first item has two more series, for charts: a year of hours, and 100,000 minutes. Two hundred collectors have a
+portfolio of a hundred holdings each, and one more has one of a thousand.
 """
 
 import base64
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +14,17 @@ from asyncpg.connection import Connection
 from sqlalchemy import make_url
 
 from app.core.ids import PublicIdTag, public_id
+from app.identity.commands.api_tokens import API_TOKEN
+from app.identity.scopes import Scope
+from app.identity.tokens import NewToken, new_token
 
 ITEMS = 5_000
 CANDLES_PER_SERIES = 90
+COLLECTORS = 200
+HOLDINGS_EACH = 100
+# Who has the large portfolio, counted on from the others.
+LARGE_COLLECTOR = COLLECTORS + 1
+LARGE_HOLDINGS = 1_000
 HOURS = 8_760
 MINUTES = 100_000
 DATABASE = "trove_bench"
@@ -66,7 +76,26 @@ async def make_rows(connection: "Connection[Any]") -> None:
     )
     for statement in statements:
         await connection.execute(statement)
+    await _make_portfolios(connection)
     await connection.execute("VACUUM ANALYZE")
+
+
+async def _make_portfolios(connection: "Connection[Any]") -> None:
+    for statement in (_COLLECTORS, _PORTFOLIOS, _HOLDINGS):
+        await connection.execute(statement)
+    tokens = [(number, collector_credentials(number)) for number in range(1, LARGE_COLLECTOR + 1)]
+    await connection.executemany(
+        _API_TOKEN,
+        [
+            (
+                collector_key(number),
+                token.shown_prefix,
+                token.hash,
+                [Scope.ACCOUNT_READ.value, Scope.PORTFOLIOS_READ.value],
+            )
+            for number, token in tokens
+        ],
+    )
 
 
 async def make_many_rows(connection: "Connection[Any]") -> None:
@@ -114,6 +143,32 @@ def series_key(series_id: str) -> int:
 def item_key(item_id: str) -> UUID:
     """The primary key behind the public id of an item; of ids from here only."""
     return UUID(bytes=base64.urlsafe_b64decode(item_id)[len(PublicIdTag.ITEM) :])
+
+
+def collector_key(number: int) -> UUID:
+    """The primary key of a collector, counted from 1."""
+    return UUID(f"018f0001-0000-7000-8000-{number:012x}")
+
+
+def portfolio_key(number: int) -> UUID:
+    """The primary key of a collector's portfolio."""
+    return UUID(f"018f0002-0000-7000-8000-{number:012x}")
+
+
+def portfolio_public_id(number: int) -> str:
+    """The id by which the graph knows a collector's portfolio."""
+    return public_id(PublicIdTag.PORTFOLIO, portfolio_key(number))
+
+
+def public_id_key(text: str) -> UUID:
+    """The primary key behind a public id; of ids from here only."""
+    return UUID(bytes=base64.urlsafe_b64decode(text)[len(PublicIdTag.PORTFOLIO) :])
+
+
+@cache
+def collector_credentials(number: int) -> NewToken:
+    """A collector's API token, the same for all of this run."""
+    return new_token(API_TOKEN)
 
 
 # Primary keys rise with time, as those of version 7 do; names lie in another order than keys.
@@ -179,6 +234,40 @@ _CANDLES = f"""
         series.id, 86400, (date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') - day * interval '1 day',
         latest_price, latest_price + 2, latest_price - 2, latest_price + 1, 1 + day, true
     FROM prices.price_series AS series CROSS JOIN generate_series(0, {CANDLES_PER_SERIES - 1}) AS day
+"""
+_COLLECTORS = f"""
+    INSERT INTO identity.users (id, username)
+    SELECT ('018f0001-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid, 'collector-' || number
+    FROM generate_series(1, {LARGE_COLLECTOR}) AS number
+"""
+_PORTFOLIOS = f"""
+    INSERT INTO portfolios.portfolios (id, owner_id, name, base_currency, is_default)
+    SELECT
+        ('018f0002-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid,
+        ('018f0001-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid,
+        'Collection ' || number, 'USD', true
+    FROM generate_series(1, {LARGE_COLLECTOR}) AS number
+"""
+# Of items that lie far apart, each in another place of the catalogue for each collector.
+_HOLDINGS = f"""
+    INSERT INTO portfolios.holdings (id, owner_id, portfolio_id, variant_id, position, quantity, cost)
+    SELECT
+        ('018f0003-0000-7000-8000-' || lpad(to_hex(number * 10000 + place), 12, '0'))::uuid,
+        ('018f0001-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid,
+        ('018f0002-0000-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid,
+        variant.id, place, 1 + place % 5, 100 + place
+    FROM generate_series(1, {LARGE_COLLECTOR}) AS number
+    CROSS JOIN LATERAL generate_series(
+        0, CASE number WHEN {LARGE_COLLECTOR} THEN {LARGE_HOLDINGS} ELSE {HOLDINGS_EACH} END - 1
+    ) AS place
+    JOIN catalogue.item_variants AS variant
+        ON variant.item_id = (
+            '018f0000-0000-7000-8000-' || lpad(to_hex(1 + (number * 101 + place * 1597) % {ITEMS}), 12, '0')
+        )::uuid
+"""
+_API_TOKEN = """
+    INSERT INTO identity.api_tokens (id, user_id, name, prefix, token_hash, scopes)
+    VALUES (gen_random_uuid(), $1, 'Bench', $2, $3, $4)
 """
 # After the others, so that these keep their numbers; what they say last is less telling than a sale, so never shown.
 _CHART_SERIES = """

@@ -9,6 +9,16 @@ _WALKED = """
 """
 WALK = f"query Walk {{ items(first: 100) {{ nodes {{ {_WALKED} }} }} }}"
 POINT = f"query Point($id: ID!) {{ node(id: $id) {{ id ... on Item {{ name slug imageUrl {_PRICE} }} }} }}"
+# Sixteen leaves of each holding: two of its own, three of its variant, six of the item, five of the best price.
+_HELD = f"""
+    id quantity
+    variant {{ id key name item {{ id slug name imageUrl kind createdAt }} {_PRICE} }}
+"""
+HOLDINGS = f"""
+    query Holdings($id: ID!) {{
+        node(id: $id) {{ ... on Portfolio {{ name holdings(first: 100) {{ nodes {{ {_HELD} }} }} }} }}
+    }}
+"""
 _CANDLE = "start open high low close volume"
 _LAST_YEAR = "resolution: ONE_HOUR, last: 8760"
 CANDLES = f"""
@@ -46,6 +56,23 @@ POSTGRAPHILE_WALK = f"""
         }}
     }}
 """
+POSTGRAPHILE_HOLDINGS = f"""
+    query Holdings($rowId: UUID!) {{
+        portfolioByRowId(rowId: $rowId) {{
+            name
+            holdingsByPortfolioIdAndOwnerId(first: 100, orderBy: [POSITION_ASC, ROW_ID_ASC]) {{
+                nodes {{
+                    rowId quantity
+                    itemVariantByVariantId {{
+                        rowId key name
+                        itemByItemId {{ rowId slug name imageUrl kind createdAt }}
+                        {_POSTGRAPHILE_PRICE}
+                    }}
+                }}
+            }}
+        }}
+    }}
+"""
 # By the primary key: `node(id:)` does the same there, and more, for it must first take the type out of the id.
 POSTGRAPHILE_POINT = f"""
     query Point($rowId: UUID!) {{ itemByRowId(rowId: $rowId) {{ rowId name slug imageUrl {_POSTGRAPHILE_PRICE} }} }}
@@ -72,6 +99,23 @@ def pages_of_walks(pages: int) -> str:
 def walks(items: int) -> str:
     """One page of walks."""
     return f"query Walk {{ items(first: {items}) {{ nodes {{ {_WALKED} }} }} }}"
+
+
+def pages_of_holdings(pages: int, size: int) -> str:
+    """So many pages of holdings of a portfolio, `$id`; all but the first begin after a cursor, `$after1` and on."""
+    variables = "".join(f", $after{number}: String" for number in range(1, pages))
+    fields = [f"page0: holdings(first: {size}) {{ nodes {{ {_HELD} }} }}"] + [
+        f"page{number}: holdings(first: {size}, after: $after{number}) {{ nodes {{ {_HELD} }} }}"
+        for number in range(1, pages)
+    ]
+    return f"query Holdings($id: ID!{variables}) {{ node(id: $id) {{ ... on Portfolio {{ {' '.join(fields)} }} }} }}"
+
+
+HOLDING_CURSORS = """
+    query Cursors($id: ID!, $after: String) {
+        node(id: $id) { ... on Portfolio { holdings(first: 100, after: $after) { pageInfo { endCursor } } } }
+    }
+"""
 
 
 def minutes(points: int) -> str:

@@ -8,7 +8,16 @@ import orjson
 from rich.console import Console
 
 from tests.bench import documents
-from tests.bench.data import ITEMS, MILLION, Databases, series_public_id
+from tests.bench.data import (
+    ITEMS,
+    LARGE_COLLECTOR,
+    LARGE_HOLDINGS,
+    MILLION,
+    Databases,
+    collector_credentials,
+    portfolio_public_id,
+    series_public_id,
+)
 from tests.bench.load import drive
 from tests.bench.peers import serving_trove, trove_environment
 from tests.bench.processes import Server
@@ -16,6 +25,7 @@ from tests.bench.rounds import run_round
 from tests.bench.workloads import ask
 
 WALKED_ITEMS = (10, 100, 1_000)
+HOLDINGS = (10, 100, LARGE_HOLDINGS)
 POINTS = (100, 1_000, 10_000, 100_000)
 PAGE_SIZE = 100
 STORED = "items stored"
@@ -29,6 +39,8 @@ class Question:
     things: str
     count: int
     body: bytes
+    # Of what is private: its owner's.
+    credentials: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,7 @@ def measure_growth(
 ) -> list[GrowthFigures]:
     """What grows with what is asked for."""
     with serving_trove(trove_environment(databases, redis_url)) as trove:
-        questions = [*_walks(trove), *_columns(minutes_series), _list(ITEMS)]
+        questions = [*_walks(trove), *_holdings(trove), *_columns(minutes_series), _list(ITEMS)]
         return _measure(trove, questions, postgres_id, pace, console)
 
 
@@ -82,11 +94,12 @@ def _measure(
 ) -> list[GrowthFigures]:
     figures = []
     for question in questions:
-        answer = ask(trove, question.body)
+        answer = ask(trove, question.body, *question.credentials)
         if b'"errors":' in answer:
             raise AssertionError(f"{question.workload}: Trove says {answer[:1_000]!r}")
-        drive(f"{trove.url}/graphql", [question.body], seconds=pace.warm_up_seconds, connections=1)
-        round_ = run_round(trove, [question.body], postgres_id, seconds=pace.seconds, connections=1)
+        url, bodies, credentials = f"{trove.url}/graphql", [question.body], question.credentials
+        drive(url, bodies, seconds=pace.warm_up_seconds, connections=1, credentials=credentials)
+        round_ = run_round(trove, bodies, postgres_id, seconds=pace.seconds, connections=1, credentials=credentials)
         figures.append(
             GrowthFigures(
                 question.workload,
@@ -121,6 +134,23 @@ def _walks(trove: Server) -> list[Question]:
             variables = {f"after{number}": cursors[number - 1] for number in range(1, pages)}
             body = _body(documents.pages_of_walks(pages), **variables)
         questions.append(Question("W2a", "items asked for", items, body))
+    return questions
+
+
+def _holdings(trove: Server) -> list[Question]:
+    credential = collector_credentials(LARGE_COLLECTOR).text
+    portfolio_id = portfolio_public_id(LARGE_COLLECTOR)
+    cursors: list[str] = []
+    for _ in range(1, LARGE_HOLDINGS // PAGE_SIZE):
+        body = _body(documents.HOLDING_CURSORS, id=portfolio_id, after=cursors[-1] if cursors else None)
+        answer: dict[str, Any] = orjson.loads(ask(trove, body, credential))
+        cursors.append(answer["data"]["node"]["holdings"]["pageInfo"]["endCursor"])
+    questions = []
+    for count in HOLDINGS:
+        pages = max(1, count // PAGE_SIZE)
+        variables = {f"after{number}": cursors[number - 1] for number in range(1, pages)}
+        body = _body(documents.pages_of_holdings(pages, min(count, PAGE_SIZE)), id=portfolio_id, **variables)
+        questions.append(Question("W2", "holdings asked for", count, body, [credential]))
     return questions
 
 

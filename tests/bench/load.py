@@ -21,7 +21,9 @@ function init(arguments)
     ["Content-Type"] = "application/json",
     ["Accept"] = "application/graphql-response+json, application/json",
   }
+  local credentials = arguments[2] and io.lines(arguments[2])
   for body in io.lines(arguments[1]) do
+    headers["Authorization"] = credentials and "Bearer " .. credentials() or nil
     prepared[#prepared + 1] = wrk.format("POST", nil, headers, body)
   end
 end
@@ -63,15 +65,29 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def drive(url: str, bodies: Sequence[bytes], *, seconds: int, connections: int = CONNECTIONS) -> Load:
-    """POST the bodies, one after another and from the first again, for so many seconds."""
+def drive(
+    url: str,
+    bodies: Sequence[bytes],
+    *,
+    seconds: int,
+    connections: int = CONNECTIONS,
+    credentials: Sequence[str] = (),
+) -> Load:
+    """POST the bodies, one after another and from the first again, for so many seconds.
+
+    Where there are credentials, each body goes with the one at its place.
+    """
     with tempfile.TemporaryDirectory(prefix="trove-bench-") as directory:
         script, lines = Path(directory) / "load.lua", Path(directory) / "bodies"
         script.write_text(_SCRIPT)
         lines.write_bytes(b"\n".join(bodies) + b"\n")
+        arguments = [str(lines)]
+        if credentials:
+            (bearers := Path(directory) / "credentials").write_text("\n".join(credentials) + "\n")
+            arguments.append(str(bearers))
         command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
         result = subprocess.run(
-            [*command, "--timeout", "10s", "--script", str(script), url, "--", str(lines)],
+            [*command, "--timeout", "10s", "--script", str(script), url, "--", *arguments],
             check=True,
             capture_output=True,
             timeout=seconds + GRACE_SECONDS,

@@ -26,7 +26,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition
 
 from app.core.ids import PublicIdTag, parse_public_id, public_id
-from tests.bench.asgi import pool_of_environment, ready, serve
+from tests.bench.asgi import pool_of_environment, ready, serve, viewer_of
 
 CurrencyCode = NewType("CurrencyCode", str)
 URL = NewType("URL", str)
@@ -66,8 +66,12 @@ class CandleResolution(Enum):
 class Loaders:
     """The loaders of one request."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]", viewer_id: UUID | None = None) -> None:
         self.pool = pool
+        self.viewer_id = viewer_id
+        self.held_variants: DataLoader[UUID, ItemVariant | None] = DataLoader(self._held_variants)
+        self.items: DataLoader[UUID, Item | None] = DataLoader(self._items)
+        self.variant_prices: DataLoader[UUID, Price | None] = DataLoader(self._variant_prices)
         self.variants: DataLoader[UUID, list[ItemVariant]] = DataLoader(self._variants)
         self.prices: DataLoader[UUID, Price | None] = DataLoader(self._prices)
         self.series: DataLoader[tuple[UUID, PriceKind | None], list[PriceSeries]] = DataLoader(self._series)
@@ -82,6 +86,18 @@ class Loaders:
     async def _prices(self, item_ids: list[UUID]) -> "list[Price | None]":
         prices = {row["item_id"]: _price(row) for row in await self.pool.fetch(PRICES, item_ids)}
         return [prices.get(item_id) for item_id in item_ids]
+
+    async def _held_variants(self, variant_ids: list[UUID]) -> "list[ItemVariant | None]":
+        variants = {row["id"]: _variant(row) for row in await self.pool.fetch(VARIANTS_BY_ID, variant_ids)}
+        return [variants.get(variant_id) for variant_id in variant_ids]
+
+    async def _items(self, item_ids: list[UUID]) -> "list[Item | None]":
+        items = {row["id"]: _item(row) for row in await self.pool.fetch(ITEMS_BY_ID, item_ids)}
+        return [items.get(item_id) for item_id in item_ids]
+
+    async def _variant_prices(self, variant_ids: list[UUID]) -> "list[Price | None]":
+        prices = {row["variant_id"]: _price(row) for row in await self.pool.fetch(VARIANT_PRICES, variant_ids)}
+        return [prices.get(variant_id) for variant_id in variant_ids]
 
     async def _series(self, keys: "list[tuple[UUID, PriceKind | None]]") -> "list[list[PriceSeries]]":
         series: dict[tuple[UUID, PriceKind | None], list[PriceSeries]] = {}
@@ -147,9 +163,18 @@ class PriceSeries(Node):
 @strawberry.type
 class ItemVariant(Node):
     uuid: strawberry.Private[UUID]
+    item_uuid: strawberry.Private[UUID]
     key: str
     name: str
     is_default: bool
+
+    @strawberry.field
+    async def item(self, info: Info) -> "Item | None":
+        return await info.context.items.load(self.item_uuid)
+
+    @strawberry.field
+    async def price(self, info: Info) -> Price | None:
+        return await info.context.variant_prices.load(self.uuid)
 
     @strawberry.field
     async def series(self, info: Info, kind: PriceKind | None = None) -> list[PriceSeries]:
@@ -196,6 +221,33 @@ class Figure(Item):
 
 
 @strawberry.type
+class Holding(Node):
+    variant_uuid: strawberry.Private[UUID]
+    quantity: Decimal
+
+    @strawberry.field
+    async def variant(self, info: Info) -> ItemVariant | None:
+        return await info.context.held_variants.load(self.variant_uuid)
+
+
+@strawberry.type
+class HoldingConnection:
+    nodes: list[Holding]
+
+
+@strawberry.type
+class Portfolio(Node):
+    uuid: strawberry.Private[UUID]
+    owner_id: strawberry.Private[UUID]
+    name: str
+
+    @strawberry.field
+    async def holdings(self, info: Info, first: int = 25) -> HoldingConnection:
+        rows = await info.context.pool.fetch(HOLDINGS, self.uuid, first)
+        return HoldingConnection(nodes=[_holding(row) for row in rows])
+
+
+@strawberry.type
 class ItemConnection:
     nodes: list[Item]
 
@@ -214,7 +266,8 @@ class Query:
         tag, key = parsed
         statement, shown = NODES[tag]
         row = await info.context.pool.fetchrow(statement, key)
-        return shown(row) if row else None
+        node = shown(row) if row else None
+        return None if isinstance(node, Portfolio) and node.owner_id != info.context.viewer_id else node
 
 
 KINDS: Mapping[ItemKind, type[Item]] = {
@@ -243,9 +296,27 @@ def _variant(row: Any) -> ItemVariant:
     return ItemVariant(
         id=strawberry.ID(public_id(PublicIdTag.ITEM_VARIANT, row["id"])),
         uuid=row["id"],
+        item_uuid=row["item_id"],
         key=row["key"],
         name=row["name"],
         is_default=row["is_default"],
+    )
+
+
+def _holding(row: Any) -> Holding:
+    return Holding(
+        id=strawberry.ID(public_id(PublicIdTag.HOLDING, row["id"])),
+        variant_uuid=row["variant_id"],
+        quantity=row["quantity"],
+    )
+
+
+def _portfolio(row: Any) -> Portfolio:
+    return Portfolio(
+        id=strawberry.ID(public_id(PublicIdTag.PORTFOLIO, row["id"])),
+        uuid=row["id"],
+        owner_id=row["owner_id"],
+        name=row["name"],
     )
 
 
@@ -274,6 +345,12 @@ def _series(row: Any) -> PriceSeries:
 _ITEM_COLUMNS = "id, kind, slug, name, image_url, created_at, updated_at"
 ITEMS = f"SELECT {_ITEM_COLUMNS} FROM catalogue.items ORDER BY name, id LIMIT $1"
 ITEM = f"SELECT {_ITEM_COLUMNS} FROM catalogue.items WHERE id = $1"
+ITEMS_BY_ID = f"SELECT {_ITEM_COLUMNS} FROM catalogue.items WHERE id = ANY($1)"
+VARIANTS_BY_ID = "SELECT id, item_id, key, name, is_default FROM catalogue.item_variants WHERE id = ANY($1)"
+PORTFOLIO = "SELECT id, owner_id, name FROM portfolios.portfolios WHERE id = $1"
+HOLDINGS = """
+    SELECT id, variant_id, quantity FROM portfolios.holdings WHERE portfolio_id = $1 ORDER BY position, id LIMIT $2
+"""
 VARIANTS = """
     SELECT id, item_id, key, name, is_default FROM catalogue.item_variants
     WHERE item_id = ANY($1) ORDER BY position, id
@@ -289,6 +366,18 @@ PRICES = """
     WHERE variant.item_id = ANY($1) AND variant.is_default AND series.latest_price IS NOT NULL
     ORDER BY
         variant.item_id, series.latest_observed_at < now() - interval '30 days',
+        array_position(ARRAY['sale', 'market', 'mid', 'ask', 'list', 'low', 'bid', 'high'], series.kind),
+        series.latest_observed_at DESC, series.id
+"""
+VARIANT_PRICES = """
+    SELECT DISTINCT ON (series.variant_id)
+        series.variant_id, series.latest_price, series.latest_quantity, series.latest_observed_at, series.kind,
+        series.currency, source.code
+    FROM prices.price_series AS series
+    JOIN prices.sources AS source ON source.id = series.source_id
+    WHERE series.variant_id = ANY($1) AND series.latest_price IS NOT NULL
+    ORDER BY
+        series.variant_id, series.latest_observed_at < now() - interval '30 days',
         array_position(ARRAY['sale', 'market', 'mid', 'ask', 'list', 'low', 'bid', 'high'], series.kind),
         series.latest_observed_at DESC, series.id
 """
@@ -314,6 +403,7 @@ CANDLES = """
 NODES: Mapping[PublicIdTag, tuple[str, Any]] = {
     PublicIdTag.ITEM: (ITEM, _item),
     PublicIdTag.PRICE_SERIES: (ONE_SERIES, _series),
+    PublicIdTag.PORTFOLIO: (PORTFOLIO, _portfolio),
 }
 
 
@@ -328,7 +418,7 @@ SCALARS: dict[object, ScalarDefinition] = {
 }
 schema = strawberry.Schema(
     query=Query,
-    types=[Skin, Coin, Card, Figure, PriceSeries],
+    types=[Skin, Coin, Card, Figure, PriceSeries, Portfolio],
     config=StrawberryConfig(scalar_map=SCALARS),
     extensions=[ParserCache, ValidationCache],
 )
@@ -338,7 +428,9 @@ async def answer(request: Request) -> Response:
     """Execute the document."""
     asked = orjson.loads(await request.body())
     result = await schema.execute(
-        asked["query"], variable_values=asked.get("variables"), context_value=Loaders(request.app.state.pool)
+        asked["query"],
+        variable_values=asked.get("variables"),
+        context_value=Loaders(request.app.state.pool, viewer_of(request)),
     )
     body: dict[str, Any] = {"data": result.data}
     if result.errors:

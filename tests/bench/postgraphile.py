@@ -65,6 +65,13 @@ def walk_as_trove(answer: Any) -> Any:
     return {"data": {"items": {"nodes": [_walked_item(node) for node in answer["data"]["allItems"]["nodes"]]}}}
 
 
+def holdings_as_trove(answer: Any) -> Any:
+    """A portfolio with its holdings, their variants, items and best prices."""
+    portfolio = answer["data"]["portfolioByRowId"]
+    nodes = [_held(holding) for holding in portfolio["holdingsByPortfolioIdAndOwnerId"]["nodes"]]
+    return {"data": {"node": {"name": portfolio["name"], "holdings": {"nodes": nodes}}}}
+
+
 def candles_as_trove(answer: Any) -> Any:
     """Candles as rows."""
     nodes: Sequence[dict[str, Any]] = answer["data"]["allCandles"]["nodes"]
@@ -75,13 +82,38 @@ def candles_as_trove(answer: Any) -> Any:
     return {"data": {"node": {"candles": candles}}}
 
 
+def _held(holding: Any) -> dict[str, Any]:
+    variant = holding["itemVariantByVariantId"]
+    item = variant["itemByItemId"]
+    shown_item = {
+        "id": public_id(PublicIdTag.ITEM, UUID(item["rowId"])),
+        **{name: item[name] for name in ("slug", "name", "imageUrl")},
+        "kind": item["kind"].upper(),
+        "createdAt": _instant(item["createdAt"]),
+    }
+    return {
+        "id": public_id(PublicIdTag.HOLDING, UUID(holding["rowId"])),
+        "quantity": holding["quantity"],
+        "variant": {
+            "id": public_id(PublicIdTag.ITEM_VARIANT, UUID(variant["rowId"])),
+            "key": variant["key"],
+            "name": variant["name"],
+            "item": shown_item,
+            "price": _best_price(variant),
+        },
+    }
+
+
 def _item_with_price(item: Any) -> dict[str, Any]:
+    return {**{name: item[name] for name in ("name", "slug", "imageUrl")}, "price": _best_price(item)}
+
+
+def _best_price(priced: Any) -> dict[str, Any] | None:
     prices = [
         {**price, "kind": price["kind"].upper(), "observedAt": _instant(price["observedAt"])}
-        for price in item["bestPrice"]["nodes"]
+        for price in priced["bestPrice"]["nodes"]
     ]
-    shown = {name: item[name] for name in ("name", "slug", "imageUrl")}
-    return {**shown, "price": prices[0] if prices else None}
+    return prices[0] if prices else None
 
 
 def _walked_item(item: Any) -> dict[str, Any]:

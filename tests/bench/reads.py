@@ -128,6 +128,7 @@ def _measure(
             workload.bodies[peer],
             seconds=effort.warm_up_seconds,
             connections=workload.connections,
+            credentials=workload.credentials_of(peer),
         )
         wait_until_quiet(server)
     before = _counted(servers)
@@ -140,6 +141,7 @@ def _measure(
                 postgres_id,
                 seconds=effort.seconds,
                 connections=workload.connections,
+                credentials=workload.credentials_of(peer),
             )
             rounds[peer].append(round_)
         rates = ", ".join(f"{peer} {rounds[peer][-1].requests_per_second:,.0f}" for peer in servers)

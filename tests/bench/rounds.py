@@ -30,14 +30,20 @@ class Round:
 
 
 def run_round(
-    server: Server, bodies: Sequence[bytes], postgres_id: int, *, seconds: int, connections: int = CONNECTIONS
+    server: Server,
+    bodies: Sequence[bytes],
+    postgres_id: int,
+    *,
+    seconds: int,
+    connections: int = CONNECTIONS,
+    credentials: Sequence[str] = (),
 ) -> Round:
     """POST the bodies for so many seconds; refuses a round in which a request failed.
 
     A round that is too short for one request, as on a busy machine, is repeated twice as long.
     """
     database_before, server_before = children_cpu_seconds(postgres_id), cpu_seconds(server.process_id)
-    load = drive(f"{server.url}/graphql", bodies, seconds=seconds, connections=connections)
+    load = drive(f"{server.url}/graphql", bodies, seconds=seconds, connections=connections, credentials=credentials)
     server_after, database_after = cpu_seconds(server.process_id), children_cpu_seconds(postgres_id)
     wait_until_quiet(server)
     if load.failed:
@@ -45,7 +51,9 @@ def run_round(
     if not load.requests:
         if seconds > LONGEST_ROUND_SECONDS:
             raise AssertionError(f"No request was answered in {seconds} seconds: {bodies[0][:200]!r}")
-        return run_round(server, bodies, postgres_id, seconds=2 * seconds, connections=connections)
+        return run_round(
+            server, bodies, postgres_id, seconds=2 * seconds, connections=connections, credentials=credentials
+        )
     return Round(
         round(load.requests_per_second, 1),
         load.p50,

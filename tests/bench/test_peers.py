@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,18 +11,26 @@ import asyncpg
 import httpx
 import orjson
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import insert, make_url, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.catalogue.models import ItemVariant
 from app.core.clock import utc_now
-from app.core.database import Database
-from app.core.ids import PublicIdTag, public_id
+from app.core.database import Database, DatabaseRole
+from app.core.ids import PublicIdTag, new_id, public_id
+from app.identity.commands.api_tokens import API_TOKEN
+from app.identity.models import ApiToken
+from app.identity.scopes import Scope
+from app.identity.tokens import new_token
 from app.ingestion.models import BatchKind
+from app.portfolios.models import Holding, Portfolio
 from tests.bench import documents, plain, postgraphile
 from tests.bench.asgi import create_pool
 from tests.bench.bare import ANSWERS
 from tests.bench.data import item_key, series_key, series_public_id
 from tests.catalogue.builders import card, coin, figure, saved
 from tests.conftest import Server
+from tests.identity.builders import add_person
 from tests.prices.builders import MONDAY, candle, ingested, point
 
 HOUR = timedelta(hours=1)
@@ -34,21 +43,26 @@ class Peers:
     trove: Server
     pool: "asyncpg.Pool[Any]"
 
-    def asked(self, document: str, id: str | None = None) -> Any:
+    def asked(self, document: str, id: str | None = None, *, token: str | None = None) -> Any:
         """What Trove says, without what it adds in development."""
-        response = httpx.post(f"{self.trove.url}/graphql", json={"query": document, "variables": _variables(id)})
+        response = httpx.post(
+            f"{self.trove.url}/graphql",
+            json={"query": document, "variables": _variables(id)},
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+        )
         return {"data": response.raise_for_status().json()["data"]}
 
-    async def bare(self, document: str, id: str | None = None) -> Any:
+    async def bare(self, document: str, id: str | None = None, *, viewer_id: UUID | None = None) -> Any:
         """What the bare endpoint says."""
         answer = ANSWERS[document]
         key = [] if id is None or answer.key is None else [answer.key(id)]
-        return orjson.loads(await self.pool.fetchval(answer.statement, *key))
+        viewer = [viewer_id] if answer.is_private else []
+        return orjson.loads(await self.pool.fetchval(answer.statement, *key, *viewer) or "null")
 
-    async def plain(self, document: str, id: str | None = None) -> Any:
+    async def plain(self, document: str, id: str | None = None, *, viewer_id: UUID | None = None) -> Any:
         """What plain Strawberry says."""
         result = await plain.schema.execute(
-            document, variable_values=_variables(id), context_value=plain.Loaders(self.pool)
+            document, variable_values=_variables(id), context_value=plain.Loaders(self.pool, viewer_id)
         )
         assert not result.errors
         return {"data": orjson.loads(orjson.dumps(result.data))}
@@ -62,7 +76,7 @@ def _variables(id: str | None) -> dict[str, str]:
 async def peers(database_url: str, live_server: Server) -> AsyncIterator[Peers]:
     """Trove, and the pool of the others."""
     plain_url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    async with create_pool(plain_url, pool_size=2) as pool:
+    async with create_pool(plain_url, pool_size=2, role=DatabaseRole.WORKER) as pool:
         yield Peers(live_server, pool)
 
 
@@ -92,6 +106,50 @@ async def test_the_peers_give_the_same_lists_and_items(database: Database, peers
         assert await peers.bare(documents.POINT, item_id) == expected
         assert await peers.plain(documents.POINT, item_id) == expected
         assert (expected["data"]["node"]["price"] or {}).get("amount") == amount
+
+
+async def test_the_peers_give_the_same_portfolio_to_its_owner_alone(
+    database: Database, owner: AsyncEngine, peers: Peers
+) -> None:
+    ids = await saved(database, coin("gold"), card("ace"))
+    await ingested(database, point("gold", "12.50", at=utc_now().replace(microsecond=0) - timedelta(minutes=1)))
+    token = new_token(API_TOKEN)
+    async with owner.begin() as connection:
+        await connection.execute(text("UPDATE catalogue.items SET created_at = date_trunc('second', created_at)"))
+        rows = await connection.execute(select(ItemVariant.item_id, ItemVariant.id))
+        variants = {row.item_id: row.id for row in rows}
+        user_id, portfolio_id = await add_person(connection), new_id()
+        scopes = [Scope.ACCOUNT_READ.value, Scope.PORTFOLIOS_READ.value]
+        await connection.execute(
+            insert(ApiToken).values(
+                user_id=user_id, name="Bench", prefix=token.shown_prefix, token_hash=token.hash, scopes=scopes
+            )
+        )
+        await connection.execute(
+            insert(Portfolio).values(id=portfolio_id, owner_id=user_id, name='My "best"', base_currency="USD")
+        )
+        for place, slug in enumerate(("ace", "gold")):
+            await connection.execute(
+                insert(Holding).values(
+                    owner_id=user_id,
+                    portfolio_id=portfolio_id,
+                    variant_id=variants[ids[slug]],
+                    position=place,
+                    quantity=Decimal("1.50"),
+                )
+            )
+
+    public = public_id(PublicIdTag.PORTFOLIO, portfolio_id)
+    expected = peers.asked(documents.HOLDINGS, public, token=token.text)
+
+    assert [node["variant"]["item"]["slug"] for node in expected["data"]["node"]["holdings"]["nodes"]] == [
+        "ace",
+        "gold",
+    ]
+    assert await peers.bare(documents.HOLDINGS, public, viewer_id=user_id) == expected
+    assert await peers.plain(documents.HOLDINGS, public, viewer_id=user_id) == expected
+    assert await peers.bare(documents.HOLDINGS, public, viewer_id=new_id()) is None
+    assert await peers.plain(documents.HOLDINGS, public) == {"data": {"node": None}}
 
 
 async def test_the_peers_give_the_same_candles(database: Database, peers: Peers) -> None:

@@ -8,7 +8,18 @@ import httpx
 import orjson
 
 from tests.bench import documents, postgraphile
-from tests.bench.data import ITEMS, item_key, item_public_id, series_key, series_public_id
+from tests.bench.data import (
+    COLLECTORS,
+    ITEMS,
+    collector_credentials,
+    collector_key,
+    item_key,
+    item_public_id,
+    portfolio_key,
+    portfolio_public_id,
+    series_key,
+    series_public_id,
+)
 from tests.bench.load import CONNECTIONS
 from tests.bench.peers import Peer, RunningPeers
 from tests.bench.processes import Server
@@ -33,6 +44,13 @@ class Workload:
     bodies: Mapping[Peer, Sequence[bytes]]
     as_trove: Callable[[Any], Any] | None = None
     connections: int = CONNECTIONS
+    # Of what is private: one of each body's owner, as Trove takes it, and as those do that trust whoever asks.
+    trove_credentials: Sequence[str] = ()
+    trusted_credentials: Sequence[str] = ()
+
+    def credentials_of(self, peer: Peer) -> Sequence[str]:
+        """What goes with each body that this peer is sent; nothing with what everybody may see."""
+        return self.trove_credentials if peer in (Peer.TROVE, Peer.RESOLVERS) else self.trusted_credentials
 
 
 def workloads(hours_series: int) -> list[Workload]:
@@ -54,6 +72,7 @@ def workloads(hours_series: int) -> list[Workload]:
             [_body(documents.POSTGRAPHILE_WALK)],
             postgraphile.walk_as_trove,
         ),
+        _portfolios(),
         _workload(
             "W3",
             "one item by id, with its price",
@@ -95,6 +114,21 @@ def _workload(
     )
 
 
+def _portfolios() -> Workload:
+    collectors = range(1, COLLECTORS + 1)
+    keys = [portfolio_key(number) for number in collectors]
+    of_trove = [_body(documents.HOLDINGS, id=portfolio_public_id(number)) for number in collectors]
+    of_postgraphile = [_body(documents.POSTGRAPHILE_HOLDINGS, rowId=str(key)) for key in keys]
+    return Workload(
+        "W2",
+        "a portfolio and 100 walks from holding to variant to item to best price, of 16 leaves each",
+        {peer: of_postgraphile if peer is Peer.POSTGRAPHILE else of_trove for peer in Peer},
+        postgraphile.holdings_as_trove,
+        trove_credentials=[collector_credentials(number).text for number in collectors],
+        trusted_credentials=[str(collector_key(number)) for number in collectors],
+    )
+
+
 def _body(document: str, **variables: object) -> bytes:
     return orjson.dumps({"query": document, "variables": variables})
 
@@ -106,7 +140,11 @@ def require_equal_answers(workload: Workload, running: RunningPeers) -> dict[Pee
     for peer, bodies in workload.bodies.items():
         if peer not in running.servers:
             continue
-        answers = [ask(running.servers[peer], body) for body in bodies[:ALL_COMPARED]]
+        credentials = [*workload.credentials_of(peer)[:ALL_COMPARED], *[None] * ALL_COMPARED]
+        answers = [
+            ask(running.servers[peer], body, credential)
+            for body, credential in zip(bodies[:ALL_COMPARED], credentials, strict=False)
+        ]
         sizes[peer] = len(answers[-1])
         said = [_said(workload, peer, answer) for answer in answers]
         expected = expected or said
@@ -118,9 +156,11 @@ def require_equal_answers(workload: Workload, running: RunningPeers) -> dict[Pee
     return sizes
 
 
-def ask(server: Server, body: bytes) -> bytes:
+def ask(server: Server, body: bytes, credential: str | None = None) -> bytes:
     """The answer to one body."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if credential is not None:
+        headers["Authorization"] = f"Bearer {credential}"
     return httpx.post(f"{server.url}/graphql", content=body, headers=headers, timeout=30).raise_for_status().content
 
 

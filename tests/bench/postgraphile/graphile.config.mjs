@@ -29,7 +29,12 @@ export default {
   pgServices: [
     makePgService({
       connectionString: process.env.BENCH_DATABASE_URL,
-      schemas: ["catalogue", "prices", "bench"],
+      schemas: ["catalogue", "prices", "portfolios", "bench"],
+      // Who asks is trusted to be whom they say; policies then show them what is theirs.
+      pgSettings: ({ node }) => {
+        const viewer = node?.req.headers.authorization?.replace("Bearer ", "");
+        return viewer ? { "app.viewer_id": viewer } : {};
+      },
       poolConfig: { min: poolSize, max: poolSize, options: "-c role=trove_api -c timezone=UTC -c jit=off" },
     }),
   ],

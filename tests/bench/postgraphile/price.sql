@@ -20,4 +20,18 @@ LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 AS $$
     LIMIT 1
 $$;
 
+CREATE FUNCTION bench.item_variants_best_price(variant catalogue.item_variants) RETURNS SETOF bench.price
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 AS $$
+    SELECT series.latest_price, series.currency, series.kind, source.code, series.latest_observed_at
+    FROM prices.price_series AS series
+    JOIN prices.sources AS source ON source.id = series.source_id
+    WHERE series.variant_id = variant.id AND series.latest_price IS NOT NULL
+    ORDER BY
+        series.latest_observed_at < now() - interval '30 days',
+        array_position(ARRAY['sale', 'market', 'mid', 'ask', 'list', 'low', 'bid', 'high'], series.kind),
+        series.latest_observed_at DESC,
+        series.id
+    LIMIT 1
+$$;
+
 GRANT USAGE ON SCHEMA bench TO trove_api;
