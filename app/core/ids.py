@@ -52,6 +52,7 @@ class PublicIdTag(StrEnum):
     WATCHLIST_ITEM = "wi"
     WANT = "wa"
     PREORDER = "po"
+    HOLDING_PHOTO = "hp"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

@@ -49,6 +49,8 @@ from app.graph.jobs.schedules import JobQueries
 from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holding_changes import HoldingMutations
+from app.graph.portfolios.holding_photo_changes import HoldingPhotoMutations
+from app.graph.portfolios.holding_photos import HoldingPhoto
 from app.graph.portfolios.holdings import Holding, Store
 from app.graph.portfolios.live import PortfolioSubscriptions
 from app.graph.portfolios.portfolio_changes import PortfolioMutations
@@ -112,6 +114,7 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.WATCHLIST_ITEM: (WatchlistItem, PORTFOLIOS_READ),
     PublicIdTag.WANT: (Want, PORTFOLIOS_READ),
     PublicIdTag.PREORDER: (Preorder, PORTFOLIOS_READ),
+    PublicIdTag.HOLDING_PHOTO: (HoldingPhoto, PORTFOLIOS_READ),
 }
 
 
@@ -194,6 +197,7 @@ class Mutation(
     TradeMutations,
     PortfolioMutations,
     HoldingMutations,
+    HoldingPhotoMutations,
     StoreMutations,
     JobMutations,
     WatchlistMutations,
