@@ -161,10 +161,11 @@ WHOSE: Mapping[str, Whose] = {
     "mutation editHolding.input.before": Whose(PublicIdTag.HOLDING),
     "mutation editHolding.input.after": Whose(PublicIdTag.HOLDING),
     "mutation deleteHolding.input.id": Whose(PublicIdTag.HOLDING, is_not_found),
-    "mutation addHoldingPhoto.input.holdingId": Whose(PublicIdTag.HOLDING, is_not_found),
+    # With an upload that is not there either, for whoever asks.
+    "mutation addHoldingPhoto.input.holdingId": Whose(PublicIdTag.HOLDING),
+    "mutation setHoldingTurntable.input.holdingId": Whose(PublicIdTag.HOLDING),
     "mutation editHoldingPhoto.input.id": Whose(PublicIdTag.HOLDING_PHOTO, is_not_found),
     "mutation deleteHoldingPhoto.input.id": Whose(PublicIdTag.HOLDING_PHOTO, is_not_found),
-    "mutation setHoldingTurntable.input.holdingId": Whose(PublicIdTag.HOLDING, is_not_found),
     "mutation removeHoldingTurntable.input.holdingId": Whose(PublicIdTag.HOLDING, is_not_found),
     "mutation editStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
     "mutation removeStore.input.id": Whose(PublicIdTag.STORE, is_not_found),
