@@ -91,6 +91,7 @@ FIELD_WEIGHTS = {
     "missingAcquisitions": 3,
     "originalRelease": 3,
     "steps": 3,
+    "slips": 3,
     # What is signed in Python has no SQL, nor has what stands above it.
     "url": 0.3,
 }
