@@ -44,6 +44,9 @@ PUBLIC_VIEWS = {
         "base_currency",
         *("condition", "grade", "grader", "float_value", "pattern"),
     ),
+    "portfolios.shared_holding_photos": (
+        *("id", "holding_id", "position", "content_type", "width", "height", "storage_key"),
+    ),
 }
 # What staff see of everybody's, by the permission that it takes; of any other table they see their own rows.
 STAFF_SEE = {

@@ -1,4 +1,4 @@
-"""Upkeep of photos: uploads that nobody added to an item go after a day, and objects after the photos they were of."""
+"""Upkeep of photos: uploads that nobody added to anything go after a day, and objects after the photos they were of."""
 
 import structlog
 

@@ -133,7 +133,7 @@ JOBS: Sequence[ScheduledJob] = (
     ScheduledJob(
         "tidy-photos",
         _tidy_photos,
-        "Photos that nobody added to an item go after a day, and files after the photos they were of.",
+        "Photos that nobody added to anything go after a day, and files after the photos they were of.",
         cron="*/5 * * * *",
     ),
     ScheduledJob(

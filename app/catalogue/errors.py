@@ -82,6 +82,10 @@ class PictureUnfit(PictureRefused):
     """It is a picture, and broken, too small, or of too many pixels."""
 
 
+class TooManyUploads(BadUserInput):
+    """As many photos wait to be added to something as one person may have waiting."""
+
+
 class PhotoErrorCode(StrEnum):
     """Why a change of an item's photos was refused."""
 

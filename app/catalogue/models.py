@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Constraint,
     ForeignKey,
     Identity,
     Index,
@@ -435,42 +436,57 @@ class SearchChange(Base):
     item_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
 
 
-class ItemPhoto(Base):
-    """A photo of an item. Its objects are the sizes in the folder `storage_key` of the store; `position` is from 0.
+class StoredPhoto:
+    """What is kept of every photo. Its objects are the sizes in the folder `storage_key` of the store.
 
-    The database itself notes the objects of a photo that goes, however it goes, to be deleted.
+    `position` is its place among the others of the same thing, from 0; `sha256` is of the whole photo. The database
+    itself notes the objects of a photo that goes, however it goes, to be deleted.
     """
 
-    __tablename__ = "item_photos"
-    __table_args__ = (
-        # Checked at the commit: a new order passes through many others.
-        UniqueConstraint("item_id", "position", deferrable=True, initially="DEFERRED"),
-        UniqueConstraint("storage_key"),
-        CheckConstraint("position >= 0", name="position_is_not_negative"),
-        CheckConstraint("width > 0 AND height > 0 AND bytes > 0", name="size_is_positive"),
-        CheckConstraint("content_type IN ('image/jpeg', 'image/png', 'image/webp')", name="content_type_is_known"),
-        Index("item_photos_one_primary", "item_id", unique=True, postgresql_where=text("is_primary")),
-        {"schema": SCHEMA},
-    )
-
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
     position: Mapped[int]
-    is_primary: Mapped[bool] = mapped_column(server_default=text("false"))
     content_type: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
     bytes: Mapped[int]
     sha256: Mapped[str]
     storage_key: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+def constraints_of_photos() -> tuple[Constraint, ...]:
+    """What holds of the columns of a stored photo."""
+    return (
+        UniqueConstraint("storage_key"),
+        CheckConstraint("position >= 0", name="position_is_not_negative"),
+        CheckConstraint("width > 0 AND height > 0 AND bytes > 0", name="size_is_positive"),
+        CheckConstraint("content_type IN ('image/jpeg', 'image/png', 'image/webp')", name="content_type_is_known"),
+    )
+
+
+class ItemPhoto(StoredPhoto, Base):
+    """A photo of an item."""
+
+    __tablename__ = "item_photos"
+    __table_args__ = (
+        # Checked at the commit: a new order passes through many others.
+        UniqueConstraint("item_id", "position", deferrable=True, initially="DEFERRED"),
+        *constraints_of_photos(),
+        Index("item_photos_one_primary", "item_id", unique=True, postgresql_where=text("is_primary")),
+        {"schema": SCHEMA},
+    )
+
+    item_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.items.id", ondelete="CASCADE"))
+    is_primary: Mapped[bool] = mapped_column(server_default=text("false"))
     caption: Mapped[str | None]
     credit: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class PhotoUpload(Base):
-    """A photo that somebody sent and may add to an item for a day; then the row goes, and what was not added with it.
+    """A photo that somebody sent and may add to an item or a holding for a day.
+
+    Then the row goes, and what was not added with it.
 
     Of one that was added the row stays for a day from then on, so that a repeat is known by its idempotency key.
 

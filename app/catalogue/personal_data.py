@@ -69,7 +69,7 @@ PERSONAL_DATA = PersonalData(
     (
         ExportPart(
             "photo-uploads.json",
-            "The photos of items that you sent, or added to an item, within the last day.",
+            "The photos that you sent, or added to an item or a holding, within the last day.",
             table_of(PhotoUpload),
             _uploads,
         ),

@@ -54,6 +54,7 @@ class PublicIdTag(StrEnum):
     PREORDER = "po"
     PORTFOLIO_IMPORT = "pi"
     PORTFOLIO_EXPORT = "px"
+    HOLDING_PHOTO = "hp"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

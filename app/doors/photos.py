@@ -17,7 +17,7 @@ from app.catalogue.commands.photo_uploads import (
     store_upload,
     upload_token,
 )
-from app.catalogue.errors import PictureNotUnderstood, PictureTooLarge, PictureUnfit
+from app.catalogue.errors import PictureNotUnderstood, PictureTooLarge, PictureUnfit, TooManyUploads
 from app.catalogue.pictures import MAXIMUM_BYTES
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -28,7 +28,8 @@ from app.doors.refusals import Refusals, refusing_without_database
 from app.identity.access import needs
 from app.identity.scopes import Scope
 
-MAY_SEND = needs(Scope.CATALOGUE_WRITE)
+# For what one owns, or for an item; which of the two, adding it says.
+MAY_SEND = needs(Scope.PORTFOLIOS_WRITE, Scope.CATALOGUE_WRITE)
 AS_THE_BODY = "Send the file itself as the body; with curl by `--data-binary @photo.png`."
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _FILE = re.compile(r"[0-9a-f]{32}/(?:small|medium|large|original)\.(?P<ending>jpg|png|webp)", re.ASCII)
@@ -45,6 +46,7 @@ REFUSALS = Refusals(
         PictureTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         PictureNotUnderstood: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         PictureUnfit: HTTPStatus.UNPROCESSABLE_ENTITY,
+        TooManyUploads: HTTPStatus.TOO_MANY_REQUESTS,
         LinkOver: HTTPStatus.GONE,
     },
     headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
@@ -53,7 +55,7 @@ DATABASE_AWAY = "The database cannot be reached; send the photo again in a momen
 
 
 async def upload_photo(request: Request) -> Response:
-    """Take a photo in: 201 with its `uploadId`; 401, 403, 413, 415, 422, 503 with a code and what to do."""
+    """Take a photo in: 201 with its `uploadId`; 401, 403, 413, 415, 422, 429, 503 with a code and what to do."""
     try:
         with refusing_without_database("photo_not_stored", DATABASE_AWAY):
             upload = await _take_in(request)

@@ -44,6 +44,7 @@ PUBLIC_TABLES = frozenset(
         "identity.public_profiles",
         "portfolios.shared_portfolios",
         "portfolios.shared_holdings",
+        "portfolios.shared_holding_photos",
         "providers.providers",
         "operations.jobs",
         "candle",

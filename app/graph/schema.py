@@ -50,6 +50,8 @@ from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.exports import ExportMutations, ExportQueries, PortfolioExport
 from app.graph.portfolios.holding_changes import HoldingMutations
+from app.graph.portfolios.holding_photo_changes import HoldingPhotoMutations
+from app.graph.portfolios.holding_photos import HoldingPhoto
 from app.graph.portfolios.holdings import Holding, Store
 from app.graph.portfolios.import_changes import ImportMutations
 from app.graph.portfolios.imports import ImportQueries, PortfolioImport
@@ -117,6 +119,7 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.WATCHLIST_ITEM: (WatchlistItem, PORTFOLIOS_READ),
     PublicIdTag.WANT: (Want, PORTFOLIOS_READ),
     PublicIdTag.PREORDER: (Preorder, PORTFOLIOS_READ),
+    PublicIdTag.HOLDING_PHOTO: (HoldingPhoto, PORTFOLIOS_READ),
 }
 
 
@@ -201,6 +204,7 @@ class Mutation(
     TradeMutations,
     PortfolioMutations,
     HoldingMutations,
+    HoldingPhotoMutations,
     StoreMutations,
     ImportMutations,
     ExportMutations,

@@ -28,7 +28,7 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.ACCOUNT_READ: "Read one's own account.",
     Scope.ACCOUNT_WRITE: "Change one's own account.",
     Scope.PORTFOLIOS_READ: "Read one's own portfolios, with what is held, wanted and ordered.",
-    Scope.PORTFOLIOS_WRITE: "Change one's own portfolios, with what is held, wanted and ordered.",
+    Scope.PORTFOLIOS_WRITE: "Change one's own portfolios, with what is held, wanted and ordered, and photos of it.",
     Scope.PRICES_WRITE: "Send prices in, and read what became of one's own batches. Has to be granted.",
     Scope.INGESTION_READ: "Read what became of anybody's batches. Has to be granted.",
     Scope.ACCOUNTS_READ: "Read anybody's account. Has to be granted.",

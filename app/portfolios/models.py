@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.catalogue.models import ItemVariant
+from app.catalogue.models import DoomedPhoto, ItemVariant, StoredPhoto, constraints_of_photos
 from app.core.database import Base
 from app.core.ids import new_id
 from app.core.secrets import encrypted
@@ -700,6 +700,75 @@ class SnapshotMark(Base):
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
 
+class HoldingPhoto(StoredPhoto, Base):
+    """A photo that its owner took of a holding; the first one stands for it."""
+
+    __tablename__ = "holding_photos"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["holding_id", "portfolio_id", "owner_id"],
+            [f"{SCHEMA}.holdings.id", f"{SCHEMA}.holdings.portfolio_id", f"{SCHEMA}.holdings.owner_id"],
+            ondelete="CASCADE",
+        ),
+        # Checked at the commit: a new order passes through many others.
+        UniqueConstraint("holding_id", "position", deferrable=True, initially="DEFERRED"),
+        *constraints_of_photos(),
+        Index("holding_photos_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    holding_id: Mapped[UUID]
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class HoldingTurntable(Base):
+    """A holding, shown from all sides."""
+
+    __tablename__ = "holding_turntables"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["holding_id", "portfolio_id", "owner_id"],
+            [f"{SCHEMA}.holdings.id", f"{SCHEMA}.holdings.portfolio_id", f"{SCHEMA}.holdings.owner_id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("holding_id", "owner_id"),
+        Index("holding_turntables_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    holding_id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID]
+    portfolio_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TurntableFrame(StoredPhoto, Base):
+    """One of the photos of a turntable, which are taken in even steps around the holding."""
+
+    __tablename__ = "turntable_frames"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["holding_id", "owner_id"],
+            [f"{SCHEMA}.holding_turntables.holding_id", f"{SCHEMA}.holding_turntables.owner_id"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("holding_id", "position"),
+        *constraints_of_photos(),
+        Index("turntable_frames_by_owner", "owner_id"),
+        {"schema": SCHEMA},
+    )
+
+    holding_id: Mapped[UUID]
+    owner_id: Mapped[UUID]
+
+
+# What goes from these is written there.
+for _table in (HoldingPhoto.__table__, TurntableFrame.__table__):
+    cast("Table", _table).add_is_dependent_on(cast("Table", DoomedPhoto.__table__))
+
+
 # What others see of portfolios that are public or shared by link, by their `shared_id`: what their owners chose.
 shared_portfolios = Table(
     "shared_portfolios",
@@ -731,5 +800,19 @@ shared_holdings = Table(
     Column("grader", Text),
     Column("float_value", Numeric),
     Column("pattern", Integer),
+    schema=SCHEMA,
+)
+
+# The photos of these, where their owner shares them.
+shared_holding_photos = Table(
+    "shared_holding_photos",
+    MetaData(),
+    Column("id", Uuid, primary_key=True),
+    Column("holding_id", Uuid, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("storage_key", Text, nullable=False),
     schema=SCHEMA,
 )

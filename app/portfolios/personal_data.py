@@ -14,6 +14,8 @@ from app.portfolios.models import (
     CreationKey,
     Holding,
     HoldingDetails,
+    HoldingPhoto,
+    HoldingTurntable,
     ImportRow,
     Lot,
     LotDisposal,
@@ -26,6 +28,7 @@ from app.portfolios.models import (
     Trade,
     TradeLotChoice,
     TradeRevision,
+    TurntableFrame,
 )
 
 _NAME_OF_PORTFOLIO = Portfolio.name.label("portfolio")
@@ -230,6 +233,39 @@ def _snapshots(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
+def _photos(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    photo = HoldingPhoto
+    return (
+        select(
+            *(photo.holding_id.label("id"), photo.position, photo.content_type, photo.width, photo.height),
+            *(photo.bytes, photo.sha256, photo.created_at),
+        )
+        .where(photo.owner_id == user_id)
+        .order_by(photo.holding_id, photo.position)
+    )
+
+
+def _turntables(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    turntable = HoldingTurntable
+    return (
+        select(turntable.holding_id.label("id"), turntable.created_at)
+        .where(turntable.owner_id == user_id)
+        .order_by(turntable.holding_id)
+    )
+
+
+def _frames(user_id: UUID) -> Select[*tuple[Any, ...]]:
+    frame = TurntableFrame
+    return (
+        select(
+            *(frame.holding_id.label("id"), frame.position, frame.content_type, frame.width, frame.height),
+            *(frame.bytes, frame.sha256, frame.created_at),
+        )
+        .where(frame.owner_id == user_id)
+        .order_by(frame.holding_id, frame.position)
+    )
+
+
 PARTS = (
     ExportPart("portfolios.json", "Your portfolios.", table_of(Portfolio), _portfolios, PublicIdTag.PORTFOLIO),
     ExportPart("stores.json", "Where you acquire things.", table_of(Store), _stores, PublicIdTag.STORE),
@@ -245,6 +281,27 @@ PARTS = (
         "What you keep of your holdings; the ids are those of the holdings.",
         table_of(HoldingDetails),
         _details,
+        PublicIdTag.HOLDING,
+    ),
+    ExportPart(
+        "holding-photos.json",
+        "Which photos you took of your holdings; the ids are those of the holdings.",
+        table_of(HoldingPhoto),
+        _photos,
+        PublicIdTag.HOLDING,
+    ),
+    ExportPart(
+        "holding-turntables.json",
+        "Which of your holdings are shown from all sides; the ids are those of the holdings.",
+        table_of(HoldingTurntable),
+        _turntables,
+        PublicIdTag.HOLDING,
+    ),
+    ExportPart(
+        "turntable-frames.json",
+        "By which photos they are; the ids are those of the holdings.",
+        table_of(TurntableFrame),
+        _frames,
         PublicIdTag.HOLDING,
     ),
     ExportPart("trades.json", "The trades that you recorded.", table_of(Trade), _trades, PublicIdTag.TRADE),

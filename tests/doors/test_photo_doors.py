@@ -16,6 +16,7 @@ from PIL import Image
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.catalogue.commands import photo_uploads
 from app.catalogue.commands.photo_uploads import parse_upload_token
 from app.catalogue.models import Item, PhotoUpload
 from app.catalogue.pictures import MAXIMUM_BYTES
@@ -32,6 +33,7 @@ from app.main import create_application
 from tests.identity.builders import PARTNER_TOKEN, add_person
 
 TOKEN = new_token(API_TOKEN)
+READING_TOKEN = new_token(API_TOKEN)
 EDITS = {"Authorization": f"Bearer {TOKEN.text}"}
 ORIGIN = "https://app.example"
 ADD = """
@@ -53,19 +55,21 @@ NOT_READY = (
 
 @pytest.fixture
 async def editor(_owner: AsyncEngine, database: Database, partner: None) -> UUID:
-    """Somebody who may change the catalogue, with an API token; beside the partner, who may not."""
+    """Somebody who may change the catalogue, with a token for all of that and one for none; beside the partner."""
     async with _owner.begin() as connection:
         user_id = await add_person(connection, permissions=[Scope.CATALOGUE_WRITE])
-        await connection.execute(
-            insert(ApiToken).values(
-                id=new_id(),
-                user_id=user_id,
-                name="Photos",
-                prefix=TOKEN.shown_prefix,
-                token_hash=TOKEN.hash,
-                scopes=[scope.value for scope in (*OWN, Scope.CATALOGUE_WRITE)],
+        reading = (Scope.PORTFOLIOS_READ, Scope.ACCOUNT_WRITE)
+        for token, scopes in ((TOKEN, (*OWN, Scope.CATALOGUE_WRITE)), (READING_TOKEN, reading)):
+            await connection.execute(
+                insert(ApiToken).values(
+                    id=new_id(),
+                    user_id=user_id,
+                    name="Photos",
+                    prefix=token.shown_prefix,
+                    token_hash=token.hash,
+                    scopes=[scope.value for scope in scopes],
+                )
             )
-        )
     return user_id
 
 
@@ -160,9 +164,9 @@ async def test_a_photo_comes_in_by_one_door_and_out_by_the_other(
         (None, 401, "UNAUTHENTICATED"),
         ("Bearer wrong", 401, "UNAUTHENTICATED"),
         (f"Basic {TOKEN.text}", 401, "UNAUTHENTICATED"),
-        (f"Bearer {PARTNER_TOKEN.text}", 403, "FORBIDDEN"),
+        (f"Bearer {READING_TOKEN.text}", 403, "FORBIDDEN"),
     ],
-    ids=["nobody", "a wrong token", "another scheme", "somebody who may not"],
+    ids=["nobody", "a wrong token", "another scheme", "a token that may not"],
 )
 async def test_who_may_not_send_is_refused_before_the_body_is_read(
     client: httpx.AsyncClient,
@@ -184,6 +188,24 @@ async def test_who_may_not_send_is_refused_before_the_body_is_read(
     assert (response.status_code, code_of(response), pieces) == (status, code, 0)
     assert (status == 401) == ("www-authenticate" in response.headers)
     assert (await uploads(database), objects(settings)) == ([], [])
+
+
+async def test_who_may_change_what_they_own_sends_photos_of_it(client: httpx.AsyncClient, database: Database) -> None:
+    owner = {"Authorization": f"Bearer {PARTNER_TOKEN.text}"}
+    sent = await client.post("/uploads/photos", content=picture(), headers=owner)
+    assert sent.status_code == 201
+    assert await uploads(database) == [parse_upload_token(sent.json()["uploadId"])]
+
+
+async def test_who_has_sent_as_many_as_may_wait_is_told_to_add_them(
+    client: httpx.AsyncClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo_uploads, "MOST_WAITING", 1)
+    assert (await send(client, picture())).status_code == 201
+    kept = objects(settings)
+    refused = await send(client, picture())
+    assert (refused.status_code, code_of(refused)) == (429, "BAD_USER_INPUT")
+    assert (len(await uploads(database)), objects(settings)) == (1, kept)
 
 
 async def test_a_cookie_alone_lets_nobody_send(client: httpx.AsyncClient, database: Database) -> None:

@@ -36,7 +36,7 @@ from app.identity.scopes import PERMISSIONS_OF_ROLES, Scope
 from app.identity.viewer import ANYONE, Caller, Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import JobRun
-from app.portfolios.models import Holding, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
+from app.portfolios.models import Holding, HoldingPhoto, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
 from tests.graph.conftest import as_sent
 from tests.graph.oracle.rows import TABLE_OF
@@ -66,6 +66,7 @@ OWNER_COLUMNS = {
     JobRun: "requested_by",
     Portfolio: "owner_id",
     Holding: "owner_id",
+    HoldingPhoto: "owner_id",
     Trade: "owner_id",
     Lot: "owner_id",
     Store: "owner_id",

@@ -36,6 +36,7 @@ HOLDING_FIELDS = {
     "grader",
     "floatValue",
     "pattern",
+    "photos",
     "value",
 }
 PORTFOLIO_FIELDS = {"id", "name", "description", "baseCurrency", "sharedParts", "createdAt", "owner", "holdings"}
@@ -258,7 +259,7 @@ async def test_the_views_show_the_columns_that_are_listed_and_no_others(owner: A
         "WHERE table_schema || '.' || table_name = :name ORDER BY ordinal_position"
     )
     async with owner.connect() as connection:
-        for name in ("portfolios.shared_portfolios", "portfolios.shared_holdings"):
+        for name in PUBLIC_VIEWS.keys() - {"identity.public_profiles"}:
             found = (await connection.scalars(columns, {"name": name})).all()
             assert tuple(found) == PUBLIC_VIEWS[name]
 

@@ -38,6 +38,8 @@ from app.portfolios.models import CreationKey as PortfolioKey
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
+    HoldingPhoto,
+    HoldingTurntable,
     ImportRow,
     Lot,
     LotDisposal,
@@ -50,6 +52,7 @@ from app.portfolios.models import (
     Trade,
     TradeLotChoice,
     TradeRevision,
+    TurntableFrame,
 )
 from app.portfolios.wish_models import (
     Preorder,
@@ -326,6 +329,15 @@ async def add_whole_person(
 def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
     """A portfolio with a holding that was bought and partly sold, and all that is kept of both."""
     portfolio_id, store_id, variant_id, holding_id, bought_id, sold_id, import_id = (new_id() for _ in range(7))
+    photo_id, frame_id = new_id(), new_id()
+    photo = {
+        "position": 0,
+        "content_type": "image/png",
+        "width": 16,
+        "height": 16,
+        "bytes": 100,
+        "sha256": f"hash-of-{word}",
+    }
     of_owner = {"owner_id": owner_id, "portfolio_id": portfolio_id}
     of_holding = of_owner | {"holding_id": holding_id}
     trade = of_holding | {
@@ -363,6 +375,14 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
                 "store_id": store_id,
                 "notes": f"Notes of {word}",
             },
+        ),
+        (HoldingPhoto, of_holding | {"id": photo_id, "storage_key": f"photos/{photo_id.hex}"} | photo),
+        (HoldingTurntable, of_holding),
+        (
+            TurntableFrame,
+            {"owner_id": owner_id, "holding_id": holding_id, "id": frame_id}
+            | {"storage_key": f"photos/{frame_id.hex}"}
+            | photo,
         ),
         (Trade, trade | {"id": bought_id, "kind": "buy"}),
         (Trade, trade | {"id": sold_id, "kind": "sell"}),

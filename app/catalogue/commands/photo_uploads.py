@@ -1,18 +1,21 @@
-"""Photos that come in: kept for a day, within which whoever sent one may add it to an item."""
+"""Photos that come in: kept for a day, within which whoever sent one may add it to an item or a holding."""
 
 import asyncio
 import base64
 import binascii
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, update
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.catalogue.errors import TooManyUploads
 from app.catalogue.models import PhotoUpload
 from app.catalogue.pictures import PreparedPhoto, object_key, object_keys, prepare_photo
-from app.core.database import Database, Transaction
+from app.core.database import Database, Transaction, among
 from app.core.errors import Forbidden
 from app.core.ids import new_id
 from app.core.storage import Storage
@@ -21,6 +24,8 @@ from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 
 UPLOADS_KEPT_FOR = timedelta(days=1)
+# Of one person: two turntables of the longest sort.
+MOST_WAITING = 500
 FOLDER = "photos"
 _ID_BYTES = 16
 # A large photo takes half a gigabyte and more while it is drawn anew: two at a time, whoever else waits.
@@ -29,12 +34,24 @@ _PREPARING = ThreadPoolExecutor(max_workers=2, thread_name_prefix="trove-picture
 
 @dataclass(frozen=True, slots=True)
 class StoredUpload:
-    """An upload that can be added to an item; width and height in pixels, of the picture as it is kept."""
+    """An upload that can be added to an item or a holding; width and height in pixels, of the picture as it is kept."""
 
     id: UUID
     content_type: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedUpload:
+    """An upload that became a photo: what is kept of it, by the names of the columns."""
+
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    storage_key: str
 
 
 async def prepare_upload(content: bytes) -> PreparedPhoto:
@@ -45,15 +62,15 @@ async def prepare_upload(content: bytes) -> PreparedPhoto:
 async def store_upload(database: Database, storage: Storage, photo: PreparedPhoto, *, viewer: Viewer) -> StoredUpload:
     """Keep a photo that somebody sent; raises StorageUnavailable, and what the driver raises when it is away.
 
-    Raises Forbidden where the viewer's grant has just ended. The row comes first and says last that all is there:
-    whatever fails in between, the row is found after a day, and by it every object that came so far.
+    Raises Forbidden where the viewer's grant has just ended, and TooManyUploads where as many wait as may. The row
+    comes first and says last that all is there: whatever fails in between, the row is found after a day, and by it
+    every object that came so far.
     """
     upload_id = new_id()
     folder = f"{FOLDER}/{upload_id.hex}"
     original = photo.original
     async with database.transaction(viewer=viewer.in_database) as transaction:
-        if not await viewer_may(transaction.connection, Scope.CATALOGUE_WRITE):
-            raise _not_granted()
+        await _require_sender(transaction.connection, viewer)
         await transaction.connection.execute(
             insert(PhotoUpload).values(
                 id=upload_id,
@@ -80,8 +97,50 @@ async def store_upload(database: Database, storage: Storage, photo: PreparedPhot
     return StoredUpload(upload_id, original.content_type, original.width, original.height)
 
 
+async def claim_uploads(
+    connection: AsyncConnection,
+    upload_ids: Collection[UUID],
+    *,
+    uploaded_by: UUID,
+    item_id: UUID | None = None,
+    idempotency_key: str | None = None,
+) -> Mapping[UUID, ClaimedUpload]:
+    """Take uploads of a person, which nobody can take a second time; those that cannot be taken are left out.
+
+    That is what is another's, what was taken already, what is older than a day, and what is not stored yet.
+    """
+    waiting = (
+        select(PhotoUpload.id)
+        .where(
+            among(PhotoUpload.id, upload_ids),
+            PhotoUpload.uploaded_by == uploaded_by,
+            PhotoUpload.stored_at.is_not(None),
+            PhotoUpload.claimed_at.is_(None),
+            PhotoUpload.created_at > func.now() - UPLOADS_KEPT_FOR,
+        )
+        .order_by(PhotoUpload.id)
+        .with_for_update()
+    )
+    free = (await connection.scalars(waiting)).all()
+    claimed = await connection.execute(
+        update(PhotoUpload)
+        .where(among(PhotoUpload.id, free))
+        .values(claimed_at=func.now(), item_id=item_id, idempotency_key=idempotency_key)
+        .returning(
+            PhotoUpload.id,
+            PhotoUpload.content_type,
+            PhotoUpload.width,
+            PhotoUpload.height,
+            PhotoUpload.bytes,
+            PhotoUpload.sha256,
+            PhotoUpload.storage_key,
+        )
+    )
+    return {row[0]: ClaimedUpload(*row[1:]) for row in claimed}
+
+
 async def forget_old_uploads(transaction: Transaction) -> int:
-    """Let go of uploads a day after they came, or were added to an item, and doom those that were not; how many.
+    """Let go of uploads a day after they came, or were added to something, and doom those that were not; how many.
 
     The database notes the objects as the rows go.
     """
@@ -93,6 +152,18 @@ async def forget_old_uploads(transaction: Transaction) -> int:
         )
     )
     return deleted.rowcount
+
+
+async def _require_sender(connection: AsyncConnection, viewer: Viewer) -> None:
+    """Refuse who may neither change what they own nor the catalogue, and who has sent enough for now."""
+    if Scope.PORTFOLIOS_WRITE not in viewer.scopes and not await viewer_may(connection, Scope.CATALOGUE_WRITE):
+        raise _not_granted()
+    waiting = select(func.count()).where(PhotoUpload.uploaded_by == viewer.own_id, PhotoUpload.claimed_at.is_(None))
+    if (await connection.execute(waiting)).scalar_one() >= MOST_WAITING:
+        raise TooManyUploads(
+            f"{MOST_WAITING} photos that you sent wait to be added to something; add them, or wait until they go, "
+            "which is a day after they came."
+        )
 
 
 def _not_granted() -> Forbidden:

@@ -4,13 +4,14 @@ One after the other for each item, so that positions run from 0 without gaps and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.commands.photo_uploads import UPLOADS_KEPT_FOR
+from app.catalogue.commands.photo_order import placed, put_in_order
+from app.catalogue.commands.photo_uploads import UPLOADS_KEPT_FOR, claim_uploads
 from app.catalogue.errors import PhotoErrorCode, PhotoRefused
 from app.catalogue.models import Item, ItemPhoto, PhotoUpload
 from app.core.database import Transaction
@@ -62,7 +63,15 @@ async def add_photo(
         raise PhotoRefused(
             PhotoErrorCode.TOO_MANY, f"An item has at most {MAXIMUM_PHOTOS} photos; delete one first.", field=["itemId"]
         )
-    upload = await _claim(transaction, viewer, upload_id, item_id=item_id, idempotency_key=idempotency_key)
+    claimed = await claim_uploads(
+        transaction.connection,
+        [upload_id],
+        uploaded_by=viewer.own_id,
+        item_id=item_id,
+        idempotency_key=idempotency_key,
+    )
+    if upload_id not in claimed:
+        raise no_such_upload()
     is_primary = is_primary or not photos
     if is_primary:
         await _unset_primary(transaction, item_id)
@@ -72,14 +81,9 @@ async def add_photo(
             item_id=item_id,
             position=len(photos),
             is_primary=is_primary,
-            content_type=upload.content_type,
-            width=upload.width,
-            height=upload.height,
-            bytes=upload.bytes,
-            sha256=upload.sha256,
-            storage_key=upload.storage_key,
             caption=caption,
             credit=credit,
+            **asdict(claimed[upload_id]),
         )
     )
     return upload_id
@@ -255,35 +259,6 @@ async def _is_repeat(
     return True
 
 
-async def _claim(
-    transaction: Transaction, viewer: Viewer, upload_id: UUID, *, item_id: UUID, idempotency_key: str | None
-) -> Row[str, int, int, int, str, str]:
-    """Take an upload, which nobody can take a second time."""
-    claimed = await transaction.connection.execute(
-        update(PhotoUpload)
-        .where(
-            PhotoUpload.id == upload_id,
-            PhotoUpload.uploaded_by == viewer.own_id,
-            PhotoUpload.stored_at.is_not(None),
-            PhotoUpload.claimed_at.is_(None),
-            PhotoUpload.created_at > func.now() - UPLOADS_KEPT_FOR,
-        )
-        .values(claimed_at=func.now(), item_id=item_id, idempotency_key=idempotency_key)
-        .returning(
-            PhotoUpload.content_type,
-            PhotoUpload.width,
-            PhotoUpload.height,
-            PhotoUpload.bytes,
-            PhotoUpload.sha256,
-            PhotoUpload.storage_key,
-        )
-    )
-    upload = claimed.one_or_none()
-    if upload is None:
-        raise no_such_upload()
-    return upload
-
-
 async def _unset_primary(transaction: Transaction, item_id: UUID) -> None:
     await transaction.connection.execute(
         update(ItemPhoto)
@@ -301,21 +276,14 @@ async def _move(
             f"`position` is 0 to {len(photos) - 1}: the item has {len(photos)} photos.",
             field=["position"],
         )
-    order = [one.id for one in photos if one.id != photo.id]
-    order.insert(position, photo.id)
-    await _put_in_order(transaction, photos, order)
+    await _put_in_order(transaction, photos, placed([one.id for one in photos], photo.id, position))
 
 
 async def _put_in_order(
     transaction: Transaction, photos: Sequence[Row[UUID, int, bool]], order: Sequence[UUID]
 ) -> None:
-    """Give the photos their positions; of 50 at most, so those that change are written one by one."""
-    before = {photo.id: photo.position for photo in photos}
-    for position, photo_id in enumerate(order):
-        if before[photo_id] != position:
-            await transaction.connection.execute(
-                update(ItemPhoto).where(ItemPhoto.id == photo_id).values(position=position, updated_at=func.now())
-            )
+    positions = {photo.id: photo.position for photo in photos}
+    await put_in_order(transaction.connection, ItemPhoto, positions, order)
 
 
 def _text(text: str | None, field: str) -> str | None:

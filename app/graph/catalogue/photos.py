@@ -1,7 +1,7 @@
-"""Photos of items, shown by links that hold for hours."""
+"""Photos of items, and the links that hold for hours by which photos are shown."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry import Parent
@@ -13,6 +13,7 @@ from app.graph.context import Info
 from app.graph.fields import resolved, show_enum
 from app.graph.reads.fields import column, edge, shows
 from app.graph.reads.layout import Row, value_of
+from app.graph.reads.tables import Expression
 from app.graph.relay import Node
 from app.graph.scalars import URL
 
@@ -29,6 +30,24 @@ show_enum(
         PhotoSize.ORIGINAL: "As large as it was sent, of the type that `contentType` says.",
     },
 )
+
+
+def photo_url(storage_key: Expression, content_type: Expression) -> Any:
+    """The field by which a photo is loaded; its row carries these two."""
+
+    @resolved(
+        "Where anybody who has the address can load the photo. It holds for 6 hours at least and stays the same for up "
+        "to one, so ask again rather than keep it. Null, with an error, where the store cannot be reached."
+    )
+    async def url(
+        root: Parent[Row],
+        info: Info,
+        size: Annotated[PhotoSize, strawberry.argument(description="How large it is to be.")] = PhotoSize.LARGE,
+    ) -> URL | None:
+        key = object_key(value_of(root, storage_key), size, value_of(root, content_type))
+        return URL(await info.context.resources.storage.link(key, now=info.context.now))
+
+    return url
 
 
 @strawberry.type(description="A photo of an item. What its file said beside the picture, such as the place, is gone.")
@@ -50,17 +69,4 @@ class Photo(Node):
         "The item that it shows.", on=models.ItemPhoto.item_id, to=models.Item.id
     )
 
-    @resolved(
-        "Where anybody who has the address can load the photo. It holds for 6 hours at least and stays the same for up "
-        "to one, so ask again rather than keep it. Null, with an error, where the store cannot be reached."
-    )
-    @staticmethod
-    async def url(
-        root: Parent[Row],
-        info: Info,
-        size: Annotated[PhotoSize, strawberry.argument(description="How large it is to be.")] = PhotoSize.LARGE,
-    ) -> URL | None:
-        key = object_key(
-            value_of(root, models.ItemPhoto.storage_key), size, value_of(root, models.ItemPhoto.content_type)
-        )
-        return URL(await info.context.resources.storage.link(key, now=info.context.now))
+    url = photo_url(models.ItemPhoto.storage_key, models.ItemPhoto.content_type)

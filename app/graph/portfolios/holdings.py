@@ -13,16 +13,20 @@ from app.graph.access import private
 from app.graph.catalogue.items import ItemVariant, OrderDirection
 from app.graph.fields import show_enum
 from app.graph.portfolios.errors import OWNER_ALONE
+from app.graph.portfolios.holding_photos import HoldingPhoto, HoldingTurntable
 from app.graph.portfolios.trades import LOT_ORDERS, TRADE_ORDERS, Lot, Trade, TradeFilter
 from app.graph.portfolios.values import HoldingValue, value_of_holding
 from app.graph.prices.money import Money
 from app.graph.reads.arguments import Orders, narrow
-from app.graph.reads.fields import column, connection, edge, embedded, shows
+from app.graph.reads.fields import column, connection, edge, edges, embedded, shows
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node
 from app.graph.scalars import URL
+from app.portfolios.commands.holding_photos import MOST_PHOTOS
 from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import HoldingDetails as DetailsRow
+from app.portfolios.models import HoldingPhoto as PhotoRow
+from app.portfolios.models import HoldingTurntable as TurntableRow
 from app.portfolios.models import Lot as LotRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Store as StoreRow
@@ -160,6 +164,23 @@ class Holding(Node):
     variant: ItemVariant = edge("What is held.", on=HoldingRow.variant_id, to=VariantRow.id)
     details: HoldingDetails | None = edge(
         "What its owner keeps of it; null where nothing was noted.", on=HoldingRow.id, to=DetailsRow.holding_id
+    )
+    photos: list[HoldingPhoto] = edges(
+        f"The photos that its owner took of it, in their order, {MOST_PHOTOS} at most.",
+        on=HoldingRow.id,
+        to=PhotoRow.holding_id,
+        order=[PhotoRow.position, PhotoRow.id],
+    )
+    cover: HoldingPhoto | None = edge(
+        "The first of its photos; null where it has none.",
+        on=HoldingRow.id,
+        to=PhotoRow.holding_id,
+        order=[PhotoRow.position, PhotoRow.id],
+    )
+    turntable: HoldingTurntable | None = edge(
+        "The holding from all sides; null where nobody has shown it so.",
+        on=HoldingRow.id,
+        to=TurntableRow.holding_id,
     )
     value: HoldingValue | None = value_of_holding(
         "What it is worth now, in the base currency of its portfolio unless another one is named."

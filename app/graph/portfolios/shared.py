@@ -14,16 +14,17 @@ from app.catalogue.queries.visibility import IS_SHOWN_TO_VIEWER
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag
 from app.graph.catalogue.items import ItemVariant
+from app.graph.portfolios.holding_photos import SharedPhoto
 from app.graph.prices.money import Money
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument, shown_by
-from app.graph.reads.fields import Reference, column, connection, edge, embedded, refer, reference, shows
+from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import CurrencyCode
 from app.identity.access import ANYBODY
 from app.identity.models import public_profiles
 from app.portfolios.commands.portfolios import shared_id_of_link
-from app.portfolios.models import SharedPart, shared_holdings, shared_portfolios
+from app.portfolios.models import SharedPart, shared_holding_photos, shared_holdings, shared_portfolios
 from app.portfolios.queries.shared_values import (
     BEST_SHARED_QUOTE_FIRST,
     SHARED_BASIS,
@@ -127,6 +128,13 @@ class SharedHolding:
     pattern: int | None = column(
         shared_holdings.c.pattern,
         "The seed of a skin's pattern; null where it is not known, or `DETAILS` are not shared.",
+    )
+    photos: list[SharedPhoto] = edges(
+        "The photos that its owner took of it, in their order; none unless `PHOTOS` are shared. An address that was "
+        "given holds for its hours all the same, if they are shared no longer.",
+        on=shared_holdings.c.id,
+        to=shared_holding_photos.c.holding_id,
+        order=[shared_holding_photos.c.position, shared_holding_photos.c.id],
     )
     value: SharedHoldingValue | None = edge(
         "What it is worth now, in the base currency of its portfolio unless another one is named; null unless its "

@@ -17,6 +17,8 @@ from app.portfolios.ledger import TradeImpossible
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
+    HoldingPhoto,
+    HoldingTurntable,
     ImportChange,
     ImportRow,
     ImportStatus,
@@ -218,5 +220,7 @@ async def _remove_made(connection: AsyncConnection, import_id: UUID) -> None:
             Holding.version == 1,
             ~exists().where(Trade.holding_id == Holding.id),
             ~exists().where(HoldingDetails.holding_id == Holding.id),
+            ~exists().where(HoldingPhoto.holding_id == Holding.id),
+            ~exists().where(HoldingTurntable.holding_id == Holding.id),
         )
     )

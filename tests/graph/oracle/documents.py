@@ -89,6 +89,9 @@ FIELD_WEIGHTS = {
     "cron": 3,
     "realizedGains": 5,
     "missingAcquisitions": 3,
+    "originalRelease": 3,
+    "steps": 3,
+    "slips": 3,
     # What is signed in Python has no SQL, nor has what stands above it.
     "url": 0.3,
 }

@@ -16,6 +16,8 @@ from app.portfolios.models import (
     ExportFormat,
     Holding,
     HoldingDetails,
+    HoldingPhoto,
+    HoldingTurntable,
     ImportChange,
     ImportRow,
     ImportSource,
@@ -33,6 +35,7 @@ from app.portfolios.models import (
     TradeKind,
     TradeRevision,
     TradeRevisionAction,
+    TurntableFrame,
     Visibility,
 )
 from tests.graph.oracle.rows import Row, World, any_instant, any_key, maybe
@@ -142,6 +145,7 @@ def _add_holding(world: World, random: Random, portfolio: Row, store: Row, varia
     )
     if random.random() < 0.7:
         _add_details(world, random, holding, store)
+    _add_photos(world, holding)
     lots = []
     for _ in range(random.choice((0, 1, 2, 4))):
         trade = _add_trade(world, random, holding)
@@ -171,6 +175,34 @@ def _add_details(world: World, random: Random, holding: Row, store: Row) -> None
         acquired_on=maybe(random, any_instant(world, random).date()),
         notes=maybe(random, any_text(random)),
     )
+
+
+def _add_photos(world: World, holding: Row) -> None:
+    # Drawn apart, so that all else of a world is what it would be without photos.
+    random = Random(f"photos/{holding['id']}")
+    of_owner = {"holding_id": holding["id"], "owner_id": holding["owner_id"]}
+    of_holding = of_owner | {"portfolio_id": holding["portfolio_id"]}
+    for position in random.sample(range(5), random.choice((0, 0, 1, 3))):
+        photo = _any_photo(world, random) | of_holding
+        world.add(HoldingPhoto, position=position, updated_at=any_instant(world, random), **photo)
+    if random.random() < 0.5:
+        world.add(HoldingTurntable, created_at=any_instant(world, random), **of_holding)
+        for position in random.sample(range(9), random.choice((2, 3))):
+            world.add(TurntableFrame, position=position, **_any_photo(world, random), **of_owner)
+
+
+def _any_photo(world: World, random: Random) -> Row:
+    photo_id = any_key(random)
+    return {
+        "id": photo_id,
+        "content_type": random.choice(("image/jpeg", "image/png", "image/webp")),
+        "width": random.choice((1, 16, 16_383, 2**31 - 1)),
+        "height": random.choice((1, 16, 16_383, 2**31 - 1)),
+        "bytes": 1,
+        "sha256": "00",
+        "storage_key": f"photos/{photo_id.hex}",
+        "created_at": any_instant(world, random),
+    }
 
 
 def _add_trade(world: World, random: Random, holding: Row) -> Row:

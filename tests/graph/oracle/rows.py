@@ -48,6 +48,8 @@ from app.operations.models import JobRun, ScheduledJob
 from app.portfolios.models import (
     Holding,
     HoldingDetails,
+    HoldingPhoto,
+    HoldingTurntable,
     ImportRow,
     Lot,
     LotDisposal,
@@ -58,6 +60,7 @@ from app.portfolios.models import (
     Store,
     Trade,
     TradeRevision,
+    TurntableFrame,
     Visibility,
 )
 from app.portfolios.wish_models import (
@@ -123,6 +126,9 @@ TABLES: tuple[type[Base], ...] = (
     Store,
     Holding,
     HoldingDetails,
+    HoldingPhoto,
+    HoldingTurntable,
+    TurntableFrame,
     Trade,
     TradeRevision,
     Lot,
@@ -218,6 +224,7 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.IMPORT_RUN: JobRun,
     PublicIdTag.PORTFOLIO: Portfolio,
     PublicIdTag.HOLDING: Holding,
+    PublicIdTag.HOLDING_PHOTO: HoldingPhoto,
     PublicIdTag.TRADE: Trade,
     PublicIdTag.LOT: Lot,
     PublicIdTag.STORE: Store,

@@ -25,7 +25,7 @@ from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
 from app.operations.models import IMPORT_PREFIX, JobRun
-from app.portfolios.models import Holding, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
+from app.portfolios.models import Holding, HoldingPhoto, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
 from app.providers.models import ProviderCredential
 from tests.graph.oracle.comparison import as_sent
@@ -55,6 +55,7 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     JobRun: (_names("requested_by"), Scope.OPERATIONS_READ),
     Portfolio: (_names("owner_id"), None),
     Holding: (_names("owner_id"), None),
+    HoldingPhoto: (_names("owner_id"), None),
     Trade: (_names("owner_id"), None),
     Lot: (_names("owner_id"), None),
     Store: (_names("owner_id"), None),

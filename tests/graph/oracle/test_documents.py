@@ -22,7 +22,7 @@ from tests.graph.oracle.worlds import random_world
 from tests.identity.builders import PARTNER
 
 WORLDS = 96
-DOCUMENTS_PER_WORLD = 30
+DOCUMENTS_PER_WORLD = 36
 SHARE_OF_VALID_DOCUMENTS = 0.9
 CONSTRUCTS = (
     "fragment_definition",
