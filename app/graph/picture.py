@@ -34,7 +34,7 @@ PICTURES: Mapping[str, Collection[str]] = {
     "graph": ("catalogue",),
     "prices": ("prices",),
     "portfolios": ("portfolios",),
-    "wishes": ("wishes",),
+    "wishes": ("wishes", "sharing"),
     "accounts": ("identity", "providers"),
     "jobs": ("jobs", "ingestion", "operations"),
 }

@@ -58,7 +58,6 @@ from app.graph.portfolios.imports import ImportQueries, PortfolioImport
 from app.graph.portfolios.live import PortfolioSubscriptions
 from app.graph.portfolios.portfolio_changes import PortfolioMutations
 from app.graph.portfolios.portfolios import Portfolio, PortfolioQueries
-from app.graph.portfolios.shared import SharedPortfolio, SharedPortfolioQueries
 from app.graph.portfolios.store_changes import StoreMutations
 from app.graph.portfolios.trade_changes import TradeMutations
 from app.graph.portfolios.trades import Lot, Trade
@@ -74,6 +73,7 @@ from app.graph.reads.executor import ReadExecutor, tables_shown
 from app.graph.reads.fields import Reference, refer, reference
 from app.graph.relay import Node
 from app.graph.scalars import SCALARS
+from app.graph.sharing.portfolios import SharedPortfolio, SharedPortfolioQueries
 from app.graph.wishes.preorder_changes import PreorderMutations
 from app.graph.wishes.preorders import Preorder
 from app.graph.wishes.wants import Want, WantMutations

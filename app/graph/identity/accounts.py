@@ -13,12 +13,12 @@ from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import STORE_ORDERS, Store
 from app.graph.portfolios.portfolios import PORTFOLIO_ORDERS, Portfolio
-from app.graph.portfolios.shared import SHARED_PORTFOLIO_ORDERS, SharedPortfolio
 from app.graph.providers import ProviderCredential
 from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
 from app.graph.reads.fields import Reference, column, connection, edge, edges, embedded, refer, reference, shows
 from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import URL, CurrencyCode, EmailAddress
+from app.graph.sharing.portfolios import SHARED_PORTFOLIO_ORDERS, SharedPortfolio
 from app.graph.wishes.preorders import (
     PREORDER_ORDERS,
     MakerSlips,

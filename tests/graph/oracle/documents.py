@@ -52,6 +52,7 @@ ROOT_WEIGHTS = {
     "providerUsage": 2,
     "jobs": 2,
     "portfolios": 5,
+    "portfolioImport": 2,
 }
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.
 # What the viewer may not ask for is asked for all the same, but less often.
@@ -92,6 +93,8 @@ FIELD_WEIGHTS = {
     "originalRelease": 3,
     "steps": 3,
     "slips": 3,
+    "imports": 3,
+    "rows": 6,
     # What is signed in Python has no SQL, nor has what stands above it.
     "url": 0.3,
 }

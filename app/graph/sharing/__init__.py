@@ -1,0 +1,1 @@
+"""Sharing in the graph: what others see of the portfolios of people who let them."""
