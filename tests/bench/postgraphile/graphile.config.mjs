@@ -5,7 +5,7 @@ import { makeJSONPgSmartTagsPlugin } from "postgraphile/utils";
 
 const poolSize = Number(process.env.TROVE_DATABASE_POOL_SIZE);
 
-// No table has the name of another in the other schema, so none needs its schema in its name.
+// Hardly a table has the name of another in the other schemas, so none needs its schema in its name.
 const PlainNames = {
   name: "PlainNames",
   version: "1.0.0",
@@ -17,6 +17,8 @@ const Filters = makeJSONPgSmartTagsPlugin({
   version: 1,
   config: {
     class: {
+      // Catalogue and portfolios both have such a table.
+      "portfolios.creation_keys": { tags: { name: "portfolioCreationKeys" } },
       "prices.price_series": { attribute: { kind: { tags: { behavior: "+attribute:filterBy" } } } },
       "prices.candles": { attribute: { resolution: { tags: { behavior: "+attribute:filterBy" } } } },
     },
