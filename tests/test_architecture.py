@@ -23,7 +23,7 @@ VIOLATIONS: list[tuple[str, str, str]] = [
     ("Rooms know nothing of HTTP or the job queue", "app/catalogue/queries/items.py", "import starlette.requests"),
     ("Only core.jobs and workers import arq", "app/graph/live.py", "import arq"),
     ("Only core.loaders and rooms' loaders import aiodataloader", "app/graph/prices/series.py", "import aiodataloader"),
-    ("Reads do not write", "app/prices/queries/series.py", "import app.prices.commands.process"),
+    ("Reads do not write", "app/prices/queries/series.py", "import app.prices.commands.price_batches"),
     ("No SQL in the graph but in its reads", "app/graph/prices/series.py", "import sqlalchemy"),
 ]
 

@@ -8,8 +8,9 @@ import structlog
 from app.core.database import Database
 from app.core.telemetry import INGEST_BATCHES_WAITING, INGEST_LAG_SECONDS, INGEST_ROWS
 from app.ingestion.models import BatchStatus
+from app.ingestion.processing import FailedBatch, ProcessedBatch, try_next_batch
 from app.ingestion.queries import waiting_batches
-from app.prices.commands.process import FailedBatch, ProcessedBatch, try_next_batch
+from app.prices.commands.price_batches import PRICE_BATCHES
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ async def process_waiting_batches(database: Database, *, stopping: asyncio.Event
     failed: set[UUID] = set()
     done = 0
     while stopping is None or not stopping.is_set():
-        tried = await try_next_batch(database, excluding=failed)
+        tried = await try_next_batch(database, PRICE_BATCHES, excluding=failed)
         if tried is None:
             break
         if isinstance(tried, FailedBatch):

@@ -45,6 +45,7 @@ from app.core.database import Database
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings, current_settings
 from app.core.worker_database import worker_database
+from app.ingestion.delivery import REJECTS_TOLD, Delivery
 from app.ingestion.errors import BatchNotProcessed
 from app.operations.errors import RunCancelled
 from app.operations.imports import conclude_import, import_result
@@ -52,7 +53,6 @@ from app.operations.models import Importer
 from app.operations.recording import Run, recorded_run
 from app.prices.card_file_import import PricesOf, import_card_file
 from app.prices.commands.import_exchange_rates import ImportedRates
-from app.prices.delivery import REJECTS_TOLD, Delivery
 from app.prices.formats.candles import CandleFile
 from app.prices.formats.durations import parse_resolution
 from app.prices.formats.ndjson import NdjsonFile

@@ -13,9 +13,11 @@ from app.catalogue.errors import UnknownItem
 from app.core.database import Database, Transaction
 from app.core.errors import BadUserInput
 from app.core.money import MINOR_UNITS
+from app.ingestion.delivery import REJECTS_TOLD, Delivery, deliver
+from app.ingestion.file_rows import RejectedRow, in_batches
 from app.ingestion.models import BatchKind
 from app.operations.imports import RejectedLine, import_result
-from app.prices.delivery import REJECTS_TOLD, Delivery, deliver
+from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.formats.binance import read_binance_candles
 from app.prices.formats.candles import CandleFile
 from app.prices.formats.coinbase import read_coinbase_candles
@@ -23,7 +25,7 @@ from app.prices.formats.durations import spell_resolution
 from app.prices.formats.errors import unreadable
 from app.prices.formats.names import Pair, pair_in_name
 from app.prices.formats.ndjson import NdjsonFile
-from app.prices.formats.rows import RejectedRow, RowTarget, in_batches
+from app.prices.formats.row_target import RowTarget
 from app.prices.models import PriceKind
 
 
@@ -139,7 +141,9 @@ async def _import_rows(
     if wanted.item is not None:
         async with database.transaction() as transaction:
             await _given_item(transaction, wanted, wanted.item, symbol=wanted.item.upper())
-    delivery = await deliver(database, kind=prices.kind, batches=in_batches(prices.rows()), on_progress=on_progress)
+    delivery = await deliver(
+        database, PRICE_BATCHES, kind=prices.kind, batches=in_batches(prices.rows()), on_progress=on_progress
+    )
     what = f"{wanted.file.name}: {prices.kind.value.replace('_', ' ')}"
     return _summary(what, delivery, rejected=prices.rejected, duplicates=0)
 
@@ -157,6 +161,7 @@ async def _import_candles(
             item = await _given_item(transaction, wanted, wanted.item, symbol=symbol)
     delivery = await deliver(
         database,
+        PRICE_BATCHES,
         kind=BatchKind.CANDLES,
         batches=in_batches(candles.rows(_target(wanted, item=item, currency=currency))),
         on_progress=on_progress,

@@ -21,6 +21,8 @@ from app.core.ids import PublicIdTag, parse_public_id
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.core.worker_database import worker_database
+from app.ingestion.delivery import Delivery, process_batches
+from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.commands.rebuild_candles import (
     RebuildProgress,
     begin_rebuild,
@@ -31,7 +33,6 @@ from app.prices.commands.sweep import SweepOutcome
 from app.prices.commands.sweeps import SWEEPS
 from app.prices.connectors.tickers import FEEDS, Followed, feed_of
 from app.prices.connectors.tickers import follow as follow_feed
-from app.prices.delivery import Delivery, process_batches
 from app.providers.client import provider_http
 from app.providers.commands.save_known import save_known_providers
 
@@ -108,7 +109,7 @@ async def _sweep(settings: Settings, source: str, limit: int | None) -> tuple[Sw
         async with database.transaction() as transaction:
             await save_known_providers(transaction)
         outcome = await SWEEPS[source](database, http, keys=settings.provider_keys, limit=limit)
-        return outcome, await process_batches(database, outcome.batch_ids)
+        return outcome, await process_batches(database, PRICE_BATCHES, outcome.batch_ids)
 
 
 @commands.command("follow")

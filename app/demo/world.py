@@ -24,10 +24,11 @@ from app.demo.items import WORLD, DemoItem
 from app.demo.photos import load_photos
 from app.demo.rates import SOURCE as RATES_SOURCE
 from app.demo.rates import demo_rates
+from app.ingestion.delivery import Delivery, deliver
+from app.ingestion.file_rows import CanonicalRow, in_batches
 from app.ingestion.models import BatchKind
 from app.prices.commands.import_exchange_rates import ImportedRates, import_exchange_rates
-from app.prices.delivery import Delivery, deliver
-from app.prices.formats.rows import CanonicalRow, in_batches
+from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.models import PriceKind, PriceSeries, Source, StoredExchangeRate
 
 MARKET = "demo-market"
@@ -82,7 +83,9 @@ async def load_world_into(database: Database, *, now: datetime) -> LoadedWorld:
     if await _has_prices(database):
         return LoadedWorld(items, None, rates)
     batches = in_batches(price_rows(now))
-    return LoadedWorld(items, await deliver(database, kind=BatchKind.PRICE_POINTS, batches=batches), rates)
+    return LoadedWorld(
+        items, await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=batches), rates
+    )
 
 
 async def load_rates(transaction: Transaction, *, now: datetime) -> ImportedRates | None:

@@ -123,8 +123,10 @@ async def accept_batch(
     return AcceptedBatch(batch_id, contents.row_count, is_repeat=False)
 
 
-async def claim_next_batch(transaction: Transaction, *, excluding: Collection[UUID] = ()) -> ClaimedBatch | None:
-    """Take the waiting batch that was accepted first, held by nobody else, until this transaction ends.
+async def claim_next_batch(
+    transaction: Transaction, *, kinds: Collection[BatchKind], excluding: Collection[UUID] = ()
+) -> ClaimedBatch | None:
+    """Take the waiting batch of these kinds that was accepted first, held by nobody else, until this transaction ends.
 
     Of the kinds where the last word counts, only the first of all that wait is taken.
     """
@@ -138,7 +140,10 @@ async def claim_next_batch(transaction: Transaction, *, excluding: Collection[UU
     return await _claim(
         transaction,
         _CLAIMABLE.where(
-            IngestBatch.status == BatchStatus.RECEIVED, not_(among(IngestBatch.id, excluding)), not_(must_wait)
+            IngestBatch.status == BatchStatus.RECEIVED,
+            among(IngestBatch.kind, kinds),
+            not_(among(IngestBatch.id, excluding)),
+            not_(must_wait),
         )
         .order_by(IngestBatch.sequence)
         .limit(1)

@@ -27,3 +27,7 @@ class BatchNotProcessed(Exception):
     def __init__(self, batch_id: UUID) -> None:
         super().__init__(f"batch {batch_id} was not processed")
         self.batch_id = batch_id
+
+
+class BatchPostponed(Exception):
+    """Something came between while a batch was processed; whoever tries again finds it settled."""

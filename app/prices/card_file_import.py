@@ -14,11 +14,12 @@ from app.catalogue.new_items import NewItem
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.tasks import end_tasks
+from app.ingestion.delivery import Delivery, deliver
+from app.ingestion.file_rows import CanonicalRow, RejectedRow, in_batches
 from app.ingestion.models import BatchKind
+from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.commands.read_rows import EARLIEST
 from app.prices.connectors.cards import card_price_rows
-from app.prices.delivery import Delivery, deliver
-from app.prices.formats.rows import CanonicalRow, RejectedRow, in_batches
 
 PricesOf = Callable[[object], Iterator[CardPrice]]
 # Scryfall names its bulk files by the second that they were made in.
@@ -82,7 +83,7 @@ async def _deliver_prices(
                 prices += [CanonicalRow(row.number, one) for one in told]
             except RowNotUnderstood as refusal:
                 misread.append(RejectedRow(row.number, refusal.message))
-    delivered = await deliver(database, kind=BatchKind.PRICE_POINTS, batches=in_batches(prices))
+    delivered = await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=in_batches(prices))
     return Delivery(rows=len(misread), rejected_count=len(misread), rejected=misread) + delivered
 
 

@@ -9,7 +9,8 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.paging import encode_cursor
 from app.ingestion.models import BatchKind
-from app.prices.commands.process import process_next_batch
+from app.ingestion.processing import process_next_batch
+from app.prices.commands.price_batches import PRICE_BATCHES
 from tests.catalogue.builders import coin, saved
 from tests.graph.conftest import Graph
 from tests.identity.builders import PARTNER
@@ -302,7 +303,7 @@ async def test_a_small_batch_goes_in_by_mutation_and_tells_what_became_of_it(dat
     batch = sent["ingestPrices"]["batch"]
     assert batch == {"id": batch["id"], "status": "RECEIVED", "rowCount": 4, "acceptedCount": None}
     async with database.transaction() as transaction:
-        await process_next_batch(transaction)
+        await process_next_batch(transaction, PRICE_BATCHES)
     done = (await graph.ask(BATCH, PARTNER, id=batch["id"]))["ingestBatch"]
     assert (done["status"], done["acceptedCount"], done["rejectedCount"]) == ("PROCESSED", 2, 2)
     assert done["rejects"]["totalCount"] == 2

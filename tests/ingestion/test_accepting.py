@@ -49,7 +49,7 @@ async def test_a_batch_is_stored_as_the_api_and_asks_for_its_processing(
         assert [job.name for job in transaction.jobs] == ["process_ingest_batches"]
     assert (batch.row_count, batch.is_repeat) == (2, False)
     async with database.transaction() as transaction:
-        claimed = await claim_next_batch(transaction)
+        claimed = await claim_next_batch(transaction, kinds=list(BatchKind))
         assert claimed is not None
         assert (claimed.id, claimed.payload) == (batch.id, b'{"a":1}\r\n \r\n\n{"b":2}')
 
@@ -117,7 +117,7 @@ async def test_a_batch_is_given_up_after_five_attempts_with_its_payload_kept(dat
             status = await record_failure(transaction, batch.id, reason=f"attempt {attempt}\x00")
         assert status is (BatchStatus.FAILED if attempt == MAXIMUM_ATTEMPTS else BatchStatus.RECEIVED)
     async with database.transaction() as transaction:
-        assert await claim_next_batch(transaction) is None
+        assert await claim_next_batch(transaction, kinds=list(BatchKind)) is None
         row = (
             await transaction.connection.execute(
                 select(IngestBatch.payload, IngestBatch.attempts, IngestBatch.last_error)
@@ -132,11 +132,11 @@ async def test_a_claimed_batch_is_passed_over_by_others_and_waits_again_after_a_
 
     async def claim_and_fail() -> None:
         async with database.transaction() as transaction:
-            held = await claim_next_batch(transaction)
+            held = await claim_next_batch(transaction, kinds=list(BatchKind))
             assert held is not None
             assert held.id == first.id
             async with database.transaction() as other:
-                passed_over = await claim_next_batch(other)
+                passed_over = await claim_next_batch(other, kinds=list(BatchKind))
                 assert passed_over is not None
                 assert passed_over.id == second.id
             raise LookupError
@@ -144,6 +144,6 @@ async def test_a_claimed_batch_is_passed_over_by_others_and_waits_again_after_a_
     with pytest.raises(LookupError):
         await claim_and_fail()
     async with database.transaction() as transaction:
-        again = await claim_next_batch(transaction, excluding=[second.id])
+        again = await claim_next_batch(transaction, kinds=list(BatchKind), excluding=[second.id])
         assert again is not None
         assert again.id == first.id

@@ -10,7 +10,8 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.ingestion.commands import AcceptedBatch, accept_batch
 from app.ingestion.models import BatchKind
-from app.prices.commands.process import process_batch
+from app.ingestion.processing import process_batch
+from app.prices.commands.price_batches import PRICE_BATCHES
 from tests.catalogue.builders import coin, saved
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -81,7 +82,7 @@ async def ingested(database: Database, *lines: Line, kind: BatchKind = BatchKind
     """A batch that is stored and processed."""
     batch = await accepted(database, lines, kind)
     async with database.transaction() as transaction:
-        await process_batch(transaction, batch.id)
+        await process_batch(transaction, PRICE_BATCHES, batch.id)
     return batch
 
 

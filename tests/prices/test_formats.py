@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import BadUserInput
+from app.ingestion.file_rows import CanonicalRow, RejectedRow, in_batches
 from app.ingestion.models import BatchKind
 from app.prices.formats.binance import read_binance_candles
 from app.prices.formats.candles import CandleFile
@@ -21,7 +22,7 @@ from app.prices.formats.durations import parse_resolution, resolution_in_name, s
 from app.prices.formats.errors import FileNotUnderstood
 from app.prices.formats.names import Pair, pair_in_name
 from app.prices.formats.ndjson import MOST_BYTES_A_LINE, NdjsonFile
-from app.prices.formats.rows import CanonicalRow, RejectedRow, RowTarget, in_batches
+from app.prices.formats.row_target import RowTarget
 
 FOUR_HOURS = 14_400
 NEW_YEAR = 1_704_067_200

@@ -19,12 +19,13 @@ from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
+from app.ingestion import delivery
+from app.ingestion.delivery import Delivery, deliver
 from app.ingestion.errors import BatchNotProcessed
+from app.ingestion.file_rows import RowBatch
 from app.ingestion.models import BatchKind
-from app.prices import delivery
+from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.commands.series_state import PRICE_CHANGES_LOCK
-from app.prices.delivery import Delivery, deliver
-from app.prices.formats.rows import RowBatch
 from app.prices.resolutions import ROLLED_UP, bucket_start
 from tests.catalogue.builders import coin, saved
 from tests.conftest import open_database, running
@@ -332,7 +333,7 @@ DEADLOCK, CHECK_VIOLATION, DISK_FULL = "40P01", "23514", "53100"
 async def delivered(database: Database, *prices: str) -> Delivery:
     """What became of prices that an importer delivers, each in a batch of its own."""
     batches = [RowBatch(orjson.dumps(point(ITEMS[0], price, at=MONDAY, key=price)), [1]) for price in prices]
-    return await deliver(database, kind=BatchKind.PRICE_POINTS, batches=batches)
+    return await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=batches)
 
 
 @pytest.mark.parametrize(("sqlstate", "attempts"), [(DEADLOCK, 0), (CHECK_VIOLATION, 1)])

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from app.ingestion.file_rows import RejectedRow
 from app.prices.exchange_rates import ReferenceRate
 from app.prices.formats.ecb import FIRST_DAY, MOST_BYTES, read_reference_rates
 from app.prices.formats.errors import FileNotUnderstood
-from app.prices.formats.rows import RejectedRow
 
 TODAY = date(2026, 4, 20)
 HISTORY = b"Date,USD,JPY,HRK,\n2024-12-31,1.0389,163.06,N/A,\n2022-12-30,1.0666,140.66,7.5365,\n"

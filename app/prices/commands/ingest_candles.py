@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
@@ -11,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, rejected_row
+from app.ingestion.processing import IngestedRows
 from app.prices.commands.change_only import last_sighting, store_sighting
 from app.prices.commands.ingest_points import ARRIVALS_PER_BATCH
-from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions
 from app.prices.commands.read_rows import (
     SERIES_FIELDS,
@@ -36,9 +37,11 @@ from app.prices.commands.series_state import (
     mark_provided,
     move_latest,
     newer_prices,
+    record_changes,
     refuse_gone,
 )
 from app.prices.commands.stored_candles import CandlePlanner, bring_candles_up_to_date, stage_candles
+from app.prices.commands.unresolved_rows import reject_unresolved
 from app.prices.errors import BadRow
 from app.prices.resolutions import BUCKET_ORIGIN
 
@@ -109,7 +112,7 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
         accepted=len(changed) + kept.replaced,
         duplicate=kept.repeated + len(kept.candles) - len(changed),
         rejects=rejects,
-        latest=latest,
+        last_step=partial(record_changes, prices=latest),
     )
 
 

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, rejected_row
+from app.ingestion.processing import IngestedRows
 from app.prices.commands.change_only import forget_seen, last_sighting, mark_seen, moves_among, stored_around
 from app.prices.commands.copy_lines import copy_lines
-from app.prices.commands.ingested import IngestedRows, reject_unresolved
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.commands.prune import kept_since
 from app.prices.commands.read_rows import (
@@ -37,9 +38,11 @@ from app.prices.commands.series_state import (
     mark_points,
     move_latest,
     newer_prices,
+    record_changes,
     refuse_gone,
 )
 from app.prices.commands.stored_candles import CandlePlanner, append_candles, bring_candles_up_to_date
+from app.prices.commands.unresolved_rows import reject_unresolved
 from app.prices.commands.valuations import mark_touched
 from app.prices.errors import BadRow
 from app.prices.models import SCHEMA, PricePoint, RetentionSubject
@@ -108,7 +111,10 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     await move_latest(connection, latest)
     await mark_touched(transaction, [series.id for series in changed])
     return IngestedRows(
-        accepted=stored, duplicate=batch.row_count - len(rejects) - stored, rejects=rejects, latest=latest
+        accepted=stored,
+        duplicate=batch.row_count - len(rejects) - stored,
+        rejects=rejects,
+        last_step=partial(record_changes, prices=latest),
     )
 
 

@@ -16,10 +16,10 @@ from app.core.database import Database
 from app.core.outbound import OutsideServiceFailed
 from app.core.texts import showable
 from app.ingestion.commands import accept_batch
+from app.ingestion.file_rows import CanonicalRow, in_batches
 from app.ingestion.models import BatchKind
 from app.prices.connectors.interface import Answer, AnswerNotUnderstood, Connector, FoundCandle, FoundPrice, Subject
 from app.prices.connectors.rows import row_of_candle, row_of_price
-from app.prices.formats.rows import CanonicalRow, in_batches
 from app.prices.queries.latest import SeriesOfItem, latest_prices
 from app.providers.client import ProviderClient
 from app.providers.errors import ProviderBusy, ProviderDisabled

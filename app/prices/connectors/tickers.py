@@ -27,13 +27,14 @@ from app.core.retrying import Retries
 from app.core.tasks import end_tasks
 from app.core.texts import showable
 from app.ingestion.commands import accept_batch
+from app.ingestion.delivery import process_batches
 from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.models import BatchKind
+from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.connectors import binance, coinbase
 from app.prices.connectors.interface import AnswerNotUnderstood, Connector, FoundPrice, Subject
 from app.prices.connectors.rows import row_of_price
 from app.prices.connectors.values import amount_of, instant_of, object_of, spelled_instant, text_of
-from app.prices.delivery import process_batches
 from app.prices.formats.errors import FileNotUnderstood
 from app.prices.formats.json_files import read_json
 from app.prices.models import PriceKind
@@ -317,7 +318,7 @@ class _Following:
         self.followed.batches += 1
         self.followed.rows += accepted.row_count
         if self.takes_in:
-            await process_batches(self.database, [accepted.id])
+            await process_batches(self.database, PRICE_BATCHES, [accepted.id])
 
     def _found(self, tick: Tick) -> FoundPrice:
         return FoundPrice(

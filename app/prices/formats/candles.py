@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import orjson
 
+from app.ingestion.file_rows import CanonicalRow, RejectedRow
 from app.prices.formats.durations import LONGEST_RESOLUTION, spell_resolution
 from app.prices.formats.errors import FileNotUnderstood
-from app.prices.formats.rows import CanonicalRow, RejectedRow, RowTarget
+from app.prices.formats.row_target import RowTarget
 from app.prices.resolutions import bucket_start
 
 # Of ten candles nine must fit a resolution before it is believed.

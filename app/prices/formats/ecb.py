@@ -10,9 +10,9 @@ from datetime import date
 from decimal import Decimal
 from xml.parsers import expat
 
+from app.ingestion.file_rows import RejectedRow
 from app.prices.exchange_rates import BASE_CURRENCY, MOST_DECIMAL_PLACES, MOST_WHOLE_DIGITS, ReferenceRate
 from app.prices.formats.errors import FileNotUnderstood
-from app.prices.formats.rows import RejectedRow
 
 # The whole history is 1 MB as CSV and 8 MB as XML.
 MOST_BYTES = 64 * 1024 * 1024

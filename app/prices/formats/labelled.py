@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from app.ingestion.file_rows import RejectedRow
 from app.prices.formats.candles import LabelledCandle
 from app.prices.formats.errors import FileNotUnderstood
 from app.prices.formats.json_files import decimal_of, describe
-from app.prices.formats.rows import RejectedRow
 
 # The year 3000: what lies beyond is another unit of time, or no time at all.
 _END_OF_TIME = 32_503_680_000_000

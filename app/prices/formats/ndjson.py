@@ -6,10 +6,11 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from app.ingestion.file_rows import CanonicalRow, RejectedRow
 from app.ingestion.models import BatchKind
 from app.prices.formats.errors import FileNotUnderstood
 from app.prices.formats.json_files import describe
-from app.prices.formats.rows import CanonicalRow, RejectedRow, RowTarget
+from app.prices.formats.row_target import RowTarget
 
 MOST_BYTES_A_LINE = 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -1,7 +1,7 @@
 """Processes waiting batches, each in the transaction that claims it: it is done as a whole, or waits as before."""
 
 import gc
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,24 +11,31 @@ from app.core.database import Database, Transaction, is_database_away
 from app.ingestion.commands import (
     BatchCounts,
     ClaimedBatch,
+    RejectedRow,
     claim_batch,
     claim_next_batch,
     finish_batch,
     record_failure,
 )
-from app.ingestion.errors import BatchNotProcessed
+from app.ingestion.errors import BatchNotProcessed, BatchPostponed
 from app.ingestion.models import BatchKind, BatchStatus
-from app.prices.commands.ingest_candles import ingest_candles
-from app.prices.commands.ingest_points import ingest_points
-from app.prices.commands.ingested import IngestedRows
-from app.prices.commands.series_state import record_changes
-from app.prices.errors import SeriesGone
 
-_INGEST: Mapping[BatchKind, Callable[[Transaction, ClaimedBatch], Awaitable[IngestedRows]]] = {
-    BatchKind.PRICE_POINTS: ingest_points,
-    BatchKind.CANDLES: ingest_candles,
-}
 
+@dataclass(frozen=True, slots=True)
+class IngestedRows:
+    """How many rows of a batch were new and how many stored already, and those refused.
+
+    `last_step` shows what is new to those who follow it. It is the last before the commit: others queue for its lock.
+    """
+
+    accepted: int
+    duplicate: int
+    rejects: Sequence[RejectedRow]
+    last_step: Callable[[Transaction], Awaitable[None]]
+
+
+# What each kind of batch is taken in by; a room offers those of its own kinds.
+BatchHandlers = Mapping[BatchKind, Callable[[Transaction, ClaimedBatch], Awaitable[IngestedRows]]]
 
 # SQLSTATE classes that blame the circumstances and not the batch, beside those of an absent database: the server
 # rolled back for the good of others (a deadlock), or its system failed. A reference that leads nowhere (23503) is of a
@@ -60,16 +67,16 @@ class FailedBatch:
 
 
 async def try_next_batch(
-    database: Database, *, excluding: Collection[UUID] = ()
+    database: Database, handlers: BatchHandlers, *, excluding: Collection[UUID] = ()
 ) -> ProcessedBatch | FailedBatch | None:
-    """Process the waiting batch that was accepted first and that nobody holds, in a transaction of its own.
+    """Process the waiting batch of these kinds that was accepted first and that nobody holds, in its own transaction.
 
     None when there is none. A failure is counted, unless the circumstances are to blame; whoever calls passes over the
     batch for a while, by `excluding` it. Raises what the database driver raises when it is away.
     """
     try:
         async with database.transaction() as transaction:
-            return await process_next_batch(transaction, excluding=excluding)
+            return await process_next_batch(transaction, handlers, excluding=excluding)
     except BatchNotProcessed as error:
         failure = error
     cause = failure.__cause__
@@ -80,32 +87,34 @@ async def try_next_batch(
         return FailedBatch(failure, reason, await record_failure(transaction, failure.batch_id, reason=reason))
 
 
-async def process_next_batch(transaction: Transaction, *, excluding: Collection[UUID] = ()) -> ProcessedBatch | None:
-    """Process the waiting batch that was accepted first and that nobody holds; None when there is none.
+async def process_next_batch(
+    transaction: Transaction, handlers: BatchHandlers, *, excluding: Collection[UUID] = ()
+) -> ProcessedBatch | None:
+    """Process the waiting batch of these kinds that was accepted first and that nobody holds; None without one.
 
     One batch a transaction, and nothing after it: others queue for the lock that it ends with. Raises
     `BatchNotProcessed`, whatever went wrong: roll back; `try_next_batch` does, and counts the failure.
     """
-    batch = await claim_next_batch(transaction, excluding=excluding)
-    return None if batch is None else await _process(transaction, batch)
+    batch = await claim_next_batch(transaction, kinds=handlers, excluding=excluding)
+    return None if batch is None else await _process(transaction, handlers, batch)
 
 
-async def process_batch(transaction: Transaction, batch_id: UUID) -> ProcessedBatch | None:
+async def process_batch(transaction: Transaction, handlers: BatchHandlers, batch_id: UUID) -> ProcessedBatch | None:
     """Process one batch, as `process_next_batch` does; None when another worker has done it already."""
     batch = await claim_batch(transaction, batch_id)
-    return None if batch is None else await _process(transaction, batch)
+    return None if batch is None else await _process(transaction, handlers, batch)
 
 
-async def _process(transaction: Transaction, batch: ClaimedBatch) -> ProcessedBatch:
+async def _process(transaction: Transaction, handlers: BatchHandlers, batch: ClaimedBatch) -> ProcessedBatch:
     collecting = gc.isenabled()
     # A batch makes some hundred thousand objects and not one cycle: looking for cycles takes a fifth of its time.
     gc.disable()
     try:
-        rows = await _INGEST[batch.kind](transaction, batch)
+        rows = await handlers[batch.kind](transaction, batch)
         counts = await finish_batch(
             transaction, batch, accepted=rows.accepted, duplicate=rows.duplicate, rejects=rows.rejects
         )
-        await record_changes(transaction, rows.latest)
+        await rows.last_step(transaction)
     except Exception as error:
         raise BatchNotProcessed(batch.id) from error
     finally:
@@ -116,7 +125,7 @@ async def _process(transaction: Transaction, batch: ClaimedBatch) -> ProcessedBa
 
 def _is_of_circumstances(cause: BaseException | None) -> bool:
     """Whether the same batch may well succeed later, so that the attempt does not count."""
-    if is_database_away(cause) or isinstance(cause, OSError | SeriesGone):
+    if is_database_away(cause) or isinstance(cause, OSError | BatchPostponed):
         return True
     state = getattr(getattr(cause, "orig", cause), "sqlstate", None)
     if isinstance(state, str):

@@ -1,4 +1,4 @@
-"""Deliver rows of prices by the durable path: each batch is accepted and committed, then processed."""
+"""Deliver rows by the durable path: each batch is accepted and committed, then processed."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -11,10 +11,10 @@ from sqlalchemy import select
 from app.core.database import Database, is_database_away
 from app.core.errors import ServiceUnavailable
 from app.ingestion.commands import KINDS_IN_ORDER, MAXIMUM_ATTEMPTS, AcceptedBatch, accept_batch
+from app.ingestion.file_rows import RejectedRow, RowBatch
 from app.ingestion.models import BatchKind, BatchStatus, IngestReject
+from app.ingestion.processing import BatchHandlers, FailedBatch, try_next_batch
 from app.ingestion.queries import BatchRow, batches_by_id
-from app.prices.commands.process import FailedBatch, try_next_batch
-from app.prices.formats.rows import RejectedRow, RowBatch
 
 REJECTS_TOLD = 10
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -47,6 +47,7 @@ class Delivery:
 
 async def deliver(
     database: Database,
+    handlers: BatchHandlers,
     *,
     kind: BatchKind,
     batches: Iterable[RowBatch],
@@ -59,7 +60,7 @@ async def deliver(
     given up, and BatchNotProcessed where the circumstances stay in its way; it waits for a worker then.
     """
     delivery = Delivery()
-    processing = _Processing(database)
+    processing = _Processing(database, handlers)
     for batch in batches:
         accepted = await _accept(database, kind, batch, idempotency_key=f"file:{sha256(batch.payload).hexdigest()}")
         outcome = await processing.of(accepted.id)
@@ -75,13 +76,13 @@ async def deliver(
     return delivery
 
 
-async def process_batches(database: Database, batch_ids: Iterable[UUID]) -> Delivery:
+async def process_batches(database: Database, handlers: BatchHandlers, batch_ids: Iterable[UUID]) -> Delivery:
     """Process what waits until these batches, which are accepted already, are done; what became of their rows.
 
     The rejects are told by their numbers in their batches. Raises as `deliver` does.
     """
     delivery = Delivery()
-    processing = _Processing(database)
+    processing = _Processing(database, handlers)
     for batch_id in batch_ids:
         outcome = await processing.of(batch_id)
         _count(delivery, outcome, is_repeat=False)
@@ -104,15 +105,16 @@ class _Processing:
     not given up because somebody imports a file.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, handlers: BatchHandlers) -> None:
         self._database = database
+        self._handlers = handlers
         self._failed: dict[UUID, FailedBatch] = {}
 
     async def of(self, batch_id: UUID) -> BatchRow:
         """What became of a batch."""
         postponed = 0
         while (batch := await _read(self._database, batch_id)).status == BatchStatus.RECEIVED:
-            tried = await try_next_batch(self._database, excluding=self._failed)
+            tried = await try_next_batch(self._database, self._handlers, excluding=self._failed)
             if isinstance(tried, FailedBatch):
                 if is_database_away(tried.error.__cause__):
                     raise tried.error
