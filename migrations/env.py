@@ -15,6 +15,8 @@ import app.portfolios.models
 import app.portfolios.wish_models
 import app.prices.models
 import app.providers.models
+import app.trackers.history_models
+import app.trackers.models
 from app.core.database import Base, DatabaseRole
 from app.core.settings import current_settings
 
@@ -26,6 +28,7 @@ OUR_SCHEMAS = {
     app.catalogue.models.SCHEMA,
     app.prices.models.SCHEMA,
     app.portfolios.models.SCHEMA,
+    app.trackers.models.SCHEMA,
 }
 # Waiting behind a long reader would queue every request behind the migration; better to fail and be run again.
 LOCK_TIMEOUT = "5s"

@@ -16,6 +16,7 @@ import app.operations.models
 import app.portfolios.models
 import app.prices.models
 import app.providers.models
+import app.trackers.models
 from app.cli.resumable import run_over_database, settings_with_database
 from app.core.database import Base
 from app.core.embedded import default_directory
@@ -35,6 +36,7 @@ ROOMS = (
     app.portfolios.models,
     app.prices.models,
     app.providers.models,
+    app.trackers.models,
 )
 SOMETHING_IS_LEFT = 1
 CONNECTIONS = 2

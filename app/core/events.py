@@ -18,6 +18,7 @@ class Topic(StrEnum):
     """What a hint is about."""
 
     PRICES_CHANGED = "trove:prices-changed"
+    TRACKERS_CHANGED = "trove:trackers-changed"
     REVOKED = "trove:revoked"
     RUNS_CHANGED = "trove:runs-changed"
 

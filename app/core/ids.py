@@ -55,6 +55,14 @@ class PublicIdTag(StrEnum):
     PORTFOLIO_IMPORT = "pi"
     PORTFOLIO_EXPORT = "px"
     HOLDING_PHOTO = "hp"
+    CLIENT = "cl"
+    MEMBERSHIP = "mb"
+    BRAND = "br"
+    PRODUCTION_RUN = "pn"
+    TRACKER = "tr"
+    TRACKER_KEY = "tk"
+    TRACKER_ATTACHMENT = "ta"
+    PLACE = "pl"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

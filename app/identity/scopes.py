@@ -13,6 +13,9 @@ class Scope(StrEnum):
     ACCOUNT_WRITE = "account:write"
     PORTFOLIOS_READ = "portfolios:read"
     PORTFOLIOS_WRITE = "portfolios:write"
+    TRACKERS_READ = "trackers:read"
+    TRACKERS_WRITE = "trackers:write"
+    LOCATIONS_WRITE = "locations:write"
     PRICES_WRITE = "prices:write"
     INGESTION_READ = "ingestion:read"
     ACCOUNTS_READ = "accounts:read"
@@ -29,6 +32,9 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.ACCOUNT_WRITE: "Change one's own account.",
     Scope.PORTFOLIOS_READ: "Read one's own portfolios, with what is held, wanted and ordered.",
     Scope.PORTFOLIOS_WRITE: "Change one's own portfolios, with what is held, wanted and ordered, and photos of it.",
+    Scope.TRACKERS_READ: "See the trackers and places of the clients that one is a member of, and where they are.",
+    Scope.TRACKERS_WRITE: "Change trackers, places and members of the clients whose operator or owner one is.",
+    Scope.LOCATIONS_WRITE: "Send reports of where trackers are, of the clients whose operator or owner one is.",
     Scope.PRICES_WRITE: "Send prices in, and read what became of one's own batches. Has to be granted.",
     Scope.INGESTION_READ: "Read what became of anybody's batches. Has to be granted.",
     Scope.ACCOUNTS_READ: "Read anybody's account. Has to be granted.",
@@ -40,7 +46,17 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.OPERATIONS_WRITE: "Start jobs and imports, and change when they run. Has to be granted.",
 }
 # Of one's own things, which nobody has to grant.
-OWN = frozenset({Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, Scope.PORTFOLIOS_READ, Scope.PORTFOLIOS_WRITE})
+OWN = frozenset(
+    {
+        Scope.ACCOUNT_READ,
+        Scope.ACCOUNT_WRITE,
+        Scope.PORTFOLIOS_READ,
+        Scope.PORTFOLIOS_WRITE,
+        Scope.TRACKERS_READ,
+        Scope.TRACKERS_WRITE,
+        Scope.LOCATIONS_WRITE,
+    }
+)
 GRANTABLE = frozenset(Scope) - OWN
 # What a grant of the role carries when it names no permissions itself.
 PERMISSIONS_OF_ROLES: Mapping[Role, frozenset[Scope]] = {

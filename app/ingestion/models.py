@@ -19,6 +19,7 @@ class BatchKind(StrEnum):
 
     PRICE_POINTS = "price_points"
     CANDLES = "candles"
+    LOCATION_REPORTS = "location_reports"
 
 
 class BatchStatus(StrEnum):
@@ -44,7 +45,7 @@ class IngestBatch(Base):
             postgresql_where=text("sender_id IS NULL"),
         ),
         UniqueConstraint("sequence"),
-        CheckConstraint("kind IN ('price_points', 'candles')", name="kind_is_known"),
+        CheckConstraint("kind IN ('price_points', 'candles', 'location_reports')", name="kind_is_known"),
         CheckConstraint("status IN ('received', 'processed', 'failed')", name="status_is_known"),
         Index("ingest_batches_waiting", "sequence", postgresql_where=text("status = 'received'")),
         {"schema": SCHEMA},
