@@ -1,0 +1,1 @@
+"""Reads of trackers and of where they are."""
