@@ -408,6 +408,20 @@ $$;
 REVOKE EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) TO trove_api;
 
+-- The API hands events to those who may see them: it reads whose they are, and nothing of what happened where.
+CREATE FUNCTION trackers.last_event_position() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(max(position), 0) FROM trackers.tracker_events
+$$;
+CREATE FUNCTION trackers.events_after(after bigint, most integer)
+RETURNS TABLE (event_position bigint, client_id uuid, tracker_id uuid, production_run_id uuid, kind text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT told.position, told.client_id, told.tracker_id, told.production_run_id, told.kind
+    FROM trackers.tracker_events AS told WHERE told.position > after ORDER BY told.position LIMIT most
+$$;
+REVOKE EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) TO trove_api;
+
 REVOKE ALL ON FUNCTION trackers.ensure_partitions(text, timestamptz[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.ensure_partitions(text, timestamptz[]) TO trove_worker;
 """
