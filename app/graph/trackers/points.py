@@ -1,5 +1,7 @@
 """Points on the earth."""
 
+from collections.abc import Mapping
+
 import strawberry
 
 from app.core.errors import BadUserInput
@@ -41,3 +43,22 @@ def box_of(given: BoundingBox, argument: str) -> Box:
             f"`{argument}` has its south above its north; change them.", argument=argument, allowed=["south <= north"]
         )
     return Box(given.west, given.south, given.east, given.north)
+
+
+@strawberry.input(description="Near a point of the earth.")
+class Near:
+    latitude: float = strawberry.field(description="Degrees north, from -90 to 90.")
+    longitude: float = strawberry.field(description="Degrees east, from -180 to 180.")
+    meters: float = strawberry.field(description="Within how many metres, up to 20,000,000.")
+
+
+def near_in(given: Mapping[str, float], path: str) -> list[float]:
+    """Latitude, longitude and metres of what a client gave; refuses what is not on earth."""
+    latitude, longitude, meters = given["latitude"], given["longitude"], given["meters"]
+    if not -90 <= latitude <= 90 or not -180 <= longitude <= 180 or not 0 < meters <= 20_000_000:
+        raise BadUserInput(
+            f"`{path}` is not on earth: latitudes are up to 90, longitudes up to 180 degrees, metres up to 20,000,000.",
+            argument=path,
+            allowed=["latitude: -90..90", "longitude: -180..180", "meters: 0..20000000"],
+        )
+    return [latitude, longitude, meters]
