@@ -77,11 +77,10 @@ async def _carried(connection: AsyncConnection, ride: Ride, client_id: UUID, use
     if ride.holding_id is not None:
         await _require_own(connection, Holding, ride.holding_id, user_id, "holdingId")
         return {"holding_id": ride.holding_id, "owner_id": user_id}
-    assert ride.preorder_id is not None
     await _require_own(connection, Preorder, ride.preorder_id, user_id, "preorderId")
     return {"preorder_id": ride.preorder_id, "owner_id": user_id}
 
 
-async def _require_own(connection: AsyncConnection, table: Any, key: UUID, user_id: UUID, field: str) -> None:
+async def _require_own(connection: AsyncConnection, table: Any, key: UUID | None, user_id: UUID, field: str) -> None:
     if await connection.scalar(select(table.id).where(table.id == key, table.owner_id == user_id)) is None:
         raise TrackerRefused(TrackerErrorCode.NOT_FOUND, "You have no such thing.", field=[field])
