@@ -46,6 +46,7 @@ PUBLIC_TABLES = frozenset(
         "portfolios.shared_holdings",
         "portfolios.shared_holding_photos",
         "providers.providers",
+        "trackers.cities",
         "operations.jobs",
         "candle",
         "price_statistics",

@@ -35,6 +35,7 @@ PICTURES: Mapping[str, Collection[str]] = {
     "prices": ("prices",),
     "portfolios": ("portfolios",),
     "wishes": ("wishes", "sharing"),
+    "trackers": ("trackers",),
     "accounts": ("identity", "providers"),
     "jobs": ("jobs", "ingestion", "operations"),
 }

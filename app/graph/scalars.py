@@ -16,6 +16,7 @@ BigInt = NewType("BigInt", int)
 URL = NewType("URL", str)
 EmailAddress = NewType("EmailAddress", str)
 JSON = NewType("JSON", object)
+GeoJSON = NewType("GeoJSON", object)
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -183,6 +184,13 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="An e-mail address (RFC 5321, 6531), such as `somebody@example.org`.",
         serialize=str,
         parse_value=read_email_address,
+    ),
+    GeoJSON: strawberry.scalar(
+        name="GeoJSON",
+        description="A shape on the earth as GeoJSON: an object with `type` and `coordinates`, longitude first.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc7946",
+        serialize=lambda value: value,
+        parse_value=lambda value: value,
     ),
     JSON: strawberry.scalar(
         name="JSON",

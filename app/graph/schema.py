@@ -74,6 +74,10 @@ from app.graph.reads.fields import Reference, refer, reference
 from app.graph.relay import Node
 from app.graph.scalars import SCALARS
 from app.graph.sharing.portfolios import SharedPortfolio, SharedPortfolioQueries
+from app.graph.trackers.clients import Brand, Client, ClientQueries, Membership, ProductionRun
+from app.graph.trackers.errors import TRACKERS_READ
+from app.graph.trackers.places import Place, PlaceQueries
+from app.graph.trackers.trackers import Tracker, TrackerAttachment, TrackerKey, TrackerQueries
 from app.graph.wishes.preorder_changes import PreorderMutations
 from app.graph.wishes.preorders import Preorder
 from app.graph.wishes.wants import Want, WantMutations
@@ -120,6 +124,14 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.WANT: (Want, PORTFOLIOS_READ),
     PublicIdTag.PREORDER: (Preorder, PORTFOLIOS_READ),
     PublicIdTag.HOLDING_PHOTO: (HoldingPhoto, PORTFOLIOS_READ),
+    PublicIdTag.CLIENT: (Client, TRACKERS_READ),
+    PublicIdTag.MEMBERSHIP: (Membership, TRACKERS_READ),
+    PublicIdTag.BRAND: (Brand, TRACKERS_READ),
+    PublicIdTag.PRODUCTION_RUN: (ProductionRun, TRACKERS_READ),
+    PublicIdTag.TRACKER: (Tracker, TRACKERS_READ),
+    PublicIdTag.TRACKER_KEY: (TrackerKey, TRACKERS_READ),
+    PublicIdTag.TRACKER_ATTACHMENT: (TrackerAttachment, TRACKERS_READ),
+    PublicIdTag.PLACE: (Place, TRACKERS_READ),
 }
 
 
@@ -155,6 +167,9 @@ class Query(
     SharedPortfolioQueries,
     ImportQueries,
     ExportQueries,
+    ClientQueries,
+    TrackerQueries,
+    PlaceQueries,
     RunQueries,
     JobQueries,
 ):

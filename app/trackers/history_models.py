@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REAL
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base
@@ -79,7 +79,7 @@ class LocationReport(Base):
     longitude_e7: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     tracker_id: Mapped[UUID]
     client_id: Mapped[UUID]
-    accuracy_meters: Mapped[float | None] = mapped_column(REAL)
+    accuracy_meters: Mapped[float | None]
     confidence: Mapped[int | None] = mapped_column(SmallInteger)
     status_byte: Mapped[int | None] = mapped_column(SmallInteger)
     source: Mapped[str]
@@ -125,7 +125,7 @@ class LocationFix(Base):
     bucket: Mapped[datetime] = mapped_column(primary_key=True)
     client_id: Mapped[UUID]
     position: Mapped[Any] = mapped_column(Geography("Point"))
-    accuracy_meters: Mapped[float] = mapped_column(REAL)
+    accuracy_meters: Mapped[float]
     confidence: Mapped[int | None] = mapped_column(SmallInteger)
     last_reported_at: Mapped[datetime]
     report_count: Mapped[int]
@@ -219,5 +219,5 @@ class TrackerEvent(Base):
     status: Mapped[str | None]
     place_id: Mapped[UUID | None]
     point: Mapped[Any | None] = mapped_column(Geography("Point"))
-    accuracy_meters: Mapped[float | None] = mapped_column(REAL)
+    accuracy_meters: Mapped[float | None]
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())

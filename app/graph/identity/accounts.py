@@ -19,6 +19,8 @@ from app.graph.reads.fields import Reference, column, connection, edge, edges, e
 from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import URL, CurrencyCode, EmailAddress
 from app.graph.sharing.portfolios import SHARED_PORTFOLIO_ORDERS, SharedPortfolio
+from app.graph.trackers.clients import Membership
+from app.graph.trackers.errors import TRACKERS_READ
 from app.graph.wishes.preorders import (
     PREORDER_ORDERS,
     MakerSlips,
@@ -49,6 +51,7 @@ from app.portfolios.wish_models import Preorder as PreorderRow
 from app.portfolios.wish_models import Want as WantRow
 from app.portfolios.wish_models import Watchlist as WatchlistRow
 from app.providers.models import ProviderCredential as CredentialRow
+from app.trackers.models import Membership as MembershipRow
 
 show_enum(Scope, "What one may do.", MEANINGS)
 show_enum(
@@ -350,6 +353,13 @@ class Account(Node):
         orders=PREORDER_ORDERS,
         filter=PreorderFilter,
         access=PORTFOLIOS_READ,
+    )
+    memberships: list[Membership] = edges(
+        "The clients that they belong to, the longest first; only those that one belongs to oneself.",
+        on=models.User.id,
+        to=MembershipRow.user_id,
+        order=[MembershipRow.created_at, MembershipRow.id],
+        access=TRACKERS_READ,
     )
     preorders_due: list[PreordersDue] | None = preorders_due_of_account()
     preorder_slips: list[MakerSlips] | None = preorder_slips_of_account()

@@ -22,6 +22,7 @@ from app.graph.reads.fields import column, connection, edge, edges, embedded, sh
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node
 from app.graph.scalars import URL
+from app.graph.trackers.attached import trackers_riding_with
 from app.portfolios.commands.holding_photos import MOST_PHOTOS
 from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import HoldingDetails as DetailsRow
@@ -33,9 +34,11 @@ from app.portfolios.models import Store as StoreRow
 from app.portfolios.models import Trade as TradeRow
 from app.portfolios.queries.amounts import AVERAGE_COST, IS_GAIN_COMPLETE, IS_HELD
 from app.prices.queries.quotes import MONEY
+from app.trackers.models import TrackerAttachment
 
 if TYPE_CHECKING:
     from app.graph.portfolios.portfolios import Portfolio
+    from app.graph.trackers.trackers import Tracker
 
 OF_PORTFOLIO = join(PortfolioRow, PortfolioRow.id == HoldingRow.portfolio_id)
 
@@ -194,4 +197,7 @@ class Holding(Node):
     )
     lots: Connection[Lot] | None = connection(
         "What was acquired of it, the oldest first.", on=HoldingRow.id, to=LotRow.holding_id, orders=LOT_ORDERS
+    )
+    trackers: list[Annotated["Tracker", strawberry.lazy("app.graph.trackers.trackers")]] = trackers_riding_with(
+        HoldingRow.id, attached_by=TrackerAttachment.holding_id
     )

@@ -181,9 +181,12 @@ class Edge(Declaration):
     is_list: bool
     narrowings: Narrowings
     computed: Computed | None = None
+    access: Access | None = None
 
     def check_access(self, context: OperationContext) -> None:
-        """Whoever sees the row may follow it."""
+        """Refuse a viewer who sees the row and may not follow it."""
+        if self.access is not None:
+            self.access.check(context.viewer, context.now)
 
     def bind_arguments(self, arguments: Mapping[str, Any]) -> Bound:
         """Check the arguments, which come to the same for everybody."""
@@ -192,8 +195,9 @@ class Edge(Declaration):
             return Bound(ComputedShape(tuple(given)), tuple(given.values()))
         return Bound(*self.narrowings.bind(arguments)) if self.narrowings.all else UNNARROWED
 
-    def bind(self, arguments: Mapping[str, Any], _: OperationContext) -> Bound:
-        """Check the arguments of one request."""
+    def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Bound:
+        """Check who asks, and the arguments of one request."""
+        self.check_access(context)
         return self.bind_arguments(arguments)
 
 
@@ -338,12 +342,14 @@ def edge(
     order: Sequence[Expression] = (),
     arguments: Sequence[Argument] = (),
     computed: Computed | None = None,
+    access: Access | None = None,
 ) -> Any:
     """To one: the row whose `to` equals this row's `on`; where there are several, the first by `order`.
 
-    With the argument of `computed` the row is not read but computed, which has no SQL of its own.
+    With the argument of `computed` the row is not read but computed, which has no SQL of its own. `access` is for what
+    takes another scope than the row itself.
     """
-    return _edge(description, on, to, joins, where, order, arguments, computed, is_list=False)
+    return _edge(description, on, to, joins, where, order, arguments, computed, access, is_list=False)
 
 
 def edges(
@@ -355,9 +361,13 @@ def edges(
     joins: Sequence[Join] = (),
     where: Expression | None = None,
     arguments: Sequence[Argument] = (),
+    access: Access | None = None,
 ) -> Any:
-    """To all rows whose `to` equals this row's `on`, in a total order; for lists that are short by nature."""
-    return _edge(description, on, to, joins, where, order, arguments, None, is_list=True)
+    """To all rows whose `to` equals this row's `on`, in a total order; for lists that are short by nature.
+
+    `access` is for what takes another scope than the row itself.
+    """
+    return _edge(description, on, to, joins, where, order, arguments, None, access, is_list=True)
 
 
 def _edge(
@@ -369,6 +379,7 @@ def _edge(
     order: Sequence[Expression],
     arguments: Sequence[Argument],
     computed: Computed | None,
+    access: Access | None,
     *,
     is_list: bool,
 ) -> Any:
@@ -381,6 +392,7 @@ def _edge(
         is_list,
         Narrowings(arguments),
         computed,
+        access,
     )
     shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
     if computed is not None:

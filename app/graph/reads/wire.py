@@ -159,6 +159,7 @@ _SQL: dict[str, Callable[[ColumnElement[Any]], Parts]] = {
     "EmailAddress": _text,
     # Declared over JSON as text: it goes into the answer as it is.
     "JSON": _number,
+    "GeoJSON": _number,
 }
 
 
@@ -248,7 +249,7 @@ def leaf_of(output: GraphQLOutputType) -> Leaf:
 def _python(scalar: GraphQLLeafType) -> Write:
     if scalar.name == "Float":
         return float
-    if scalar.name == "JSON":
+    if scalar.name in {"JSON", "GeoJSON"}:
         return Fragment
     if scalar.name in {"ID", "String", "URL", "CurrencyCode", "EmailAddress", "Boolean", "Int"}:
         return _as_it_is

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry import UNSET
@@ -27,6 +27,7 @@ from app.graph.reads.fields import column, edge, edges, embedded, keyed_rows, sh
 from app.graph.reads.tables import join
 from app.graph.relay import Node
 from app.graph.scalars import URL, CurrencyCode
+from app.graph.trackers.attached import trackers_riding_with
 from app.identity.models import User as UserRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Store as StoreRow
@@ -47,6 +48,10 @@ from app.portfolios.queries.preorders import (
 from app.portfolios.wish_models import DatePrecision, PreorderDateChange, PreorderStatus, PreorderStatusChange
 from app.portfolios.wish_models import Preorder as PreorderRow
 from app.prices.queries.quotes import MONEY
+from app.trackers.models import TrackerAttachment
+
+if TYPE_CHECKING:
+    from app.graph.trackers.trackers import Tracker
 
 OF_ITEM = join(VariantRow, VariantRow.item_id == ItemRow.id)
 
@@ -191,6 +196,9 @@ class Preorder(Node):
         "The trade that it became when it was received; null before, and where that was deleted.",
         on=PreorderRow.trade_id,
         to=TradeRow.id,
+    )
+    trackers: list[Annotated["Tracker", strawberry.lazy("app.graph.trackers.trackers")]] = trackers_riding_with(
+        PreorderRow.id, attached_by=TrackerAttachment.preorder_id
     )
     steps: list[PreorderStep] = edges(
         "How it came to its state, the first step first; 100 at most after the first.",

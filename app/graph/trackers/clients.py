@@ -1,0 +1,150 @@
+"""Clients: the organisations that trackers belong to, their members, brands and production runs."""
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from app.core.ids import PublicIdTag
+from app.graph.access import private
+from app.graph.fields import show_enum
+from app.graph.reads.arguments import Orders
+from app.graph.reads.fields import column, connection, edge, edges, shows
+from app.graph.reads.tables import join
+from app.graph.relay import Connection, Node
+from app.graph.scalars import URL
+from app.graph.trackers.errors import MEMBERS_ALONE, TRACKERS_READ
+from app.graph.trackers.tracker_lists import TRACKER_ORDERS, TrackerFilter
+from app.identity.models import public_profiles
+from app.trackers.models import Brand as BrandRow
+from app.trackers.models import Client as ClientRow
+from app.trackers.models import Membership as MembershipRow
+from app.trackers.models import MembershipRole
+from app.trackers.models import Place as PlaceRow
+from app.trackers.models import ProductionRun as RunRow
+from app.trackers.models import ProductionRunPlace as RunPlaceRow
+from app.trackers.models import Tracker as TrackerRow
+
+if TYPE_CHECKING:
+    from app.graph.identity.accounts import User
+    from app.graph.trackers.places import Place
+    from app.graph.trackers.trackers import Tracker
+
+show_enum(
+    MembershipRole,
+    "What a member of a client may do.",
+    {
+        MembershipRole.VIEWER: "See its trackers and places.",
+        MembershipRole.OPERATOR: "Change its brands, production runs, trackers and places too, and send reports.",
+        MembershipRole.OWNER: "Change the client and its members too.",
+    },
+)
+
+
+class ClientOrder(Enum):
+    """What clients are ordered by."""
+
+    NAME = "name"
+
+
+class RunOrder(Enum):
+    """What production runs are ordered by."""
+
+    STARTED_AT = "started_at"
+
+
+CLIENT_ORDERS = Orders("clients", {ClientOrder.NAME: ClientRow.name}, tie=ClientRow.id)
+BRAND_ORDERS = Orders("brands", {ClientOrder.NAME: BrandRow.name}, tie=BrandRow.id)
+RUN_ORDERS = Orders("production-runs", {RunOrder.STARTED_AT: RunRow.started_at}, tie=RunRow.id, newest_first=True)
+OF_RUN = join(RunPlaceRow, RunPlaceRow.place_id == PlaceRow.id)
+
+
+@strawberry.type(description="Somebody who belongs to a client, and what they may do there.")
+@private(MEMBERS_ALONE)
+@shows(MembershipRow, PublicIdTag.MEMBERSHIP, key=MembershipRow.id)
+class Membership(Node):
+    role: MembershipRole = column(MembershipRow.role, "What they may do.")
+    created_at: datetime = column(MembershipRow.created_at, "Since when they belong to it.")
+    user: Annotated["User", strawberry.lazy("app.graph.identity.accounts")] | None = edge(
+        "Who it is; null of somebody who is leaving Trove.", on=MembershipRow.user_id, to=public_profiles.c.id
+    )
+    client: "Client | None" = edge("What they belong to.", on=MembershipRow.client_id, to=ClientRow.id)
+
+
+@strawberry.type(description="An organisation whose trackers these are. Its members alone see anything of it.")
+@private(MEMBERS_ALONE)
+@shows(ClientRow, PublicIdTag.CLIENT)
+class Client(Node):
+    name: str = column(ClientRow.name, "Its name.")
+    logo_url: URL | None = column(ClientRow.logo_url, "Its logo; null where none is given.")
+    silent_after_minutes: int = column(
+        ClientRow.silent_after_minutes, "After how many minutes without a fix a tracker of it is silent."
+    )
+    version: int = column(ClientRow.version, "How often it was changed, from 1; give it with an edit.")
+    created_at: datetime = column(ClientRow.created_at, "When it was made.")
+    updated_at: datetime = column(ClientRow.updated_at, "When it was last changed.")
+    members: list[Membership] = edges(
+        "Who belongs to it, the longest first; 250 at most.",
+        on=ClientRow.id,
+        to=MembershipRow.client_id,
+        order=[MembershipRow.created_at, MembershipRow.user_id],
+    )
+    brands: Connection["Brand"] | None = connection(
+        "The names under which it sells, by name.", on=ClientRow.id, to=BrandRow.client_id, orders=BRAND_ORDERS
+    )
+    production_runs: Connection["ProductionRun"] | None = connection(
+        "What it makes, the newest first.", on=ClientRow.id, to=RunRow.client_id, orders=RUN_ORDERS
+    )
+
+
+@strawberry.type(description="A name under which a client sells.")
+@private(MEMBERS_ALONE)
+@shows(BrandRow, PublicIdTag.BRAND)
+class Brand(Node):
+    name: str = column(BrandRow.name, "Its name, unique among its client's.")
+    logo_url: URL | None = column(BrandRow.logo_url, "Its logo; null where none is given.")
+    version: int = column(BrandRow.version, "How often it was changed, from 1; give it with an edit.")
+    created_at: datetime = column(BrandRow.created_at, "When it was made.")
+    updated_at: datetime = column(BrandRow.updated_at, "When it was last changed.")
+    client: Client | None = edge("Whose it is.", on=BrandRow.client_id, to=ClientRow.id)
+    production_runs: Connection["ProductionRun"] | None = connection(
+        "What was made under it, the newest first.", on=BrandRow.id, to=RunRow.brand_id, orders=RUN_ORDERS
+    )
+
+
+@strawberry.type(description="A batch of one brand's goods that is made, stored and delivered together.")
+@private(MEMBERS_ALONE)
+@shows(RunRow, PublicIdTag.PRODUCTION_RUN)
+class ProductionRun(Node):
+    description: str = column(RunRow.description, "What it is.")
+    started_at: datetime = column(RunRow.started_at, "When it began.")
+    ended_at: datetime | None = column(RunRow.ended_at, "When it ended; null while it goes on.")
+    image_url: URL | None = column(RunRow.image_url, "A picture of it; null where none is given.")
+    version: int = column(RunRow.version, "How often it was changed, from 1; give it with an edit.")
+    created_at: datetime = column(RunRow.created_at, "When it was recorded.")
+    updated_at: datetime = column(RunRow.updated_at, "When it was last changed.")
+    brand: Brand | None = edge("The brand that it is of.", on=RunRow.brand_id, to=BrandRow.id)
+    client: Client | None = edge("Whose it is.", on=RunRow.client_id, to=ClientRow.id)
+    places: list[Annotated["Place", strawberry.lazy("app.graph.trackers.places")]] = edges(
+        "The places that it passes through, by name; 250 at most. A place without production runs is not among them.",
+        on=RunRow.id,
+        to=RunPlaceRow.production_run_id,
+        joins=[OF_RUN],
+        where=PlaceRow.deleted_at.is_(None),
+        order=[PlaceRow.name, PlaceRow.id],
+    )
+    trackers: Connection[Annotated["Tracker", strawberry.lazy("app.graph.trackers.trackers")]] | None = connection(
+        "The trackers that ride with it, by name.",
+        on=RunRow.id,
+        to=TrackerRow.production_run_id,
+        orders=TRACKER_ORDERS,
+        filter=TrackerFilter,
+    )
+
+
+@strawberry.type
+class ClientQueries:
+    clients: Connection[Client] | None = connection(
+        "The clients that one is a member of, by name.", orders=CLIENT_ORDERS, access=TRACKERS_READ
+    )

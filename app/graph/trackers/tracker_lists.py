@@ -1,0 +1,90 @@
+"""How trackers are listed: by what they are ordered and narrowed."""
+
+from datetime import datetime
+from enum import Enum
+
+import strawberry
+
+from app.core.ids import PublicIdTag
+from app.graph.catalogue.items import OrderDirection
+from app.graph.fields import show_enum
+from app.graph.reads.arguments import Orders, narrow, narrow_to_any
+from app.graph.relay import key_of
+from app.trackers.models import Tracker as TrackerRow
+from app.trackers.models import TrackerStatus
+
+show_enum(
+    TrackerStatus,
+    "Where a tracker is in the life of what it rides with.",
+    {
+        TrackerStatus.CREATED: "It was never heard of.",
+        TrackerStatus.IN_STORAGE: "At a place where things are stored.",
+        TrackerStatus.IN_TRANSIT: "Between places.",
+        TrackerStatus.DELIVERED: "At a place where things are delivered.",
+        TrackerStatus.SILENT: "It was not heard of for longer than its client waits.",
+    },
+)
+
+
+class TrackerOrderField(Enum):
+    """What a list of trackers can be ordered by; the id breaks ties."""
+
+    NAME = "name"
+    CREATED_AT = "created_at"
+    STATUS_SINCE = "status_since"
+
+
+show_enum(
+    TrackerOrderField,
+    "What trackers can be ordered by.",
+    {
+        TrackerOrderField.NAME: "Their name.",
+        TrackerOrderField.CREATED_AT: "When they were made.",
+        TrackerOrderField.STATUS_SINCE: "Since when they have their status.",
+    },
+)
+
+
+@strawberry.input(description="An order of trackers; ties are broken by the id.")
+class TrackerOrder:
+    field: TrackerOrderField = strawberry.field(description="What to order by.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
+
+
+TRACKER_ORDERS = Orders(
+    "trackers",
+    {
+        TrackerOrderField.NAME: TrackerRow.name,
+        TrackerOrderField.CREATED_AT: TrackerRow.created_at,
+        TrackerOrderField.STATUS_SINCE: TrackerRow.status_since,
+    },
+    tie=TrackerRow.id,
+    input_type=TrackerOrder,
+)
+
+
+@strawberry.input(description="Which trackers to list; what is left out does not narrow the list.")
+class TrackerFilter:
+    statuses: list[TrackerStatus] | None = narrow_to_any("Only trackers with one of these statuses.", TrackerRow.status)
+    client_id: strawberry.ID | None = narrow(
+        "Only trackers of this client.",
+        TrackerRow.client_id,
+        lambda client: TrackerRow.client_id == client,
+        check=lambda given, path: key_of(given, PublicIdTag.CLIENT, argument=path),
+    )
+    production_run_id: strawberry.ID | None = narrow(
+        "Only trackers of this production run.",
+        TrackerRow.client_id,
+        lambda run: TrackerRow.production_run_id == run,
+        check=lambda given, path: key_of(given, PublicIdTag.PRODUCTION_RUN, argument=path),
+    )
+    last_fix_before: datetime | None = narrow(
+        "Only trackers whose last fix is older than this; not those without any.",
+        TrackerRow.created_at,
+        lambda until: TrackerRow.last_fix_at < until,
+    )
+    is_retired: bool | None = narrow(
+        "Only those that are retired, or that are not.",
+        TrackerRow.retired_at.is_(None),
+        lambda is_retired: TrackerRow.retired_at.is_not(None) == is_retired,
+    )
