@@ -50,7 +50,7 @@ class AcceptedBatch:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedBatch:
-    """A batch that this transaction holds; no other one processes it meanwhile. `sender_id` is none of the operator's."""
+    """A batch that this transaction holds; no other one processes it meanwhile. `sender_id` is None of the operator."""
 
     id: UUID
     sequence: int

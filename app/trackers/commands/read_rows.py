@@ -19,6 +19,8 @@ from app.trackers.formats.owntracks import read_owntracks
 from app.trackers.history_models import ReportSource
 from app.trackers.reports import Report, accuracy_of, check_time, confidence_of, point_of, refuse_no_place
 
+LONGEST_ROW_BYTES = 16_000
+
 _NAMES = {"tracker", "hashedKey"}
 _POINT_FIELDS = frozenset(
     _NAMES | {"latitude", "longitude", "accuracy", "confidence", "reportedAt", "publishedAt", "source"}
@@ -97,6 +99,8 @@ class RowReader:
 
     def read(self, line_number: int, line: bytes) -> ReadRow:
         """The row; raises BadRow."""
+        if len(line) > LONGEST_ROW_BYTES:
+            raise BadReport(f"The row is longer than {LONGEST_ROW_BYTES:,} bytes, which no report is.")
         row = read_object(line)
         report: Report | SealedReport
         if "payload" in row:
