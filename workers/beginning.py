@@ -3,7 +3,7 @@
 import asyncio
 
 from app.core.database import Database
-from workers.prices import make_partitions_ahead
+from workers.partitions import make_partitions_ahead
 from workers.providers import add_known_providers
 from workers.runner import Runner
 

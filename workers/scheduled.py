@@ -26,9 +26,10 @@ from app.prices.commands.sweeps import SWEEPS
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.imports import fetch_ecb_rates, import_scryfall
 from workers.jobs import JobContext, JobResult, RunJob, ScheduledJob
+from workers.partitions import make_partitions_ahead
 from workers.photos import tidy_photos
 from workers.portfolios import make_due_snapshots
-from workers.prices import make_partitions_ahead, prune_old_prices, prune_price_changes
+from workers.prices import prune_old_prices, prune_price_changes
 from workers.providers import prune_provider_calls
 from workers.valuations import mark_moved_windows
 

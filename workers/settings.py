@@ -35,6 +35,7 @@ from app.portfolios.commands.inventory_imports import READ_INVENTORIES
 from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.providers.client import provider_http
+from app.trackers.commands.orphans import ATTACH_ORPHANS
 from workers.beginning import BeginningRunner
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
@@ -43,6 +44,7 @@ from workers.ingestion import BatchRunner
 from workers.inventories import InventoryRunner
 from workers.jobs import ScheduledJob
 from workers.mail import MailRunner, NoPostman
+from workers.orphans import OrphanRunner
 from workers.portfolio_exports import PortfolioExportRunner
 from workers.runner import Runner
 from workers.scheduled import JOBS
@@ -115,7 +117,8 @@ def _runners(
 ) -> dict[str, Runner]:
     """What does the work of each job that only nudges."""
     return {
-        PROCESS_BATCHES.name: BatchRunner(database),
+        PROCESS_BATCHES.name: BatchRunner(database, secrets),
+        ATTACH_ORPHANS.name: OrphanRunner(database, secrets),
         VALUE_VARIANTS.name: ValuationRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),

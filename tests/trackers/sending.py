@@ -3,7 +3,7 @@
 import base64
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ from tests.identity.builders import SECRETS, add_person
 
 HANDLERS = location_batches(SECRETS)
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-Line = Mapping[str, object]
+Line = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from tests.identity.builders import SECRETS, add_person
 from tests.trackers.sending import (
     HANDLERS,
     NOON,
+    Line,
     Tag,
     accepted,
     add_client,
@@ -242,7 +243,7 @@ async def test_a_payload_that_cannot_be_opened_is_rejected(database: Database, t
     payload = sealed_payload(pair)
     broken = payload[:-1] + bytes([payload[-1] ^ 1])
     off_curve = payload[:6] + bytes(56) + payload[62:]
-    rows = [
+    rows: list[Line] = [
         sealed(pair, payload[:87]),
         sealed(pair, broken),
         sealed(pair, off_curve),

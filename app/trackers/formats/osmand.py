@@ -16,9 +16,8 @@ NAMES_OF_DEVICES = ("id", "deviceid", "device_id")
 _COORDINATES = 2
 
 
-def device_of(message: str | Mapping[str, Any]) -> str | None:
-    """What the message calls the device that sends it; None where it names none. Raises BadReport."""
-    fields = fields_of(message) if isinstance(message, str) else message
+def device_named_in(fields: Mapping[str, Any]) -> str | None:
+    """What a message, of these fields, calls the device that sends it; None where it names none."""
     named = next((fields[name] for name in NAMES_OF_DEVICES if fields.get(name)), None)
     return named if isinstance(named, str) else None
 
@@ -26,13 +25,13 @@ def device_of(message: str | Mapping[str, Any]) -> str | None:
 def read_osmand(message: object, *, accepted_at: datetime) -> Report:
     """The report of a message, a query or an object; one without a time is of the acceptance. Raises BadReport."""
     if isinstance(message, str):
-        return _of_query(fields_of(message), accepted_at)
+        return _of_query(_fields_of(message), accepted_at)
     if isinstance(message, dict):
         return _of_object(message, accepted_at)
     raise BadReport(f"A message of OsmAnd is a query or an object; this is {shown(message)}.")
 
 
-def fields_of(query: str) -> dict[str, str]:
+def _fields_of(query: str) -> dict[str, str]:
     """The fields of a query, with or without what stands before its question mark; of equal names the first counts."""
     try:
         pairs = parse_qsl(query.rpartition("?")[2], max_num_fields=MOST_FIELDS)
