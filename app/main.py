@@ -29,8 +29,8 @@ from app.doors.sign_in import routes as sign_in_routes
 from app.graph.context import Resources
 from app.graph.examples import graphiql_page
 from app.graph.execution import Engine
+from app.graph.feeds import Feeds
 from app.graph.graphiql.page import routes as graphiql_routes
-from app.graph.live import PriceFeed
 from app.graph.transports.http import PATH, graphql_endpoint
 from app.graph.transports.http import routes as graphql_routes
 from app.graph.transports.websocket import routes as websocket_routes
@@ -90,22 +90,22 @@ def create_application(settings: Settings | None = None) -> Starlette:
             database_url, role=DatabaseRole.API, pool_size=settings.database_pool_size, application_name="trove-api"
         )
         database = Database(engine, jobs=JobQueue(redis), events=events)
-        price_feed = PriceFeed(database, events)
+        feeds = Feeds(database, events)
         identity = identity_services(settings, database, events)
         application.state.settings = settings
         application.state.redis = redis
         application.state.database = database
         application.state.identity = identity
-        resources = Resources(database, settings, price_feed, identity)
+        resources = Resources(database, settings, feeds, identity)
         application.state.storage = resources.storage
         application.state.engine = Engine(resources)
-        await price_feed.start()
+        await feeds.start()
         await identity.start()
         try:
             yield
         finally:
             await identity.stop()
-            await price_feed.stop()
+            await feeds.stop()
             await database.close()
             await redis.aclose()
 

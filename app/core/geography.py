@@ -25,5 +25,15 @@ class Geography(UserDefinedType[Any]):
         return f"geography({self.kind},{self.srid})"
 
 
+class Geometry(UserDefinedType[Any]):
+    """`geometry`: coordinates on a plane, such as degrees as they stand on a map."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type as DDL names it."""
+        return "geometry"
+
+
 # So that the comparison of models and migrations reads such columns.
 ischema_names["geography"] = Geography

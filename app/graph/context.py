@@ -16,7 +16,7 @@ from app.core.errors import QueryTooComplex
 from app.core.loaders import Loaders
 from app.core.settings import Settings
 from app.core.storage import Storage, storage_of
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.identity.services import IdentityServices
 from app.identity.viewer import Caller, Viewer
 
@@ -30,7 +30,7 @@ class Resources:
 
     database: Database
     settings: Settings
-    price_feed: PriceFeed
+    feeds: Feeds
     identity: IdentityServices
 
     @cached_property

@@ -76,6 +76,8 @@ from app.graph.scalars import SCALARS
 from app.graph.sharing.portfolios import SharedPortfolio, SharedPortfolioQueries
 from app.graph.trackers.clients import Brand, Client, ClientQueries, Membership, ProductionRun
 from app.graph.trackers.errors import TRACKERS_READ
+from app.graph.trackers.map import MapQueries
+from app.graph.trackers.movements import TrackerSubscriptions
 from app.graph.trackers.places import Place, PlaceQueries
 from app.graph.trackers.trackers import Tracker, TrackerAttachment, TrackerKey, TrackerQueries
 from app.graph.wishes.preorder_changes import PreorderMutations
@@ -169,6 +171,7 @@ class Query(
     ExportQueries,
     ClientQueries,
     TrackerQueries,
+    MapQueries,
     PlaceQueries,
     RunQueries,
     JobQueries,
@@ -232,7 +235,7 @@ class Mutation(
 
 
 @strawberry.type(description="What happens, as it happens.")
-class Subscription(PriceSubscriptions, ImportSubscriptions, PortfolioSubscriptions):
+class Subscription(PriceSubscriptions, ImportSubscriptions, PortfolioSubscriptions, TrackerSubscriptions):
     pass
 
 

@@ -7,18 +7,24 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Column,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
+    MetaData,
+    Table,
+    Text,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base
-from app.core.geography import Geography
+from app.core.geography import Geography, Geometry
 from app.core.ids import new_id
 from app.core.secrets import encrypted
 from app.identity.models import User
@@ -242,6 +248,8 @@ class Tracker(Base):
         Index("trackers_by_production_run", "production_run_id"),
         Index("trackers_by_status", "client_id", "status", "id"),
         Index("trackers_by_last_position", "last_position", postgresql_using="gist"),
+        # In degrees, for boxes on a map.
+        Index("trackers_by_last_point", text("(last_position::geometry)"), postgresql_using="gist"),
         Index("trackers_by_place", "status_place_id"),
         Index("trackers_falling_silent", "silent_at", postgresql_where=text("status <> 'silent'")),
         Index("trackers_to_recompute", "id", postgresql_where=text("recompute_from IS NOT NULL")),
@@ -340,3 +348,19 @@ class TrackerAttachment(Base):
     parcel: Mapped[str | None]
     attached_at: Mapped[datetime] = mapped_column(server_default=func.now())
     detached_at: Mapped[datetime | None]
+
+
+# The viewer's trackers that were heard of and are in use, for looking by place: row-level security would keep PostGIS
+# from its indexes. `point` is the last position in degrees.
+tracker_positions = Table(
+    "tracker_positions",
+    MetaData(),
+    Column("id", Uuid, primary_key=True),
+    Column("client_id", Uuid, nullable=False),
+    Column("production_run_id", Uuid),
+    Column("status", Text, nullable=False),
+    Column("last_position", Geography("Point"), nullable=False),
+    Column("point", Geometry(), nullable=False),
+    Column("last_fix_at", DateTime(timezone=True), nullable=False),
+    schema=SCHEMA,
+)

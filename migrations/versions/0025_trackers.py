@@ -243,6 +243,7 @@ CREATE TABLE trackers.trackers (
 );
 CREATE INDEX trackers_by_client ON trackers.trackers (client_id, name, id);
 CREATE INDEX trackers_by_last_position ON trackers.trackers USING gist (last_position);
+CREATE INDEX trackers_by_last_point ON trackers.trackers USING gist ((last_position::geometry));
 CREATE INDEX trackers_by_place ON trackers.trackers (status_place_id);
 CREATE INDEX trackers_by_production_run ON trackers.trackers (production_run_id);
 CREATE INDEX trackers_by_status ON trackers.trackers (client_id, status, id);
@@ -408,8 +409,33 @@ $$;
 REVOKE EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) TO trove_api;
 
+-- The API hands events to those who may see them: it reads whose they are, and nothing of what happened where.
+CREATE FUNCTION trackers.last_event_position() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(max(position), 0) FROM trackers.tracker_events
+$$;
+CREATE FUNCTION trackers.events_after(after bigint, most integer)
+RETURNS TABLE (event_position bigint, client_id uuid, tracker_id uuid, production_run_id uuid, kind text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT told.position, told.client_id, told.tracker_id, told.production_run_id, told.kind
+    FROM trackers.tracker_events AS told WHERE told.position > after ORDER BY told.position LIMIT most
+$$;
+REVOKE EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) TO trove_api;
+
 REVOKE ALL ON FUNCTION trackers.ensure_partitions(text, timestamptz[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.ensure_partitions(text, timestamptz[]) TO trove_worker;
+"""
+
+# No security barrier: PostGIS's operators are not leakproof, so a policy or a barrier would be asked of each tracker
+# before them, and no spatial index be used. Nobody can bring a function of their own to look over its shoulder.
+POSITIONS = """
+CREATE VIEW trackers.tracker_positions AS
+SELECT id, client_id, production_run_id, status, last_position, last_position::geometry AS point, last_fix_at
+FROM trackers.trackers
+WHERE client_id = ANY ((SELECT trackers.clients_of_viewer('viewer'))::uuid[])
+    AND last_position IS NOT NULL AND retired_at IS NULL;
+GRANT SELECT ON trackers.tracker_positions TO trove_api;
 """
 
 # Members of a client see what is its own; what they may change of it depends on their role.
@@ -509,6 +535,7 @@ def upgrade() -> None:
     run(HYPERTABLES if has_timescale else NATIVE_PARTITIONS)
     op.execute("GRANT USAGE ON SCHEMA trackers TO trove_api, trove_worker")
     run(FUNCTIONS)
+    run(POSITIONS)
     for table, (role, columns) in CHANGES.items():
         key = "id" if table == "clients" else "client_id"
         run(SEEN.format(table=table, key=key))

@@ -21,7 +21,7 @@ from app.core.secrets import KeyRing
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine, Request
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.identity.scopes import OWN
 from app.identity.services import identity_services
 from app.identity.viewer import Caller, Viewer
@@ -120,7 +120,7 @@ async def _engine(databases: Databases, redis_url: str) -> AsyncIterator[tuple[D
     pool = create_engine(databases.trove_url, role=DatabaseRole.API, pool_size=2, application_name="bench-ledger")
     database = Database(pool, jobs=JobQueue(redis), events=events)
     identity = identity_services(settings, database, events)
-    yield database, Engine(Resources(database, settings, PriceFeed(database, events), identity))
+    yield database, Engine(Resources(database, settings, Feeds(database, events), identity))
     await identity.stop()
     await database.close()
     await redis.aclose()

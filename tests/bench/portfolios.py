@@ -32,7 +32,7 @@ from app.core.secrets import KeyRing
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine, Request
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.identity.scopes import Scope
 from app.identity.services import identity_services
 from app.identity.viewer import Caller, Viewer
@@ -148,7 +148,7 @@ async def _engine(databases: Databases, redis_url: str) -> AsyncIterator[Engine]
         DATABASE_URL=databases.trove_url, REDIS_URL=redis_url, secret_keys=SecretStr(KeyRing.fresh().text())
     )
     async with _database(settings, DatabaseRole.API) as database:
-        feed = PriceFeed(database, database.events)
+        feed = Feeds(database, database.events)
         yield Engine(Resources(database, settings, feed, identity_services(settings, database, database.events)))
 
 

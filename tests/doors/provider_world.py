@@ -25,7 +25,7 @@ from app.core.settings import Settings
 from app.doors.identity_providers import routes as identity_provider_routes
 from app.graph.context import Resources
 from app.graph.execution import Engine
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.graph.transports import http
 from app.identity.arrivals import Arrivals
 from app.identity.commands.sessions import OpenSession, SignInMethod, begin_session
@@ -239,7 +239,7 @@ async def open_world(
         application = Starlette(routes=[*http.routes(settings.allowed_origins), *identity_provider_routes()])
         application.state.settings = settings
         application.state.identity = identity
-        application.state.engine = Engine(Resources(api_database, settings, PriceFeed(api_database, events), identity))
+        application.state.engine = Engine(Resources(api_database, settings, Feeds(api_database, events), identity))
         await identity.start()
         world = World(url, database, identity, openid, github, steam)
         try:

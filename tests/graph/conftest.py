@@ -17,7 +17,7 @@ from app.core.settings import Settings
 from app.demo.world import load_world_into
 from app.graph.context import Resources
 from app.graph.execution import Engine, Request, RequestRefused
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.identity.services import identity_services
 from app.identity.viewer import ANYONE, Caller, Viewer
 
@@ -91,6 +91,6 @@ async def graph(api_database: Database, trove_settings: Settings, partner: None)
     redis = connect_redis(trove_settings.redis_url)
     events = EventBus(redis)
     identity = identity_services(trove_settings, api_database, events)
-    yield Graph(Engine(Resources(api_database, trove_settings, PriceFeed(api_database, events), identity)))
+    yield Graph(Engine(Resources(api_database, trove_settings, Feeds(api_database, events), identity)))
     await identity.stop()
     await redis.aclose()

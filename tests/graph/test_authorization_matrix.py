@@ -24,7 +24,7 @@ from app.core.settings import Settings
 from app.graph.access import OWNER_AND_STAFF, PUBLIC_TABLES, access_of, guard, privacy_of, private
 from app.graph.context import Resources
 from app.graph.execution import Engine
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.graph.reads.executor import ReadExecutor, tables_shown
 from app.graph.reads.fields import Reference, column, refer, reference, shows
 from app.graph.schema import NODE_TYPES, core_schema
@@ -261,7 +261,7 @@ async def engine(api_database: Database, trove_settings: Settings) -> AsyncItera
     redis = connect_redis(settings.redis_url)
     events = EventBus(redis)
     identity = identity_services(settings, api_database, events)
-    yield Engine(Resources(api_database, settings, PriceFeed(api_database, events), identity))
+    yield Engine(Resources(api_database, settings, Feeds(api_database, events), identity))
     await identity.stop()
     await redis.aclose()
 

@@ -12,7 +12,7 @@ from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.identity.services import identity_services
 from app.identity.viewer import Viewer
 from tests.graph.conftest import Graph
@@ -53,7 +53,7 @@ async def narrow_graph(database: Database, trove_settings: Settings) -> AsyncIte
     events = EventBus(redis)
     narrow = Database(engine, jobs=JobQueue(redis), events=events)
     identity = identity_services(settings, narrow, events)
-    yield Graph(Engine(Resources(narrow, settings, PriceFeed(narrow, events), identity)))
+    yield Graph(Engine(Resources(narrow, settings, Feeds(narrow, events), identity)))
     await identity.stop()
     await narrow.close()
     await redis.aclose()

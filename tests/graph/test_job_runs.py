@@ -16,7 +16,7 @@ from app.core.ids import PublicIdTag, parse_public_id
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine, Request
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.graph.transports.answers import Answers
 from app.identity.scopes import Scope
 from app.identity.viewer import Caller, Viewer
@@ -421,7 +421,7 @@ async def test_an_import_is_followed_while_redis_is_away(
     nowhere = trove_settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     async with open_database(nowhere, DatabaseRole.API) as api_database:
         resources = graph.engine.resources
-        feed = PriceFeed(api_database, api_database.events)
+        feed = Feeds(api_database, api_database.events)
         engine = Engine(Resources(api_database, nowhere, feed, resources.identity))
         async with following(Graph(engine), starter, run_id) as answers:
             states = [(await anext(answers))["data"]["importProgress"]["state"]]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from app.graph.relay import key_of
 from app.identity.access import ANYBODY
 from app.prices.models import PriceChange
 from app.prices.models import PriceSeries as Series
-from app.prices.queries.changes import RECORDED_SECOND
+from app.prices.queries.changes import RECORDED_SECOND, changes_of_items
 
 if TYPE_CHECKING:
     from app.graph.catalogue.items import Item, ItemVariant
@@ -125,5 +126,6 @@ class PriceSubscriptions:
     ) -> AsyncIterator[Reference]:
         items = await watched_items(info, item_ids, slugs)
         position = None if since is None else replay_position(since, info.context.now)
-        changes = info.context.resources.price_feed.subscribe(items, since=position)
+        missed = partial(changes_of_items, item_ids=items)
+        changes = info.context.resources.feeds.prices.subscribe(items, since=position, missed=missed)
         return (refer(PriceUpdate, change.position) async for change in changes)

@@ -1,6 +1,6 @@
 """How trackers are listed: by what they are ordered and narrowed."""
 
-from datetime import datetime
+from datetime import timedelta
 from enum import Enum
 
 import strawberry
@@ -10,8 +10,10 @@ from app.graph.catalogue.items import OrderDirection
 from app.graph.fields import show_enum
 from app.graph.reads.arguments import Orders, narrow, narrow_to_any
 from app.graph.relay import key_of
+from app.graph.trackers.points import Near, near_in
 from app.trackers.models import Tracker as TrackerRow
 from app.trackers.models import TrackerStatus
+from app.trackers.queries.positions import SILENT_FOR, is_near
 
 show_enum(
     TrackerStatus,
@@ -78,10 +80,16 @@ class TrackerFilter:
         lambda run: TrackerRow.production_run_id == run,
         check=lambda given, path: key_of(given, PublicIdTag.PRODUCTION_RUN, argument=path),
     )
-    last_fix_before: datetime | None = narrow(
-        "Only trackers whose last fix is older than this; not those without any.",
-        TrackerRow.created_at,
-        lambda until: TrackerRow.last_fix_at < until,
+    near: Near | None = narrow(
+        "Only trackers in use whose last fix lies near a point.",
+        TrackerRow.last_accuracy_meters,
+        is_near,
+        check=near_in,
+    )
+    silent_for: timedelta | None = narrow(
+        "Only trackers that were not heard of for this long: since they were made, where they never were.",
+        SILENT_FOR,
+        lambda duration: duration <= SILENT_FOR,
     )
     is_retired: bool | None = narrow(
         "Only those that are retired, or that are not.",

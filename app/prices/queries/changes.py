@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.catalogue.models import ItemVariant
+from app.core.changes import ChangeTable
 from app.core.database import among
+from app.core.events import Topic
 from app.prices.models import PriceChange, PriceSeries
 
 
@@ -20,6 +22,16 @@ class ChangeRow:
     position: int
     series_id: int
     item_id: UUID
+
+    @property
+    def watched_by(self) -> tuple[UUID]:
+        """The item."""
+        return (self.item_id,)
+
+    @property
+    def subject(self) -> int:
+        """The series."""
+        return self.series_id
 
 
 # When a change was recorded, in whole seconds since 1970.
@@ -55,3 +67,8 @@ async def changes_of_items(
         ).limit(limit)
     )
     return [ChangeRow(*row) for row in rows]
+
+
+PRICE_CHANGES: ChangeTable[ChangeRow] = ChangeTable(
+    "prices", Topic.PRICES_CHANGED, last_position=last_change_position, changes_after=changes_after
+)

@@ -1,13 +1,15 @@
 """How places on the earth are told: degrees of WGS 84 with seven decimals, which is a centimetre."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Double, Numeric, Text, cast, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.types import UserDefinedType
 
-from app.trackers.models import Place, Tracker
+from app.core.database import OPERATION_TIME
+from app.core.geography import WGS84, Geography, Geometry
+from app.trackers.models import Place, Tracker, tracker_positions
 
 DECIMALS = 7
 # A point in a row: no table has it, and fields put their own expressions in its place.
@@ -16,21 +18,14 @@ POINT = select(
 ).subquery("point")
 
 
-class _Geometry(UserDefinedType[Any]):
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        return "geometry"
-
-
 def latitude_of(position: InstrumentedAttribute[Any]) -> ColumnElement[float]:
     """The latitude of a column of points, in degrees north."""
-    return _degrees(func.ST_Y(cast(position, _Geometry())))
+    return _degrees(func.ST_Y(cast(position, Geometry())))
 
 
 def longitude_of(position: InstrumentedAttribute[Any]) -> ColumnElement[float]:
     """The longitude of a column of points, in degrees east."""
-    return _degrees(func.ST_X(cast(position, _Geometry())))
+    return _degrees(func.ST_X(cast(position, Geometry())))
 
 
 def geojson_of(shape: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
@@ -44,3 +39,15 @@ def _degrees(coordinate: ColumnElement[Any]) -> ColumnElement[float]:
 
 SHAPE_OF_PLACE = geojson_of(Place.shape)
 HAS_FIX: ColumnElement[bool] = Tracker.last_fix_at.is_not(None)
+# When a tracker was last heard of: when it was made, where it never was.
+HEARD_OF: ColumnElement[datetime] = func.coalesce(Tracker.last_fix_at, Tracker.created_at)
+SILENT_FOR: ColumnElement[Any] = OPERATION_TIME - HEARD_OF
+
+
+def is_near(given: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether the last position of a tracker lies near a point: an array of its latitude, longitude, and the metres."""
+    latitude, longitude, meters = given[1], given[2], given[3]
+    center = cast(func.ST_SetSRID(func.ST_Point(longitude, latitude), WGS84), Geography("Point"))
+    return Tracker.id.in_(
+        select(tracker_positions.c.id).where(func.ST_DWithin(tracker_positions.c.last_position, center, meters))
+    )

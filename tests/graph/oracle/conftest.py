@@ -16,7 +16,7 @@ from app.core.provider_settings import GithubSettings
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.identity.services import identity_services
 from tests.conftest import administer, database_named, open_database
 from tests.graph.oracle.asking import usual_path
@@ -76,7 +76,7 @@ async def oracle_engine(oracle_settings: Settings, oracle_database: Database) ->
     redis = connect_redis(oracle_settings.redis_url)
     events = EventBus(redis)
     identity = identity_services(oracle_settings, oracle_database, events)
-    yield Engine(Resources(oracle_database, oracle_settings, PriceFeed(oracle_database, events), identity))
+    yield Engine(Resources(oracle_database, oracle_settings, Feeds(oracle_database, events), identity))
     await identity.stop()
     await redis.aclose()
 

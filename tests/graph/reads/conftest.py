@@ -11,7 +11,7 @@ from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.graph.reads.executor import READS, Reads
 from app.graph.reads.plans import Plans
 from app.graph.schema import core_schema
@@ -55,7 +55,7 @@ async def reads_engine(reads_settings: Settings, reads_database: Database) -> As
     redis = connect_redis(reads_settings.redis_url)
     events = EventBus(redis)
     identity = identity_services(reads_settings, reads_database, events)
-    yield Engine(Resources(reads_database, reads_settings, PriceFeed(reads_database, events), identity))
+    yield Engine(Resources(reads_database, reads_settings, Feeds(reads_database, events), identity))
     await identity.stop()
     await redis.aclose()
 

@@ -21,7 +21,7 @@ from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.graph.context import Resources
 from app.graph.execution import Engine
-from app.graph.live import PriceFeed
+from app.graph.feeds import Feeds
 from app.graph.transports import http, websocket
 from app.graph.transports.connections import Connections, connections_of
 from app.graph.transports.pace import PACE, Pace
@@ -40,7 +40,7 @@ class Trove:
 
     url: str
     settings: Settings
-    price_feed: PriceFeed
+    feeds: Feeds
     connections: Connections
     server: PromptServer
 
@@ -71,7 +71,7 @@ class Trove:
     @property
     def watched(self) -> int:
         """How many items somebody watches."""
-        return len(self.price_feed._watching)
+        return len(self.feeds.prices._watching)
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Trove]]
@@ -87,11 +87,11 @@ def serve(api_database: Database, trove_settings: Settings, partner: None) -> Se
         assert settings.redis_url is not None
         redis = connect_redis(settings.redis_url)
         events = EventBus(redis)
-        price_feed = PriceFeed(api_database, events)
+        feeds = Feeds(api_database, events)
         identity = identity_services(settings, api_database, events)
         application = Starlette(routes=[*http.routes(settings.allowed_origins, pace), *websocket.routes(pace)])
-        application.state.engine = Engine(Resources(api_database, settings, price_feed, identity))
-        await price_feed.start()
+        application.state.engine = Engine(Resources(api_database, settings, feeds, identity))
+        await feeds.start()
         await identity.start()
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
@@ -110,7 +110,7 @@ def serve(api_database: Database, trove_settings: Settings, partner: None) -> Se
                 )
             )
             serving = asyncio.create_task(server.serve(sockets=[listener]))
-            trove = Trove(url, settings, price_feed, connections_of(application), server)
+            trove = Trove(url, settings, feeds, connections_of(application), server)
             await until(lambda: server.started)
             try:
                 yield trove
@@ -119,7 +119,7 @@ def serve(api_database: Database, trove_settings: Settings, partner: None) -> Se
                 await trove.connections.close()
                 await serving
                 await identity.stop()
-                await price_feed.stop()
+                await feeds.stop()
                 await redis.aclose()
 
     return start

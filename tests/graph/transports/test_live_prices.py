@@ -16,9 +16,11 @@ from app.core.ids import PublicIdTag, parse_public_id, public_id
 from app.core.jobs import connect_redis
 from app.core.telemetry import OPERATIONS
 from app.graph.execution import Engine
-from app.graph.live import WAITING_CHANGES_PER_SUBSCRIBER, PriceFeed, Subscriber
+from app.graph.feeds import Feeds
+from app.graph.live import WAITING_CHANGES_PER_SUBSCRIBER, Feed, Subscriber
 from app.graph.transports.pace import Pace
 from app.prices.commands.merge_variants import merge_variants
+from app.prices.queries.changes import ChangeRow
 from tests.catalogue.builders import coin, saved
 from tests.conftest import Server
 from tests.graph.transports.conftest import Serve, Trove, Watched, until
@@ -26,6 +28,7 @@ from tests.graph.transports.sockets import PRICES, Socket, opened, ready
 from tests.prices.builders import Line, ingested, point
 
 PRICES_OF_SLUGS = "subscription ($slugs: [String!]!) { priceUpdates(slugs: $slugs) { item { slug } } }"
+NO_ITEM = UUID(int=0)
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -75,14 +78,14 @@ async def test_two_sockets_see_the_same_updates_of_their_items_only(
     async with ready(trove.websocket_url) as one, ready(trove.websocket_url) as other:
         for socket in (one, other):
             await socket.subscribe(PRICES, itemIds=[aurum.id])
-        await until(lambda: subscribers(trove.price_feed) == 2)
+        await until(lambda: subscribers(trove.feeds.prices) == 2)
         for number in range(1, 4):
             await ingested(database, price(number), price(number, "argentum"))
         cursors = {await followed(socket, [1, 2, 3]) for socket in (one, other)}
         assert len(cursors) == 1
 
 
-def subscribers(price_feed: PriceFeed) -> int:
+def subscribers(price_feed: Feed[ChangeRow]) -> int:
     """How many subscribers the feed hands changes to."""
     return len({subscriber for watching in price_feed._watching.values() for subscriber in watching})
 
@@ -96,7 +99,7 @@ async def test_those_who_ask_the_same_share_one_execution(trove: Trove, aurum: W
         for number, socket in enumerate(sockets):
             since = {"since": begun_with} if number % 2 else {}
             await socket.subscribe(document, itemIds=[aurum.id], **since)
-        await until(lambda: subscribers(trove.price_feed) == 5)
+        await until(lambda: subscribers(trove.feeds.prices) == 5)
         before = executed.get()
         await ingested(database, price(10))
         for socket in sockets:
@@ -115,7 +118,7 @@ async def test_variables_of_the_selection_part_those_who_share(
     async with ready(trove.websocket_url) as one, ready(trove.websocket_url) as other:
         for socket, slug in ((one, True), (other, False)):
             await socket.subscribe(document, ids=[aurum.id], slug=slug)
-        await until(lambda: subscribers(trove.price_feed) == 2)
+        await until(lambda: subscribers(trove.feeds.prices) == 2)
         await ingested(database, price(1))
         assert (await one.update())["item"] == {"slug": "aurum", "id": aurum.id}
         assert (await other.update())["item"] == {"id": aurum.id}
@@ -125,10 +128,10 @@ async def first_cursor(trove: Trove, aurum: Watched, database: Database) -> str:
     """Follow the item until a first price has come."""
     async with ready(trove.websocket_url) as socket:
         await socket.subscribe(PRICES, itemIds=[aurum.id])
-        await until(lambda: subscribers(trove.price_feed) == 1)
+        await until(lambda: subscribers(trove.feeds.prices) == 1)
         await ingested(database, price(1))
         cursor = await followed(socket, [1])
-    await until(lambda: subscribers(trove.price_feed) == 0)
+    await until(lambda: subscribers(trove.feeds.prices) == 0)
     return cursor
 
 
@@ -150,7 +153,7 @@ async def test_who_watches_what_was_merged_is_told_of_what_it_became(
     argentum = (await saved(database, coin("argentum")))["argentum"]
     async with ready(trove.websocket_url) as before, ready(trove.websocket_url) as after:
         await before.subscribe(PRICES, itemIds=[aurum.id], since=cursor)
-        await until(lambda: subscribers(trove.price_feed) == 1)
+        await until(lambda: subscribers(trove.feeds.prices) == 1)
         await ingested(database, price(2, "argentum"))
         winner = parse_public_id(aurum.id)
         assert winner is not None
@@ -167,7 +170,7 @@ async def test_who_watches_what_was_merged_is_told_of_what_it_became(
         await after.subscribe(PRICES, itemIds=[public_id(PublicIdTag.ITEM, argentum)], since=cursor)
         await followed(after, [2, 2])
         await after.subscribe(PRICES_OF_SLUGS, id="2", slugs=["argentum"])
-        await until(lambda: subscribers(trove.price_feed) == 3)
+        await until(lambda: subscribers(trove.feeds.prices) == 3)
         await ingested(database, price(3, "argentum"))
         await followed(before, [3])
         assert {(await after.receive())["id"] for _ in range(2)} == {"1", "2"}
@@ -209,18 +212,18 @@ async def test_a_process_that_lags_behind_the_cursor_repeats_nothing(
 ) -> None:
     async with serve() as ahead, serve() as behind:
         may_look = asyncio.Event()
-        catch_up = behind.price_feed._catch_up
+        catch_up = behind.feeds.prices._catch_up
 
         async def wait_and_catch_up() -> None:
             await may_look.wait()
             await catch_up()
 
-        await until(behind.price_feed._started.is_set)
-        monkeypatch.setattr(behind.price_feed, "_catch_up", wait_and_catch_up)
+        await until(behind.feeds.prices._started.is_set)
+        monkeypatch.setattr(behind.feeds.prices, "_catch_up", wait_and_catch_up)
         cursor = await first_cursor(ahead, aurum, database)
         async with ready(behind.websocket_url) as socket:
             await socket.subscribe(PRICES, itemIds=[aurum.id], since=cursor)
-            await until(lambda: subscribers(behind.price_feed) == 1)
+            await until(lambda: subscribers(behind.feeds.prices) == 1)
             may_look.set()
             await ingested(database, price(2))
             await followed(socket, [2])
@@ -279,9 +282,9 @@ async def test_a_stalled_reader_costs_the_others_nothing_and_is_closed(
         await stalled.initialise()
         await stalled.subscribe(WIDE_PRICES, ids=[aurum.id])
         await reading.subscribe(PRICES, itemIds=[aurum.id])
-        await until(lambda: subscribers(trove.price_feed) == 2)
+        await until(lambda: subscribers(trove.feeds.prices) == 2)
         for number in range(1, 500):
-            if subscribers(trove.price_feed) == 1:
+            if subscribers(trove.feeds.prices) == 1:
                 break
             began = time.monotonic()
             await ingested(database, *(price(number * 1_000 + more) for more in range(20)))
@@ -294,29 +297,21 @@ async def test_a_stalled_reader_costs_the_others_nothing_and_is_closed(
 async def test_a_feed_stops_at_whatever_moment_of_its_start(api_database: Database, redis_url: str) -> None:
     for turns in range(40):
         redis = connect_redis(redis_url)
-        price_feed = PriceFeed(api_database, EventBus(redis))
-        await price_feed.start()
+        feeds = Feeds(api_database, EventBus(redis))
+        await feeds.start()
         for _ in range(turns):
             await asyncio.sleep(0)
         async with asyncio.timeout(5):
-            await price_feed.stop()
+            await feeds.stop()
         await redis.aclose()
 
 
 def test_a_full_queue_keeps_the_latest_of_each_series_and_stays_small() -> None:
-    subscriber = Subscriber([])
+    subscriber: Subscriber[ChangeRow] = Subscriber([])
     for position in range(100_000):
-        subscriber.offer(Change(position, position % 300))  # type: ignore[arg-type]
+        subscriber.offer(ChangeRow(position, position % 300, NO_ITEM))
     waiting = [change.position for change in subscriber._waiting]
     assert waiting == sorted(waiting)
     assert {position % 300 for position in waiting} == set(range(300))
     assert waiting[-300:] == list(range(99_700, 100_000))
     assert len(waiting) <= max(WAITING_CHANGES_PER_SUBSCRIBER, 2 * 300)
-
-
-class Change:
-    """What a queue looks at."""
-
-    def __init__(self, position: int, series_id: int) -> None:
-        self.position = position
-        self.series_id = series_id
