@@ -74,8 +74,8 @@ async def save_run(transaction: Transaction, client_id: UUID) -> UUID:
     """A production run of a brand of its own."""
     brand_id, run_id = new_id(), new_id()
     await transaction.connection.execute(
-        text("INSERT INTO trackers.brands (id, client_id, name) VALUES (:id, :client, CAST(:id AS text))"),
-        {"id": brand_id, "client": client_id},
+        text("INSERT INTO trackers.brands (id, client_id, name) VALUES (:id, :client, :name)"),
+        {"id": brand_id, "client": client_id, "name": str(brand_id)},
     )
     await transaction.connection.execute(
         text("""
