@@ -7,10 +7,18 @@ import structlog
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.settings import Settings
-from app.prices.commands import prune
+from app.prices.commands import partitions, prune
 from app.prices.models import RetentionSubject
 
 logger = structlog.get_logger(__name__)
+
+
+async def make_partitions_ahead(database: Database) -> None:
+    """Make the partitions of the coming months and year before the first row for them comes."""
+    async with database.transaction() as transaction:
+        made = await partitions.make_partitions_ahead(transaction, now=utc_now())
+    if made:
+        logger.info("partitions_made", count=made)
 
 
 async def prune_price_changes(database: Database) -> None:

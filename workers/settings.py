@@ -36,6 +36,7 @@ from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.providers.client import provider_http
 from app.trackers.commands.orphans import ATTACH_ORPHANS
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from workers.beginning import BeginningRunner
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
@@ -49,6 +50,7 @@ from workers.portfolio_exports import PortfolioExportRunner
 from workers.runner import Runner
 from workers.scheduled import JOBS
 from workers.scheduler import JobScheduler
+from workers.trackers import HistoryRunner
 from workers.valuations import ValuationRunner
 
 logger = structlog.get_logger(__name__)
@@ -120,6 +122,7 @@ def _runners(
         PROCESS_BATCHES.name: BatchRunner(database, secrets),
         ATTACH_ORPHANS.name: OrphanRunner(database, secrets),
         VALUE_VARIANTS.name: ValuationRunner(database),
+        REMAKE_HISTORIES.name: HistoryRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),

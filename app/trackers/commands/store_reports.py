@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,11 +11,10 @@ from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import among
+from app.trackers.buckets import BUCKET
 from app.trackers.commands.partitions import ensure_report_partitions
 from app.trackers.models import Tracker
 from app.trackers.reports import Report
-
-BUCKET = timedelta(minutes=10)
 
 
 class NewReport(NamedTuple):
@@ -45,9 +44,8 @@ async def store_reports(connection: AsyncConnection, given: Iterable[NewReport])
     reports = _each_once(given)
     if not reports:
         return StoredReports(0, {})
-    await ensure_report_partitions(
-        connection, {(one.report.reported_at.year, one.report.reported_at.month) for one in reports}
-    )
+    months = {(one.report.reported_at.year, one.report.reported_at.month) for one in reports}
+    await ensure_report_partitions(connection, (datetime(year, month, 1, tzinfo=UTC) for year, month in months))
     columns = _columns(reports)
     stored = (await connection.execute(_STORE, columns)).all()
     count = sum(row.reports for row in stored)
@@ -90,7 +88,7 @@ def _rank(report: Report) -> tuple[float, int]:
     )
 
 
-def _columns(reports: Sequence[NewReport]) -> dict[str, list[Any]]:
+def _columns(reports: Sequence[NewReport]) -> dict[str, Any]:
     told = [one.report for one in reports]
     return {
         "subject": [one.subject for one in reports],
@@ -105,6 +103,7 @@ def _columns(reports: Sequence[NewReport]) -> dict[str, list[Any]]:
         "source": [report.source.value for report in told],
         "published_at": [report.published_at for report in told],
         "received_at": [one.received_at for one in reports],
+        "bucket_length": BUCKET,
     }
 
 
@@ -118,7 +117,7 @@ unnest(
 ) AS given (subject, reported_at, latitude_e7, longitude_e7, tracker_id, client_id, accuracy_meters, confidence,
     status_byte, source, published_at, received_at)
 """
-_BUCKET = "date_bin(interval '10 minutes', reported_at, timestamptz '2000-01-01 00:00:00Z')"
+_BUCKET = "date_bin(CAST(:bucket_length AS interval), reported_at, timestamptz '2000-01-01 00:00:00Z')"
 _STORE = text(f"""
     WITH stored AS (
         INSERT INTO trackers.location_reports (subject, reported_at, latitude_e7, longitude_e7, tracker_id, client_id,
