@@ -232,6 +232,7 @@ CREATE TABLE trackers.trackers (
     last_confidence integer,
     last_city_id integer,
     silent_at timestamptz,
+    journey jsonb,
     CONSTRAINT trackers_key PRIMARY KEY (id),
     CONSTRAINT trackers_production_run_id_client_id_reference FOREIGN KEY (production_run_id, client_id)
         REFERENCES trackers.production_runs (id, client_id) DEFERRABLE,
