@@ -35,7 +35,9 @@ FOR_API = FOR_EVERYBODY | {
     "portfolios.take_over_wishes": "who merges items moves everybody's wishes along; it shows and gives nothing",
     "trackers.clients_of_viewer": "policies ask it, and it says no more than where the asker is a member",
     "trackers.create_client": "who makes a client is its first owner; nobody else could let them in",
-    "trackers.end_rides": "operators free trackers, whoever's things they ride with; it shows how many and gives nothing",
+    "trackers.end_rides": "operators free trackers of whatever they ride with; it says how many and shows nothing",
+    "trackers.last_event_position": "streams begin there; it says how much has happened, and nothing of what",
+    "trackers.events_after": "streams hand events to those who may see them; it says whose they are, not what happened",
     "identity.viewer_sees_nsfw": "lists of items ask it, and it says no more than what the asker chose",
 }
 READABLE_BYTES = {

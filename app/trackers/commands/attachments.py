@@ -36,11 +36,11 @@ async def attach_tracker(transaction: Transaction, tracker_id: UUID, ride: Ride,
     another client, ALREADY_ATTACHED where the tracker rides with something.
     """
     connection = transaction.connection
+    tracker = await hold_of_client(connection, Tracker, tracker_id, "tracker", user_id=user_id, field=["trackerId"])
     if sum(each is not None for each in (ride.holding_id, ride.preorder_id, ride.production_run_id)) != 1:
         raise refused("It rides with one thing: name a holding, a preorder, or a production run with a parcel.")
     if (ride.production_run_id is None) != (ride.parcel is None):
         raise refused("A parcel is one of a production run; name both, or neither.", "parcel")
-    tracker = await hold_of_client(connection, Tracker, tracker_id, "tracker", user_id=user_id, field=["trackerId"])
     if tracker.retired_at is not None:
         raise TrackerRefused(TrackerErrorCode.ILLEGAL_STATE, "The tracker is retired; restore it.", field=["trackerId"])
     carried = await _carried(connection, ride, tracker.client_id, user_id)

@@ -80,9 +80,8 @@ async def edit_client(
     refuse_another_version(held.version, expected_version)
     await connection.execute(update(Client).where(Client.id == client_id).values(**values, **changed(Client)))
     if values.get("silent_after_minutes", held.silent_after_minutes) != held.silent_after_minutes:
-        await connection.execute(
-            update(Tracker).where(Tracker.client_id == client_id).values(recompute_from=FROM_THE_START)
-        )
+        of_client = Tracker.client_id == client_id
+        await connection.execute(update(Tracker).where(of_client).values(recompute_from=FROM_THE_START))
 
 
 async def delete_client(

@@ -66,9 +66,7 @@ async def create_trackers(
     if production_run_id is not None:
         await require_run(connection, production_run_id, client_id, "productionRunId")
     if await count_of(connection, Tracker, Tracker.client_id == client_id) + len(names) > MOST_TRACKERS:
-        raise too_many(
-            f"The client may have {MOST_TRACKERS:,} trackers, those that are retired among them.", "clientId"
-        )
+        raise too_many(f"The client may have {MOST_TRACKERS:,} trackers, retired ones among them.", "clientId")
     first = new_id()
     tracker_ids = _keys_of_request(first, len(names))
     await connection.execute(
