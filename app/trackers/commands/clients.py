@@ -9,6 +9,7 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.jobs import Job
 from app.trackers.commands.held import changed, count_of, hold_client, only_writer_of
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from app.trackers.commands.requests import remember_request, repeated_request
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.given import (
@@ -28,7 +29,7 @@ MOST_CLIENTS = 20
 SILENT_AFTER_MINUTES = 1_440
 SHORTEST_SILENCE, LONGEST_SILENCE = 10, 525_600
 # Who deletes a client asks for this: what its trackers were reported by is removed by a worker.
-REMOVE_DELETED_CLIENTS = Job("remove_deleted_clients", key="remove-deleted-clients")
+REMOVE_DELETED_CLIENTS = Job("remove_deleted_clients")
 
 _READERS: dict[str, Any] = {
     "name": lambda value: read_name(value, "name"),
@@ -82,6 +83,7 @@ async def edit_client(
     if values.get("silent_after_minutes", held.silent_after_minutes) != held.silent_after_minutes:
         of_client = Tracker.client_id == client_id
         await connection.execute(update(Tracker).where(of_client).values(recompute_from=FROM_THE_START))
+        transaction.enqueue(REMAKE_HISTORIES)
 
 
 async def delete_client(
@@ -119,6 +121,9 @@ async def remove_deleted_clients(transaction: Transaction, *, limit: int = 1) ->
 async def remove_client(transaction: Transaction, client_id: UUID) -> None:
     """Remove a client with all that is its own, the reports of its trackers too. For workers."""
     connection = transaction.connection
+    # As those who process reports do, so that neither waits for the other in a circle.
+    held = select(Tracker.id).where(Tracker.client_id == client_id).order_by(Tracker.id)
+    await connection.execute(held.with_for_update())
     # By tracker: the tables of what was reported have no index by client.
     of_client = select(Tracker.id).where(Tracker.client_id == client_id)
     for table in (LocationReport, LocationFix, TrackerEvent):

@@ -14,6 +14,7 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.trackers.commands.held import changed, count_of, hold_client, hold_of_client
 from app.trackers.commands.production_runs import require_run
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from app.trackers.commands.requests import remember_request, repeated_request
 from app.trackers.given import (
     Given,
@@ -102,6 +103,7 @@ async def create_place(
     )
     await _link_runs(connection, place_id, client_id, run_ids)
     await remember_request(connection, "place", request, user_id=user_id, key=idempotency_key, result_id=place_id)
+    transaction.enqueue(REMAKE_HISTORIES)
     return place_id
 
 
@@ -125,6 +127,7 @@ async def edit_place(
     await connection.execute(
         update(Place).where(Place.id == place_id).values(**values, **changed(Place), is_changed=True)
     )
+    transaction.enqueue(REMAKE_HISTORIES)
     if run_ids is not None:
         await connection.execute(delete(ProductionRunPlace).where(ProductionRunPlace.place_id == place_id))
         await _link_runs(connection, place_id, held.client_id, run_ids)
@@ -139,6 +142,7 @@ async def delete_place(
     await connection.execute(
         update(Place).where(Place.id == place_id).values(deleted_at=func.now(), is_changed=True, **changed(Place))
     )
+    transaction.enqueue(REMAKE_HISTORIES)
 
 
 async def _hold_place(

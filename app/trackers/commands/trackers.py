@@ -19,6 +19,7 @@ from app.trackers.commands.clients import FROM_THE_START
 from app.trackers.commands.held import changed, count_of, hold_client, hold_of_client
 from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.production_runs import require_run
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from app.trackers.commands.requests import remember_request, repeated_request
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.find_my import BadKey, KeyPair, make_key_pair, read_private_key
@@ -100,6 +101,7 @@ async def edit_tracker(
         if run_id is not None:
             await require_run(connection, run_id, held.client_id, "productionRunId")
         values |= {"production_run_id": run_id, "recompute_from": FROM_THE_START}
+        transaction.enqueue(REMAKE_HISTORIES)
     await connection.execute(update(Tracker).where(Tracker.id == tracker_id).values(**values, **changed(Tracker)))
 
 
