@@ -128,7 +128,7 @@ async def nearest_cities(connection: AsyncConnection, points: Sequence[Point]) -
     if not points:
         return []
     rows = await connection.execute(
-        _NEAREST_CITIES,
+        NEAREST_CITIES,
         {
             "latitudes": [point.latitude for point in points],
             "longitudes": [point.longitude for point in points],
@@ -266,7 +266,8 @@ _NEARNESS = text("""
         AND ST_DWithin(place.shape, given.position, CAST(:farthest AS double precision))
     ORDER BY given.number, place.id
 """)
-_NEAREST_CITIES = text("""
+# The index gives the nearest ones; of those at one place the first id counts, whichever it gives first.
+NEAREST_CITIES = text("""
     SELECT city.id AS city_id
     FROM (
         SELECT number, CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography) AS position
@@ -275,7 +276,12 @@ _NEAREST_CITIES = text("""
         OFFSET 0
     ) AS given
     LEFT JOIN LATERAL (
-        SELECT id, position FROM trackers.cities ORDER BY position <-> given.position, id LIMIT 1
+        SELECT nearest.id, nearest.position
+        FROM (
+            SELECT id, position, position <-> given.position AS distance FROM trackers.cities
+            ORDER BY position <-> given.position LIMIT 4
+        ) AS nearest
+        ORDER BY nearest.distance, nearest.id LIMIT 1
     ) AS city ON ST_DWithin(city.position, given.position, CAST(:farthest AS double precision))
     ORDER BY given.number
 """)
