@@ -112,13 +112,13 @@ async def nearness_of_fixes(
             "clients": [client_id for client_id, _ in fixes],
             "latitudes": [fix.point.latitude for _, fix in fixes],
             "longitudes": [fix.point.longitude for _, fix in fixes],
-            "places": [place.rules.id for place in places],
             "farthest": max(place.rules.farthest_meters for place in places),
         },
     )
     farthest = {place.rules.id: place.rules.farthest_meters for place in places}
     for row in rows:
-        if row.shape_meters <= farthest[row.place_id]:
+        # One that was made in this moment has everything made anew.
+        if row.shape_meters <= farthest.get(row.place_id, -1.0):
             near[row.number - 1].append(Nearness(row.place_id, row.shape_meters, row.center_meters))
     return near
 
@@ -261,8 +261,7 @@ _NEARNESS = text("""
         ) WITH ORDINALITY AS given (client_id, latitude, longitude, number)
         OFFSET 0
     ) AS given
-    JOIN trackers.places AS place ON place.client_id = given.client_id
-        AND place.id = ANY (CAST(:places AS uuid[]))
+    JOIN trackers.places AS place ON place.client_id = given.client_id AND place.deleted_at IS NULL
         AND ST_DWithin(place.shape, given.position, CAST(:farthest AS double precision))
     ORDER BY given.number, place.id
 """)
