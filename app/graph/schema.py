@@ -77,6 +77,7 @@ from app.graph.sharing.portfolios import SharedPortfolio, SharedPortfolioQueries
 from app.graph.trackers.client_changes import ClientMutations
 from app.graph.trackers.clients import Brand, Client, ClientQueries, Membership, ProductionRun
 from app.graph.trackers.errors import TRACKERS_READ
+from app.graph.trackers.ingest import LocationMutations
 from app.graph.trackers.map import MapQueries
 from app.graph.trackers.movements import TrackerSubscriptions
 from app.graph.trackers.place_changes import PlaceMutations
@@ -210,6 +211,7 @@ class Query(
 class Mutation(
     CatalogueMutations,
     PriceMutations,
+    LocationMutations,
     PriceSourceMutations,
     PhotoMutations,
     SignInMutations,
