@@ -17,7 +17,15 @@ from app.portfolios.commands.record_trade import record_trade
 from app.portfolios.errors import PortfolioErrorCode
 from app.portfolios.imports.mappings import FileSource
 from app.portfolios.ledger import LotChoice
-from app.portfolios.models import CostBasisMethod, Holding, HoldingDetails, ImportStatus, PortfolioImport, Trade
+from app.portfolios.models import (
+    CostBasisMethod,
+    Holding,
+    HoldingDetails,
+    ImportStatus,
+    PortfolioImport,
+    SnapshotMark,
+    Trade,
+)
 from tests.catalogue.builders import coin, figure, saved, skin
 from tests.portfolios.builders import (
     Possessions,
@@ -75,6 +83,13 @@ async def test_what_was_previewed_is_applied_and_undone_to_the_last_digit(databa
     await change(database, undo_import, import_id, owner_id=own.owner_id)
     assert await stored(database) == before
     assert (await import_of(database, import_id)).status == ImportStatus.UNDONE
+
+
+async def test_a_whole_file_is_one_statement_and_so_one_change_of_what_is_to_be_valued(database: Database) -> None:
+    own = await possessions(database)
+    await applied(database, own, file_of(*(line("buy", "1", "2", id=str(number)) for number in range(50))))
+    async with database.transaction() as transaction:
+        assert list(await transaction.connection.scalars(select(SnapshotMark.version))) == [1]
 
 
 async def test_the_same_file_again_brings_nothing_new(database: Database) -> None:

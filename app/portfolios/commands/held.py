@@ -4,11 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.models import ItemVariant
-from app.core.database import among
+from app.core.database import among, insert_at_once
 from app.core.ids import new_id
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import Totals
@@ -96,20 +96,20 @@ async def add_empty_holdings(
     last = await connection.scalar(select(func.max(Holding.position)).where(Holding.portfolio_id == portfolio.id))
     first = 0 if last is None else last + 1
     made = {variant_id: new_id() for variant_id in variant_ids}
-    if made:
-        await connection.execute(
-            insert(Holding),
-            [
-                {
-                    "id": holding_id,
-                    "owner_id": portfolio.owner_id,
-                    "portfolio_id": portfolio.id,
-                    "variant_id": variant_id,
-                    "position": first + place,
-                }
-                for place, (variant_id, holding_id) in enumerate(made.items())
-            ],
-        )
+    await insert_at_once(
+        connection,
+        Holding,
+        [
+            {
+                "id": holding_id,
+                "owner_id": portfolio.owner_id,
+                "portfolio_id": portfolio.id,
+                "variant_id": variant_id,
+                "position": first + place,
+            }
+            for place, (variant_id, holding_id) in enumerate(made.items())
+        ],
+    )
     return made
 
 

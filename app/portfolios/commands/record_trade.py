@@ -9,7 +9,7 @@ from sqlalchemy import exists, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.clock import utc_now
-from app.core.database import Transaction, among
+from app.core.database import Transaction, among, insert_at_once
 from app.core.ids import new_id
 from app.portfolios.commands.frozen_rates import frozen_rate, rate_to_freeze, rates_to_freeze
 from app.portfolios.commands.held import (
@@ -259,8 +259,7 @@ async def _insert_rows(
             await refuse_unknown_lots(connection, trade.lots, holdings[place])
         names = {"id": ids[place], "owner_id": portfolio.owner_id, "portfolio_id": portfolio.id}
         rows.append(names | {"holding_id": holdings[place]} | trade_values(trade, rate))
-    if rows:
-        await connection.execute(insert(Trade), rows)
+    await insert_at_once(connection, Trade, rows)
     lots = {ids[place]: trade.lots for place, trade in trades.items()}
     await insert_choices(connection, lots, owner_id=portfolio.owner_id)
 
