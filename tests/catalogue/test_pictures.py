@@ -267,7 +267,7 @@ def test_a_bomb_is_refused_by_its_head_before_it_goes_off(side: int) -> None:
 
 
 def test_a_webp_has_fewer_pixels_than_others_because_it_is_dearer_to_write() -> None:
-    with pytest.raises(PictureUnfit, match="as a WebP has at most 16 million pixels; .* as a JPEG or a PNG"):
+    with pytest.raises(PictureUnfit, match="as a WebP has at most 16 million pixels"):
         prepare_photo(encoded(drawing((4_001, 4_000)), "WEBP", method=0))
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
@@ -14,6 +15,7 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import PublicIdTag, new_id, parse_public_id
 from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.holds import hold_owner
 from app.portfolios.commands.import_rows import (
     COST_UNKNOWN,
     RECORDED,
@@ -25,6 +27,7 @@ from app.portfolios.commands.import_rows import (
     store_rows,
     trade_of,
 )
+from app.portfolios.commands.requests import remember_request, repeated_request
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.files import read_file
@@ -43,7 +46,7 @@ MOST_PREVIEWS = 20
 class FileToImport:
     """A file, and what is to be understood where it says nothing."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     source: FileSource
     currency: str | None = None
     may_lack_acquisitions: bool = False
@@ -58,13 +61,26 @@ class _Known:
     holdings: Mapping[str, tuple[UUID, UUID]]
 
 
-async def preview_file(transaction: Transaction, portfolio_id: UUID, file: FileToImport, *, owner_id: UUID) -> UUID:
+async def preview_file(
+    transaction: Transaction,
+    portfolio_id: UUID,
+    file: FileToImport,
+    *,
+    owner_id: UUID,
+    idempotency_key: str | None = None,
+) -> UUID:
     """Store what a file would bring into a portfolio; gives the id of the import.
 
-    Every row that cannot be is named with its reason. Raises `PortfolioRefused` for a file that cannot be read.
+    Every row that cannot be is named with its reason. A repeat with the same key and input within a day gives the first
+    one again. Raises `PortfolioRefused` for a file that cannot be read.
     """
     connection = transaction.connection
+    await hold_owner(connection, owner_id)
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
+    request = {"portfolio_id": portfolio_id, **asdict(file), "content": sha256(file.content).hexdigest()}
+    repeated = await repeated_request(connection, "file", request, owner_id=owner_id, key=idempotency_key)
+    if repeated is not None:
+        return repeated
     await refuse_too_many(connection, owner_id)
     currency = file.currency or portfolio.base_currency
     if not has_known_currency(currency):
@@ -73,7 +89,9 @@ async def preview_file(transaction: Transaction, portfolio_id: UUID, file: FileT
     known = await _look_up(connection, portfolio, rows, file.source)
     planned = _plan(rows, portfolio, known, replace(file, currency=currency), now=utc_now())
     tried = await _tried(transaction, portfolio, planned, source=file.source.value)
-    return await store_preview(connection, portfolio, tried, source=file.source.value)
+    import_id = await store_preview(connection, portfolio, tried, source=file.source.value)
+    await remember_request(connection, "file", request, owner_id=owner_id, key=idempotency_key, result_id=import_id)
+    return import_id
 
 
 async def refuse_too_many(connection: AsyncConnection, owner_id: UUID) -> None:
