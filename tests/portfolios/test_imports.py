@@ -144,6 +144,22 @@ async def test_a_row_that_sells_more_than_is_held_is_bad_unless_acquisitions_are
     assert missing == Decimal(11)
 
 
+async def test_a_row_that_takes_what_a_later_trade_needs_is_bad(database: Database) -> None:
+    own = await possessions(database)
+    await recorded(database, own, buy("1", "10", day=4), sell("1", "20", day=9))
+    lines = (line("buy", "1", "1", day=6), line("sell", "1", "1", day=7), line("sell", "1", "1", day=8))
+    first, second, third = await rows_of(database, await previewed(database, own, file_of(*lines)))
+    assert (first.change, second.change, third.change) == ("trade", "trade", "bad")
+    assert third.reason.startswith("It takes what a trade of the portfolio needs. The sale of 1 on 2024-01-10 takes")
+
+
+async def test_a_row_of_several_holdings_is_told_to_name_one_by_its_column(database: Database) -> None:
+    own = await possessions(database)
+    lines = (line("buy", "1", "1", holding="a"), line("buy", "1", "1", holding="b"), line("buy", "1", "1"))
+    last = (await rows_of(database, await previewed(database, own, file_of(*lines))))[-1]
+    assert (last.change, last.reason.rpartition("; ")[2]) == ("bad", "name one by `holding`.")
+
+
 async def test_what_cannot_be_a_trade_is_named_with_its_reason(database: Database) -> None:
     own = await possessions(database)
     columns = f"{COLUMNS},exchange_rate,rate_currency"

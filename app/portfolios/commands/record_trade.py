@@ -34,7 +34,7 @@ from app.portfolios.commands.trade_rows import (
     trade_values,
 )
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
-from app.portfolios.ledger import TradeImpossible
+from app.portfolios.ledger import ACQUIRING, TradeImpossible
 from app.portfolios.models import Holding, Trade
 from app.portfolios.new_trades import NewTrade, refuse_impossible, refused
 
@@ -99,8 +99,8 @@ async def record_trades(
     """Record many trades of a portfolio, all or none; where times are equal, the order of the rows decides.
 
     One with an external name that a trade of the portfolio has already is left as it is. Raises `PortfolioRefused`,
-    whose `field` begins with `trades` and the place of the row from 0, and whose message names the row, from 1; the
-    transaction must then be rolled back.
+    also where a trade that is there already would lack what a row takes; its `field` begins with `trades` and the place
+    of the row from 0, and its message names the row, from 1; the transaction must then be rolled back.
     """
     connection = transaction.connection
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
@@ -115,7 +115,7 @@ async def record_trades(
     ids = {place: new_id() for place in new}
     holdings = await _holdings_of_rows(connection, portfolio, new)
     await _insert_rows(connection, portfolio, new, ids, holdings)
-    await _recompute_rows(connection, ids, holdings)
+    await _recompute_rows(connection, new, ids, holdings)
     return [
         RecordedTrade(ids[place], holdings[place], is_new=True) if place in ids else known[_external_name(trade)]
         for place, trade in enumerate(trades)
@@ -150,13 +150,15 @@ async def _place_of(
     return portfolio, holding_id
 
 
-def _only_holding(variant_id: UUID, stored: Mapping[UUID, Sequence[UUID]], known: Collection[UUID]) -> UUID | None:
-    """The holding of a variant; None where one is to be made."""
+def _only_holding(
+    variant_id: UUID, stored: Mapping[UUID, Sequence[UUID]], known: Collection[UUID], *, name: str = "holdingId"
+) -> UUID | None:
+    """The holding of a variant; None where one is to be made. `name` is by what one of several can be named."""
     holdings = stored.get(variant_id, ())
     if len(holdings) > 1:
         raise PortfolioRefused(
             PortfolioErrorCode.AMBIGUOUS_HOLDING,
-            f"There are {len(holdings)} holdings of this variant in the portfolio; name one by `holdingId`.",
+            f"There are {len(holdings)} holdings of this variant in the portfolio; name one by `{name}`.",
             field=["variantId"],
         )
     if not holdings and variant_id not in known:
@@ -231,7 +233,7 @@ async def _holdings_of_rows(
             if (trade.holding_id is None) == (trade.variant_id is None):
                 raise refused("Name a holding or a variant.", "holdingId")
             if trade.variant_id is not None:
-                holding_id = _only_holding(trade.variant_id, stored, known)
+                holding_id = _only_holding(trade.variant_id, stored, known, name="holding")
                 if holding_id is None:
                     lacking[place] = trade.variant_id
                 else:
@@ -264,15 +266,25 @@ async def _insert_rows(
     await insert_choices(connection, lots, owner_id=portfolio.owner_id)
 
 
-async def _recompute_rows(connection: AsyncConnection, ids: Mapping[int, UUID], holdings: Mapping[int, UUID]) -> None:
+async def _recompute_rows(
+    connection: AsyncConnection, trades: Mapping[int, NewTrade], ids: Mapping[int, UUID], holdings: Mapping[int, UUID]
+) -> None:
     try:
         await recompute_holdings(connection, list(holdings.values()))
     except TradeImpossible as impossible:
         places = {trade_id: place for place, trade_id in ids.items()}
-        if impossible.trade_id not in places:
+        if impossible.trade_id in places:
+            with _row(places[impossible.trade_id]):
+                raise at_its_field(impossible, impossible.trade_id) from None
+        of_other = select(Trade.holding_id).where(Trade.id == impossible.trade_id)
+        holding_id: UUID | None = await connection.scalar(of_other)
+        taking = [place for place in ids if holdings[place] == holding_id and trades[place].kind not in ACQUIRING]
+        if not taking:
             raise
-        with _row(places[impossible.trade_id]):
-            raise at_its_field(impossible, impossible.trade_id) from None
+        with _row(max(taking, key=lambda place: trades[place].occurred_at)):
+            raise PortfolioRefused(
+                impossible.reason, f"It takes what a trade of the portfolio needs. {impossible.message}"
+            ) from None
 
 
 async def _refuse_imported_before(connection: AsyncConnection, portfolio_id: UUID, trade: NewTrade) -> None:
