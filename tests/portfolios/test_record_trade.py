@@ -13,11 +13,14 @@ from sqlalchemy import delete, func, insert, select, update
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import new_id
+from app.portfolios.commands.edit_trade import delete_trade
+from app.portfolios.commands.holdings import add_holding
+from app.portfolios.commands.portfolios import create_portfolio, delete_portfolio
 from app.portfolios.commands.recompute import recompute_portfolio
 from app.portfolios.commands.record_trade import record_trade, record_trades
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import LotChoice
-from app.portfolios.models import CostBasisMethod, Holding, RequestKey, TradeKind
+from app.portfolios.models import CostBasisMethod, CreationKey, Holding, Portfolio, TradeKind
 from app.prices.commands.import_exchange_rates import import_exchange_rates
 from app.prices.exchange_rates import ReferenceRate
 from tests.portfolios.builders import (
@@ -256,11 +259,43 @@ async def test_a_key_that_is_sent_again_records_nothing_more(database: Database)
     assert (reason, field) == (PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED, ["idempotencyKey"])
     async with database.transaction() as transaction:
         await transaction.connection.execute(
-            update(RequestKey).values(created_at=func.now() - timedelta(hours=24, seconds=1))
+            update(CreationKey).values(created_at=func.now() - timedelta(hours=24, seconds=1))
         )
     assert await change(database, record_trade, other, **who) not in both
     reason, field, _ = await refusal_of(change(database, record_trade, trade, **who | {"idempotency_key": "\n"}))
     assert (reason, field) == (PortfolioErrorCode.INVALID_INPUT, ["idempotencyKey"])
+
+
+async def test_a_key_stands_for_one_thing_of_a_person_as_long_as_that_is_there(database: Database) -> None:
+    own = await possessions(database)
+    who = {"owner_id": own.owner_id, "idempotency_key": "one"}
+    given = {"name": "Shelf"}
+    both = await asyncio.gather(*(change(database, create_portfolio, given, **who) for _ in range(2)))
+    assert len(set(both)) == 1
+    trade = with_variant(buy("1", "1"), own.variant_id)
+    for other in (
+        change(database, record_trade, trade, portfolio_id=own.portfolio_id, **who),
+        change(database, add_holding, portfolio_id=own.portfolio_id, variant_id=own.variant_id, **who),
+    ):
+        reason, field, _ = await refusal_of(other)
+        assert (reason, field) == (PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED, ["idempotencyKey"])
+    await change(database, delete_portfolio, both[0], owner_id=own.owner_id)
+    again = await change(database, create_portfolio, given, **who)
+    assert again not in both
+    async with database.transaction() as transaction:
+        there = select(func.count()).select_from(Portfolio).where(Portfolio.id == again)
+        assert await transaction.connection.scalar(there) == 1
+
+
+async def test_a_trade_that_is_deleted_meanwhile_is_recorded_again_under_its_key(database: Database) -> None:
+    own = await possessions(database)
+    trade = with_variant(buy("1", "1"), own.variant_id)
+    who = {"owner_id": own.owner_id, "portfolio_id": own.portfolio_id, "idempotency_key": "one"}
+    first = await change(database, record_trade, trade, **who)
+    assert await change(database, record_trade, trade, **who) == first
+    await change(database, delete_trade, first, owner_id=own.owner_id)
+    second = await change(database, record_trade, trade, **who)
+    assert [row.id for row in await trades_of(database)] == [second] != [first]
 
 
 async def test_a_sale_names_lots_in_a_portfolio_that_looks_at_them(database: Database) -> None:

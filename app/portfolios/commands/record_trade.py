@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import new_id
+from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.frozen_rates import frozen_rate, rate_to_freeze, rates_to_freeze
 from app.portfolios.commands.held import (
     HeldPortfolio,
@@ -23,7 +24,6 @@ from app.portfolios.commands.held import (
     portfolio_of,
 )
 from app.portfolios.commands.recompute import append_trade, recompute_holdings
-from app.portfolios.commands.request_keys import claim_key
 from app.portfolios.commands.trade_rows import (
     at_its_field,
     insert_choices,
@@ -66,11 +66,10 @@ async def record_trade(
     connection = transaction.connection
     refuse_impossible(trade, now=utc_now())
     trade_id = new_id()
-    if idempotency_key is not None:
-        content = [portfolio_id, {each.name: getattr(trade, each.name) for each in fields(trade)}]
-        first = await claim_key(connection, idempotency_key, content, owner_id=owner_id, trade_id=trade_id)
-        if first != trade_id:
-            return first
+    request = [portfolio_id, {each.name: getattr(trade, each.name) for each in fields(trade)}]
+    first = await claim_key(connection, idempotency_key, request, owner_id=owner_id, made=Trade, new_id=trade_id)
+    if first != trade_id:
+        return first
     portfolio, holding_id = await _place_of(connection, trade, portfolio_id, owner_id)
     held = await hold_holdings(connection, [holding_id])
     if not held:
