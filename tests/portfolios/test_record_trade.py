@@ -14,15 +14,17 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import new_id
 from app.portfolios.commands.edit_trade import delete_trade
-from app.portfolios.commands.holdings import add_holding
+from app.portfolios.commands.holdings import add_holding, delete_holding
 from app.portfolios.commands.portfolios import create_portfolio, delete_portfolio
 from app.portfolios.commands.recompute import recompute_portfolio
 from app.portfolios.commands.record_trade import record_trade, record_trades
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import LotChoice
-from app.portfolios.models import CostBasisMethod, CreationKey, Holding, Portfolio, TradeKind
+from app.portfolios.models import CostBasisMethod, CreationKey, Holding, Lot, Portfolio, TradeKind
+from app.portfolios.queries.amounts import AVERAGE_COST, REMAINING_COST
 from app.prices.commands.import_exchange_rates import import_exchange_rates
 from app.prices.exchange_rates import ReferenceRate
+from tests.lock_waits import until_somebody_waits
 from tests.portfolios.builders import (
     buy,
     change,
@@ -100,6 +102,40 @@ async def test_two_first_trades_of_a_variant_at_once_make_one_holding(database: 
         assert await transaction.connection.scalar(select(Holding.quantity)) == 3
 
 
+async def test_a_holding_that_goes_while_two_trades_wait_for_it_is_not_made_twice(database: Database) -> None:
+    own = await possessions(database)
+    await recorded(database, own, buy("1", "1"))
+    async with database.transaction() as deleting:
+        holding_id = await deleting.connection.scalar(select(Holding.id))
+        assert holding_id is not None
+        await deleting.connection.execute(select(Portfolio.id).with_for_update(key_share=True))
+        await delete_holding(deleting, holding_id, owner_id=own.owner_id, deletes_trades=True)
+        both = [asyncio.create_task(recorded(database, own, buy("1", "1"))) for _ in range(2)]
+        await until_somebody_waits(database, count=2)
+    for one in both:
+        reason, field, _ = await refusal_of(one)
+        assert (reason, field) == (PortfolioErrorCode.CONFLICT, ["variantId"])
+
+
+async def test_costs_that_are_divided_have_all_their_places(database: Database) -> None:
+    own = await possessions(database, method=AVERAGE)
+    await recorded(database, own, buy("1", "1000000000000"), buy("2", "0", day=1))
+    third, two_thirds = Decimal("333333333333.333333333333333333"), Decimal("666666666666.666666666666666667")
+    async with database.transaction() as transaction:
+        assert await transaction.connection.scalar(select(AVERAGE_COST)) == third
+        lots = select(REMAINING_COST).select_from(Lot).join(Holding, Holding.id == Lot.holding_id)
+        shares = await transaction.connection.scalars(lots.order_by(Lot.acquired_at))
+        assert list(shares) == [third, two_thirds]
+
+
+@pytest.mark.parametrize("notes", ["\U0001f468\u200d\U0001f469\u200d\U0001f467", "می\u200cخواهم", "two\nlines"])
+async def test_notes_are_in_any_script(database: Database, notes: str) -> None:
+    own = await possessions(database)
+    await recorded(database, own, buy("1", "1", notes=notes, exchange="Card\u00a0Shop"))
+    (row,) = await trades_of(database)
+    assert (row.notes, row.exchange) == (notes, "Card\u00a0Shop")
+
+
 async def test_of_two_sales_of_one_lot_at_once_one_wins(database: Database) -> None:
     own = await possessions(database)
     await recorded(database, own, buy("1", "100"))
@@ -139,6 +175,9 @@ BAD: list[tuple[dict[str, Any], PortfolioErrorCode, list[str]]] = [
     ),
     ({"occurred_at": datetime(1850, 1, 1, tzinfo=UTC)}, PortfolioErrorCode.INVALID_INPUT, ["occurredAt"]),
     ({"exchange": " "}, PortfolioErrorCode.INVALID_INPUT, ["exchange"]),
+    ({"exchange": "\u200b"}, PortfolioErrorCode.INVALID_INPUT, ["exchange"]),
+    ({"notes": "a\x1cb"}, PortfolioErrorCode.INVALID_INPUT, ["notes"]),
+    ({"notes": "a\u202eb"}, PortfolioErrorCode.INVALID_INPUT, ["notes"]),
     ({"exchange": "a\x00b"}, PortfolioErrorCode.INVALID_INPUT, ["exchange"]),
     ({"tags": ["fine", "x" * 51]}, PortfolioErrorCode.INVALID_INPUT, ["tags", "1"]),
     ({"tags": ["fine"] * 251}, PortfolioErrorCode.INVALID_INPUT, ["tags"]),

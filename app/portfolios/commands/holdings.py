@@ -41,7 +41,7 @@ async def add_holding(
     first = await claim_key(connection, idempotency_key, request, owner_id=owner_id, made=Holding, new_id=holding_id)
     if first != holding_id:
         return first
-    await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
+    await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
     if not await connection.scalar(select(exists().where(ItemVariant.id == variant_id))):
         raise no_such_variant()
     await _require_store(connection, columns, owner_id)
@@ -81,7 +81,7 @@ async def edit_holding(
         raise refused("Give one neighbour: either `before` or `after`.", "after")
     neighbour_id = after_id if before_id is None else before_id
     holding = await hold_holding(
-        connection, holding_id, owner_id=owner_id, field=["id"], is_shared=neighbour_id is None
+        connection, holding_id, owner_id=owner_id, field=["id"], alone=neighbour_id is not None
     )
     refuse_another_version(holding.version, expected_version)
     await _require_store(connection, columns, owner_id)

@@ -13,7 +13,7 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import new_id
 from app.core.jobs import Job
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.holds import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.import_rows import COST_UNKNOWN, PlannedRow, counts_of, store_rows
 from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR, refuse_too_many
 from app.portfolios.import_subjects import Unresolved, resolve_subjects

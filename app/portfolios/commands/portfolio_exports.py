@@ -15,7 +15,7 @@ from app.core.errors import NotFound
 from app.core.ids import new_id
 from app.core.jobs import Job
 from app.core.secrets import Secrets, place_of
-from app.portfolios.commands.held import hold_portfolio
+from app.portfolios.commands.holds import hold_portfolio
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import ExportedRows, ExportFormat, PortfolioExport, PortfolioExportStatus
 

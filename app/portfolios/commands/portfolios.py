@@ -14,7 +14,7 @@ from app.core.money import MINOR_UNITS
 from app.identity.models import User
 from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.frozen_rates import freeze_again
-from app.portfolios.commands.holds import hold_owner, hold_portfolio, refuse_another_version
+from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio, refuse_another_version
 from app.portfolios.commands.recompute import recompute_portfolio
 from app.portfolios.commands.remove_trades import remove_trades
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
@@ -75,7 +75,7 @@ async def edit_portfolio(
     connection = transaction.connection
     columns = _read(given)
     await hold_owner(connection, owner_id)
-    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"])
+    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"], alone=True)
     refuse_another_version(portfolio.version, expected_version)
     changed = {name: value for name, value in columns.items() if value != getattr(portfolio, name)}
     if not changed:
@@ -99,7 +99,7 @@ async def renew_portfolio_link(
     Raises PortfolioRefused where it is not shared by link.
     """
     connection = transaction.connection
-    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"])
+    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"], alone=True)
     refuse_another_version(portfolio.version, expected_version)
     if portfolio.visibility != Visibility.LINK:
         raise refused("This portfolio is not shared by link; edit its visibility first.", "id")
@@ -120,7 +120,7 @@ async def delete_portfolio(
     """
     connection = transaction.connection
     await hold_owner(connection, owner_id)
-    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"])
+    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"], alone=True)
     refuse_another_version(portfolio.version, expected_version)
     is_used = await connection.scalar(select(exists().where(Holding.portfolio_id == portfolio_id)))
     if is_used and not deletes_trades:
@@ -200,7 +200,7 @@ async def _change_default(connection: AsyncConnection, owner_id: UUID, *, become
     await _unset_default(connection, owner_id)
 
 
-async def _freeze_again(connection: AsyncConnection, portfolio: Row[Any], base_currency: str) -> None:
+async def _freeze_again(connection: AsyncConnection, portfolio: HeldPortfolio, base_currency: str) -> None:
     try:
         await freeze_again(
             connection,

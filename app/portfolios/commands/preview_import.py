@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import PublicIdTag, new_id, parse_public_id
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.holds import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.import_rows import (
     COST_UNKNOWN,
     RECORDED,

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import among, asyncpg_connection
-from app.portfolios.commands.held import HeldHolding, hold_holdings
+from app.portfolios.commands.holds import HeldHolding, hold_holdings
 from app.portfolios.ledger import ACQUIRING, Disposal, Ledger, LedgerLot, LedgerTrade, Totals, plain
 from app.portfolios.models import CostBasisMethod, Holding, Lot, Portfolio
 from app.portfolios.queries.ledgers import apply_trades, ledger_trades
