@@ -47,15 +47,21 @@ def read_text(value: str | None, *field: str, longest: int = LONGEST_NOTES) -> s
 
 
 def _read(value: str, field: tuple[str, ...], longest: int, *, allowed: frozenset[str]) -> str | None:
-    if not all(letter in allowed or _is_shown(letter) for letter in value):
+    if not all(letter in allowed or can_be_shown(letter) for letter in value):
         raise refused("It holds a character that cannot be shown, such as a control character; leave it out.", *field)
     text = unicodedata.normalize("NFC", value).strip()
     if len(text) > longest:
         raise refused(f"It has {len(text):,} characters, and may have {longest:,}.", *field)
-    return text or None
+    return None if is_blank(text) else text
 
 
-def _is_shown(letter: str) -> bool:
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text is seen: spaces, and letters without a width, which only join or part others."""
+    return all(letter.isspace() or unicodedata.category(letter) == "Cf" for letter in text)
+
+
+def can_be_shown(letter: str) -> bool:
+    """Whether a letter may stand in a line."""
     return unicodedata.category(letter) not in _FORBIDDEN_CATEGORIES and letter not in _TURNS_DIRECTION
 
 

@@ -119,6 +119,7 @@ async def test_of_many_first_portfolios_at_once_one_is_the_default(ada: Collecto
     ("field", "value"),
     [
         ("name", " "),
+        ("name", " \u200b"),
         ("name", "a" * 101),
         ("name", "a\x00b"),
         ("name", "two\nlines"),

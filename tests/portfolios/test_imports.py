@@ -249,7 +249,7 @@ async def test_holdings_of_one_variant_are_told_apart_by_their_names(database: D
     for each in (again, import_id):
         await change(database, undo_import, each, owner_id=own.owner_id)
     assert await holdings(database) == []
-    assert "There is no such import" in message
+    assert message == "You have no such import."
 
 
 async def test_what_came_without_a_price_is_marked(database: Database) -> None:

@@ -40,8 +40,8 @@ from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import PortfolioImport as ImportTable
 from app.portfolios.models import Trade as TradeRow
-from app.portfolios.queries.history import AskedPeriod, PastPeriod, periods_of
-from app.portfolios.returns import ReturnMethod, ReturnUnavailable, return_of
+from app.portfolios.queries.history import AskedPeriod, PastPeriod, periods_of, reckoned_return
+from app.portfolios.returns import Return, ReturnMethod, ReturnUnavailable
 
 show_enum(
     Visibility,
@@ -143,13 +143,14 @@ class Portfolio(Node):
             raise BadUserInput("`to` must lie after `from`.", argument="to", allowed=["a day after `from`"])
         asked = AskedPeriod(value_of(root, PortfolioRow.id), from_, to)
         (past,) = await info.context.loaders.several(periods_of, [asked])
-        return _performance(past, asked, method, value_of(root, PortfolioRow.base_currency))
+        found = None if past is None else await reckoned_return(past.period, method)
+        return _performance(past, found, asked, method, value_of(root, PortfolioRow.base_currency))
 
 
 def _performance(
-    past: PastPeriod | None, asked: AskedPeriod, method: ReturnMethod, currency: str
+    past: PastPeriod | None, found: Return | None, asked: AskedPeriod, method: ReturnMethod, currency: str
 ) -> PortfolioPerformance:
-    if past is None:
+    if past is None or found is None:
         return PortfolioPerformance(
             method=method,
             first=asked.first,
@@ -165,7 +166,6 @@ def _performance(
             is_provisional=False,
         )
     period = past.period
-    found = return_of(period, method)
     return PortfolioPerformance(
         method=method,
         first=period.first,
@@ -177,7 +177,7 @@ def _performance(
         start_value=period.values.get(period.first),
         end_value=period.values.get(period.last),
         net_flow=sum((flow.amount for flow in period.counted_flows), Decimal(0)),
-        is_partial=past.is_partial,
+        is_partial=past.is_partial or (method is ReturnMethod.TWR and past.is_partial_at_flows),
         is_provisional=past.is_provisional,
     )
 

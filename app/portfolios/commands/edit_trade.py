@@ -15,7 +15,7 @@ from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.ids import PublicIdTag, public_id
 from app.portfolios.commands.frozen_rates import FrozenRate, frozen_rate
-from app.portfolios.commands.held import HeldPortfolio, hold_holdings, hold_portfolio, no_such
+from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio, no_such, refuse_another_version
 from app.portfolios.commands.recompute import recompute_holdings
 from app.portfolios.commands.trade_rows import (
     at_its_field,
@@ -108,13 +108,7 @@ async def _hold_trade(
     row = (await connection.execute(mine)).one_or_none()
     if row is None:
         raise no_such("trade", "id")
-    if expected_version not in (None, row.version):
-        raise PortfolioRefused(
-            PortfolioErrorCode.CONFLICT,
-            f"Another client was faster: its version is {row.version}, not {expected_version}. Look at it and try "
-            "again.",
-            field=["expectedVersion"],
-        )
+    refuse_another_version(row.version, expected_version)
     return portfolio, row
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction, among, insert_at_once
 from app.core.ids import new_id
-from app.portfolios.commands.held import HeldPortfolio
+from app.portfolios.commands.holds import HeldPortfolio
 from app.portfolios.commands.record_trade import record_trades
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import ZERO

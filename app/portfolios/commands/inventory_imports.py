@@ -13,11 +13,10 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import new_id
 from app.core.jobs import Job
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
-from app.portfolios.commands.holds import hold_owner
+from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio
 from app.portfolios.commands.import_rows import COST_UNKNOWN, PlannedRow, counts_of, store_rows
 from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR, refuse_too_many
-from app.portfolios.commands.requests import remember_request, repeated_request
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.rows import Subject, SubjectKind
 from app.portfolios.imports.steam import Asset
@@ -90,11 +89,13 @@ async def request_inventory(
     await hold_owner(connection, owner_id)
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
     request = {"portfolio_id": portfolio_id, "steam_id": steam_id}
-    repeated = await repeated_request(connection, "inventory", request, owner_id=owner_id, key=idempotency_key)
-    if repeated is not None:
-        return repeated
-    await refuse_too_many(connection, owner_id)
     import_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, request, owner_id=owner_id, made=PortfolioImport, new_id=import_id
+    )
+    if first != import_id:
+        return first
+    await refuse_too_many(connection, owner_id)
     await connection.execute(
         insert(PortfolioImport).values(
             id=import_id,
@@ -105,9 +106,6 @@ async def request_inventory(
             status=ImportStatus.WAITING.value,
             next_attempt_at=func.now(),
         )
-    )
-    await remember_request(
-        connection, "inventory", request, owner_id=owner_id, key=idempotency_key, result_id=import_id
     )
     transaction.enqueue(READ_INVENTORIES)
     return import_id

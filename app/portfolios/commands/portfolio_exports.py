@@ -17,9 +17,8 @@ from app.core.errors import NotFound
 from app.core.ids import new_id
 from app.core.jobs import Job
 from app.core.secrets import Secrets, place_of
-from app.portfolios.commands.held import hold_portfolio
-from app.portfolios.commands.holds import hold_owner
-from app.portfolios.commands.requests import remember_request, repeated_request
+from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.holds import hold_owner, hold_portfolio
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import ExportedRows, ExportFormat, PortfolioExport, PortfolioExportStatus
 
@@ -73,17 +72,18 @@ async def start_export(
     await hold_owner(connection, owner_id)
     await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
     request = {"portfolio_id": portfolio_id, "format": format_.value, "what": what.value}
-    repeated = await repeated_request(connection, "export", request, owner_id=owner_id, key=idempotency_key)
-    if repeated is not None:
-        return repeated
-    await _refuse_too_many(connection, owner_id)
     export_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, request, owner_id=owner_id, made=PortfolioExport, new_id=export_id
+    )
+    if first != export_id:
+        return first
+    await _refuse_too_many(connection, owner_id)
     await connection.execute(
         insert(PortfolioExport).values(
             id=export_id, owner_id=owner_id, portfolio_id=portfolio_id, format=format_.value, what=what.value
         )
     )
-    await remember_request(connection, "export", request, owner_id=owner_id, key=idempotency_key, result_id=export_id)
     transaction.enqueue(WRITE_EXPORTS)
     return export_id
 

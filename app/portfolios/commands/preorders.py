@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction, clock_of
 from app.core.ids import new_id
-from app.portfolios.commands.held import hold_portfolio
+from app.portfolios.commands.holds import hold_portfolio
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import wished_variant
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import PublicIdTag, new_id, parse_public_id
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
-from app.portfolios.commands.holds import hold_owner
+from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio
 from app.portfolios.commands.import_rows import (
     COST_UNKNOWN,
     RECORDED,
@@ -27,7 +27,6 @@ from app.portfolios.commands.import_rows import (
     store_rows,
     trade_of,
 )
-from app.portfolios.commands.requests import remember_request, repeated_request
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.files import read_file
@@ -78,9 +77,12 @@ async def preview_file(
     await hold_owner(connection, owner_id)
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
     request = {"portfolio_id": portfolio_id, **asdict(file), "content": sha256(file.content).hexdigest()}
-    repeated = await repeated_request(connection, "file", request, owner_id=owner_id, key=idempotency_key)
-    if repeated is not None:
-        return repeated
+    import_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, request, owner_id=owner_id, made=PortfolioImport, new_id=import_id
+    )
+    if first != import_id:
+        return first
     await refuse_too_many(connection, owner_id)
     currency = file.currency or portfolio.base_currency
     if not has_known_currency(currency):
@@ -89,8 +91,7 @@ async def preview_file(
     known = await _look_up(connection, portfolio, rows, file.source)
     planned = _plan(rows, portfolio, known, replace(file, currency=currency), now=utc_now())
     tried = await _tried(transaction, portfolio, planned, source=file.source.value)
-    import_id = await store_preview(connection, portfolio, tried, source=file.source.value)
-    await remember_request(connection, "file", request, owner_id=owner_id, key=idempotency_key, result_id=import_id)
+    await store_preview(connection, portfolio, tried, import_id=import_id, source=file.source.value)
     return import_id
 
 
@@ -111,10 +112,9 @@ async def refuse_too_many(connection: AsyncConnection, owner_id: UUID) -> None:
 
 
 async def store_preview(
-    connection: AsyncConnection, portfolio: HeldPortfolio, rows: Sequence[PlannedRow], *, source: str
-) -> UUID:
-    """Store an import that can be looked at; gives its id."""
-    import_id = new_id()
+    connection: AsyncConnection, portfolio: HeldPortfolio, rows: Sequence[PlannedRow], *, import_id: UUID, source: str
+) -> None:
+    """Store an import that can be looked at."""
     await connection.execute(
         insert(PortfolioImport).values(
             id=import_id,
@@ -128,7 +128,6 @@ async def store_preview(
         )
     )
     await store_rows(connection, import_id, rows, owner_id=portfolio.owner_id)
-    return import_id
 
 
 async def _look_up(

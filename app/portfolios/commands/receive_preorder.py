@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction, clock_of
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.holds import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.preorders import Values, change_preorder, held_preorder, log_step
 from app.portfolios.commands.record_trade import record_trade
 from app.portfolios.errors import PortfolioRefused

@@ -11,19 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.clock import utc_now
 from app.core.database import Transaction, among, insert_at_once
 from app.core.ids import new_id
+from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.frozen_rates import frozen_rate, rate_to_freeze, rates_to_freeze
-from app.portfolios.commands.held import (
-    HeldPortfolio,
+from app.portfolios.commands.holdings_of_variants import (
     add_empty_holdings,
-    hold_holdings,
-    hold_portfolio,
     holdings_of_variants,
     known_variants,
-    no_such,
     portfolio_of,
 )
+from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio, no_such
 from app.portfolios.commands.recompute import append_trade, recompute_holdings
-from app.portfolios.commands.request_keys import claim_key
 from app.portfolios.commands.trade_rows import (
     at_its_field,
     insert_choices,
@@ -66,11 +63,10 @@ async def record_trade(
     connection = transaction.connection
     refuse_impossible(trade, now=utc_now())
     trade_id = new_id()
-    if idempotency_key is not None:
-        content = [portfolio_id, {each.name: getattr(trade, each.name) for each in fields(trade)}]
-        first = await claim_key(connection, idempotency_key, content, owner_id=owner_id, trade_id=trade_id)
-        if first != trade_id:
-            return first
+    request = [portfolio_id, {each.name: getattr(trade, each.name) for each in fields(trade)}]
+    first = await claim_key(connection, idempotency_key, request, owner_id=owner_id, made=Trade, new_id=trade_id)
+    if first != trade_id:
+        return first
     portfolio, holding_id = await _place_of(connection, trade, portfolio_id, owner_id)
     held = await hold_holdings(connection, [holding_id])
     if not held:
@@ -137,12 +133,18 @@ async def _place_of(
     if trade.variant_id is None:
         await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
         raise refused("Name the variant too; the portfolio may have many holdings.", "variantId")
-    stored = await holdings_of_variants(connection, portfolio_id, [trade.variant_id])
     # Who makes a holding keeps others away: two at once must not make two.
+    makes_one = not await holdings_of_variants(connection, portfolio_id, [trade.variant_id])
     portfolio = await hold_portfolio(
-        connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=not stored
+        connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=makes_one
     )
     stored = await holdings_of_variants(connection, portfolio_id, [trade.variant_id])
+    if not stored and not makes_one:
+        raise PortfolioRefused(
+            PortfolioErrorCode.CONFLICT,
+            "The holding of this variant was deleted or archived at this moment; try again.",
+            field=["variantId"],
+        )
     known = await known_variants(connection, [trade.variant_id])
     holding_id = _only_holding(trade.variant_id, stored, known)
     if holding_id is None:

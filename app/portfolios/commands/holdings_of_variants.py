@@ -1,7 +1,6 @@
-"""Portfolios and holdings, held against others until the transaction ends: always the portfolio first."""
+"""Which portfolio a holding is in, which holdings a variant has, and new ones where it has none."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -10,57 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.catalogue.models import ItemVariant
 from app.core.database import among, insert_at_once
 from app.core.ids import new_id
-from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
-from app.portfolios.ledger import Totals
-from app.portfolios.models import CostBasisMethod, Holding, Portfolio
-
-
-@dataclass(frozen=True, slots=True)
-class HeldPortfolio:
-    """What the ledger needs of a portfolio, as it stays until the transaction ends."""
-
-    id: UUID
-    owner_id: UUID
-    base_currency: str
-    method: CostBasisMethod
-
-
-@dataclass(frozen=True, slots=True)
-class HeldHolding:
-    """A holding that nobody else changes meanwhile."""
-
-    id: UUID
-    totals: Totals
-
-
-def no_such(what: str, *field: str) -> PortfolioRefused:
-    """The refusal of an id that is nothing of one's own."""
-    return PortfolioRefused(PortfolioErrorCode.NOT_FOUND, f"There is no such {what} among your own.", field=field)
-
-
-async def hold_portfolio(
-    connection: AsyncConnection, portfolio_id: UUID, *, owner_id: UUID, field: Sequence[str], alone: bool = False
-) -> HeldPortfolio:
-    """Keep a portfolio as it is; `alone` keeps away others that change what is in it too."""
-    query = select(Portfolio.id, Portfolio.owner_id, Portfolio.base_currency, Portfolio.method).where(
-        Portfolio.id == portfolio_id, Portfolio.owner_id == owner_id
-    )
-    lock = query.with_for_update(key_share=True) if alone else query.with_for_update(read=True)
-    row = (await connection.execute(lock)).one_or_none()
-    if row is None:
-        raise no_such("portfolio", *field)
-    return HeldPortfolio(row.id, row.owner_id, row.base_currency, CostBasisMethod(row.method))
-
-
-async def hold_holdings(connection: AsyncConnection, holding_ids: Collection[UUID]) -> Sequence[HeldHolding]:
-    """Hold what there is of these holdings, by id; their portfolios are held already."""
-    rows = await connection.execute(
-        select(Holding.id, Holding.quantity, Holding.cost, Holding.realized_gain, Holding.missing_quantity)
-        .where(among(Holding.id, holding_ids))
-        .order_by(Holding.id)
-        .with_for_update(key_share=True)
-    )
-    return [HeldHolding(row[0], Totals(*row[1:])) for row in rows]
+from app.portfolios.commands.holds import HeldPortfolio, no_such
+from app.portfolios.models import Holding
 
 
 async def portfolio_of(connection: AsyncConnection, holding_id: UUID, *, owner_id: UUID, field: Sequence[str]) -> UUID:
