@@ -6,7 +6,7 @@ from hashlib import sha256
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, delete, exists, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -68,7 +68,8 @@ async def claim_key(
 async def _stored(
     connection: AsyncConnection, key: str, *, owner_id: UUID, made: type[Made]
 ) -> Sequence[Row[str, UUID, bool]]:
-    is_there = exists().where(made.id == CreationKey.result_id).label("is_there")
+    # Of the id alone: of some of these the API may not read every column.
+    is_there = select(made.id).where(made.id == CreationKey.result_id).exists().label("is_there")
     found = await connection.execute(
         select(CreationKey.content_hash, CreationKey.result_id, is_there).where(
             CreationKey.owner_id == owner_id, CreationKey.key == key
