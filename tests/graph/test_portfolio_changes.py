@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType, get_named_type
 from sqlalchemy import func, insert, select
 
 from app.core.database import Database
 from app.core.ids import new_id, parse_public_id
+from app.graph.access import access_of, privacy_of
+from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_READ
+from app.graph.schema import core_schema
+from app.identity.scopes import OWN, Scope
 from app.portfolios.commands.portfolios import MOST_PORTFOLIOS
 from app.portfolios.commands.stores import MOST_STORES
 from app.portfolios.models import Holding, Lot, LotDisposal, Portfolio, Store, Trade, TradeKind, TradeLotChoice
@@ -147,6 +153,17 @@ async def test_a_repeat_under_one_key_makes_nothing_more(ada: Collector, databas
     assert both[0] == both[1]
     assert await ada.refusal("addHolding", **held | {"idempotencyKey": "one"}) == reused
     assert (await count(database, Portfolio), await count(database, Holding)) == (1, 1)
+
+
+async def test_the_key_of_what_was_deleted_is_free_again(ada: Collector, things: Sequence[str]) -> None:
+    shelf = await ada.done("createPortfolio", name="Shelf", idempotencyKey="one")
+    held = {"portfolioId": shelf["id"], "variantId": things[0], "idempotencyKey": "two"}
+    first = await ada.done("addHolding", **held)
+    await ada.done("deleteHolding", id=first["id"])
+    again = await ada.done("addHolding", **held)
+    assert again["id"] != first["id"]
+    await ada.done("deletePortfolio", id=shelf["id"], deletesTrades=True)
+    assert (await ada.done("createPortfolio", name="Other", idempotencyKey="one"))["name"] == "Other"
 
 
 async def test_a_person_has_so_many_portfolios_and_stores_and_no_more(ada: Collector, database: Database) -> None:
@@ -381,6 +398,33 @@ async def test_a_store_goes_from_holdings_only_when_told(ada: Collector, things:
     kept = await ada.done("editHolding", id=holding["id"])
     assert (kept["details"]["store"], kept["details"]["notes"]) == (None, "Mine")
     assert await ada.refusal("removeStore", id=store["id"]) == ("NOT_FOUND", ["input", "id"])
+
+
+async def test_a_token_that_may_only_write_reads_nothing_in_the_answer(graph: Graph, ada: Collector) -> None:
+    shelf = await ada.done("createPortfolio", name="Shelf", description="secret")
+    writer = replace(ada.viewer, scopes=frozenset(OWN - {Scope.PORTFOLIOS_READ}), is_session=False)
+    query = """
+    mutation ($id: ID!) {
+      editPortfolio(input: { id: $id, name: "Case" }) { portfolio { description } userErrors { code } }
+    }
+    """
+    response = await graph.respond(query, writer, id=shelf["id"])
+    assert response["data"]["editPortfolio"] == {"portfolio": None, "userErrors": []}
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["FORBIDDEN"]
+    assert (await ada.done("editPortfolio", id=shelf["id"]))["name"] == "Case"
+
+
+def test_no_payload_shows_what_is_somebodys_own_without_the_scope_to_read_it() -> None:
+    assert core_schema.mutation_type is not None
+    shown = {
+        f"{name}.{field_name}": access_of(field)
+        for name, mutation in core_schema.mutation_type.fields.items()
+        if isinstance(payload := get_named_type(mutation.type), GraphQLObjectType)
+        for field_name, field in payload.fields.items()
+        if privacy_of(get_named_type(field.type)) == OWNER_ALONE
+    }
+    assert {"recordTrade.trade", "addWant.want", "receivePreorder.preorder"} <= shown.keys()
+    assert set(shown.values()) == {PORTFOLIOS_READ}
 
 
 async def test_what_is_somebody_elses_or_nothing_is_not_found(

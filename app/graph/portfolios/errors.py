@@ -9,9 +9,9 @@ from app.identity.access import needs
 from app.identity.scopes import Scope
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 
-OWNER_ALONE = Privacy("its owner alone")
 PORTFOLIOS_READ = needs(Scope.PORTFOLIOS_READ)
 PORTFOLIOS_WRITE = needs(Scope.PORTFOLIOS_WRITE)
+OWNER_ALONE = Privacy("its owner alone", PORTFOLIOS_READ)
 
 show_enum(
     PortfolioErrorCode,

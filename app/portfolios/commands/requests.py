@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, exists, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
-from app.portfolios.models import CreationKey
+from app.portfolios.models import CreationKey, Holding, Portfolio
 from app.portfolios.texts import refused
 
 KEYS_KEPT_FOR = timedelta(hours=24)
@@ -23,15 +23,16 @@ async def repeated_request(
 ) -> UUID | None:
     """What the same request under the same key has made within a day, if it has been made.
 
-    Whoever asks keeps others of the same person from asking at the same time. Raises PortfolioRefused where the key was
-    used for another request.
+    Whoever asks keeps others of the same person from asking at the same time. The key of what was deleted since is free
+    again. Raises PortfolioRefused where the key was used for another request.
     """
     if key is None:
         return None
     if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
         raise refused(f"An idempotency key has from 1 to {LONGEST_KEY} characters.", "idempotencyKey")
     is_old = CreationKey.created_at < func.now() - KEYS_KEPT_FOR
-    await connection.execute(delete(CreationKey).where(CreationKey.owner_id == owner_id, is_old))
+    is_gone = ~or_(*(exists().where(table.id == CreationKey.result_id) for table in (Portfolio, Holding)))
+    await connection.execute(delete(CreationKey).where(CreationKey.owner_id == owner_id, or_(is_old, is_gone)))
     stored = (
         await connection.execute(
             select(CreationKey.content_hash, CreationKey.result_id).where(
