@@ -7,12 +7,12 @@ from sqlalchemy import Row, exists, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.models import ItemVariant
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.portfolios.commands.holds import hold_holding, hold_owner, hold_portfolio, refuse_another_version
 from app.portfolios.commands.remove_trades import remove_trades
 from app.portfolios.commands.requests import remember_request, repeated_request
+from app.portfolios.commands.wished_items import hold_wished_variant
 from app.portfolios.details import read_details
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import Holding, HoldingDetails, Store, Trade
@@ -43,8 +43,7 @@ async def add_holding(
     repeated = await repeated_request(connection, "holding", request, owner_id=owner_id, key=idempotency_key)
     if repeated is not None:
         return repeated
-    if not await connection.scalar(select(exists().where(ItemVariant.id == variant_id))):
-        raise no_such_variant()
+    await hold_wished_variant(connection, variant_id, field="variantId")
     await _require_store(connection, columns, owner_id)
     holding_id = new_id()
     behind = select(func.coalesce(func.max(Holding.position), -1) + 1).where(Holding.portfolio_id == portfolio_id)
