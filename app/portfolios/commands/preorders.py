@@ -1,6 +1,6 @@
 """A person's preorders: written down, moved along, put off, and cancelled.
 
-Locks are taken in the order items, portfolio, preorder.
+Locks are taken in the order items, store, portfolio, preorder: whoever removes a store has the preorders forget it.
 """
 
 from collections.abc import Mapping
@@ -116,6 +116,7 @@ async def edit_preorder(
     """
     connection = transaction.connection
     now = await clock_of(transaction)
+    await _refuse_foreign_store(connection, owner_id, changes.get("store_id"))
     await _hold_portfolio_of(connection, preorder_id, changes, owner_id=owner_id)
     stored = await held_preorder(connection, preorder_id, owner_id=owner_id, expected_version=expected_version)
     if stored["status"] == PreorderStatus.RECEIVED and changes.keys() - _OF_RECEIVED:
@@ -123,7 +124,6 @@ async def edit_preorder(
     if changes.get("refund") and stored["status"] != PreorderStatus.CANCELLED:
         raise _illegal("Only a cancelled preorder is refunded; cancel it first.", "refund")
     values = _read(stored, changes, now=now)
-    await _refuse_foreign_store(connection, owner_id, values["store_id"])
     changed = {name: value for name, value in values.items() if stored[name] != value}
     if changed.keys() & {"currency", "portfolio_id"}:
         changed |= await _frozen_rate(connection, owner_id, values, now=now)
