@@ -129,6 +129,8 @@ async def test_of_many_first_portfolios_at_once_one_is_the_default(ada: Collecto
         ("name", "a\x00b"),
         ("name", "two\nlines"),
         ("name", "turned \u202eback"),
+        ("name", "\u200b\u2060"),
+        ("name", "\u3164"),
         ("description", "a" * 2_001),
         ("description", "a\x07b"),
         ("idempotencyKey", ""),

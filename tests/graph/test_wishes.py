@@ -309,6 +309,16 @@ async def test_preorders_refuse_what_cannot_be(ada: Asker, scene: Scene) -> None
     assert wrong["extensions"]["code"] in {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}
 
 
+async def test_an_empty_id_is_of_nothing_and_not_left_out(ada: Asker, scene: Scene) -> None:
+    keeper = item(scene, "keeper")
+    assert await ada.refused("addWant", itemId=keeper, variantId="") == ("NOT_FOUND", ["input", "variantId"])
+    given = {"itemId": keeper, "status": "SHIPPED", "price": "1", "currency": "EUR"}
+    preorder = (await ada.do("addPreorder", "preorder { id }", **given))["preorder"]["id"]
+    for field in ("portfolioId", "holdingId"):
+        refused = await ada.refused("receivePreorder", id=preorder, **{field: ""})
+        assert refused == ("NOT_FOUND", ["input", field])
+
+
 async def test_what_falls_due_is_told_by_month_as_announced_and_as_makers_are_late(
     ada: Asker, bob: Asker, scene: Scene, database: Database
 ) -> None:

@@ -16,24 +16,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.database import Transaction, clock_of
 from app.core.ids import new_id
 from app.portfolios.commands.held import hold_portfolio
+from app.portfolios.commands.holds import refuse_another_version
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import wished_variant
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.given_wishes import (
     ReleaseDate,
-    not_found,
     read_amount,
     read_currency,
     read_delivery_days,
-    read_key,
     read_notes,
     read_past,
     read_url,
-    refuse_another_version,
-    refused,
 )
 from app.portfolios.models import Store
 from app.portfolios.preorder_lifecycle import FIRST_STATES, refuse_illegal_step
+from app.portfolios.texts import no_such, read_key, refused
 from app.portfolios.wish_models import Preorder, PreorderDateChange, PreorderStatus, PreorderStatusChange
 from app.prices.exchange_rates import Exchange
 from app.prices.queries.exchange_rates import exchange_rates
@@ -64,7 +62,7 @@ async def add_preorder(
     5,000 preorders.
     """
     connection = transaction.connection
-    key = read_key(idempotency_key)
+    key = None if idempotency_key is None else read_key(idempotency_key)
     now = await clock_of(transaction)
     status: PreorderStatus = given.get("status") or PreorderStatus.PREORDERED
     if status not in FIRST_STATES:
@@ -225,7 +223,7 @@ async def held_preorder(
     held = select(*Preorder.__table__.columns).where(Preorder.id == preorder_id, Preorder.owner_id == owner_id)
     found = (await connection.execute(held.with_for_update(key_share=True))).mappings().one_or_none()
     if found is None:
-        raise not_found("preorder", "id")
+        raise no_such("preorder", "id")
     refuse_another_version(found["version"], expected_version)
     return {str(name): value for name, value in found.items()}
 
@@ -365,7 +363,7 @@ async def _refuse_foreign_store(connection: AsyncConnection, owner_id: UUID, sto
         return
     own = select(Store.id).where(Store.id == store_id, Store.owner_id == owner_id)
     if await connection.scalar(own.with_for_update(read=True, key_share=True)) is None:
-        raise not_found("store among your own", "storeId")
+        raise no_such("store among your own", "storeId")
 
 
 async def _hold_portfolio_of(

@@ -11,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import RequestKey
-from app.portfolios.new_trades import refused
+from app.portfolios.texts import read_key
 
 KEYS_KEPT_FOR = timedelta(hours=24)
-LONGEST_IDEMPOTENCY_KEY = 200
 
 
 async def claim_key(connection: AsyncConnection, key: str, content: object, *, owner_id: UUID, trade_id: UUID) -> UUID:
@@ -23,8 +22,7 @@ async def claim_key(connection: AsyncConnection, key: str, content: object, *, o
     Waits for another request with the key that is under way. Raises `PortfolioRefused` for a key that was used with
     other content within 24 hours.
     """
-    if not 1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY or not key.isprintable():
-        raise refused(f"An idempotency key has from 1 to {LONGEST_IDEMPOTENCY_KEY} characters.", "idempotencyKey")
+    read_key(key)
     content_hash = sha256(orjson.dumps(content, default=str)).hexdigest()
     await connection.execute(
         delete(RequestKey).where(RequestKey.owner_id == owner_id, RequestKey.created_at < func.now() - KEYS_KEPT_FOR)

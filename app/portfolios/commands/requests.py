@@ -12,10 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import CreationKey, Holding, Portfolio
-from app.portfolios.texts import refused
+from app.portfolios.texts import read_key
 
 KEYS_KEPT_FOR = timedelta(hours=24)
-LONGEST_KEY = 200
 
 
 async def repeated_request(
@@ -28,8 +27,7 @@ async def repeated_request(
     """
     if key is None:
         return None
-    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
-        raise refused(f"An idempotency key has from 1 to {LONGEST_KEY} characters.", "idempotencyKey")
+    read_key(key)
     is_old = CreationKey.created_at < func.now() - KEYS_KEPT_FOR
     is_gone = ~or_(*(exists().where(table.id == CreationKey.result_id) for table in (Portfolio, Holding)))
     await connection.execute(delete(CreationKey).where(CreationKey.owner_id == owner_id, or_(is_old, is_gone)))

@@ -19,7 +19,6 @@ from app.portfolios.queries.values import (
 )
 from app.prices.queries.quotes import units_of_wanted, units_per_euro
 
-
 # What a shared holding is told apart by in cursors: another word under each link, and not its id, which outlives them.
 SHARED_KEY: ColumnElement[Any] = cast(
     func.md5(cast(shared_holdings.c.portfolio_id, Text()).concat(cast(shared_holdings.c.id, Text())), type_=Text()),
