@@ -257,17 +257,17 @@ async def test_holdings_are_moved_before_and_behind_others(ada: Collector, thing
     async def order() -> list[str]:
         return [node["id"] for node in (await ada.ask(ORDER, id=shelf["id"]))["node"]["holdings"]["nodes"]]
 
-    moved = await ada.done("editHolding", id=four, before=two)
+    moved = await ada.done("editHolding", id=four, beforeId=two)
     assert (moved["position"], moved["version"]) == (1, 2)
     assert await order() == [one, four, two, three]
-    await ada.done("editHolding", id=one, after=three)
+    await ada.done("editHolding", id=one, afterId=three)
     assert await order() == [four, two, three, one]
     invalid = "INVALID_INPUT"
-    assert await ada.refusal("editHolding", id=one, before=one) == (invalid, ["input", "before"])
-    assert await ada.refusal("editHolding", id=one, before=two, after=three) == (invalid, ["input", "after"])
+    assert await ada.refusal("editHolding", id=one, beforeId=one) == (invalid, ["input", "beforeId"])
+    assert await ada.refusal("editHolding", id=one, beforeId=two, afterId=three) == (invalid, ["input", "afterId"])
     other = await ada.done("createPortfolio", name="Vault")
     elsewhere = await ada.done("addHolding", portfolioId=other["id"], variantId=things[0])
-    assert await ada.refusal("editHolding", id=one, after=elsewhere["id"]) == ("NOT_FOUND", ["input", "after"])
+    assert await ada.refusal("editHolding", id=one, afterId=elsewhere["id"]) == ("NOT_FOUND", ["input", "afterId"])
     assert await order() == [four, two, three, one]
 
 
@@ -275,7 +275,7 @@ async def test_holdings_that_are_moved_at_once_all_have_a_place(ada: Collector, 
     shelf = await ada.done("createPortfolio", name="Shelf")
     added = [(await ada.done("addHolding", portfolioId=shelf["id"], variantId=things[0]))["id"] for _ in range(4)]
     await asyncio.gather(
-        *(ada.done("editHolding", id=mover, before=target) for mover, target in zip(added[1:], added, strict=False))
+        *(ada.done("editHolding", id=mover, beforeId=target) for mover, target in zip(added[1:], added, strict=False))
     )
     holdings = "query ($id: ID!) { node(id: $id) { ... on Portfolio { holdings { nodes { position } } } } }"
     nodes = (await ada.ask(holdings, id=shelf["id"]))["node"]["holdings"]["nodes"]
@@ -448,7 +448,7 @@ async def test_what_is_somebody_elses_or_nothing_is_not_found(
         assert await bob.refusal(mutation, id=store["id"]) == ("NOT_FOUND", ["input", "id"])
     foreign = await bob.refusal("editHolding", id=bobs["id"], details={"storeId": store["id"]})
     assert foreign == ("NOT_FOUND", ["input", "details", "storeId"])
-    assert await bob.refusal("editHolding", id=bobs["id"], after=holding["id"]) == ("NOT_FOUND", ["input", "after"])
+    assert await bob.refusal("editHolding", id=bobs["id"], afterId=holding["id"]) == ("NOT_FOUND", ["input", "afterId"])
     unknown = await bob.refusal("addHolding", portfolioId=own["id"], variantId=own["id"])
     assert unknown == ("NOT_FOUND", ["input", "variantId"])
     assert (await count(database, Portfolio), await count(database, Holding), await count(database, Store)) == (2, 2, 1)

@@ -85,7 +85,7 @@ class Portfolio(Node):
     shared_parts: list[SharedPart] = column(PortfolioRow.shared_parts, "What they see of it.")
     link_key: str | None = column(
         PortfolioRow.link_key,
-        "What `sharedPortfolio` takes to find it while it is shared by a link; null where it never was.",
+        "What `sharedPortfolio` takes to find it while it is shared by a link; null while it is not.",
     )
     is_default: bool = column(PortfolioRow.is_default, "Whether it is meant where none is named.")
     version: int = column(PortfolioRow.version, "How often it was changed, from 1; give it with an edit.")

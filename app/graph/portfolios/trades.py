@@ -135,7 +135,9 @@ class Trade(Node):
         "What one unit of that currency was in the base currency of the portfolio, frozen when it was recorded.",
     )
     rate_date: date | None = column(
-        TradeRow.rate_date, "The day whose rate it is; null where its owner gave the rate, and for the base currency."
+        TradeRow.rate_date,
+        "The day whose rate it is; null where its owner gave the rate or a preorder had frozen it, and for the base "
+        "currency.",
     )
     exchange: str | None = column(TradeRow.exchange, "Where it happened, such as an exchange or a shop.")
     tags: list[str] = column(TradeRow.tags, "The words that its owner gave it.")

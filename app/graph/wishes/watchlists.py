@@ -76,7 +76,7 @@ class Watchlist(Node):
     is_default: bool = column(ListRow.is_default, "Whether it is meant where none is named.")
     position: int = column(ListRow.position, "Its place among its owner's lists, from 0.")
     version: int = column(
-        ListRow.version, "How often it, its order or what is in it was changed, from 1; give it with an edit."
+        ListRow.version, "How often its owner changed it, its order or what is in it, from 1; give it with an edit."
     )
     created_at: datetime = column(ListRow.created_at, "When it was made.")
     updated_at: datetime = column(ListRow.updated_at, "When it was last changed.")

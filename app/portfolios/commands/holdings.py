@@ -80,7 +80,7 @@ async def edit_holding(
     connection = transaction.connection
     columns = read_details(details or {})
     if before_id is not None and after_id is not None:
-        raise refused("Give one neighbour: either `before` or `after`.", "after")
+        raise refused("Give one neighbour: either `beforeId` or `afterId`.", "afterId")
     neighbour_id = after_id if before_id is None else before_id
     holding = await hold_holding(
         connection, holding_id, owner_id=owner_id, field=["id"], is_shared=neighbour_id is None
@@ -157,7 +157,7 @@ async def _write_details(
 
 
 async def _move(connection: AsyncConnection, holding: Row[Any], neighbour_id: UUID, *, is_before: bool) -> None:
-    field = "before" if is_before else "after"
+    field = "beforeId" if is_before else "afterId"
     if neighbour_id == holding.id:
         raise refused("A holding has no place beside itself; name another one.", field)
     is_there = select(exists().where(Holding.id == neighbour_id, Holding.portfolio_id == holding.portfolio_id))
