@@ -29,6 +29,8 @@ INVALID = PortfolioErrorCode.INVALID_INPUT
 ILLEGAL = PortfolioErrorCode.ILLEGAL_STATE
 MISSING = PortfolioErrorCode.NOT_FOUND
 YEN: dict[str, Any] = {"price": Decimal(15_000), "currency": "JPY"}
+# What a yen stays in euros, and is in what has another currency.
+YEN_RATES = {"EUR": Decimal("0.00625"), "JPY": Decimal(1)}
 STEPS = [(before, after) for before in PreorderStatus for after in PreorderStatus]
 
 
@@ -303,7 +305,12 @@ async def test_the_rate_is_frozen_with_the_portfolio_and_again_with_another_curr
         await rate(transaction.connection, "JPY", "200", utc_now().date())
     await edited(database, scene.ada, preorder, price=Decimal(20_000), notes="Dearer")
     assert (await row_of(database, Preorder, preorder))["exchange_rate"] == Decimal("0.00625")
-    await edited(database, scene.ada, preorder, currency="USD")
+    async with database.transaction() as transaction:
+        other = {each: await portfolio_of(transaction.connection, scene.ada, base_currency=each) for each in YEN_RATES}
+    for base, found in YEN_RATES.items():
+        await edited(database, scene.ada, preorder, portfolio_id=other[base])
+        assert (await row_of(database, Preorder, preorder))["exchange_rate"] == found
+    await edited(database, scene.ada, preorder, portfolio_id=scene.portfolio_id, currency="USD")
     stored = await row_of(database, Preorder, preorder)
     assert [stored[name] for name in frozen] == [Decimal("0.8"), "EUR", before]
     await edited(database, scene.ada, preorder, currency="EUR")
@@ -343,7 +350,7 @@ async def test_what_arrives_becomes_a_purchase_at_the_frozen_rate(database: Data
         await rate(transaction.connection, "JPY", "160", today - timedelta(days=1))
         store = new_id()
         await transaction.connection.execute(
-            insert(Store).values(id=store, owner_id=scene.ada, name="Harbour Hobby", slug="harbour-hobby")
+            insert(Store).values(id=store, owner_id=scene.ada, name="駿河屋\u3000二号店", slug="harbour-hobby")
         )
     preorder = await ordered(
         database,
@@ -364,7 +371,7 @@ async def test_what_arrives_becomes_a_purchase_at_the_frozen_rate(database: Data
     assert (trade["currency"], trade["exchange_rate"], trade["exchange"]) == (
         "JPY",
         Decimal("0.00625"),
-        "Harbour Hobby",
+        "駿河屋\u3000二号店",
     )
     holding = await row_of(database, Holding, trade["holding_id"])
     assert (holding["portfolio_id"], holding["variant_id"]) == (scene.portfolio_id, scene.variant("keeper"))

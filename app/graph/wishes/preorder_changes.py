@@ -80,7 +80,9 @@ class AddPreorderInput:
 class EditPreorderInput:
     id: strawberry.ID = strawberry.field(description="The preorder.")
     expected_version: int | None = _expected()
-    portfolio_id: strawberry.ID | None = given("The portfolio that it is meant for; the rate is frozen anew.")
+    portfolio_id: strawberry.ID | None = given(
+        "The portfolio that it is meant for; in another base currency the rate is frozen anew."
+    )
     store_id: strawberry.ID | None = given("Where it is ordered.")
     price: Decimal | None = given("What it costs, without shipping.")
     currency: CurrencyCode | None = given("The currency of all its amounts; the rate is frozen anew.")

@@ -141,8 +141,8 @@ class Preorder(Node):
     deposit: Money | None = _money("The part of the price that was paid ahead.", PreorderRow.deposit)
     refund: Money | None = _money("The part of the deposit that was given back.", PreorderRow.refund)
     balance: Money | None = _money(
-        "What is still to be paid when it comes: price and shipping less what was paid and not given back; 0 once it is "
-        "shipped, for it was paid then. Of a cancelled one what it would take to have it all the same.",
+        "What is still to be paid when it comes: price and shipping less what was paid and not given back; 0 once it "
+        "is shipped, for it was paid then. Of a cancelled one what it would take to have it all the same.",
         BALANCE,
     )
     loss: Money | None = _money(
@@ -150,8 +150,8 @@ class Preorder(Node):
     )
     exchange_rate: Decimal | None = column(
         PreorderRow.exchange_rate,
-        "What one unit of the price's currency was in `rateCurrency`, frozen when its portfolio and its price were both "
-        "known, and anew with another portfolio or currency; null where one of the two is not known.",
+        "What one unit of the price's currency was in `rateCurrency`, frozen once its portfolio and its price were "
+        "known, and anew when one of the two currencies changes; null where it is not known.",
     )
     rate_currency: CurrencyCode | None = column(
         PreorderRow.rate_currency, "The base currency of its portfolio at that time."

@@ -109,8 +109,8 @@ async def edit_preorder(
 ) -> None:
     """Change what is given of a preorder, as in `add_preorder`, but its `release`; and of a cancelled one its `refund`.
 
-    The rate is frozen anew where the currency or the portfolio changes. Raises PortfolioRefused as `add_preorder` does,
-    for a preorder that is not there, and for another version than expected.
+    The rate is frozen anew where the currency changes, or the portfolio to one in another. Raises PortfolioRefused as
+    `add_preorder` does, for a preorder that is not there, and for another version than expected.
     """
     connection = transaction.connection
     now = await clock_of(transaction)
@@ -124,7 +124,7 @@ async def edit_preorder(
     values = _read(stored, changes, now=now)
     changed = {name: value for name, value in values.items() if stored[name] != value}
     if changed.keys() & {"currency", "portfolio_id"}:
-        changed |= await _frozen_rate(connection, owner_id, values, now=now)
+        changed |= await _frozen_rate(connection, owner_id, values, now=now, stored=stored)
     if changed:
         await change_preorder(connection, preorder_id, changed)
 
@@ -378,8 +378,13 @@ async def _hold_portfolio_of(
         await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
 
 
-async def _frozen_rate(connection: AsyncConnection, owner_id: UUID, values: Values, *, now: datetime) -> dict[str, Any]:
-    """What a unit of the price's currency is in the portfolio's base currency today; nothing where one is not known."""
+async def _frozen_rate(
+    connection: AsyncConnection, owner_id: UUID, values: Values, *, now: datetime, stored: Values | None = None
+) -> dict[str, Any]:
+    """What a unit of the price's currency is in the portfolio's base currency today; nothing where one is not known.
+
+    What is `stored` for the same two currencies stays.
+    """
     unknown = {"exchange_rate": None, "rate_currency": None, "rate_date": None}
     if values["portfolio_id"] is None:
         return unknown
@@ -387,6 +392,8 @@ async def _frozen_rate(connection: AsyncConnection, owner_id: UUID, values: Valu
     base = portfolio.base_currency
     if values["currency"] is None:
         return unknown
+    if stored is not None and (stored["currency"], stored["rate_currency"]) == (values["currency"], base):
+        return {}
     if values["currency"] == base:
         return {"exchange_rate": 1, "rate_currency": base, "rate_date": None}
     exchange = Exchange(values["currency"], base, now.date())
