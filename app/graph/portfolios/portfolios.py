@@ -18,7 +18,13 @@ from app.graph.portfolios.history import PortfolioPerformance, PortfolioSnapshot
 from app.graph.portfolios.holdings import HOLDING_ORDERS, Holding, HoldingFilter
 from app.graph.portfolios.imports import IMPORT_ORDERS, PortfolioImport
 from app.graph.portfolios.realized_gains import realized_gains_of_portfolio
-from app.graph.portfolios.trades import TRADE_ORDERS, Trade, TradeFilter
+from app.graph.portfolios.trades import (
+    PORTFOLIO_REVISION_ORDERS,
+    TRADE_ORDERS,
+    Trade,
+    TradeFilter,
+    TradeRevision,
+)
 from app.graph.portfolios.values import (
     COST_OF_PORTFOLIO,
     VALUE_OF_PORTFOLIO,
@@ -40,6 +46,7 @@ from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import PortfolioImport as ImportTable
 from app.portfolios.models import Trade as TradeRow
+from app.portfolios.models import TradeRevision as RevisionRow
 from app.portfolios.queries.history import AskedPeriod, PastPeriod, periods_of
 from app.portfolios.returns import ReturnMethod, ReturnUnavailable, return_of
 
@@ -104,6 +111,13 @@ class Portfolio(Node):
         to=TradeRow.portfolio_id,
         orders=TRADE_ORDERS,
         filter=TradeFilter,
+    )
+    trade_revisions: Connection[TradeRevision] | None = connection(
+        "What its trades were before they were edited or deleted one by one, the newest first: of those that were "
+        "deleted, too.",
+        on=PortfolioRow.id,
+        to=RevisionRow.portfolio_id,
+        orders=PORTFOLIO_REVISION_ORDERS,
     )
     imports: Connection[PortfolioImport] | None = connection(
         "What was imported into it, or is about to be, the newest first.",
