@@ -271,6 +271,22 @@ async def test_holdings_are_moved_before_and_behind_others(ada: Collector, thing
     assert await order() == [four, two, three, one]
 
 
+async def test_holdings_are_paged_by_what_they_cost(ada: Collector, things: Sequence[str]) -> None:
+    shelf = await ada.done("createPortfolio", name="Shelf")
+    added = [(await ada.done("addHolding", portfolioId=shelf["id"], variantId=things[0]))["id"] for _ in range(3)]
+    query = """
+    query ($id: ID!, $after: String) { node(id: $id) { ... on Portfolio {
+      holdings(first: 1, after: $after, orderBy: { field: COST }) { nodes { id } pageInfo { endCursor } }
+    } } }
+    """
+    found, after = [], None
+    for _ in added:
+        page = (await ada.ask(query, id=shelf["id"], after=after))["node"]["holdings"]
+        found += [node["id"] for node in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+    assert found == added
+
+
 async def test_holdings_that_are_moved_at_once_all_have_a_place(ada: Collector, things: Sequence[str]) -> None:
     shelf = await ada.done("createPortfolio", name="Shelf")
     added = [(await ada.done("addHolding", portfolioId=shelf["id"], variantId=things[0]))["id"] for _ in range(4)]
