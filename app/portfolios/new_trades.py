@@ -10,7 +10,7 @@ from app.core.money import MAXIMUM_DECIMAL_PLACES, MINOR_UNITS, is_amount
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import ACQUIRING, EXACT, ZERO, LotChoice, plain
 from app.portfolios.models import TradeKind
-from app.portfolios.texts import can_be_shown, is_blank
+from app.portfolios.texts import can_be_shown
 
 # Clocks of clients differ from ours.
 AHEAD_AT_MOST = timedelta(minutes=5)
@@ -142,7 +142,7 @@ def _refuse_text(text: str | None, longest: int, *path: str) -> None:
         raise refused("It is empty; leave it out to have none.", *path)
     if len(text) > longest:
         raise refused(f"It has {len(text):,} characters, and may have {longest:,}.", *path)
-    if not all(can_be_shown(letter) for letter in text):
+    if not can_be_shown(text):
         raise refused("It holds a character that cannot be shown.", *path)
 
 

@@ -12,10 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import CreationKey, Holding, Portfolio, PortfolioExport, PortfolioImport, Trade
-from app.portfolios.texts import refused
+from app.portfolios.texts import read_key
 
 KEYS_KEPT_FOR = timedelta(hours=24)
-LONGEST_KEY = 200
 Made = Portfolio | Holding | Trade | PortfolioImport | PortfolioExport
 
 
@@ -35,8 +34,7 @@ async def claim_key(
     """
     if key is None:
         return new_id
-    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
-        raise refused(f"An idempotency key has from 1 to {LONGEST_KEY} characters.", "idempotencyKey")
+    read_key(key)
     content_hash = sha256(
         orjson.dumps([made.__name__.lower(), request], option=orjson.OPT_SORT_KEYS, default=str)
     ).hexdigest()

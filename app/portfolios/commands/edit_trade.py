@@ -15,7 +15,7 @@ from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.ids import PublicIdTag, public_id
 from app.portfolios.commands.frozen_rates import FrozenRate, frozen_rate
-from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio, no_such, refuse_another_version
+from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio, refuse_another_version
 from app.portfolios.commands.recompute import recompute_holdings
 from app.portfolios.commands.trade_rows import (
     at_its_field,
@@ -29,6 +29,7 @@ from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import LotChoice, TradeImpossible, plain
 from app.portfolios.models import Trade, TradeKind, TradeLotChoice, TradeRevision, TradeRevisionAction
 from app.portfolios.new_trades import NewTrade, refuse_impossible, refused
+from app.portfolios.texts import no_such
 
 # What its owner may change; whose it is and where it came from stays.
 EDITABLE = frozenset(each.name for each in fields(NewTrade)) - {

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.catalogue.models import ItemVariant
 from app.core.database import among, insert_at_once
 from app.core.ids import new_id
-from app.portfolios.commands.holds import HeldPortfolio, no_such
+from app.portfolios.commands.holds import HeldPortfolio
 from app.portfolios.models import Holding
+from app.portfolios.texts import no_such
 
 
 async def portfolio_of(connection: AsyncConnection, holding_id: UUID, *, owner_id: UUID, field: Sequence[str]) -> UUID:

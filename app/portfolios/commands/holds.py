@@ -15,7 +15,7 @@ from app.core.database import among
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import Totals
 from app.portfolios.models import CostBasisMethod, Holding, Portfolio
-from app.portfolios.texts import not_found
+from app.portfolios.texts import no_such
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,3 @@ def refuse_another_version(version: int, expected: int | None) -> None:
             f"It was changed meanwhile: its version is {version}, not {expected}. Look at it and try again.",
             field=["expectedVersion"],
         )
-
-
-def no_such(what: str, *field: str) -> PortfolioRefused:
-    """The refusal of an id that is nothing of the caller's."""
-    return not_found(f"You have no such {what}.", *field)

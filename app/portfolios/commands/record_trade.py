@@ -19,7 +19,7 @@ from app.portfolios.commands.holdings_of_variants import (
     known_variants,
     portfolio_of,
 )
-from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio, no_such
+from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio
 from app.portfolios.commands.recompute import append_trade, recompute_holdings
 from app.portfolios.commands.trade_rows import (
     at_its_field,
@@ -34,6 +34,7 @@ from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import ACQUIRING, TradeImpossible
 from app.portfolios.models import Holding, Trade
 from app.portfolios.new_trades import NewTrade, refuse_impossible, refused
+from app.portfolios.texts import no_such
 
 ExternalName = tuple[str | None, str | None]
 
