@@ -183,11 +183,11 @@ async def _owner(database_url: str) -> AsyncIterator[AsyncEngine]:
 async def _emptied(_owner: AsyncEngine) -> AsyncIterator[None]:
     yield
     async with _owner.begin() as connection:
-        await connection.execute(text(_delete_everything()))
+        await connection.execute(text(delete_everything()))
 
 
 @cache
-def _delete_everything() -> str:
+def delete_everything() -> str:
     """One statement for all tables: as many as there are take longer to send than to do, after each test."""
     deletes = (f"DELETE FROM {table.fullname};" for table in reversed(Base.metadata.sorted_tables))
     return f"DO $$ BEGIN {' '.join(deletes)} END $$"
