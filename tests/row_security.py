@@ -291,7 +291,7 @@ class Checks:
             if columns:
                 yield relation, columns
 
-    async def _values(self, asking: Asking) -> Mapping[str, Sequence[Sequence[str]]]:
+    async def _values(self, asking: Asking) -> Mapping[str, list[list[str]]]:
         """What somebody sees, by table; nothing where what they say of themselves is no id at all."""
         selects = [_shown(relation, columns) for relation, columns in self._readable()]
         # All at once; where that fails one by one, for a table that refuses must not hide what another one shows.
