@@ -10,7 +10,7 @@ from app.core.money import MAXIMUM_DECIMAL_PLACES, MINOR_UNITS, is_amount
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import ACQUIRING, EXACT, ZERO, LotChoice, plain
 from app.portfolios.models import TradeKind
-from app.portfolios.texts import can_be_shown
+from app.portfolios.texts import can_be_shown, is_blank
 
 # Clocks of clients differ from ours.
 AHEAD_AT_MOST = timedelta(minutes=5)
