@@ -109,6 +109,29 @@ async def test_a_file_is_previewed_applied_and_undone(graph: Graph, viewer: View
     assert (await graph.ask(SHOWN, viewer, id=shown["id"]))["portfolioImport"]["status"] == "UNDONE"
 
 
+async def test_an_imported_trade_is_edited_and_keeps_the_name_that_it_came_by(
+    graph: Graph, viewer: Viewer, own: Possessions
+) -> None:
+    shown = (await preview(graph, viewer, own, "kind,occurred_at,item,quantity\nbuy,2024-01-01,aurum,2\n"))["import"]
+    done = (await graph.ask(APPLY, viewer, input={"id": shown["id"]}))["applyImport"]["import"]
+    (row,) = done["rows"]["nodes"]
+    edit = """
+    mutation ($input: EditTradeInput!) {
+      editTrade(input: $input) {
+        trade { version price { amount } externalSource externalId }
+        userErrors { field message code }
+      }
+    }
+    """
+    for changes, version in (({}, 1), ({"price": "9.50", "tags": []}, 2), ({"occurredAt": "2024-01-02T00:00:00Z"}, 3)):
+        payload = (await graph.ask(edit, viewer, input={"id": row["trade"]["id"], **changes}))["editTrade"]
+        assert payload["userErrors"] == []
+        assert (payload["trade"]["version"], payload["trade"]["externalSource"]) == (version, "trove")
+    assert payload["trade"]["price"] == {"amount": "9.50"}
+    again = (await preview(graph, viewer, own, "kind,occurred_at,item,quantity\nbuy,2024-01-01,aurum,2\n"))["import"]
+    assert (again["newTrades"], again["duplicates"]) == (0, 1)
+
+
 async def test_a_bad_row_is_named_and_nothing_goes_in(graph: Graph, viewer: Viewer, own: Possessions) -> None:
     shown = (await preview(graph, viewer, own, GOOD + "sell;2024-01-03;aurum;7;20;USD\n"))["import"]
     assert [(row["line"], row["change"]) for row in shown["rows"]["nodes"]] == [(2, "TRADE"), (3, "TRADE"), (4, "BAD")]

@@ -128,7 +128,8 @@ async def _choices_of(connection: AsyncConnection, trade_id: UUID) -> list[LotCh
 
 
 def _edited(row: Row[Any], lots: Sequence[LotChoice], changes: Mapping[str, Any]) -> NewTrade:
-    stored = {name: getattr(row, name) for name in EDITABLE - {"lots", "exchange_rate", "kind"}}
+    as_stored = EDITABLE - {"lots", "exchange_rate", "kind"} | {"external_source", "external_id"}
+    stored = {name: getattr(row, name) for name in as_stored}
     before = NewTrade(kind=TradeKind(row.kind), lots=lots, **stored)
     for name, value in changes.items():
         if name not in EDITABLE:
