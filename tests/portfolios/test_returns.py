@@ -94,6 +94,14 @@ def test_who_takes_everything_out_and_begins_again_is_weighed_by_what_was_invest
     assert return_of(pause, TIME_WEIGHTED) == Return(Decimal("0.44"))  # 120/100 × 60/50
 
 
+def test_what_becomes_of_the_first_money_within_its_day_is_part_of_the_return() -> None:
+    # Bought for 1005 with the fee, worth 1000 in the evening.
+    first = period(30, {0: "0", 10: "1000", 30: "1100"}, {10: "1005"})
+    assert return_of(first, TIME_WEIGHTED) == Return(Decimal("0.094527363184"))  # 1100/1005
+    again = period(30, {0: "100", 10: "0", 20: "49", 30: "58.8"}, {10: "-120", 20: "50"})
+    assert return_of(again, TIME_WEIGHTED) == Return(Decimal("0.4112"))  # 120/100 × 49/50 × 58.8/49
+
+
 def test_where_several_rates_fit_or_none_xirr_says_so() -> None:
     # −100 + 230/x − 132/x² = 0 has the roots 1.1 and 1.2.
     several = period(2, {0: "100", 2: "-132"}, {1: "-230"})
