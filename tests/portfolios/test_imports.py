@@ -120,13 +120,45 @@ async def test_a_row_that_sells_more_than_is_held_is_bad_unless_acquisitions_are
     lines = (line("buy", "1", "100"), line("sell", "3", "200", day=2), line("sell", "9", "1", day=3))
     import_id = await previewed(database, own, file_of(*lines))
     rows = await rows_of(database, import_id)
-    assert [row.change for row in rows] == ["trade", "bad", "trade"]
-    assert "more" in rows[1].reason
+    assert [row.change for row in rows] == ["trade", "bad", "bad"]
+    assert rows[1].reason == "The sale of 3 on 2024-01-02 takes more than is held then, which is 1."
     assert await trades_of(database) == []
     await applied(database, own, file_of(*lines, may_lack_acquisitions=True))
     async with database.transaction() as transaction:
         missing = await transaction.connection.scalar(select(Holding.missing_quantity))
     assert missing == Decimal(11)
+
+
+async def test_one_preview_tells_every_row_that_cannot_be_recorded(database: Database) -> None:
+    own = await possessions(database)
+    await saved(database, coin("argentum"))
+    await recorded(database, own, buy("5", "100"))
+    lines = [
+        line("sell", "3", "200", day=2),
+        line("sell", "3", "200", day=3),
+        line("sell", "2", "200", day=4),
+        line("sell", "1", "1", day=2, item="argentum"),
+        line("buy", "1", "1", day=3, item="argentum", currency="JPY"),
+        line("sell", "1", "1", day=4, item="argentum", holding="other", currency="JPY"),
+        line("sell", "1", "1", day=5, item="argentum"),
+        line("sell", "1", "1", day=6, item="argentum"),
+        line("buy", "1", "1", item="nothing"),
+    ]
+    for asked in (lines, lines[:-1], [*lines[:4], *lines[7:8]]):
+        rows = await rows_of(database, await previewed(database, own, file_of(*asked)))
+        told = {row.line: row.reason for row in rows if row.change == "bad"}
+        held = "takes more than is held then, which is"
+        assert told.pop(3) == f"The sale of 3 on 2024-01-03 {held} 2."
+        assert told.pop(5) == f"The sale of 1 on 2024-01-02 {held} 0."
+        if len(asked) < 6:
+            assert told == {6: f"The sale of 1 on 2024-01-06 {held} 0."}
+            continue
+        assert told.pop(6).startswith("No rate leads from JPY to USD on 2024-01-03")
+        assert told.pop(7).startswith("No rate leads from JPY to USD on 2024-01-04")
+        # What the purchase without a rate brings is sold once, and not twice.
+        assert told.pop(9) == f"The sale of 1 on 2024-01-06 {held} 0."
+        assert list(told) == [10][len(lines) - len(asked) :]
+    assert len(await trades_of(database)) == 1
 
 
 async def test_what_cannot_be_a_trade_is_named_with_its_reason(database: Database) -> None:

@@ -14,6 +14,7 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import PublicIdTag, new_id, parse_public_id
 from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.import_faults import mark_faults
 from app.portfolios.commands.import_rows import (
     COST_UNKNOWN,
     RECORDED,
@@ -257,16 +258,20 @@ def _checked(row: PlannedRow, source: str, *, now: datetime) -> PlannedRow:
 async def _tried(
     transaction: Transaction, portfolio: HeldPortfolio, rows: Sequence[PlannedRow], *, source: str
 ) -> Sequence[PlannedRow]:
-    """The rows, the first that cannot be recorded marked as bad: they are recorded, and that is taken back."""
+    """The rows, those that cannot be recorded marked as bad: they are recorded, and that is taken back."""
     places = [place for place, row in enumerate(rows) if row.change in RECORDED]
-    if not places or any(row.change is ImportChange.BAD for row in rows):
+    if not places:
         return rows
+    if any(row.change is ImportChange.BAD for row in rows):
+        return await mark_faults(transaction.connection, portfolio, rows, source=source)
     attempt = await transaction.connection.begin_nested()
     try:
         await record_rows(transaction, portfolio, [rows[place] for place in places], source=source)
     except RowRefused as refused_row:
         place = places[refused_row.place]
-        return [*rows[:place], _bad(rows[place], refused_row.refusal.message), *rows[place + 1 :]]
+        rows = [*rows[:place], _bad(rows[place], refused_row.refusal.message), *rows[place + 1 :]]
     finally:
         await attempt.rollback()
-    return rows
+    if all(row.change is not ImportChange.BAD for row in rows):
+        return rows
+    return await mark_faults(transaction.connection, portfolio, rows, source=source)
