@@ -9,6 +9,7 @@ from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.graph.portfolios.import_changes import LARGEST_INLINE_BYTES
 from app.identity.viewer import Viewer
+from app.portfolios.commands.expire_imports import MOST_PREVIEWS
 from tests.graph.conftest import Graph
 from tests.identity.builders import add_person, session_of
 from tests.portfolios.builders import Possessions, possessions
@@ -139,6 +140,16 @@ async def test_a_bad_row_is_named_and_nothing_goes_in(graph: Graph, viewer: View
     assert (code, field) == ("HAS_BAD_ROWS", ["input", "id"])
     assert "line 4" in message
     assert (await graph.ask(SHOWN, viewer, id=shown["id"]))["portfolioImport"]["portfolio"]["holdings"]["nodes"] == []
+
+
+async def test_nobody_is_locked_out_by_previews_of_their_own(graph: Graph, viewer: Viewer, own: Possessions) -> None:
+    first, *_, last = [
+        (await preview(graph, viewer, own, GOOD + "sell;2024-01-03;aurum;7;20;USD\n"))["import"]["id"]
+        for _ in range(MOST_PREVIEWS + 1)
+    ]
+    shown = [(await graph.ask(SHOWN, viewer, id=each))["portfolioImport"] for each in (first, last)]
+    assert [each["status"] for each in shown] == ["EXPIRED", "PREVIEWED"]
+    assert [each["rows"]["totalCount"] for each in shown] == [0, 3]
 
 
 async def test_what_cannot_be_previewed_is_refused_by_its_field(graph: Graph, viewer: Viewer, own: Possessions) -> None:

@@ -11,8 +11,9 @@ from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.portfolios.commands.apply_import import apply_import, undo_import
 from app.portfolios.commands.edit_trade import delete_trade, edit_trade
+from app.portfolios.commands.expire_imports import MOST_PREVIEWS
 from app.portfolios.commands.import_rows import COST_UNKNOWN
-from app.portfolios.commands.preview_import import MOST_PREVIEWS, FileToImport
+from app.portfolios.commands.preview_import import FileToImport
 from app.portfolios.commands.record_trade import record_trade
 from app.portfolios.errors import PortfolioErrorCode
 from app.portfolios.imports.mappings import FileSource
@@ -354,12 +355,26 @@ async def test_imports_are_their_owners_alone(database: Database) -> None:
     assert (reason, field) == (PortfolioErrorCode.NOT_FOUND, ["portfolioId"])
 
 
-async def test_so_many_previews_wait_at_most(database: Database) -> None:
+async def test_so_many_previews_wait_at_most_and_those_with_bad_rows_make_room_first(database: Database) -> None:
     own = await possessions(database)
-    for _ in range(MOST_PREVIEWS):
-        await previewed(database, own, file_of(*BUY_AND_SELL))
-    reason, _, _ = await refusal_of(previewed(database, own, file_of(*BUY_AND_SELL)))
-    assert reason is PortfolioErrorCode.TOO_MANY
+    good = [await previewed(database, own, file_of(*BUY_AND_SELL))]
+    bad = [await previewed(database, own, file_of(line("sell", "1", "1"))) for _ in range(2)]
+    good += [await previewed(database, own, file_of(*BUY_AND_SELL)) for _ in range(MOST_PREVIEWS - 2)]
+
+    async def gone() -> list[bool]:
+        stored = [(await import_of(database, each)).status == ImportStatus.EXPIRED for each in (*bad, good[0], good[1])]
+        assert [not await rows_of(database, each) for each in (*bad, good[0], good[1])] == stored
+        return stored
+
+    assert await gone() == [True, False, False, False]
+    good.append(await previewed(database, own, file_of(*BUY_AND_SELL)))
+    assert await gone() == [True, True, False, False]
+    await previewed(database, own, file_of(line("sell", "1", "1")))
+    assert await gone() == [True, True, True, False]
+    reason, _, message = await refusal_of(change(database, apply_import, good[0], owner_id=own.owner_id))
+    assert reason is PortfolioErrorCode.CONFLICT
+    assert "made room for newer ones" in message
+    await change(database, apply_import, good[-1], owner_id=own.owner_id)
 
 
 async def test_an_exporters_file_is_paid_in_its_own_currency_or_in_the_given_one(database: Database) -> None:

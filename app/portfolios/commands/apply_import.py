@@ -34,7 +34,7 @@ _STANDS = {
     ImportStatus.PREVIEWED: "It has not been applied.",
     ImportStatus.APPLIED: "It has been applied already.",
     ImportStatus.UNDONE: "It has been undone; preview it again.",
-    ImportStatus.EXPIRED: "Its preview is older than a day; preview it again.",
+    ImportStatus.EXPIRED: "Its preview is older than a day, or made room for newer ones; preview it again.",
 }
 
 

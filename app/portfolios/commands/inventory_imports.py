@@ -13,9 +13,10 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import new_id
 from app.core.jobs import Job
+from app.portfolios.commands.expire_imports import make_room
 from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.import_rows import COST_UNKNOWN, PlannedRow, counts_of, store_rows
-from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR, refuse_too_many
+from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.rows import Subject, SubjectKind
 from app.portfolios.imports.steam import Asset
@@ -82,7 +83,7 @@ async def request_inventory(transaction: Transaction, portfolio_id: UUID, steam_
             "steamId",
         )
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
-    await refuse_too_many(connection, owner_id)
+    await make_room(connection, owner_id)
     import_id = new_id()
     await connection.execute(
         insert(PortfolioImport).values(

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import PublicIdTag, new_id, parse_public_id
+from app.portfolios.commands.expire_imports import make_room
 from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.import_faults import mark_faults
 from app.portfolios.commands.import_rows import (
@@ -26,7 +27,7 @@ from app.portfolios.commands.import_rows import (
     store_rows,
     trade_of,
 )
-from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
+from app.portfolios.errors import PortfolioRefused
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.files import read_file
 from app.portfolios.imports.mappings import FileSource
@@ -37,7 +38,6 @@ from app.portfolios.new_trades import has_known_currency, refuse_impossible, ref
 
 # Each keeps its rows until then.
 PREVIEWS_KEPT_FOR = timedelta(days=1)
-MOST_PREVIEWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ async def preview_file(transaction: Transaction, portfolio_id: UUID, file: FileT
     """
     connection = transaction.connection
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
-    await refuse_too_many(connection, owner_id)
+    await make_room(connection, owner_id)
     currency = file.currency or portfolio.base_currency
     if not has_known_currency(currency):
         raise refused("Give a currency by its code, such as EUR.", "currency")
@@ -75,22 +75,6 @@ async def preview_file(transaction: Transaction, portfolio_id: UUID, file: FileT
     planned = _plan(rows, portfolio, known, replace(file, currency=currency), now=utc_now())
     tried = await _tried(transaction, portfolio, planned, source=file.source.value)
     return await store_preview(connection, portfolio, tried, source=file.source.value)
-
-
-async def refuse_too_many(connection: AsyncConnection, owner_id: UUID) -> None:
-    """Refuse another import while many wait to be applied."""
-    waiting = await connection.scalar(
-        select(func.count()).where(
-            PortfolioImport.owner_id == owner_id,
-            among(PortfolioImport.status, [ImportStatus.WAITING.value, ImportStatus.PREVIEWED.value]),
-            PortfolioImport.created_at > func.now() - PREVIEWS_KEPT_FOR,
-        )
-    )
-    if (waiting or 0) >= MOST_PREVIEWS:
-        raise PortfolioRefused(
-            PortfolioErrorCode.TOO_MANY,
-            f"{MOST_PREVIEWS} imports of yours wait to be applied, and no more may; each goes after a day.",
-        )
 
 
 async def store_preview(
