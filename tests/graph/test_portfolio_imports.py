@@ -119,16 +119,23 @@ async def test_an_imported_trade_is_edited_and_keeps_the_name_that_it_came_by(
     edit = """
     mutation ($input: EditTradeInput!) {
       editTrade(input: $input) {
-        trade { version price { amount } externalSource externalId }
+        trade { version tags price { amount } externalSource externalId }
         userErrors { field message code }
       }
     }
     """
+    unpriced = '{ portfolios { nodes { trades(filter: {tag: "cost-unknown"}) { totalCount } } } }'
+    assert (await graph.ask(unpriced, viewer))["portfolios"]["nodes"] == [{"trades": {"totalCount": 1}}]
     for changes, version in (({}, 1), ({"price": "9.50", "tags": []}, 2), ({"occurredAt": "2024-01-02T00:00:00Z"}, 3)):
         payload = (await graph.ask(edit, viewer, input={"id": row["trade"]["id"], **changes}))["editTrade"]
         assert payload["userErrors"] == []
         assert (payload["trade"]["version"], payload["trade"]["externalSource"]) == (version, "trove")
     assert payload["trade"]["price"] == {"amount": "9.50"}
+    tagged = "query ($tag: String) { portfolios { nodes { trades(filter: {tag: $tag}) { totalCount } } } }"
+    assert payload["trade"]["tags"] == []
+    for tag, count in (("cost-unknown", 0), (None, 1)):
+        found = (await graph.ask(tagged, viewer, tag=tag))["portfolios"]["nodes"]
+        assert found == [{"trades": {"totalCount": count}}]
     again = (await preview(graph, viewer, own, "kind,occurred_at,item,quantity\nbuy,2024-01-01,aurum,2\n"))["import"]
     assert (again["newTrades"], again["duplicates"]) == (0, 1)
 

@@ -142,7 +142,8 @@ async def _has_bad_rows(connection: AsyncConnection, import_id: UUID, count: int
     where = f"row {first.number:,}" if first.line is None else f"line {first.line:,}"
     return PortfolioRefused(
         PortfolioErrorCode.HAS_BAD_ROWS,
-        f"{count:,} of its rows cannot be, the first in {where}: {first.reason} Nothing was changed.",
+        f"{count:,} of its rows cannot be, the first in {where}: {first.reason} Nothing was changed; "
+        "put them right or cut them out of the file, and preview it again.",
         field=["id"],
     )
 

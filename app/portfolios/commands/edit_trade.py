@@ -208,4 +208,6 @@ async def _recompute(connection: AsyncConnection, holding_id: UUID, trade_id: UU
     try:
         await recompute_holdings(connection, [holding_id])
     except TradeImpossible as impossible:
-        raise at_its_field(impossible, trade_id, lots) from None
+        refusal = at_its_field(impossible, trade_id, lots)
+        refusal.field = refusal.field or ["id"]
+        raise refusal from None

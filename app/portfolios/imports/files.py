@@ -93,7 +93,9 @@ def _kind_of(cells: Mapping[str, str], mapping: FileMapping) -> TradeKind | None
     meant = mapping.kinds.get(cells["kind"].casefold())
     if meant is None:
         known = ", ".join(mapping.kinds)
-        raise CellNotUnderstood(f"“{cells['kind'][:40]}” is no kind that Trove knows; known are: {known}.")
+        raise CellNotUnderstood(
+            f"“{cells['kind'][:40]}” is no kind that Trove knows; known are: {known}; cut the row out."
+        )
     return None if meant == SKIPPED else TradeKind(meant)
 
 
@@ -149,11 +151,16 @@ def _subject_of(cells: Mapping[str, str], mapping: FileMapping) -> tuple[Subject
     """What a row is about, and the currency that its pair is paid in."""
     ways = [way for way in mapping.subjects if _is_named(way, cells)]
     if not ways:
-        columns = ", ".join(f"`{name}`" for way in mapping.subjects for name in mapping.columns.get(way, ()))
+        columns = ", ".join(_columns_of(way, mapping) for way in mapping.subjects)
         raise CellNotUnderstood(f"It names no item; fill one of {columns}.")
     if mapping.has_one_subject and len(ways) > 1:
         raise CellNotUnderstood(f"It names its item in several ways ({', '.join(ways)}); fill one of them.")
     return _named(ways[0], cells, mapping, _variants_of(cells, mapping))
+
+
+def _columns_of(way: str, mapping: FileMapping) -> str:
+    words = ("set_code", "card_number") if way == "card" else (way,)
+    return " with ".join(f"`{mapping.columns[word][0]}`" for word in words)
 
 
 def _is_named(way: str, cells: Mapping[str, str]) -> bool:
