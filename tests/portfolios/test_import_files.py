@@ -146,8 +146,8 @@ def test_a_row_names_its_item_in_one_way() -> None:
     assert "several ways (item, coin)" in (several[2] or "")
     assert "no external id such as" in (several[3] or "")
     assert several[4] == (
-        "It names no item; fill one of `item`, `external_id`, `market_hash_name`, `coin`, `set_code` with `card_number`, "
-        "`jan`."
+        "It names no item; fill one of `item`, `external_id`, `market_hash_name`, `coin`, "
+        "`set_code` with `card_number`, `jan`."
     )
 
 

@@ -111,8 +111,7 @@ OF_ITEM = join(ItemRow, ItemRow.id == VariantRow.item_id)
 class SharedHolding:
     position: int = column(
         shared_holdings.c.position,
-        "Its place in the order that its owner gave; what is not shown, such as "
-        "what was archived, has places, too, so that they may have gaps.",
+        "Its place in the order that its owner gave; what is not shown, such as what was archived, has one, too.",
     )
     variant: ItemVariant = edge("What is held.", on=shared_holdings.c.variant_id, to=VariantRow.id)
     quantity: Decimal | None = column(

@@ -93,9 +93,7 @@ def _kind_of(cells: Mapping[str, str], mapping: FileMapping) -> TradeKind | None
     meant = mapping.kinds.get(cells["kind"].casefold())
     if meant is None:
         known = ", ".join(mapping.kinds)
-        raise CellNotUnderstood(
-            f"“{cells['kind'][:40]}” is no kind that Trove knows; known are: {known}; cut the row out."
-        )
+        raise CellNotUnderstood(f"“{cells['kind'][:40]}” is no kind that Trove knows; known are: {known}.")
     return None if meant == SKIPPED else TradeKind(meant)
 
 
