@@ -74,6 +74,7 @@ from app.graph.reads.fields import Reference, refer, reference
 from app.graph.relay import Node
 from app.graph.scalars import SCALARS
 from app.graph.sharing.portfolios import SharedPortfolio, SharedPortfolioQueries
+from app.graph.wishes.lists import WishQueries
 from app.graph.wishes.preorder_changes import PreorderMutations
 from app.graph.wishes.preorders import Preorder
 from app.graph.wishes.wants import Want, WantMutations
@@ -153,6 +154,7 @@ class Query(
     ProviderQueries,
     PortfolioQueries,
     SharedPortfolioQueries,
+    WishQueries,
     ImportQueries,
     ExportQueries,
     RunQueries,
