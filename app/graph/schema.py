@@ -84,6 +84,7 @@ from app.graph.trackers.place_changes import PlaceMutations
 from app.graph.trackers.places import Place, PlaceQueries
 from app.graph.trackers.tracker_changes import TrackerMutations
 from app.graph.trackers.trackers import Tracker, TrackerAttachment, TrackerKey, TrackerQueries
+from app.graph.wishes.lists import WishQueries
 from app.graph.wishes.preorder_changes import PreorderMutations
 from app.graph.wishes.preorders import Preorder
 from app.graph.wishes.wants import Want, WantMutations
@@ -171,6 +172,7 @@ class Query(
     ProviderQueries,
     PortfolioQueries,
     SharedPortfolioQueries,
+    WishQueries,
     ImportQueries,
     ExportQueries,
     ClientQueries,

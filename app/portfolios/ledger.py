@@ -107,8 +107,9 @@ class TradeImpossible(PortfolioRefused):
 class Ledger:
     """The lots and totals of one holding, as trades are applied one after another.
 
-    Once a trade was refused, the ledger is of no use any more. `lots` are all that it knows, by id: those it began with
-    and those that were opened since, in the order of being acquired.
+    Once a trade was refused, the sums are of no use any more; one that takes more than is held has taken nothing.
+    `lots` are all that it knows, by id: those it began with and those that were opened since, in the order of being
+    acquired.
     """
 
     def __init__(

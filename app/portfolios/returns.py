@@ -56,6 +56,7 @@ class ReturnMethod(StrEnum):
 class ReturnUnavailable(StrEnum):
     """Why there is no return."""
 
+    NO_SNAPSHOTS = "no_snapshots"
     NO_VALUE_AT_START = "no_value_at_start"
     NO_VALUE_AT_END = "no_value_at_end"
     NO_VALUE_AT_FLOW = "no_value_at_flow"

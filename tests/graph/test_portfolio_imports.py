@@ -9,6 +9,7 @@ from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.graph.portfolios.import_changes import LARGEST_INLINE_BYTES
 from app.identity.viewer import Viewer
+from app.portfolios.commands.expire_imports import MOST_PREVIEWS
 from tests.graph.conftest import Graph
 from tests.identity.builders import add_person, session_of
 from tests.portfolios.builders import Possessions, possessions
@@ -112,6 +113,36 @@ async def test_a_file_is_previewed_applied_and_undone(graph: Graph, viewer: View
     assert (await graph.ask(SHOWN, viewer, id=shown["id"]))["portfolioImport"]["status"] == "UNDONE"
 
 
+async def test_an_imported_trade_is_edited_and_keeps_the_name_that_it_came_by(
+    graph: Graph, viewer: Viewer, own: Possessions
+) -> None:
+    shown = (await preview(graph, viewer, own, "kind,occurred_at,item,quantity\nbuy,2024-01-01,aurum,2\n"))["import"]
+    done = (await graph.ask(APPLY, viewer, input={"id": shown["id"]}))["applyImport"]["import"]
+    (row,) = done["rows"]["nodes"]
+    edit = """
+    mutation ($input: EditTradeInput!) {
+      editTrade(input: $input) {
+        trade { version tags price { amount } externalSource externalId }
+        userErrors { field message code }
+      }
+    }
+    """
+    unpriced = '{ portfolios { nodes { trades(filter: {tag: "cost-unknown"}) { totalCount } } } }'
+    assert (await graph.ask(unpriced, viewer))["portfolios"]["nodes"] == [{"trades": {"totalCount": 1}}]
+    for changes, version in (({}, 1), ({"price": "9.50", "tags": []}, 2), ({"occurredAt": "2024-01-02T00:00:00Z"}, 3)):
+        payload = (await graph.ask(edit, viewer, input={"id": row["trade"]["id"], **changes}))["editTrade"]
+        assert payload["userErrors"] == []
+        assert (payload["trade"]["version"], payload["trade"]["externalSource"]) == (version, "trove")
+    assert payload["trade"]["price"] == {"amount": "9.50"}
+    tagged = "query ($tag: String) { portfolios { nodes { trades(filter: {tag: $tag}) { totalCount } } } }"
+    assert payload["trade"]["tags"] == []
+    for tag, count in (("cost-unknown", 0), (None, 1)):
+        found = (await graph.ask(tagged, viewer, tag=tag))["portfolios"]["nodes"]
+        assert found == [{"trades": {"totalCount": count}}]
+    again = (await preview(graph, viewer, own, "kind,occurred_at,item,quantity\nbuy,2024-01-01,aurum,2\n"))["import"]
+    assert (again["newTrades"], again["duplicates"]) == (0, 1)
+
+
 async def test_a_bad_row_is_named_and_nothing_goes_in(graph: Graph, viewer: Viewer, own: Possessions) -> None:
     shown = (await preview(graph, viewer, own, GOOD + "sell;2024-01-03;aurum;7;20;USD\n"))["import"]
     assert [(row["line"], row["change"]) for row in shown["rows"]["nodes"]] == [(2, "TRADE"), (3, "TRADE"), (4, "BAD")]
@@ -119,6 +150,16 @@ async def test_a_bad_row_is_named_and_nothing_goes_in(graph: Graph, viewer: View
     assert (code, field) == ("HAS_BAD_ROWS", ["input", "id"])
     assert "line 4" in message
     assert (await graph.ask(SHOWN, viewer, id=shown["id"]))["portfolioImport"]["portfolio"]["holdings"]["nodes"] == []
+
+
+async def test_nobody_is_locked_out_by_previews_of_their_own(graph: Graph, viewer: Viewer, own: Possessions) -> None:
+    first, *_, last = [
+        (await preview(graph, viewer, own, GOOD + "sell;2024-01-03;aurum;7;20;USD\n"))["import"]["id"]
+        for _ in range(MOST_PREVIEWS + 1)
+    ]
+    shown = [(await graph.ask(SHOWN, viewer, id=each))["portfolioImport"] for each in (first, last)]
+    assert [each["status"] for each in shown] == ["EXPIRED", "PREVIEWED"]
+    assert [each["rows"]["totalCount"] for each in shown] == [0, 3]
 
 
 async def test_what_cannot_be_previewed_is_refused_by_its_field(graph: Graph, viewer: Viewer, own: Possessions) -> None:

@@ -223,8 +223,10 @@ async def test_a_trade_is_edited_and_deleted_with_what_it_was(graph: Graph, view
     bought, sold = await record(
         graph, viewer, trade(own, "BUY", "1", "100", notes="First."), trade(own, "SELL", "1", "500", day=3)
     )
-    assert await errors(graph, viewer, EDIT, id=bought["id"], quantity="0.5") == [("INSUFFICIENT_QUANTITY", [])]
-    assert await errors(graph, viewer, DELETE, id=bought["id"]) == [("INSUFFICIENT_QUANTITY", [])]
+    assert await errors(graph, viewer, EDIT, id=bought["id"], quantity="0.5") == [
+        ("INSUFFICIENT_QUANTITY", ["input", "id"])
+    ]
+    assert await errors(graph, viewer, DELETE, id=bought["id"]) == [("INSUFFICIENT_QUANTITY", ["input", "id"])]
     changes = {"id": bought["id"], "price": "50", "notes": None, "expectedVersion": 1}
     edited = (await graph.ask(EDIT, viewer, input=changes))["editTrade"]["trade"]
     assert (edited["version"], edited["notes"], edited["holding"]["realizedGain"]["amount"]) == (2, None, "450")

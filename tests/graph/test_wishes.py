@@ -1,5 +1,6 @@
 """Watchlists, wants and preorders through the graph, as their owners and as nobody else."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from unittest.mock import patch
@@ -10,6 +11,7 @@ from sqlalchemy import insert, update
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
+from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 from app.portfolios.models import Holding
 from tests.graph.conftest import Graph
@@ -131,6 +133,27 @@ async def test_a_watchlist_is_made_filled_ordered_and_emptied(ada: Asker, bob: A
     assert await bob.refused("deleteWatchlist", id=list_id) == ("NOT_FOUND", ["input", "id"])
     assert (await ada.do("deleteWatchlist", "deletedId", id=list_id))["deletedId"] == list_id
     assert (await ada.ask(LISTS))["watchlists"]["nodes"] == []
+
+
+async def test_a_token_for_portfolios_alone_reads_ones_own_wishes_and_nobody_elses(
+    graph: Graph, ada: Asker, bob: Asker, scene: Scene
+) -> None:
+    for asker in (ada, bob):
+        await asker.do("createWatchlist", name="Shelf")
+        await asker.do("addWant", itemId=item(scene, "keeper"))
+        await asker.do("addPreorder", itemId=item(scene, "keeper"))
+        await asker.do("addStore", name="Corner shop")
+    mine = """{
+      watchlists { totalCount nodes { name } } wants { totalCount nodes { item { slug } } }
+      preorders { totalCount nodes { item { slug } } } stores { totalCount nodes { name } }
+    }"""
+    alone = replace(ada.viewer, scopes=frozenset({Scope.PORTFOLIOS_READ}), is_session=False)
+    assert await graph.ask(mine, alone) == {
+        "watchlists": {"totalCount": 1, "nodes": [{"name": "Shelf"}]},
+        "wants": {"totalCount": 1, "nodes": [{"item": {"slug": "keeper"}}]},
+        "preorders": {"totalCount": 1, "nodes": [{"item": {"slug": "keeper"}}]},
+        "stores": {"totalCount": 1, "nodes": [{"name": "Corner shop"}]},
+    }
 
 
 async def test_a_page_of_watchlists_is_one_compiled_statement(

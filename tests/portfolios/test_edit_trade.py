@@ -96,11 +96,11 @@ async def test_an_edit_that_leaves_a_later_sale_nothing_is_refused_whole(
     reason, field, message = await refusal_of(edited(database, own, first, **changes))
     assert reason is PortfolioErrorCode.INSUFFICIENT_QUANTITY
     if "kind" not in changes:
-        assert field == []
+        assert field == ["id"]
         assert "The sale of 1 on 2024-01-04" in message
     assert await everything(database) == before
     reason, field, message = await refusal_of(change(database, delete_trade, first, owner_id=own.owner_id))
-    assert (reason, field) == (PortfolioErrorCode.INSUFFICIENT_QUANTITY, [])
+    assert (reason, field) == (PortfolioErrorCode.INSUFFICIENT_QUANTITY, ["id"])
     assert message == "The sale of 1 on 2024-01-04 takes more than is held then, which is 0."
     assert await everything(database) == before
 
@@ -198,7 +198,7 @@ async def test_a_lot_that_is_named_cannot_be_taken_away(database: Database) -> N
     gone = change(database, delete_trade, second, owner_id=own.owner_id)
     assert (await refusal_of(gone))[:2] == (PortfolioErrorCode.UNKNOWN_LOT, ["id"])
     later = edited(database, own, second, occurred_at=MONDAY + timedelta(days=3))
-    assert (await refusal_of(later))[:2] == (PortfolioErrorCode.UNKNOWN_LOT, [])
+    assert (await refusal_of(later))[:2] == (PortfolioErrorCode.UNKNOWN_LOT, ["id"])
     await edited(database, own, sale, lots=[LotChoice(first, Decimal(1))])
     await change(database, delete_trade, second, owner_id=own.owner_id)
     ((_, quantity, _, gain, _),) = (await stored(database))["totals"]
@@ -230,3 +230,7 @@ async def test_another_base_currency_freezes_every_rate_anew(database: Database)
     ]
     ((_, _, cost, _, _),) = (await stored(database))["totals"]
     assert cost == 100 + 80 + 120
+    async with database.transaction() as transaction:
+        await freeze_again(transaction.connection, own.portfolio_id, old_base_currency="EUR", new_base_currency="USD")
+    rows = sorted(await trades_of(database), key=lambda row: row.occurred_at)
+    assert [str(row.exchange_rate) for row in rows] == ["1.25", "1", "1.5"]

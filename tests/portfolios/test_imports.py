@@ -11,8 +11,9 @@ from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.portfolios.commands.apply_import import apply_import, undo_import
 from app.portfolios.commands.edit_trade import delete_trade, edit_trade
+from app.portfolios.commands.expire_imports import MOST_PREVIEWS
 from app.portfolios.commands.import_rows import COST_UNKNOWN
-from app.portfolios.commands.preview_import import MOST_PREVIEWS, FileToImport
+from app.portfolios.commands.preview_import import FileToImport
 from app.portfolios.commands.record_trade import record_trade
 from app.portfolios.errors import PortfolioErrorCode
 from app.portfolios.imports.mappings import FileSource
@@ -135,8 +136,8 @@ async def test_a_row_that_sells_more_than_is_held_is_bad_unless_acquisitions_are
     lines = (line("buy", "1", "100"), line("sell", "3", "200", day=2), line("sell", "9", "1", day=3))
     import_id = await previewed(database, own, file_of(*lines))
     rows = await rows_of(database, import_id)
-    assert [row.change for row in rows] == ["trade", "bad", "trade"]
-    assert "more" in rows[1].reason
+    assert [row.change for row in rows] == ["trade", "bad", "bad"]
+    assert rows[1].reason == "The sale of 3 on 2024-01-02 takes more than is held then, which is 1."
     assert await trades_of(database) == []
     await applied(database, own, file_of(*lines, may_lack_acquisitions=True))
     async with database.transaction() as transaction:
@@ -158,6 +159,38 @@ async def test_a_row_of_several_holdings_is_told_to_name_one_by_its_column(datab
     lines = (line("buy", "1", "1", holding="a"), line("buy", "1", "1", holding="b"), line("buy", "1", "1"))
     last = (await rows_of(database, await previewed(database, own, file_of(*lines))))[-1]
     assert (last.change, last.reason.rpartition("; ")[2]) == ("bad", "name one by `holding`.")
+
+
+async def test_one_preview_tells_every_row_that_cannot_be_recorded(database: Database) -> None:
+    own = await possessions(database)
+    await saved(database, coin("argentum"))
+    await recorded(database, own, buy("5", "100"))
+    lines = [
+        line("sell", "3", "200", day=2),
+        line("sell", "3", "200", day=3),
+        line("sell", "2", "200", day=4),
+        line("sell", "1", "1", day=2, item="argentum"),
+        line("buy", "1", "1", day=3, item="argentum", currency="JPY"),
+        line("sell", "1", "1", day=4, item="argentum", holding="other", currency="JPY"),
+        line("sell", "1", "1", day=5, item="argentum"),
+        line("sell", "1", "1", day=6, item="argentum"),
+        line("buy", "1", "1", item="nothing"),
+    ]
+    for asked in (lines, lines[:-1], [*lines[:4], *lines[7:8]]):
+        rows = await rows_of(database, await previewed(database, own, file_of(*asked)))
+        told = {row.line: row.reason for row in rows if row.change == "bad"}
+        held = "takes more than is held then, which is"
+        assert told.pop(3) == f"The sale of 3 on 2024-01-03 {held} 2."
+        assert told.pop(5) == f"The sale of 1 on 2024-01-02 {held} 0."
+        if len(asked) < 6:
+            assert told == {6: f"The sale of 1 on 2024-01-06 {held} 0."}
+            continue
+        assert told.pop(6).startswith("No rate leads from JPY to USD on 2024-01-03")
+        assert told.pop(7).startswith("No rate leads from JPY to USD on 2024-01-04")
+        # What the purchase without a rate brings is sold once, and not twice.
+        assert told.pop(9) == f"The sale of 1 on 2024-01-06 {held} 0."
+        assert list(told) == [10][len(lines) - len(asked) :]
+    assert len(await trades_of(database)) == 1
 
 
 async def test_what_cannot_be_a_trade_is_named_with_its_reason(database: Database) -> None:
@@ -353,12 +386,26 @@ async def test_imports_are_their_owners_alone(database: Database) -> None:
     assert (reason, field) == (PortfolioErrorCode.NOT_FOUND, ["portfolioId"])
 
 
-async def test_so_many_previews_wait_at_most(database: Database) -> None:
+async def test_so_many_previews_wait_at_most_and_those_with_bad_rows_make_room_first(database: Database) -> None:
     own = await possessions(database)
-    for _ in range(MOST_PREVIEWS):
-        await previewed(database, own, file_of(*BUY_AND_SELL))
-    reason, _, _ = await refusal_of(previewed(database, own, file_of(*BUY_AND_SELL)))
-    assert reason is PortfolioErrorCode.TOO_MANY
+    good = [await previewed(database, own, file_of(*BUY_AND_SELL))]
+    bad = [await previewed(database, own, file_of(line("sell", "1", "1"))) for _ in range(2)]
+    good += [await previewed(database, own, file_of(*BUY_AND_SELL)) for _ in range(MOST_PREVIEWS - 2)]
+
+    async def gone() -> list[bool]:
+        stored = [(await import_of(database, each)).status == ImportStatus.EXPIRED for each in (*bad, good[0], good[1])]
+        assert [not await rows_of(database, each) for each in (*bad, good[0], good[1])] == stored
+        return stored
+
+    assert await gone() == [True, False, False, False]
+    good.append(await previewed(database, own, file_of(*BUY_AND_SELL)))
+    assert await gone() == [True, True, False, False]
+    await previewed(database, own, file_of(line("sell", "1", "1")))
+    assert await gone() == [True, True, True, False]
+    reason, _, message = await refusal_of(change(database, apply_import, good[0], owner_id=own.owner_id))
+    assert reason is PortfolioErrorCode.CONFLICT
+    assert "made room for newer ones" in message
+    await change(database, apply_import, good[-1], owner_id=own.owner_id)
 
 
 async def test_an_exporters_file_is_paid_in_its_own_currency_or_in_the_given_one(database: Database) -> None:

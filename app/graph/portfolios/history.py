@@ -45,7 +45,8 @@ show_enum(
     ReturnMethod,
     "How a return is reckoned.",
     {
-        ReturnMethod.TWR: "Time-weighted: when money was put in or taken out has no part in it.",
+        ReturnMethod.TWR: "Time-weighted: when money was put in or taken out has no part in it. Where nothing was held "
+        "before, what is put in counts from the beginning of its day.",
         ReturnMethod.MODIFIED_DIETZ: "(V1 − V0 − ΣF) / (V0 + Σ wF), each flow by how long it was there.",
         ReturnMethod.XIRR: "Money-weighted: the rate at which what was put in becomes what came out.",
     },
@@ -55,6 +56,8 @@ show_enum(
     ReturnUnavailable,
     "Why there is no return.",
     {
+        ReturnUnavailable.NO_SNAPSHOTS: "There are no snapshots of that time: none of its days has passed, it ends "
+        "before the first trade, or they are yet to be made, within a quarter of an hour.",
         ReturnUnavailable.NO_VALUE_AT_START: "No value is known at the end of the first day.",
         ReturnUnavailable.NO_VALUE_AT_END: "No value is known at the end of the last day, or that has not been yet.",
         ReturnUnavailable.NO_VALUE_AT_FLOW: "No value is known of a day on which something was put in or taken out.",
@@ -117,7 +120,8 @@ class PortfolioSnapshot:
         _ENTRY.oldest_observed_at, "When the oldest price that it rests on was seen; null where there is none."
     )
     is_provisional: bool = column(
-        SNAPSHOT_IS_PROVISIONAL, "Whether trades of that day or before have changed since, so that it is made anew."
+        SNAPSHOT_IS_PROVISIONAL,
+        "Whether trades of that day or before have changed since; it is made anew within a quarter of an hour.",
     )
 
     @resolved("What its value was made of, by `KIND`, `SET` or `PLACE`; the sets and places are those of now.")

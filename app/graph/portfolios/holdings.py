@@ -155,7 +155,10 @@ class Holding(Node):
     missing_quantity: Decimal = column(
         HoldingRow.missing_quantity, "How much was disposed of that no trade had acquired."
     )
-    external_source: str | None = column(HoldingRow.external_source, "Where it was imported from; null otherwise.")
+    external_source: str | None = column(
+        HoldingRow.external_source,
+        "Where it was imported from, if it has a name there; null otherwise, though its trades may have been imported.",
+    )
     external_id: str | None = column(HoldingRow.external_id, "Its name there; null where it was not imported.")
     archived_at: datetime | None = column(HoldingRow.archived_at, "When it was put aside; null where it was not.")
     version: int = column(HoldingRow.version, "How often it was changed, from 1; give it with an edit.")

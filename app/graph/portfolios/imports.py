@@ -53,7 +53,7 @@ show_enum(
         ImportStatus.PREVIEWED: "It can be looked at, and applied until `expiresAt`. Nothing was changed.",
         ImportStatus.APPLIED: "It was applied, and can be undone.",
         ImportStatus.UNDONE: "It was applied and undone again.",
-        ImportStatus.EXPIRED: "It was not applied within a day; its rows are gone.",
+        ImportStatus.EXPIRED: "It was not applied within a day, or made room for newer ones; its rows are gone.",
     },
 )
 show_enum(

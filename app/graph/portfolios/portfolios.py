@@ -138,7 +138,8 @@ class Portfolio(Node):
         "What its value is made of, the greatest part first: each holding of which something is held is in one group."
     )
     history: list[PortfolioSnapshot] = history_of_portfolio(
-        "What it was at the ends of days that have passed, the oldest first, as snapshots that are made every day tell."
+        "What it was at the ends of days that have passed, the oldest first, as snapshots tell. Those of new days, and "
+        "of days whose trades have changed, are made within a quarter of an hour; until then a new portfolio has none."
     )
 
     @resolved(
@@ -171,7 +172,7 @@ def _performance(
             last=asked.last,
             rate=None,
             is_annual=False,
-            reason=ReturnUnavailable.NOTHING_INVESTED,
+            reason=ReturnUnavailable.NO_SNAPSHOTS,
             currency=CurrencyCode(currency),
             start_value=None,
             end_value=None,

@@ -53,7 +53,9 @@ class RealizedDisposal:
     disposed_at: datetime = attribute("When it was disposed of.")
     quantity: Decimal = attribute("How much it was.")
     cost: Decimal | None = attribute("What it had cost; null of what was never acquired.")
-    proceeds: Decimal | None = attribute("What it brought, its part of the fee taken off; null of what was not sold.")
+    proceeds: Decimal | None = attribute(
+        "What it brought, its part of the fee taken off; null of what was carried over or given away."
+    )
     gain: Decimal | None = attribute("What it brought less what it had cost; null where one of the two is.")
 
 

@@ -14,7 +14,7 @@ from app.graph.portfolios.errors import OWNER_ALONE
 from app.graph.prices.money import Money
 from app.graph.reads.arguments import Orders, narrow, narrow_to_any
 from app.graph.reads.fields import column, connection, edge, embedded, shows
-from app.graph.reads.tables import join
+from app.graph.reads.tables import expression_of, join
 from app.graph.relay import Connection, Node
 from app.graph.scalars import JSON, CurrencyCode
 from app.portfolios.models import Holding as HoldingRow
@@ -38,10 +38,13 @@ show_enum(
         TradeKind.BUY: "It was bought: opens a lot that cost the price and the fee.",
         TradeKind.SELL: "It was sold: takes from lots, and brings the price less the fee.",
         TradeKind.TRANSFER_IN: "It came from elsewhere: opens a lot that cost what is given.",
-        TradeKind.TRANSFER_OUT: "It went elsewhere: takes from lots, whose cost goes with it, without a gain.",
+        TradeKind.TRANSFER_OUT: "It went elsewhere: takes from lots, whose cost goes with it, without a gain; "
+        "its fee lowers the realised gain.",
         TradeKind.GIFT_IN: "It was given to one: opens a lot that cost what is given, nothing as a rule.",
-        TradeKind.GIFT_OUT: "It was given away: takes from lots, whose cost goes with it, without a gain.",
-        TradeKind.FEE: "A fee for keeping it: in money it lowers the realised gain, in kind it takes from lots.",
+        TradeKind.GIFT_OUT: "It was given away: takes from lots, whose cost goes with it, without a gain; "
+        "its fee lowers the realised gain.",
+        TradeKind.FEE: "A fee for keeping it: in money it lowers the realised gain; in kind it takes from lots, for "
+        "proceeds of 0, so their cost lowers the gain.",
     },
 )
 
@@ -124,6 +127,11 @@ class TradeFilter:
     )
     to: datetime | None = narrow(
         "Only trades before this time.", TradeRow.occurred_at, lambda until: TradeRow.occurred_at < until
+    )
+    tag: str | None = narrow(
+        "Only trades with this tag, such as `cost-unknown`.",
+        TradeRow.exchange,
+        lambda tag: tag == expression_of(TradeRow.tags).any_(),
     )
 
 
@@ -238,7 +246,7 @@ class LotDisposal:
         instead={MONEY.c.amount: DisposalRow.cost, MONEY.c.currency: PortfolioRow.base_currency},
     )
     proceeds: Money | None = embedded(
-        "What it brought, its part of the fee taken off; null of what was not sold.",
+        "What it brought, its part of the fee taken off; null of what was carried over or given away.",
         when=DisposalRow.proceeds.is_not(None),
         instead={MONEY.c.amount: DisposalRow.proceeds, MONEY.c.currency: PortfolioRow.base_currency},
     )

@@ -77,12 +77,14 @@ IN_CURRENCY = shown_by(
 
 @strawberry.type(
     description="What others see of the worth of a holding: of all that is held where its owner shares `QUANTITIES`, "
-    "too, else of one unit, so that no value tells how much there is."
+    "too, else of one unit, so that no value tells how much there is: add up amounts only where `quantity` is shared."
 )
 @shows(SHARED_QUOTES)
 class SharedHoldingValue:
     currency: CurrencyCode = column(SHARED_CURRENCY, "The currency of the amounts.", present=True)
-    quantity: Decimal = column(VALUED_QUANTITY, "How much the amount is of.", present=True)
+    quantity: Decimal = column(
+        VALUED_QUANTITY, "How much the amount is of: 1 unless its owner shares `QUANTITIES`.", present=True
+    )
     unit_value: Money | None = embedded(
         "What one unit is worth: exact, or converted and rounded to 18 decimal places.",
         when=SHARED_UNIT_VALUE.is_not(None),
@@ -108,7 +110,10 @@ OF_ITEM = join(ItemRow, ItemRow.id == VariantRow.item_id)
 @strawberry.type(description="Something held in a portfolio that is shared, as far as its owner shows it.")
 @shows(shared_holdings, joins=[OF_VARIANT, OF_ITEM], listed=IS_SHOWN_TO_VIEWER)
 class SharedHolding:
-    position: int = column(shared_holdings.c.position, "Its place in the order that its owner gave.")
+    position: int = column(
+        shared_holdings.c.position,
+        "Its place in the order that its owner gave; what is not shown, such as what was archived, has one, too.",
+    )
     variant: ItemVariant = edge("What is held.", on=shared_holdings.c.variant_id, to=VariantRow.id)
     quantity: Decimal | None = column(
         shared_holdings.c.quantity, "How much is held; null unless its owner shares `QUANTITIES`."

@@ -250,7 +250,7 @@ class PreordersDue:
         DUE.c.is_partial, "Whether some of them are left out of the amount: without a price, or without a rate."
     )
     announced_amount: Money | None = embedded(
-        "The same by the dates as they were announced.",
+        "The same by the release dates as announced now, without the delay that is usual of the maker.",
         when=DUE.c.announced_amount.is_not(None),
         instead={MONEY.c.amount: DUE.c.announced_amount, MONEY.c.currency: DUE.c.currency},
     )

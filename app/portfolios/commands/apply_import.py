@@ -35,7 +35,7 @@ _STANDS = {
     ImportStatus.PREVIEWED: "It has not been applied.",
     ImportStatus.APPLIED: "It has been applied already.",
     ImportStatus.UNDONE: "It has been undone; preview it again.",
-    ImportStatus.EXPIRED: "Its preview is older than a day; preview it again.",
+    ImportStatus.EXPIRED: "Its preview is older than a day, or made room for newer ones; preview it again.",
 }
 
 
@@ -143,7 +143,8 @@ async def _has_bad_rows(connection: AsyncConnection, import_id: UUID, count: int
     where = f"row {first.number:,}" if first.line is None else f"line {first.line:,}"
     return PortfolioRefused(
         PortfolioErrorCode.HAS_BAD_ROWS,
-        f"{count:,} of its rows cannot be, the first in {where}: {first.reason} Nothing was changed.",
+        f"{count:,} of its rows cannot be, the first in {where}: {first.reason} Nothing was changed; "
+        "put them right or cut them out of the file, and preview it again.",
         field=["id"],
     )
 

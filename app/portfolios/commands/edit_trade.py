@@ -123,7 +123,8 @@ async def _choices_of(connection: AsyncConnection, trade_id: UUID) -> list[LotCh
 
 
 def _edited(row: Row[Any], lots: Sequence[LotChoice], changes: Mapping[str, Any]) -> NewTrade:
-    stored = {name: getattr(row, name) for name in EDITABLE - {"lots", "exchange_rate", "kind"}}
+    as_stored = EDITABLE - {"lots", "exchange_rate", "kind"} | {"external_source", "external_id"}
+    stored = {name: getattr(row, name) for name in as_stored}
     before = NewTrade(kind=TradeKind(row.kind), lots=lots, **stored)
     for name, value in changes.items():
         if name not in EDITABLE:
@@ -202,4 +203,6 @@ async def _recompute(connection: AsyncConnection, holding_id: UUID, trade_id: UU
     try:
         await recompute_holdings(connection, [holding_id])
     except TradeImpossible as impossible:
-        raise at_its_field(impossible, trade_id, lots) from None
+        refusal = at_its_field(impossible, trade_id, lots)
+        refusal.field = refusal.field or ["id"]
+        raise refusal from None

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import asyncpg_connection
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
+from app.portfolios.ledger import plain
 from app.portfolios.models import Trade
 from app.portfolios.new_trades import MOST_DIGITS_OF_A_RATE, refused
 from app.prices.exchange_rates import Exchange
@@ -74,7 +75,7 @@ def rate_to_freeze(paid: Paid, base_currency: str, rates: Mapping[Exchange, Froz
     if found is None:
         raise PortfolioRefused(
             PortfolioErrorCode.NO_EXCHANGE_RATE,
-            f"No rate leads from {paid.currency} to {base_currency} on {exchange.on}; give `exchangeRate`: how many "
+            f"No rate leads from {paid.currency} to {base_currency} on {exchange.on}; give the rate: how many "
             f"{base_currency} one {paid.currency} was.",
             field=["currency"],
         )
@@ -106,7 +107,7 @@ async def freeze_again(
             continue
         rate = rate_to_freeze(paid[row.id], new_base_currency, rates)
         if row.id in given:
-            rate = FrozenRate(_RATES.multiply(row.exchange_rate, rate.rate), None)
+            rate = FrozenRate(plain(_RATES.multiply(row.exchange_rate, rate.rate)), None)
         frozen[row.id] = rate
     await (await asyncpg_connection(connection)).execute(
         _WRITE_RATES,

@@ -14,9 +14,10 @@ from app.core.database import Transaction, among
 from app.core.ids import new_id
 from app.core.jobs import Job
 from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.expire_imports import make_room
 from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio
 from app.portfolios.commands.import_rows import COST_UNKNOWN, PlannedRow, counts_of, store_rows
-from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR, refuse_too_many
+from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.rows import Subject, SubjectKind
 from app.portfolios.imports.steam import Asset
@@ -95,7 +96,7 @@ async def request_inventory(
     )
     if first != import_id:
         return first
-    await refuse_too_many(connection, owner_id)
+    await make_room(connection, owner_id)
     await connection.execute(
         insert(PortfolioImport).values(
             id=import_id,

@@ -15,7 +15,9 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import PublicIdTag, new_id, parse_public_id
 from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.expire_imports import make_room
 from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio
+from app.portfolios.commands.import_faults import mark_faults
 from app.portfolios.commands.import_rows import (
     COST_UNKNOWN,
     RECORDED,
@@ -27,7 +29,7 @@ from app.portfolios.commands.import_rows import (
     store_rows,
     trade_of,
 )
-from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
+from app.portfolios.errors import PortfolioRefused
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
 from app.portfolios.imports.files import read_file
 from app.portfolios.imports.mappings import FileSource
@@ -38,7 +40,6 @@ from app.portfolios.new_trades import has_known_currency, refuse_impossible, ref
 
 # Each keeps its rows until then.
 PREVIEWS_KEPT_FOR = timedelta(days=1)
-MOST_PREVIEWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ async def preview_file(
     )
     if first != import_id:
         return first
-    await refuse_too_many(connection, owner_id)
+    await make_room(connection, owner_id)
     currency = file.currency or portfolio.base_currency
     if not has_known_currency(currency):
         raise refused("Give a currency by its code, such as EUR.", "currency")
@@ -93,22 +94,6 @@ async def preview_file(
     tried = await _tried(transaction, portfolio, planned, source=file.source.value)
     await store_preview(connection, portfolio, tried, import_id=import_id, source=file.source.value)
     return import_id
-
-
-async def refuse_too_many(connection: AsyncConnection, owner_id: UUID) -> None:
-    """Refuse another import while many wait to be applied."""
-    waiting = await connection.scalar(
-        select(func.count()).where(
-            PortfolioImport.owner_id == owner_id,
-            among(PortfolioImport.status, [ImportStatus.WAITING.value, ImportStatus.PREVIEWED.value]),
-            PortfolioImport.created_at > func.now() - PREVIEWS_KEPT_FOR,
-        )
-    )
-    if (waiting or 0) >= MOST_PREVIEWS:
-        raise PortfolioRefused(
-            PortfolioErrorCode.TOO_MANY,
-            f"{MOST_PREVIEWS} imports of yours wait to be applied, and no more may; each goes after a day.",
-        )
 
 
 async def store_preview(
@@ -274,16 +259,20 @@ def _checked(row: PlannedRow, source: str, *, now: datetime) -> PlannedRow:
 async def _tried(
     transaction: Transaction, portfolio: HeldPortfolio, rows: Sequence[PlannedRow], *, source: str
 ) -> Sequence[PlannedRow]:
-    """The rows, the first that cannot be recorded marked as bad: they are recorded, and that is taken back."""
+    """The rows, those that cannot be recorded marked as bad: they are recorded, and that is taken back."""
     places = [place for place, row in enumerate(rows) if row.change in RECORDED]
-    if not places or any(row.change is ImportChange.BAD for row in rows):
+    if not places:
         return rows
+    if any(row.change is ImportChange.BAD for row in rows):
+        return await mark_faults(transaction.connection, portfolio, rows, source=source)
     attempt = await transaction.connection.begin_nested()
     try:
         await record_rows(transaction, portfolio, [rows[place] for place in places], source=source)
     except RowRefused as refused_row:
         place = places[refused_row.place]
-        return [*rows[:place], _bad(rows[place], refused_row.refusal.message), *rows[place + 1 :]]
+        rows = [*rows[:place], _bad(rows[place], refused_row.refusal.message), *rows[place + 1 :]]
     finally:
         await attempt.rollback()
-    return rows
+    if all(row.change is not ImportChange.BAD for row in rows):
+        return rows
+    return await mark_faults(transaction.connection, portfolio, rows, source=source)

@@ -147,16 +147,19 @@ async def _place_of(
             field=["variantId"],
         )
     known = await known_variants(connection, [trade.variant_id])
-    holding_id = _only_holding(trade.variant_id, stored, known)
+    holding_id = only_holding(trade.variant_id, stored, known)
     if holding_id is None:
         holding_id = (await add_empty_holdings(connection, portfolio, [trade.variant_id]))[trade.variant_id]
     return portfolio, holding_id
 
 
-def _only_holding(
+def only_holding(
     variant_id: UUID, stored: Mapping[UUID, Sequence[UUID]], known: Collection[UUID], *, name: str = "holdingId"
 ) -> UUID | None:
-    """The holding of a variant; None where one is to be made. `name` is by what one of several can be named."""
+    """The holding of a variant, of those that are stored; None where one is to be made.
+
+    `name` is by what one of several can be named. Raises `PortfolioRefused`.
+    """
     holdings = stored.get(variant_id, ())
     if len(holdings) > 1:
         raise PortfolioRefused(
@@ -236,7 +239,7 @@ async def _holdings_of_rows(
             if (trade.holding_id is None) == (trade.variant_id is None):
                 raise refused("Name a holding or a variant.", "holdingId")
             if trade.variant_id is not None:
-                holding_id = _only_holding(trade.variant_id, stored, known, name="holding")
+                holding_id = only_holding(trade.variant_id, stored, known, name="holding")
                 if holding_id is None:
                     lacking[place] = trade.variant_id
                 else:

@@ -149,11 +149,16 @@ def _subject_of(cells: Mapping[str, str], mapping: FileMapping) -> tuple[Subject
     """What a row is about, and the currency that its pair is paid in."""
     ways = [way for way in mapping.subjects if _is_named(way, cells)]
     if not ways:
-        columns = ", ".join(f"`{name}`" for way in mapping.subjects for name in mapping.columns.get(way, ()))
+        columns = ", ".join(_columns_of(way, mapping) for way in mapping.subjects)
         raise CellNotUnderstood(f"It names no item; fill one of {columns}.")
     if mapping.has_one_subject and len(ways) > 1:
         raise CellNotUnderstood(f"It names its item in several ways ({', '.join(ways)}); fill one of them.")
     return _named(ways[0], cells, mapping, _variants_of(cells, mapping))
+
+
+def _columns_of(way: str, mapping: FileMapping) -> str:
+    words = ("set_code", "card_number") if way == "card" else (way,)
+    return " with ".join(f"`{mapping.columns[word][0]}`" for word in words)
 
 
 def _is_named(way: str, cells: Mapping[str, str]) -> bool:

@@ -52,6 +52,10 @@ ROOT_WEIGHTS = {
     "providerUsage": 2,
     "jobs": 2,
     "portfolios": 5,
+    "stores": 2,
+    "watchlists": 2,
+    "wants": 2,
+    "preorders": 2,
     "portfolioImport": 2,
 }
 # Fields that lead deeper are what answers differ by; what leads back up is worth less.

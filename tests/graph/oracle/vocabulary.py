@@ -306,6 +306,8 @@ class Vocabulary:
         if self.random.random() < 0.4:
             kinds = self.random.sample(list(TradeKind), self.random.choice((0, 1, 4)))
             wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
+        if self.random.random() < 0.2:
+            wanted["tag"] = "cost-unknown"
         return wanted
 
     def _filter_of_wants(self) -> dict[str, Value]:
