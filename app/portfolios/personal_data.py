@@ -350,7 +350,7 @@ PARTS = (
     ),
     ExportPart(
         "portfolio-keys.json",
-        "The idempotency keys under which you made portfolios and holdings lately.",
+        "The idempotency keys under which you made portfolios, holdings, clients and trackers lately.",
         table_of(CreationKey),
         _keys,
     ),
