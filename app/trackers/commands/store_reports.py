@@ -136,6 +136,7 @@ _TAKE_BETTER = text(f"""
         WHERE known.subject = given.subject AND known.reported_at = given.reported_at
             AND known.reported_at BETWEEN :earliest AND :latest
             AND known.latitude_e7 = given.latitude_e7 AND known.longitude_e7 = given.longitude_e7
+            AND known.tracker_id = given.tracker_id
             AND (coalesce(given.accuracy_meters, 'Infinity'), coalesce(-given.confidence, 1))
                 < (coalesce(known.accuracy_meters, 'Infinity'), coalesce(-known.confidence, 1))
         RETURNING known.tracker_id, known.reported_at
