@@ -8,9 +8,9 @@ from sqlalchemy import delete, exists, func, select, text, update
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.jobs import Job
+from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, only_writer_of
 from app.trackers.commands.remake_histories import REMAKE_HISTORIES
-from app.trackers.commands.requests import remember_request, repeated_request
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.given import (
     Given,
@@ -50,13 +50,13 @@ async def create_client(
     connection = transaction.connection
     values = {"logo_url": None, "silent_after_minutes": SILENT_AFTER_MINUTES} | read_given(given, _READERS)
     await only_writer_of(connection, f"clients of {user_id}")
-    made = await repeated_request(connection, "client", values, user_id=user_id, key=idempotency_key)
-    if made is not None:
-        return made
+    client_id = new_id()
+    first = await claim_key(connection, idempotency_key, values, user_id=user_id, made=Client.id, new_id=client_id)
+    if first != client_id:
+        return first
     is_own = (Membership.user_id == user_id, Membership.role == MembershipRole.OWNER.value)
     if await count_of(connection, Membership, *is_own) >= MOST_CLIENTS:
         raise too_many(f"You own {MOST_CLIENTS} clients, as many as one may.")
-    client_id = new_id()
     await connection.execute(
         select(
             func.trackers.create_client(
@@ -64,7 +64,6 @@ async def create_client(
             )
         )
     )
-    await remember_request(connection, "client", values, user_id=user_id, key=idempotency_key, result_id=client_id)
     return client_id
 
 
