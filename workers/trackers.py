@@ -12,7 +12,9 @@ from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
 
-TRACKERS_AT_A_TIME = 200
+# Of these all fixes are read, of those the last few.
+REMADE_AT_A_TIME = 20
+TOLD_AT_A_TIME = 200
 
 
 class HistoryRunner(Runner):
@@ -36,9 +38,9 @@ async def remake_waiting_histories(database: Database, *, stopping: asyncio.Even
     remade = 0
     while stopping is None or not stopping.is_set():
         async with database.transaction() as transaction:
-            count = await remake_histories(transaction, limit=TRACKERS_AT_A_TIME, now=utc_now())
+            count = await remake_histories(transaction, limit=REMADE_AT_A_TIME, now=utc_now())
         remade += count
-        if count < TRACKERS_AT_A_TIME:
+        if count < REMADE_AT_A_TIME:
             break
     if remade:
         logger.info("histories_remade", count=remade)
@@ -50,9 +52,9 @@ async def tell_all_silent(database: Database, *, stopping: asyncio.Event | None 
     told = 0
     while stopping is None or not stopping.is_set():
         async with database.transaction() as transaction:
-            count = await tell_silent(transaction, limit=TRACKERS_AT_A_TIME, now=utc_now())
+            count = await tell_silent(transaction, limit=TOLD_AT_A_TIME, now=utc_now())
         told += count
-        if count < TRACKERS_AT_A_TIME:
+        if count < TOLD_AT_A_TIME:
             break
     if told:
         logger.info("trackers_fell_silent", count=told)

@@ -1,6 +1,7 @@
 """The same reports in any order, any batches and with repeats give one history: the one worked out from scratch."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -30,7 +31,7 @@ from tests.trackers.history_builders import (
     take_in,
 )
 
-NOW = minutes(1300)
+NOW = minutes(700)
 CREATED_AT = minutes(35)
 SILENT_AFTER_MINUTES = 65
 PLACES = (
@@ -49,16 +50,22 @@ PLACES = (
 METERS = (0, 20, 60, 90, 110, 140, 200, 330, 900, 2500, 4900, 5000, 5090, 5500, 900_000, -3_000_000)
 
 told = st.tuples(
-    st.integers(0, 1000),
+    st.integers(0, 600),
     st.sampled_from(METERS),
     st.sampled_from((10.0, 10.0004, 10.002)),
     st.sampled_from((None, 0.0, 8.0, 40.0, 300.0)),
     st.sampled_from((None, 1, 3)),
 )
+# One for each place and minute: a second one with another accuracy would be a repeat.
+many_reports = st.lists(told, min_size=25, max_size=70, unique_by=lambda report: report[:3])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(reports=st.lists(told, min_size=1, max_size=60), shuffle=st.randoms(use_true_random=False), data=st.data())
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    reports=many_reports,
+    shuffle=st.randoms(use_true_random=False),
+    data=st.data(),
+)
 async def test_the_history_depends_on_the_reports_alone_and_not_on_how_they_came(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,7 +73,7 @@ async def test_the_history_depends_on_the_reports_alone_and_not_on_how_they_came
     shuffle: Random,
     data: st.DataObject,
 ) -> None:
-    monkeypatch.setattr(histories, "FIXES_PER_CHECKPOINT", 4)
+    monkeypatch.setattr(histories, "FIXES_PER_CHECKPOINT", 2)
     async with database.transaction() as transaction:
         client_id = await save_client(transaction, silent_after_minutes=SILENT_AFTER_MINUTES)
         at_once = await save_tracker(transaction, client_id, created_at=CREATED_AT)
@@ -75,12 +82,20 @@ async def test_the_history_depends_on_the_reports_alone_and_not_on_how_they_came
         for place in PLACES:
             await save_place(transaction, client_id, place)
     others = _of(in_pieces, reports)
-    repeated = [*others, *data.draw(st.lists(st.sampled_from(others), max_size=10))]
-    shuffle.shuffle(repeated)
+    repeated = [*others, *shuffle.sample(others, len(others) // 4)]
+    match data.draw(st.sampled_from(("in order", "nearly in order", "backwards", "at random"))):
+        case "in order":
+            repeated.sort(key=lambda report: report.reported_at)
+        case "nearly in order":
+            repeated.sort(key=lambda report: report.reported_at + timedelta(minutes=shuffle.randrange(120)))
+        case "backwards":
+            repeated.sort(key=lambda report: report.reported_at, reverse=True)
+        case _:
+            shuffle.shuffle(repeated)
 
     await take_in(database, _of(at_once, reports), now=NOW)
     while repeated:
-        size = data.draw(st.integers(1, 20))
+        size = shuffle.randint(1, 12)
         await take_in(database, repeated[:size], now=NOW)
         del repeated[:size]
 
@@ -93,14 +108,10 @@ async def test_the_history_depends_on_the_reports_alone_and_not_on_how_they_came
 
 
 def _of(tracker_id: UUID, reports: Iterable[tuple[int, int, float, float | None, int | None]]) -> list[Told]:
-    """The reports, one for each place and minute: a second one with another accuracy would be a repeat."""
-    told_of = {
-        (minute, meters, longitude): Told(
-            tracker_id, minutes(minute), 50 + north(meters), longitude, accuracy, confidence
-        )
-        for minute, meters, longitude, accuracy, confidence in reversed(list(reports))
-    }
-    return list(told_of.values())
+    return [
+        Told(tracker_id, minutes(minute), 50 + north(meters), longitude, accuracy, confidence)
+        for minute, meters, longitude, accuracy, confidence in reports
+    ]
 
 
 async def _from_scratch(
