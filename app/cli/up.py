@@ -28,6 +28,7 @@ from app.core.mail import MAIL_FOLDER
 from app.core.settings import Settings, current_settings
 from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
 from app.demo.portfolios import load_portfolios
+from app.demo.trackers import load_trackers
 from app.demo.world import load_world
 
 DEFAULT_PORT = 8000
@@ -98,6 +99,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
         load_world(settings)
         demo = ensure_demo_person(settings, services.directory)
         load_portfolios(settings)
+        load_trackers(settings)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,

@@ -194,8 +194,63 @@ query WhatIOwn {
 """
 
 
+TRACKED = """\
+# Where are my boxes, and where were they?
+# Only members of a client see anything
+# of it; the token in the headers below
+# says who asks.
+query WhereThingsAre {
+  clients(first: 3) {
+    nodes {
+      name
+      productionRuns(first: 3) {
+        nodes {
+          description
+          brand {
+            name
+          }
+          places {
+            name
+            kind
+            shape
+          }
+          trackers(first: 10) {
+            nodes {
+              name
+              status
+              statusSince
+              place {
+                name
+              }
+              lastFix {
+                bucket
+                position {
+                  latitude
+                  longitude
+                }
+                accuracyMeters
+              }
+              visits(first: 5) {
+                nodes {
+                  place {
+                    name
+                  }
+                  arrivedAt
+                  departedAt
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+"""
+
+
 def graphiql_page(settings: Settings) -> GraphiQL:
-    """Five tabs, three of them with the demo's token, and a click that gives it to all."""
+    """Six tabs, four of them with the demo's token, and a click that gives it to all."""
     token = settings.demo_token.get_secret_value() if settings.demo_token else ""
     authorization = f"Bearer {token}" if token else ""
     return GraphiQL(
@@ -205,12 +260,13 @@ def graphiql_page(settings: Settings) -> GraphiQL:
 
 
 def example_documents(authorization: str = "") -> list[Example]:
-    """Queries that walk, about oneself and what one owns, a mutation, and a subscription; some need signing in."""
+    """Queries that walk, also through what is one's own, a mutation, and a subscription; some need signing in."""
     headers = {"Authorization": authorization} if authorization else {}
     return [
         Example(name="A walk", query=WALK),
         Example(name="Who am I", query=WHO, headers=headers),
         Example(name="What I own", query=OWNED, headers=headers),
+        Example(name="Where things are", query=TRACKED, headers=headers),
         Example(name="Send a price", query=SEND, headers=headers),
         Example(name="Watch prices", query=WATCH, variables={"slugs": list(WATCHED)}),
     ]

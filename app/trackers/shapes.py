@@ -3,7 +3,6 @@
 What only PostGIS can tell of a polygon, such as that it crosses itself, is checked where it is measured.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +15,8 @@ MOST_POSITIONS = 1_000
 FEWEST_IN_A_RING = 4
 HALF_TURN = 180.0
 QUARTER_TURN = 90.0
+# Beyond it there is nothing that could be meant, such as an altitude.
+LARGEST_NUMBER = 1e9
 FIELD = ("shape",)
 
 Position = tuple[float, float]
@@ -79,7 +80,9 @@ def _position(value: object) -> Position:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # A whole number may be longer than any of those with a point.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
+    if not is_number:
         raise refused_shape("A position is made of numbers: [longitude, latitude].")
     return float(value)
 

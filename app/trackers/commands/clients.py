@@ -1,9 +1,10 @@
 """Clients: made by anybody, who is then their owner; changed and deleted by their owners."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, text, update
+from sqlalchemy import delete, exists, func, select, update
 
 from app.core.database import Transaction
 from app.core.ids import new_id
@@ -30,6 +31,9 @@ SILENT_AFTER_MINUTES = 1_440
 SHORTEST_SILENCE, LONGEST_SILENCE = 10, 525_600
 # Who deletes a client asks for this: what its trackers were reported by is removed by a worker.
 REMOVE_DELETED_CLIENTS = Job("remove_deleted_clients")
+
+# As `recompute_from`: the whole history of a tracker is made anew, since no report is older.
+FROM_THE_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 _READERS: dict[str, Any] = {
     "name": lambda value: read_name(value, "name"),
@@ -128,7 +132,3 @@ async def remove_client(transaction: Transaction, client_id: UUID) -> None:
     for table in (LocationReport, LocationFix, TrackerEvent):
         await connection.execute(delete(table).where(table.__table__.c.tracker_id.in_(of_client)))
     await connection.execute(delete(Client).where(Client.id == client_id))
-
-
-# As `recompute_from`: the whole history of a tracker is made anew.
-FROM_THE_START = text("'-infinity'::timestamptz")

@@ -45,10 +45,13 @@ _READERS: dict[str, Any] = {
     "active_from": lambda value: value,
     "active_until": lambda value: value,
 }
+_CHECK = text("""
+    SELECT detail.valid AS is_valid, detail.reason AS reason, ST_AsText(detail.location, 7) AS location
+    FROM ST_IsValidDetail(ST_GeomFromGeoJSON(CAST(:geojson AS text))) AS detail
+""")
+# Only of what is valid: the area of anything else may fail.
 _MEASURE = text("""
-    SELECT (ST_IsValidDetail(geometry)).valid AS is_valid, (ST_IsValidDetail(geometry)).reason AS reason,
-        ST_AsText((ST_IsValidDetail(geometry)).location, 7) AS location,
-        CAST(CAST(geometry AS geography) AS text) AS shape,
+    SELECT CAST(CAST(geometry AS geography) AS text) AS shape,
         CAST(ST_Centroid(CAST(geometry AS geography)) AS text) AS center,
         ST_Area(CAST(geometry AS geography)) AS square_meters
     FROM ST_SetSRID(ST_GeomFromGeoJSON(CAST(:geojson AS text)), 4326) AS geometry
@@ -169,9 +172,10 @@ async def _link_runs(connection: AsyncConnection, place_id: UUID, client_id: UUI
 
 
 async def _measured(connection: AsyncConnection, shape: Shape) -> Measured:
+    checked = (await connection.execute(_CHECK, {"geojson": shape.geojson})).one()
+    if not checked.is_valid:
+        raise refused_shape(f"It is no polygon: {checked.reason} at {checked.location}.")
     row = (await connection.execute(_MEASURE, {"geojson": shape.geojson})).one()
-    if not row.is_valid:
-        raise refused_shape(f"It is no polygon: {row.reason} at {row.location}.")
     if shape.is_polygon and not SMALLEST_SQUARE_METERS <= row.square_meters <= LARGEST_SQUARE_METERS:
         raise refused_shape(
             f"The polygon has {row.square_meters:,.0f} m²; it may have from {SMALLEST_SQUARE_METERS} m² to "
