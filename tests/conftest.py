@@ -30,7 +30,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import app.portfolios.models
-import app.prices.models  # noqa: F401  # tables of all rooms are emptied, whatever a test imports
+import app.prices.models
+import app.trackers.history_models  # noqa: F401  # tables of all rooms are emptied, whatever a test imports
 from app.cli.database import migrate_database
 from app.core.database import Base, Database, DatabaseRole, create_engine
 from app.core.embedded import PrivateServices

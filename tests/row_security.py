@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.identity.scopes import GRANTABLE, Scope
-from tests.private_rows import OURS, Column, Person, Relation, Rows, relation_type, relations_of
+from tests.private_rows import OURS, Column, Person, Relation, Rows, own_key, relation_type, relations_of
 
 RUNTIME_ROLES = ("trove_api", "trove_authenticator", "trove_worker")
 PERMISSION_DENIED = "42501"
@@ -31,6 +31,7 @@ PUBLIC_RELATIONS = {
     "providers.providers": "which services are asked, and at what pace, is the same for everybody",
     "operations.jobs": "which jobs the server runs by itself, and when, is the same for everybody",
     "operations.settings": "what staff set for the server holds nothing secret, and is the same for everybody",
+    "trackers.cities": "where the cities of the world are is the same for everybody",
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
 }
 # Views show rows that policies hide, so each of their columns is named here, too.
@@ -88,10 +89,27 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("portfolios.preorders", "store_id"): None,
     ("portfolios.preorders", "deposit"): "0",
     ("portfolios.preorders", "refund"): "0",
+    # They may keep all of their client.
+    ("trackers.memberships", "role"): "owner",
+    ("trackers.clients", "silent_after_minutes"): "1440",
+    ("trackers.places", "dwell_fixes"): "2",
+    ("trackers.attachments", "preorder_id"): None,
+    ("trackers.attachments", "production_run_id"): None,
+    ("trackers.attachments", "parcel"): None,
+    ("trackers.location_fixes", "dropped_count"): "0",
 }
-ADA = Person("ada", {**NOT_ERASED, **WITHIN_BOUNDS})
-BOB = Person("bob", {**NOT_ERASED, **WITHIN_BOUNDS})
-CLEO = Person("cleo", {**NOT_ERASED, **WITHIN_BOUNDS, **EVERY_PERMISSION})
+# Tables that name a client without a reference: what follows from reports is written in bulk.
+NAMING_CLIENTS = ("trackers.location_reports", "trackers.location_fixes", "trackers.tracker_events")
+
+
+def _person(name: str, more: Mapping[tuple[str, str], str | None] | None = None) -> Person:
+    of_client = {(table, "client_id"): own_key(name, "trackers.clients") for table in NAMING_CLIENTS}
+    return Person(name, {**NOT_ERASED, **WITHIN_BOUNDS, **of_client, **(more or {})})
+
+
+ADA = _person("ada")
+BOB = _person("bob")
+CLEO = _person("cleo", EVERY_PERMISSION)
 PEOPLE = (ADA, BOB, CLEO)
 ALL_PERMISSIONS = " ".join(sorted(GRANTABLE))
 
@@ -147,6 +165,8 @@ async def acting(
         for name, value in (asking.settings if asking else {}).items():
             await connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
         await connection.execute(text(f"SET LOCAL ROLE {role}"))
+        # What stands in the way of removing rows is told at the end, so that the policies are asked first.
+        await connection.execute(text("SET CONSTRAINTS ALL DEFERRED"))
         yield
     finally:
         await nested.rollback()
@@ -179,6 +199,11 @@ class Checks:
     @classmethod
     async def over(cls, connection: AsyncConnection) -> "Checks":
         """The checks, with a full set of rows for each of the people."""
+        for partitioned in ("location_reports", "location_fixes"):
+            await connection.execute(
+                text("SELECT trackers.ensure_partitions(:parent, CAST(ARRAY['2026-02-10'] AS timestamptz[]))"),
+                {"parent": partitioned},
+            )
         checks = cls(connection, await relations_of(connection))
         for person in PEOPLE:
             for relation in checks.tables:
@@ -187,8 +212,8 @@ class Checks:
 
     @property
     def tables(self) -> Sequence[Relation]:
-        """The private tables."""
-        return [relation for relation in self.private if not relation.is_view]
+        """The private tables; the rows of a partition are those of the table that it is of."""
+        return [relation for relation in self.private if not relation.is_view and not relation.is_partition]
 
     async def unprotected(self) -> Sequence[str]:
         """Private tables and views without row-level security that the API could get at, as what to do about each."""

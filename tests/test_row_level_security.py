@@ -33,9 +33,17 @@ FOR_API = FOR_EVERYBODY | {
     "prices.edit_source": "staff with operations:write change a source; it shows and gives nothing",
     "portfolios.take_over_variant": "staff with catalogue:write merge items, and what is held of one; it shows nothing",
     "portfolios.take_over_wishes": "who merges items moves everybody's wishes along; it shows and gives nothing",
+    "trackers.clients_of_viewer": "policies ask it, and it says no more than where the asker is a member",
+    "trackers.create_client": "who makes a client is its first owner; nobody else could let them in",
+    "trackers.end_rides": "operators free trackers, whoever's things they ride with; it shows how many and gives nothing",
     "identity.viewer_sees_nsfw": "lists of items ask it, and it says no more than what the asker chose",
 }
-READABLE_BYTES = {"ingestion.ingest_batches.content_hash": "tells its sender whether a repeat is the same batch"}
+READABLE_BYTES = {
+    "ingestion.ingest_batches.content_hash": "tells its sender whether a repeat is the same batch",
+    "trackers.tracker_keys.advertised_key": "what a tracker tells everybody near it",
+    "trackers.tracker_keys.hashed_key": "what strangers' phones name it by",
+    "trackers.location_reports.subject": "which hashed key, or which tracker, was reported",
+}
 MEMBERSHIPS = {"trove_api": ["trove_authenticator"], "trove_authenticator": [], "trove_worker": []}
 
 

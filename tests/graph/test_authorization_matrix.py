@@ -218,6 +218,9 @@ WHOSE: Mapping[str, Whose] = {
     "mutation receivePreorder.input.portfolioId": Whose(PublicIdTag.PORTFOLIO),
     "mutation receivePreorder.input.holdingId": Whose(PublicIdTag.HOLDING),
     "mutation deletePreorder.input.id": Whose(PublicIdTag.PREORDER, is_not_found),
+    "query trackers.filter.clientId": Whose(PublicIdTag.CLIENT),
+    "query trackers.filter.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "query places.filter.clientId": Whose(PublicIdTag.CLIENT),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -236,7 +239,20 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.PREORDER,
     PublicIdTag.PORTFOLIO_IMPORT,
     PublicIdTag.PORTFOLIO_EXPORT,
+    PublicIdTag.CLIENT,
+    PublicIdTag.MEMBERSHIP,
+    PublicIdTag.BRAND,
+    PublicIdTag.PRODUCTION_RUN,
+    PublicIdTag.PLACE,
+    PublicIdTag.TRACKER,
+    PublicIdTag.TRACKER_KEY,
+    PublicIdTag.TRACKER_ATTACHMENT,
 }
+# Where tables are somebody's, unless they are listed as everybody's.
+PRIVATE_SCHEMAS = (
+    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers."),
+    "catalogue.item_revisions",
+)
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
 # What an answer must not be where nobody is refused.
 REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}
@@ -394,12 +410,7 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
     private_types = {
         name
         for name, tables in tables_shown(core_schema).items()
-        if any(
-            table.startswith(
-                ("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "catalogue.item_revisions")
-            )
-            for table in set(tables) - PUBLIC_TABLES
-        )
+        if any(table.startswith(PRIVATE_SCHEMAS) for table in set(tables) - PUBLIC_TABLES)
     }
     assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject", "ProviderCredential"} <= private_types
     assert "ItemRevision" in private_types

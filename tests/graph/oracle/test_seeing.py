@@ -17,6 +17,7 @@ from app.identity.scopes import OWN as OWN_SCOPES
 from app.identity.viewer import Viewer
 from app.portfolios.models import Portfolio, Store
 from app.portfolios.wish_models import Preorder, Watchlist
+from app.trackers.models import Membership
 from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.conftest import Stage
@@ -36,6 +37,7 @@ OWN = """
   sessions(first: 100) { totalCount nodes { id } } apiTokens(first: 100) { totalCount nodes { id } }
   portfolios(first: 100) { totalCount nodes { id } } stores(first: 100) { totalCount nodes { id } }
   watchlists(first: 100) { totalCount nodes { id } } preorders(first: 100) { totalCount nodes { id } }
+  memberships { id }
   exports(first: 100) { totalCount nodes { id } } auditLog(first: 100) { totalCount nodes { id } }
 } }
 """
@@ -52,6 +54,7 @@ BELOW_AN_ACCOUNT = {
     "stores": (Store, "owner_id"),
     "watchlists": (Watchlist, "owner_id"),
     "preorders": (Preorder, "owner_id"),
+    "memberships": (Membership, "user_id"),
 }
 
 

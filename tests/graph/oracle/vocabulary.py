@@ -44,6 +44,7 @@ from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
 from app.prices.resolutions import Resolution
 from app.providers.models import Provider
+from app.trackers.models import PlaceKind, TrackerStatus
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
@@ -275,6 +276,8 @@ class Vocabulary:
             "wants": self._filter_of_wants,
             "preorders": self._filter_of_preorders,
             "rows": self._filter_of_rows,
+            "trackers": self._filter_of_trackers,
+            "places": self._filter_of_places,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -311,6 +314,32 @@ class Vocabulary:
     def _filter_of_rows(self) -> dict[str, Value]:
         changes = self.random.sample(list(ImportChange), self.random.choice((0, 1, 4)))
         return {"changes": [EnumValue(change.name) for change in changes]} if self.random.random() < 0.4 else {}
+
+    def _filter_of_trackers(self) -> dict[str, Value]:
+        wanted = self._of_client("productionRunId", PublicIdTag.PRODUCTION_RUN)
+        if self.random.random() < 0.3:
+            statuses = self.random.sample(list(TrackerStatus), self.random.choice((0, 1, 4)))
+            wanted["statuses"] = [EnumValue(status.name) for status in statuses]
+        if self.random.random() < 0.2:
+            wanted["lastFixBefore"] = self.instant()
+        if self.random.random() < 0.3:
+            wanted["isRetired"] = self._mostly(0.3)
+        return wanted
+
+    def _filter_of_places(self) -> dict[str, Value]:
+        wanted = self._of_client()
+        if self.random.random() < 0.4:
+            kinds = self.random.sample(list(PlaceKind), self.random.choice((0, 1, 2)))
+            wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
+        return wanted
+
+    def _of_client(self, name: str = "", tag: PublicIdTag | None = None) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        if self.random.random() < 0.2:
+            wanted["clientId"] = self.id_of(PublicIdTag.CLIENT)
+        if tag is not None and self.random.random() < 0.2:
+            wanted[name] = self.id_of(tag)
+        return wanted
 
     def _filter_of_runs(self) -> dict[str, Value]:
         wanted = self._state_of_runs()
@@ -392,7 +421,7 @@ class Vocabulary:
         return self.random.choice((part, part.upper(), part.lower()))
 
     def _order_by(self, field_name: str) -> Value:
-        fields = ("POSITION", "CREATED_AT", "COST") if field_name == "holdings" else ("NAME", "CREATED_AT")
+        fields = _ORDERS_OF.get(field_name, ("NAME", "CREATED_AT"))
         orders: list[Value] = [self._order(fields) for _ in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2)))]
         return orders[0] if len(orders) == 1 and self._mostly(0.6) else orders
 
@@ -468,7 +497,7 @@ class Vocabulary:
 
 def list_of(field_name: str, order: Value) -> str:
     """The name under which the cursors of a list in its order are kept."""
-    if field_name == "holdings":
+    if field_name in _ORDERS_OF:
         return field_name if not order else f"{field_name} ordered"
     if field_name != "items":
         return field_name
@@ -482,6 +511,11 @@ _TABLE_OF: Mapping[str, type[Base]] = {
     "series": Series,
     "characters": Character,
     "sculptors": Sculptor,
+}
+# What lists can be ordered by that are no list of items.
+_ORDERS_OF = {
+    "holdings": ("POSITION", "CREATED_AT", "COST"),
+    "trackers": ("NAME", "CREATED_AT", "STATUS_SINCE"),
 }
 _TAG_OF = {
     "ingestBatch": PublicIdTag.INGEST_BATCH,
