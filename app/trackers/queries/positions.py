@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Double, Numeric, Text, cast, func, literal_column, select
+from sqlalchemy import Double, Numeric, Text, cast, func, literal_column, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -51,3 +51,14 @@ def is_near(given: ColumnElement[Any]) -> ColumnElement[bool]:
     return Tracker.id.in_(
         select(tracker_positions.c.id).where(func.ST_DWithin(tracker_positions.c.last_position, center, meters))
     )
+
+
+def is_within(given: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the last position of a tracker lies within a polygon of GeoJSON, whose edges are straight on a map.
+
+    What crosses itself is mended: it is what lies within an odd number of its turns.
+    """
+    drawn = func.ST_MakeValid(func.ST_SetSRID(func.ST_GeomFromGeoJSON(given), WGS84))
+    # In a select of its own it is drawn once, and not for each tracker.
+    polygon = select(type_coerce(drawn, Geometry())).scalar_subquery()
+    return Tracker.id.in_(select(tracker_positions.c.id).where(func.ST_Intersects(tracker_positions.c.point, polygon)))
