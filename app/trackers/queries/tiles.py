@@ -1,4 +1,4 @@
-"""Vector tiles of a map: the viewer's trackers, gathered in the cells of a grid, and places (Mapbox Vector Tile 2.1)."""
+"""Mapbox Vector Tiles of a map: the viewer's trackers, gathered in the cells of a grid, and places."""
 
 from dataclasses import dataclass
 from math import atan, degrees, pi, sinh
@@ -97,9 +97,12 @@ WITH tile AS (
         gathered.in_transit, gathered.delivered, gathered.silent
     FROM gathered CROSS JOIN tile LEFT JOIN trackers.trackers AS tracker ON tracker.id = gathered.tracker_id
     ORDER BY gathered.count DESC, gathered.longitude, gathered.latitude
-), wide_places AS (
-    SELECT place.*, CASE WHEN radius_meters = 0 THEN CAST(shape AS geometry)
-            ELSE CAST(ST_Buffer(shape, radius_meters) AS geometry) END AS outline
+), near_places AS MATERIALIZED (
+    SELECT place.*, CASE
+            WHEN NOT :has_shapes THEN NULL
+            WHEN radius_meters = 0 THEN CAST(shape AS geometry)
+            ELSE CAST(ST_Buffer(shape, radius_meters) AS geometry)
+        END AS outline
     FROM trackers.places AS place CROSS JOIN tile
     WHERE deleted_at IS NULL AND ST_Expand(
         CAST(shape AS geometry),
@@ -109,7 +112,7 @@ WITH tile AS (
 ), place_features AS (
     SELECT ST_AsMVTGeom(
             ST_Transform(CASE
-                WHEN :has_shapes AND ST_XMax(outline) - ST_XMin(outline) < 180
+                WHEN ST_XMax(outline) - ST_XMin(outline) < 180
                     AND ST_YMax(outline) < CAST(:end AS float8) AND ST_YMin(outline) > -CAST(:end AS float8)
                 THEN outline
                 ELSE ST_SetSRID(ST_MakePoint(
@@ -120,7 +123,7 @@ WITH tile AS (
         ) AS geometry,
         translate(encode(CAST(:place_tag AS bytea) || uuid_send(id), 'base64'), '+/', '-_') AS id,
         name, upper(kind) AS kind, radius_meters
-    FROM wide_places CROSS JOIN tile
+    FROM near_places CROSS JOIN tile
     ORDER BY name, id
 )
 SELECT (SELECT ST_AsMVT(feature, 'trackers', 4096, 'geometry') FROM tracker_features AS feature)
