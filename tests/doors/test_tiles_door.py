@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 from sqlalchemy import insert, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.clock import utc_now
 from app.core.database import Database, DatabaseViewer
@@ -26,6 +26,7 @@ from app.trackers.queries.tiles import APART_FROM_ZOOM
 from tests.doors.vector_tiles import POINT, POLYGON, Feature, read_tile
 from tests.identity.builders import add_person
 from tests.trackers.builders import WAREHOUSE, client_of, place_of_client, point, tracker_of
+from tests.trackers.map_builders import located
 from tests.trackers.plans import plans_of, spread_trackers
 
 TOKEN, FOREIGN_TOKEN, BLIND_TOKEN = [new_token(API_TOKEN) for _ in range(3)]
@@ -70,20 +71,6 @@ def tile_at(zoom: int, at: tuple[float, float]) -> tuple[int, int]:
     return (
         floor((at[1] + 180) / 360 * across),
         floor((1 - asinh(tan(radians(at[0]))) / pi) / 2 * across),
-    )
-
-
-async def located(connection: AsyncConnection, client_id: UUID, at: tuple[float, float], **columns: Any) -> UUID:
-    """A tracker that was last heard of at a place."""
-    values = {"name": "Box", "status": TrackerStatus.IN_TRANSIT.value} | columns
-    return await tracker_of(
-        connection,
-        client_id,
-        last_position=point(*at),
-        last_fix_at=utc_now(),
-        last_reported_at=utc_now(),
-        last_accuracy_meters=10,
-        **values,
     )
 
 

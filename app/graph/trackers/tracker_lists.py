@@ -15,7 +15,7 @@ from app.graph.scalars import GeoJSON
 from app.graph.trackers.points import Near, near_in, polygon_in
 from app.trackers.models import Tracker as TrackerRow
 from app.trackers.models import TrackerStatus
-from app.trackers.queries.positions import SILENT_FOR, is_near, is_within
+from app.trackers.queries.positions import LATITUDE_LONGITUDE_METERS, SILENT_FOR, is_near, is_within
 
 show_enum(
     TrackerStatus,
@@ -95,7 +95,7 @@ class TrackerFilter:
     )
     near: Near | None = narrow(
         "Only trackers in use whose last fix lies near a point.",
-        TrackerRow.last_accuracy_meters,
+        LATITUDE_LONGITUDE_METERS,
         is_near,
         check=near_in,
     )
