@@ -21,6 +21,7 @@ from app.doors.exports import routes as exports_routes
 from app.doors.identity_providers import routes as identity_provider_routes
 from app.doors.imports import routes as imports_routes
 from app.doors.ingest import routes as ingest_routes
+from app.doors.messages import routes as messages_routes
 from app.doors.operations import routes as operations_routes
 from app.doors.photos import routes as photos_routes
 from app.doors.portfolio_exports import routes as portfolio_exports_routes
@@ -63,6 +64,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *graphql_routes(settings.allowed_origins),
         *operations_routes(),
         *ingest_routes(),
+        *messages_routes(),
         *photos_routes(settings.allowed_origins),
         *imports_routes(settings.allowed_origins),
         *sign_in_routes(),

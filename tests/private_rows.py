@@ -54,6 +54,8 @@ ALLOWED_BYTES = re.compile(r"octet_length\(\w+\) = (?:ANY \(ARRAY\[)?(\d+)")
 
 # What a row has, each value as PostgreSQL writes it.
 Row = Mapping[str, str | None]
+# Rows by the number of their table and the name of the person.
+Made = Mapping[tuple[int, str], Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +151,22 @@ EVERYBODY = Person("everybody")
 class Rows:
     """Makes rows, and knows those that were made."""
 
-    def __init__(self, connection: AsyncConnection, relations: Sequence[Relation], private: Sequence[Relation]) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        relations: Sequence[Relation],
+        private: Sequence[Relation],
+        made: Made | None = None,
+    ) -> None:
         self._connection = connection
         self._by_oid = {relation.oid: relation for relation in relations}
         self._private = {relation.oid for relation in private}
-        self._made: dict[tuple[int, str], Row] = {}
+        self._made: dict[tuple[int, str], Row] = dict(made or {})
+
+    @property
+    def made(self) -> Made:
+        """The rows that are there."""
+        return self._made
 
     def of(self, person: Person, relation: Relation) -> Row:
         """The row of a person in a table."""

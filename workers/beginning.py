@@ -6,6 +6,7 @@ from app.core.database import Database
 from workers.prices import make_partitions_ahead
 from workers.providers import add_known_providers
 from workers.runner import Runner
+from workers.trackers import make_partitions_ahead as make_partitions_of_trackers
 
 
 class BeginningRunner(Runner):
@@ -20,5 +21,6 @@ class BeginningRunner(Runner):
         """Do what was not done yet."""
         if not self._is_done:
             await make_partitions_ahead(self._database)
+            await make_partitions_of_trackers(self._database)
             await add_known_providers(self._database)
             self._is_done = True

@@ -6,11 +6,13 @@ from uuid import UUID
 import structlog
 
 from app.core.database import Database
+from app.core.secrets import Secrets
 from app.core.telemetry import INGEST_BATCHES_WAITING, INGEST_LAG_SECONDS, INGEST_ROWS
 from app.ingestion.models import BatchStatus
-from app.ingestion.processing import FailedBatch, ProcessedBatch, try_next_batch
+from app.ingestion.processing import BatchHandlers, FailedBatch, ProcessedBatch, try_next_batch
 from app.ingestion.queries import waiting_batches
 from app.prices.commands.price_batches import PRICE_BATCHES
+from app.trackers.commands.location_batches import location_batches
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -19,18 +21,21 @@ logger = structlog.get_logger(__name__)
 class BatchRunner(Runner):
     """Processes all waiting batches."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, secrets: Secrets) -> None:
         super().__init__()
         self._database = database
+        self._handlers: BatchHandlers = {**PRICE_BATCHES, **location_batches(secrets)}
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Process what waits now."""
-        await process_waiting_batches(self._database, stopping=stopping)
+        await process_waiting_batches(self._database, self._handlers, stopping=stopping)
         await measure_waiting(self._database)
 
 
-async def process_waiting_batches(database: Database, *, stopping: asyncio.Event | None = None) -> int:
-    """Process batches, each in a transaction of its own, until none waits; gives how many were done.
+async def process_waiting_batches(
+    database: Database, handlers: BatchHandlers, *, stopping: asyncio.Event | None = None
+) -> int:
+    """Process batches of these kinds, each in a transaction of its own, until none waits; gives how many were done.
 
     A batch that fails is passed over until the next call. Raises what the database driver raises when it is away.
     """
@@ -38,7 +43,7 @@ async def process_waiting_batches(database: Database, *, stopping: asyncio.Event
     failed: set[UUID] = set()
     done = 0
     while stopping is None or not stopping.is_set():
-        tried = await try_next_batch(database, PRICE_BATCHES, excluding=failed)
+        tried = await try_next_batch(database, handlers, excluding=failed)
         if tried is None:
             break
         if isinstance(tried, FailedBatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import structlog
 
@@ -14,6 +15,8 @@ SECONDS_BETWEEN_LOOKS = 2.0
 
 class Runner(ABC):
     """Does all that waits when told to; being told while it runs makes it look once more at the end."""
+
+    seconds_between_looks: ClassVar[float] = SECONDS_BETWEEN_LOOKS
 
     def __init__(self) -> None:
         self._running: asyncio.Task[None] | None = None
@@ -36,7 +39,7 @@ class Runner(ABC):
         while not self._stopping.is_set():
             await self.run()
             try:
-                await asyncio.wait_for(self._stopping.wait(), SECONDS_BETWEEN_LOOKS)
+                await asyncio.wait_for(self._stopping.wait(), self.seconds_between_looks)
             except TimeoutError:
                 continue
 

@@ -30,6 +30,8 @@ from workers.photos import tidy_photos
 from workers.portfolios import make_due_snapshots
 from workers.prices import make_partitions_ahead, prune_old_prices, prune_price_changes
 from workers.providers import prune_provider_calls
+from workers.trackers import make_partitions_ahead as make_partitions_of_trackers
+from workers.trackers import prune_tracker_events
 from workers.valuations import mark_moved_windows
 
 
@@ -54,6 +56,12 @@ async def _tidy_photos(job: JobContext) -> JobResult:
 
 async def _prune_prices(job: JobContext) -> JobResult:
     await prune_old_prices(job.database, job.settings)
+    return None
+
+
+async def _make_partitions(job: JobContext) -> JobResult:
+    await make_partitions_ahead(job.database)
+    await make_partitions_of_trackers(job.database)
     return None
 
 
@@ -101,7 +109,7 @@ JOBS: Sequence[ScheduledJob] = (
     ),
     ScheduledJob(
         "make-partitions",
-        _upkeep(make_partitions_ahead),
+        _make_partitions,
         "The partitions of the coming months, before the first row for them comes.",
         cron="10 3 * * *",
     ),
@@ -122,6 +130,12 @@ JOBS: Sequence[ScheduledJob] = (
         _upkeep(prune_price_changes),
         "Changes of prices that nobody can ask for any more go.",
         cron="20 * * * *",
+    ),
+    ScheduledJob(
+        "prune-tracker-events",
+        _upkeep(prune_tracker_events),
+        "What was told of trackers a week ago goes, and reports that no tracker claimed in 90 days.",
+        cron="25 * * * *",
     ),
     ScheduledJob(
         "portfolio-snapshots",

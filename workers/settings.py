@@ -35,7 +35,11 @@ from app.portfolios.commands.inventory_imports import READ_INVENTORIES
 from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.providers.client import provider_http
+from app.trackers.commands.clients import REMOVE_DELETED_CLIENTS
+from app.trackers.commands.orphans import ATTACH_ORPHANS
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from workers.beginning import BeginningRunner
+from workers.clients import ClientRunner
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
 from workers.imports import IMPORTS
@@ -43,10 +47,12 @@ from workers.ingestion import BatchRunner
 from workers.inventories import InventoryRunner
 from workers.jobs import ScheduledJob
 from workers.mail import MailRunner, NoPostman
+from workers.orphans import OrphanRunner
 from workers.portfolio_exports import PortfolioExportRunner
 from workers.runner import Runner
 from workers.scheduled import JOBS
 from workers.scheduler import JobScheduler
+from workers.trackers import HistoryRunner
 from workers.valuations import ValuationRunner
 
 logger = structlog.get_logger(__name__)
@@ -115,8 +121,11 @@ def _runners(
 ) -> dict[str, Runner]:
     """What does the work of each job that only nudges."""
     return {
-        PROCESS_BATCHES.name: BatchRunner(database),
+        PROCESS_BATCHES.name: BatchRunner(database, secrets),
+        ATTACH_ORPHANS.name: OrphanRunner(database, secrets),
         VALUE_VARIANTS.name: ValuationRunner(database),
+        REMAKE_HISTORIES.name: HistoryRunner(database),
+        REMOVE_DELETED_CLIENTS.name: ClientRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),

@@ -1,4 +1,4 @@
-"""`trove import`: price files, by the same durable path as everything that comes in over HTTP, rates and catalogues."""
+"""`trove import`: price files and journeys, by the durable path of what comes in over HTTP, rates and catalogues."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn, Protocol
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -31,6 +32,7 @@ from app.catalogue.file_import import (
     open_series,
 )
 from app.cli.database import require_current_database
+from app.cli.location_import import GpxSummary, import_gpx, read_tracker_id, require_tracker
 from app.cli.price_import import (
     ImportSummary,
     PriceFormat,
@@ -43,6 +45,8 @@ from app.cli.services import private_services
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.errors import Refusal, ServiceUnavailable
+from app.core.key_rings import key_ring_of
+from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
 from app.core.worker_database import worker_database
 from app.ingestion.delivery import REJECTS_TOLD, Delivery
@@ -58,11 +62,15 @@ from app.prices.formats.durations import parse_resolution
 from app.prices.formats.ndjson import NdjsonFile
 from app.prices.models import PriceKind
 from app.prices.rate_import import OpenedRates, import_rates, open_rates, rates_result
+from app.trackers.cities import KnownCity, bundled_cities, read_cities
+from app.trackers.commands.save_cities import SavedCities, save_cities
 
 NOTHING_READ = 1
 CANNOT_BEGIN = 2
 
-app = typer.Typer(name="import", help="Bring in price files, exchange rates and catalogues.", no_args_is_help=True)
+app = typer.Typer(
+    name="import", help="Bring in price files, exchange rates, catalogues, cities and journeys.", no_args_is_help=True
+)
 
 
 @app.command("prices")
@@ -174,6 +182,47 @@ def anime(
             summary = asyncio.run(_import_anime(settings, file, opened))
         _print_series(file, summary)
     raise typer.Exit(0 if summary.something_went_in else NOTHING_READ)
+
+
+@app.command("gpx")
+def gpx(
+    files: Annotated[list[Path], typer.Argument(help="The GPX files to read.", show_default=False)],
+    tracker: Annotated[str, typer.Option(help="The id of the tracker that made the journey.", show_default=False)],
+) -> None:
+    """Import journeys of a tracker: the points of GPX files that have times; again changes nothing."""
+    with _sentences():
+        tracker_id = read_tracker_id(tracker)
+        with _services() as settings:
+            summaries = asyncio.run(_import_journeys(settings, files, tracker_id))
+    raise typer.Exit(0 if all(summary.something_went_in for summary in summaries) else NOTHING_READ)
+
+
+@app.command("cities")
+def cities(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A JSON array of cities: city, country, pop, lat, lng. Default: the table that comes with Trove.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Import the cities that fixes of trackers are near; again changes nothing."""
+    with _sentences():
+        known = bundled_cities() if file is None else read_cities(file)
+        with _services() as settings:
+            saved = asyncio.run(_import_cities(settings, known))
+    Console(soft_wrap=True, highlight=False, markup=False).print(
+        f"{len(known):,} cities: {saved.inserted:,} new, {saved.updated:,} changed, {saved.unchanged:,} as they were"
+    )
+
+
+async def _import_cities(settings: Settings, known: Sequence[KnownCity]) -> SavedCities:
+    async with (
+        worker_database(settings, application_name="trove-import") as database,
+        database.transaction() as transaction,
+    ):
+        return await save_cities(transaction, known)
 
 
 class _ImportFile(Protocol):
@@ -334,6 +383,20 @@ async def _import_file_of_rates(settings: Settings, rates: OpenedRates) -> Impor
     return imported
 
 
+async def _import_journeys(settings: Settings, files: Sequence[Path], tracker_id: UUID) -> Sequence[GpxSummary]:
+    secrets = Secrets(key_ring_of(settings))
+    summaries = []
+    async with worker_database(settings, application_name="trove-import") as database:
+        await require_tracker(database, tracker_id)
+        for file in files:
+            with _progress() as progress:
+                advance = partial(progress.advance, progress.add_task(file.name, total=None))
+                summary = await import_gpx(database, secrets, file, tracker_id, on_progress=advance)
+            _print_journey(file, summary)
+            summaries.append(summary)
+    return summaries
+
+
 async def _import_anime(settings: Settings, file: Path, opened: OpenedSeries) -> SeriesSummary:
     async with _recorded(settings, Importer.ANIME, file) as (database, run):
         summary = await import_opened_series(database, opened)
@@ -366,6 +429,17 @@ def _print_summary(summary: ImportSummary) -> None:
         console.print(f"  … and {summary.rejected_count - len(summary.rejected):,} more")
     if summary.is_repeat:
         console.print("This file was imported before in the same way; nothing changed.")
+
+
+def _print_journey(file: Path, summary: GpxSummary) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"{file.name}: {summary.points:,} points: {summary.accepted:,} accepted, {summary.duplicates:,} duplicates, "
+        f"{summary.rejected_count:,} rejected"
+    )
+    for row in summary.rejected:
+        console.print(f"  point {row.number:,}: {row.reason}")
+    _print_rest(console, summary.rejected_count)
 
 
 def _print_market(imported: ImportedMarket) -> None:

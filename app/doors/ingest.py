@@ -1,7 +1,8 @@
-"""`POST /ingest/prices`: a batch of price points as NDJSON, stored before it is acknowledged with 202."""
+"""`POST /ingest/prices` and `/ingest/locations`: batches as NDJSON, stored before they are acknowledged with 202."""
 
 import asyncio
 import zlib
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,13 +14,13 @@ from app.core.errors import BadUserInput, Refusal
 from app.core.ids import PublicIdTag, public_id
 from app.doors.callers import sender_of
 from app.doors.refusals import Refusals, refusing_without_database
-from app.identity.access import needs
+from app.identity.access import Access, needs
 from app.identity.scopes import Scope
+from app.identity.viewer import Viewer
 from app.ingestion.commands import MAXIMUM_BYTES, AcceptedBatch, accept_batch
 from app.ingestion.errors import BatchTooLarge
 from app.ingestion.models import BatchKind
 
-MAY_SEND = needs(Scope.PRICES_WRITE)
 # Storing takes milliseconds; a database that takes this long is as good as away.
 STORED_WITHIN_SECONDS = 10.0
 _GZIP = 16 + zlib.MAX_WBITS
@@ -27,57 +28,81 @@ REFUSALS = Refusals(realm="trove-ingest", statuses={BatchTooLarge: HTTPStatus.RE
 DATABASE_AWAY = "The database cannot be reached; send it again, with the same Idempotency-Key if it had one."
 
 
-async def ingest_prices(request: Request) -> Response:
-    """Accept a batch: 202 with its id; 400, 401, 403, 409, 413, 503 with a code and a sentence that says what to do."""
-    try:
-        with refusing_without_database("batch_not_stored", DATABASE_AWAY):
-            batch = await _accept(request)
-    except Refusal as refusal:
-        return REFUSALS.answer(refusal)
-    except ClientDisconnect:
-        # Nobody is left to read an answer, and nothing was stored.
-        return Response(status_code=HTTPStatus.BAD_REQUEST)
-    answer = {
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def refusing(answer: Endpoint, refusals: Refusals) -> Endpoint:
+    """The endpoint, answering what it raises: 400, 401, 403, 409, 413, 503 with a code and what to do."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            with refusing_without_database("batch_not_stored", DATABASE_AWAY):
+                return await answer(request)
+        except Refusal as refusal:
+            return refusals.answer(refusal)
+        except ClientDisconnect:
+            # Nobody is left to read an answer, and nothing was stored.
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+    return endpoint
+
+
+def batch_endpoint(kind: BatchKind, access: Access) -> Endpoint:
+    """Takes batches of a kind from those who have access: 202 with the batch's id."""
+
+    async def ingest(request: Request) -> Response:
+        viewer = await sender_of(request, access)
+        payload = await read_body(request)
+        key = request.headers.get("idempotency-key")
+        batch = await store_batch(request, viewer, kind=kind, payload=payload, idempotency_key=key)
+        return JSONResponse(answer_of(batch), status_code=HTTPStatus.ACCEPTED)
+
+    return refusing(ingest, REFUSALS)
+
+
+def answer_of(batch: AcceptedBatch) -> dict[str, object]:
+    """What a sender is told of a stored batch."""
+    return {
         "batchId": public_id(PublicIdTag.INGEST_BATCH, batch.id),
         "rows": batch.row_count,
         "repeated": batch.is_repeat,
     }
-    return JSONResponse(answer, status_code=HTTPStatus.ACCEPTED)
 
 
-async def _accept(request: Request) -> AcceptedBatch:
+async def store_batch(
+    request: Request, viewer: Viewer, *, kind: BatchKind, payload: bytes, idempotency_key: str | None = None
+) -> AcceptedBatch:
+    """Store a batch of the viewer's."""
     database: Database = request.app.state.database
-    viewer = await sender_of(request, MAY_SEND)
-    payload = await _read_body(request)
     async with (
         asyncio.timeout(STORED_WITHIN_SECONDS),
         database.transaction(viewer=viewer.in_database) as transaction,
     ):
         return await accept_batch(
             transaction,
-            kind=BatchKind.PRICE_POINTS,
+            kind=kind,
             payload=payload,
-            idempotency_key=request.headers.get("idempotency-key"),
+            idempotency_key=idempotency_key,
             sender_id=viewer.user_id,
         )
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request, *, most_bytes: int = MAXIMUM_BYTES) -> bytes:
     """The body, unpacked; stops reading, and unpacking, where it turns out too large."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip"}:
         raise BadUserInput(f"The content encoding {encoding} is not known; send gzip or none.", allowed=["gzip"])
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAXIMUM_BYTES:
-        raise _too_large()
+    if announced.isdecimal() and int(announced) > most_bytes:
+        raise _too_large(most_bytes)
     body = bytearray()
     unpacker = None if encoding == "identity" else _Unpacker()
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
-        body += chunk if unpacker is None else unpacker.unpack(chunk, room=MAXIMUM_BYTES - len(body))
-        if received > MAXIMUM_BYTES or len(body) > MAXIMUM_BYTES:
-            raise _too_large()
+        body += chunk if unpacker is None else unpacker.unpack(chunk, room=most_bytes - len(body))
+        if received > most_bytes or len(body) > most_bytes:
+            raise _too_large(most_bytes)
     if unpacker is not None:
         unpacker.finish()
     return bytes(body)
@@ -108,10 +133,16 @@ class _Unpacker:
             raise BadUserInput("The gzip body ends early; send all of it.")
 
 
-def _too_large() -> BatchTooLarge:
-    return BatchTooLarge(f"A batch has at most {MAXIMUM_BYTES // 1024 // 1024} MiB; send it as several.")
+def _too_large(most_bytes: int) -> BatchTooLarge:
+    return BatchTooLarge(f"What is sent at once has at most {most_bytes // 1024:,} KiB; send it as several.")
 
 
 def routes() -> list[BaseRoute]:
     """The doors that take batches in."""
-    return [Route("/ingest/prices", ingest_prices, methods=["POST"])]
+    return [
+        Route(f"/ingest/{name}", batch_endpoint(kind, needs(scope)), methods=["POST"])
+        for name, kind, scope in (
+            ("prices", BatchKind.PRICE_POINTS, Scope.PRICES_WRITE),
+            ("locations", BatchKind.LOCATION_REPORTS, Scope.LOCATIONS_WRITE),
+        )
+    ]

@@ -32,11 +32,12 @@ _HEADERS_BY_STATUS = {
 class Refusals:
     """How a door answers what it refuses.
 
-    `realm` names what a token is for, where one is asked for; `statuses` are of errors that have one of their own, and
-    `headers` go with every answer.
+    `realm` names what a token is for, where one is asked for, by the `scheme`; `statuses` are of errors that have one
+    of their own, and `headers` go with every answer.
     """
 
     realm: str | None = None
+    scheme: str = "Bearer"
     statuses: Mapping[type[Refusal], HTTPStatus] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -45,7 +46,7 @@ class Refusals:
         status = self.statuses.get(type(refusal)) or _STATUS_BY_CODE.get(refusal.code, HTTPStatus.BAD_REQUEST)
         headers = {**self.headers, **_HEADERS_BY_STATUS.get(status, {})}
         if status is HTTPStatus.UNAUTHORIZED and self.realm is not None:
-            headers["WWW-Authenticate"] = f'Bearer realm="{self.realm}"'
+            headers["WWW-Authenticate"] = f'{self.scheme} realm="{self.realm}"'
         return JSONResponse(
             {"error": {"code": refusal.code.value, "message": refusal.message}}, status_code=status, headers=headers
         )

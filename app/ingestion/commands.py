@@ -32,6 +32,7 @@ _CLAIMABLE = select(
     IngestBatch.id,
     IngestBatch.sequence,
     IngestBatch.kind,
+    IngestBatch.sender_id,
     IngestBatch.payload,
     IngestBatch.received_at,
     IngestBatch.row_count,
@@ -49,11 +50,12 @@ class AcceptedBatch:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedBatch:
-    """A batch that this transaction holds; no other one processes it meanwhile."""
+    """A batch that this transaction holds; no other one processes it meanwhile. `sender_id` is None of the operator."""
 
     id: UUID
     sequence: int
     kind: BatchKind
+    sender_id: UUID | None
     payload: bytes
     received_at: datetime
     row_count: int
@@ -287,9 +289,11 @@ async def _repeated(
 
 
 async def _claim(
-    transaction: Transaction, statement: Select[UUID, int, str, bytes | None, datetime, int]
+    transaction: Transaction, statement: Select[UUID, int, str, UUID | None, bytes | None, datetime, int]
 ) -> ClaimedBatch | None:
     row = (await transaction.connection.execute(statement)).one_or_none()
     if row is None:
         return None
-    return ClaimedBatch(row.id, row.sequence, BatchKind(row.kind), row.payload or b"", row.received_at, row.row_count)
+    return ClaimedBatch(
+        row.id, row.sequence, BatchKind(row.kind), row.sender_id, row.payload or b"", row.received_at, row.row_count
+    )

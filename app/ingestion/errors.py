@@ -21,6 +21,10 @@ class IdempotencyKeyTaken(Conflict):
     """An idempotency key came again with another content."""
 
 
+class BadRow(Exception):
+    """A row of a batch is not taken in; the message says why, and what would be."""
+
+
 class BatchNotProcessed(Exception):
     """Processing a batch failed and was rolled back, for the reason chained to this; the batch still waits."""
 

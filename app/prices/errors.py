@@ -6,10 +6,6 @@ from app.core.errors import BadUserInput, ReasonedRefusal
 from app.ingestion.errors import BatchPostponed
 
 
-class BadRow(Exception):
-    """A row of a batch is not taken in; the message says why, and what would be."""
-
-
 class SeriesGone(BatchPostponed):
     """A series was merged into another after it was found; whoever tries again finds the other one."""
 

@@ -3,9 +3,10 @@
 from enum import StrEnum
 
 from app.core.errors import ReasonedRefusal
+from app.ingestion.errors import BadRow
 
 
-class BadReport(Exception):
+class BadReport(BadRow):
     """A report is not taken in; the message says why, and what would be."""
 
 

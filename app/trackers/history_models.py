@@ -36,6 +36,7 @@ class ReportSource(StrEnum):
     FIND_MY = "find_my"
     OWNTRACKS = "owntracks"
     OSMAND = "osmand"
+    NMEA = "nmea"
     GPX = "gpx"
 
 
@@ -53,6 +54,9 @@ class TrackerEventKind(StrEnum):
 
 class LocationReport(Base):
     """A report, as it came. Its identity is (who was reported, time, place), so a repeat changes nothing.
+
+    Only where it tells a smaller accuracy, or of equal ones a higher confidence, it takes the other's place: which of
+    them came first then makes no difference.
 
     `subject` is the hashed key that was reported (32 bytes), or the id of the tracker where that was named (16 bytes).
     Latitude and longitude are in ten-millionths of a degree. The three times are when the tracker was seen, when that

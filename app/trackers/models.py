@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base
@@ -235,7 +236,8 @@ class Tracker(Base):
     """A radio tag. `status` and what stands below it follow from its reports, and are written with its history.
 
     `last_fix_at` is the start of the bucket of its last fix that is no anomaly. It is silent from `silent_at` on, if
-    nothing comes before. `recompute_from` asks for its history to be made anew from this time on.
+    nothing comes before. `recompute_from` asks for its history to be made anew from this time on. `journey` is what is
+    to be known of its journey after the last fix, to go on from it.
     """
 
     __tablename__ = "trackers"
@@ -283,6 +285,7 @@ class Tracker(Base):
     last_confidence: Mapped[int | None]
     last_city_id: Mapped[int | None] = mapped_column(ForeignKey(City.id))
     silent_at: Mapped[datetime | None]
+    journey: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class TrackerKey(Base):

@@ -6,6 +6,7 @@ What only PostGIS can tell of a polygon, such as that it crosses itself, is chec
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import orjson
 
@@ -106,12 +107,12 @@ def _ring(value: object) -> Ring:
         raise refused_shape("A ring is closed: repeat its first position as the last one.")
     if any(abs(latitude) == QUARTER_TURN for _, latitude in ring):
         raise refused_shape("The polygon touches a pole, where a longitude means nothing: end it short of it.")
-    if any(abs(one[0] - other[0]) > HALF_TURN for one, other in zip(ring, ring[1:], strict=False)):
+    if any(abs(one[0] - other[0]) > HALF_TURN for one, other in pairwise(ring)):
         raise refused_shape("The polygon crosses the antimeridian (longitude 180): make a place on each side of it.")
     return ring
 
 
 def _turned(ring: Ring, *, is_outer: bool) -> Ring:
-    twice_the_area = sum(one[0] * other[1] - other[0] * one[1] for one, other in zip(ring, ring[1:], strict=False))
+    twice_the_area = sum(one[0] * other[1] - other[0] * one[1] for one, other in pairwise(ring))
     is_against_the_clock = twice_the_area > 0
     return ring if is_against_the_clock == is_outer else list(reversed(ring))

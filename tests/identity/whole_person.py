@@ -46,7 +46,6 @@ from app.portfolios.models import (
     Portfolio,
     PortfolioExport,
     PortfolioImport,
-    RequestKey,
     Snapshot,
     Store,
     Trade,
@@ -408,7 +407,6 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             TradeRevision,
             of_owner | {"trade_id": sold_id, "number": 1, "action": "edited", "before": {"notes": f"Before, {word}"}},
         ),
-        (RequestKey, {"owner_id": owner_id, "key": f"key-{word}", "content_hash": "00", "trade_id": sold_id}),
         (
             Lot,
             of_holding

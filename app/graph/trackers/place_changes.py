@@ -64,7 +64,7 @@ class CreatePlaceInput:
 
 
 @strawberry.input(
-    description="What to change of a place. What is left out stays as it is; all histories that it bears on are made anew."
+    description="What to change of a place. What is left out stays; histories that it bears on are made anew."
 )
 class EditPlaceInput:
     id: strawberry.ID = strawberry.field(description="The place.")

@@ -83,9 +83,7 @@ class RetireTrackerKeyInput:
     id: strawberry.ID = strawberry.field(description="The key.")
 
 
-@strawberry.input(
-    description="What a tracker is to ride with: one's own holding or preorder, or a parcel of its client."
-)
+@strawberry.input(description="What a tracker is to ride with: a holding or preorder of one's own, or a parcel.")
 class AttachTrackerInput:
     tracker_id: strawberry.ID = strawberry.field(description="The tracker.")
     holding_id: strawberry.ID | None = strawberry.field(default=None, description="A holding of one's own.")
@@ -235,9 +233,7 @@ class TrackerMutations:
             )
         return TrackerChanged(refer(Tracker, tracker_id))
 
-    @tracker_changes(
-        "Take a tracker into use again that was put away.", type=RestoreTrackerPayload, access=TRACKERS_WRITE
-    )
+    @tracker_changes("Take a tracker into use again.", type=RestoreTrackerPayload, access=TRACKERS_WRITE)
     @staticmethod
     async def restore_tracker(info: Info, input: RestoreTrackerInput) -> TrackerChanged:
         tracker_id = own_key(input.id, PublicIdTag.TRACKER, "tracker", "id")

@@ -11,7 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
+from app.ingestion.batch_rows import lines_of, read_object, refuse_other_fields
 from app.ingestion.commands import ClaimedBatch, RejectedRow, rejected_row
+from app.ingestion.errors import BadRow
 from app.ingestion.processing import IngestedRows
 from app.prices.commands.change_only import last_sighting, store_sighting
 from app.prices.commands.ingest_points import ARRIVALS_PER_BATCH
@@ -23,10 +25,7 @@ from app.prices.commands.read_rows import (
     SeriesName,
     from_microseconds,
     in_microseconds,
-    lines_of,
     read_amount,
-    read_object,
-    refuse_other_fields,
 )
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.roll_up import MICROSECONDS
@@ -42,7 +41,6 @@ from app.prices.commands.series_state import (
 )
 from app.prices.commands.stored_candles import CandlePlanner, bring_candles_up_to_date, stage_candles
 from app.prices.commands.unresolved_rows import reject_unresolved
-from app.prices.errors import BadRow
 from app.prices.resolutions import BUCKET_ORIGIN
 
 LONGEST_RESOLUTION = 366 * 86_400

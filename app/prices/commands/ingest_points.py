@@ -9,7 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
+from app.ingestion.batch_rows import lines_of, read_object, refuse_other_fields
 from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, rejected_row
+from app.ingestion.errors import BadRow
 from app.ingestion.processing import IngestedRows
 from app.prices.commands.change_only import forget_seen, last_sighting, mark_seen, moves_among, stored_around
 from app.prices.commands.copy_lines import copy_lines
@@ -23,10 +25,7 @@ from app.prices.commands.read_rows import (
     from_microseconds,
     in_microseconds,
     key_of_point,
-    lines_of,
-    read_object,
     read_text,
-    refuse_other_fields,
 )
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.roll_up import Point
@@ -44,7 +43,6 @@ from app.prices.commands.series_state import (
 from app.prices.commands.stored_candles import CandlePlanner, append_candles, bring_candles_up_to_date
 from app.prices.commands.unresolved_rows import reject_unresolved
 from app.prices.commands.valuations import mark_touched
-from app.prices.errors import BadRow
 from app.prices.models import SCHEMA, PricePoint, RetentionSubject
 
 # A batch has fewer rows than this, so the arrivals of two batches never meet.

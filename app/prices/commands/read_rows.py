@@ -5,19 +5,16 @@ Amounts stay text from the row to the database, so no digit passes through binar
 
 import json
 import re
-from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from difflib import get_close_matches
 from hashlib import md5
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
-
 from app.core.ids import PublicIdTag, parse_public_id
 from app.core.money import MAXIMUM_AMOUNT, MAXIMUM_DECIMAL_PLACES, MINOR_UNITS
-from app.prices.errors import BadRow
+from app.ingestion.batch_rows import shown
+from app.ingestion.errors import BadRow
 from app.prices.models import PriceKind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +25,6 @@ DEFAULT_KIND = PriceKind.MARKET.value
 SERIES_FIELDS = frozenset({"item", "itemId", "externalId", "variant", "source", "kind", "currency"})
 
 _KINDS = {spelling: kind.value for kind in PriceKind for spelling in (kind.value, kind.value.upper())}
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SOURCE_CODE = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
 _USUAL_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,18})?")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
@@ -40,7 +36,6 @@ _INSTANT = re.compile(
 # With at most this many characters, the time has no more than the six decimal places that PostgreSQL keeps.
 _LONGEST_PLAIN_INSTANT = len("2000-01-01T00:00:00.000000Z")
 _MICROSECONDS_PER_SECOND = 1_000_000
-_SHOWN_LENGTH = 60
 
 
 # An item as rows name it: by its slug, by provider and id, or by its own id.
@@ -59,36 +54,6 @@ class SeriesName(NamedTuple):
 
 # A point in time: microseconds since 1970, and the same as text for PostgreSQL.
 Instant = tuple[int, str]
-
-
-def lines_of(payload: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The rows of a batch: line number from 1 with blank lines counted, the row's own number from 1, and the line."""
-    row_number = 0
-    for line_number, line in enumerate(payload.removeprefix(_BYTE_ORDER_MARK).split(b"\n"), start=1):
-        if line and not line.isspace():
-            row_number += 1
-            yield line_number, row_number, line
-
-
-def read_object(line: bytes) -> dict[str, Any]:
-    """The line's JSON object."""
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        raise BadRow("The row is not valid JSON; send one JSON object a line.") from None
-    if type(row) is not dict:
-        raise BadRow("The row is not a JSON object; send one JSON object a line.")
-    return row
-
-
-def refuse_other_fields(row: dict[str, Any], known: Set[str]) -> None:
-    """Refuse a row with a field that means nothing: it may be one that is spelt wrongly, and was meant to count."""
-    if row.keys() <= known:
-        return
-    other = next(field for field in row if field not in known)
-    alike = get_close_matches(other, known, n=1)
-    meant = f"perhaps `{alike[0]}` was meant." if alike else f"a row has {', '.join(sorted(known))}."
-    raise BadRow(f"`{other[:_SHOWN_LENGTH]}` is no field of a row; {meant}")
 
 
 class RowReader:
@@ -148,18 +113,18 @@ class RowReader:
 
     def _read_instant(self, value: Any, field: str) -> Instant:
         if type(value) is not str or (match := _INSTANT.fullmatch(value)) is None:
-            raise BadRow(f"`{field}` is {_shown(value)}, and not a time such as 2026-01-31T12:00:00Z.")
+            raise BadRow(f"`{field}` is {shown(value)}, and not a time such as 2026-01-31T12:00:00Z.")
         if match[1] is None:
-            raise BadRow(f"`{field}` is {_shown(value)}, which lacks an offset from UTC; add Z or one like +02:00.")
+            raise BadRow(f"`{field}` is {shown(value)}, which lacks an offset from UTC; add Z or one like +02:00.")
         try:
             instant = datetime.fromisoformat(value)
             microseconds = in_microseconds(instant)
         except (ValueError, OverflowError):
-            raise BadRow(f"`{field}` is {_shown(value)}, a date or time that does not exist.") from None
+            raise BadRow(f"`{field}` is {shown(value)}, a date or time that does not exist.") from None
         if microseconds < self._earliest:
-            raise BadRow(f"`{field}` is {_shown(value)}, before the year 2000.")
+            raise BadRow(f"`{field}` is {shown(value)}, before the year 2000.")
         if microseconds > self._latest:
-            raise BadRow(f"`{field}` is {_shown(value)}, in the future.")
+            raise BadRow(f"`{field}` is {shown(value)}, in the future.")
         if value[-1] == "Z" and value[10] == "T" and len(value) <= _LONGEST_PLAIN_INSTANT:
             return microseconds, value
         return microseconds, instant.astimezone(UTC).isoformat()
@@ -177,7 +142,7 @@ def read_amount(row: dict[str, Any], field: str, line: bytes) -> str:
     elif value is None:
         raise BadRow(f'`{field}` is missing; give a decimal such as "12.34".')
     else:
-        raise BadRow(f'`{field}` is {_shown(value)}, and not a decimal such as "12.34".')
+        raise BadRow(f'`{field}` is {shown(value)}, and not a decimal such as "12.34".')
     return text if _USUAL_AMOUNT.fullmatch(text) else _unusual_amount(field, text)
 
 
@@ -187,7 +152,7 @@ def read_text(row: dict[str, Any], field: str, *, longest: int) -> str | None:
     if value is None:
         return None
     if type(value) is not str or not 1 <= len(value) <= longest:
-        raise BadRow(f"`{field}` is {_shown(value)}, and not a text of 1 to {longest} characters.")
+        raise BadRow(f"`{field}` is {shown(value)}, and not a text of 1 to {longest} characters.")
     return value
 
 
@@ -232,13 +197,13 @@ def _item_id(value: str) -> UUID:
     match parse_public_id(value):
         case (PublicIdTag.ITEM, UUID() as key):
             return key
-    raise BadRow(f"`itemId` is {_shown(value)}, and not the id of an item.")
+    raise BadRow(f"`itemId` is {shown(value)}, and not the id of an item.")
 
 
 def _external_id(value: str) -> tuple[str, str]:
     provider, separator, identifier = value.partition(":")
     if not provider or not separator or not identifier:
-        raise BadRow(f"`externalId` is {_shown(value)}, and not of the form `provider:id`.")
+        raise BadRow(f"`externalId` is {shown(value)}, and not of the form `provider:id`.")
     return provider, identifier
 
 
@@ -246,7 +211,7 @@ def _source(row: dict[str, Any]) -> str:
     value = row.get("source")
     if type(value) is not str or _SOURCE_CODE.fullmatch(value) is None:
         raise BadRow(
-            f"`source` is {_shown(value)}, and not a code of 2 to 40 lower-case letters, digits and hyphens "
+            f"`source` is {shown(value)}, and not a code of 2 to 40 lower-case letters, digits and hyphens "
             "such as steam-market."
         )
     return value
@@ -258,14 +223,14 @@ def _kind(row: dict[str, Any]) -> str:
         return DEFAULT_KIND
     kind = _KINDS.get(value) if type(value) is str else None
     if kind is None:
-        raise BadRow(f"`kind` is {_shown(value)}, and not one of {', '.join(PriceKind)}.")
+        raise BadRow(f"`kind` is {shown(value)}, and not one of {', '.join(PriceKind)}.")
     return kind
 
 
 def _currency(row: dict[str, Any]) -> str:
     value = row.get("currency")
     if type(value) is not str or value not in MINOR_UNITS:
-        raise BadRow(f"`currency` is {_shown(value)}, and not a code that Trove knows such as USD.")
+        raise BadRow(f"`currency` is {shown(value)}, and not a code that Trove knows such as USD.")
     return value
 
 
@@ -283,27 +248,18 @@ def _digits_of(field: str, line: bytes) -> str:
 
 def _unusual_amount(field: str, text: str) -> str:
     if len(text) > _LONGEST_NUMBER or _NUMBER.fullmatch(text) is None:
-        raise BadRow(f'`{field}` is {_shown(text)}, and not a decimal such as "12.34".')
+        raise BadRow(f'`{field}` is {shown(text)}, and not a decimal such as "12.34".')
     amount = Decimal(text)
     if amount < 0:
-        raise BadRow(f"`{field}` is {_shown(text)}, below zero.")
+        raise BadRow(f"`{field}` is {shown(text)}, below zero.")
     if amount > MAXIMUM_AMOUNT:
-        raise BadRow(f"`{field}` is {_shown(text)}, above 10^15.")
+        raise BadRow(f"`{field}` is {shown(text)}, above 10^15.")
     whole, _, fraction = format(abs(amount), "f").partition(".")
     fraction = fraction.rstrip("0")
     if len(fraction) > MAXIMUM_DECIMAL_PLACES:
-        raise BadRow(f"`{field}` is {_shown(text)}, with more than {MAXIMUM_DECIMAL_PLACES} decimal places.")
+        raise BadRow(f"`{field}` is {shown(text)}, with more than {MAXIMUM_DECIMAL_PLACES} decimal places.")
     whole = whole.lstrip("0") or "0"
     return f"{whole}.{fraction}" if fraction else whole
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "missing"
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
-    shown = str(value)
-    return f"“{shown}”" if len(shown) <= _SHOWN_LENGTH else f"“{shown[:_SHOWN_LENGTH]}…”"
 
 
 def key_of_point(price: str, quantity: str | None) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from app.ingestion.batch_rows import lines_of
 from app.ingestion.commands import RejectedRow, rejected_row
-from app.prices.commands.read_rows import lines_of
 
 
 def reject_unresolved(payload: bytes, reasons: Mapping[int, str]) -> Iterator[RejectedRow]:

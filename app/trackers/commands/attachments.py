@@ -36,11 +36,11 @@ async def attach_tracker(transaction: Transaction, tracker_id: UUID, ride: Ride,
     another client, ALREADY_ATTACHED where the tracker rides with something.
     """
     connection = transaction.connection
+    tracker = await hold_of_client(connection, Tracker, tracker_id, "tracker", user_id=user_id, field=["trackerId"])
     if sum(each is not None for each in (ride.holding_id, ride.preorder_id, ride.production_run_id)) != 1:
         raise refused("It rides with one thing: name a holding, a preorder, or a production run with a parcel.")
     if (ride.production_run_id is None) != (ride.parcel is None):
         raise refused("A parcel is one of a production run; name both, or neither.", "parcel")
-    tracker = await hold_of_client(connection, Tracker, tracker_id, "tracker", user_id=user_id, field=["trackerId"])
     if tracker.retired_at is not None:
         raise TrackerRefused(TrackerErrorCode.ILLEGAL_STATE, "The tracker is retired; restore it.", field=["trackerId"])
     carried = await _carried(connection, ride, tracker.client_id, user_id)
@@ -77,11 +77,10 @@ async def _carried(connection: AsyncConnection, ride: Ride, client_id: UUID, use
     if ride.holding_id is not None:
         await _require_own(connection, Holding, ride.holding_id, user_id, "holdingId")
         return {"holding_id": ride.holding_id, "owner_id": user_id}
-    assert ride.preorder_id is not None
     await _require_own(connection, Preorder, ride.preorder_id, user_id, "preorderId")
     return {"preorder_id": ride.preorder_id, "owner_id": user_id}
 
 
-async def _require_own(connection: AsyncConnection, table: Any, key: UUID, user_id: UUID, field: str) -> None:
+async def _require_own(connection: AsyncConnection, table: Any, key: UUID | None, user_id: UUID, field: str) -> None:
     if await connection.scalar(select(table.id).where(table.id == key, table.owner_id == user_id)) is None:
         raise TrackerRefused(TrackerErrorCode.NOT_FOUND, "You have no such thing.", field=[field])

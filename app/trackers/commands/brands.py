@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.core.ids import new_id
+from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, hold_of_client
-from app.trackers.commands.requests import remember_request, repeated_request
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.given import Given, read_given, read_name, read_url, too_many
 from app.trackers.models import Brand, ProductionRun
@@ -30,15 +30,14 @@ async def create_brand(
     values = read_given(given, _READERS)
     await hold_client(connection, client_id, user_id=user_id)
     request = {"client": client_id, **values}
-    made = await repeated_request(connection, "brand", request, user_id=user_id, key=idempotency_key)
-    if made is not None:
-        return made
+    brand_id = new_id()
+    first = await claim_key(connection, idempotency_key, request, user_id=user_id, made=Brand.id, new_id=brand_id)
+    if first != brand_id:
+        return first
     if await count_of(connection, Brand, Brand.client_id == client_id) >= MOST_BRANDS:
         raise too_many(f"The client has {MOST_BRANDS:,} brands, as many as it may.", "clientId")
     await _refuse_taken(connection, client_id, values["name"])
-    brand_id = new_id()
     await connection.execute(insert(Brand).values(id=brand_id, client_id=client_id, **values))
-    await remember_request(connection, "brand", request, user_id=user_id, key=idempotency_key, result_id=brand_id)
     return brand_id
 
 

@@ -8,8 +8,9 @@ from sqlalchemy import delete, exists, func, select, text, update
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.jobs import Job
+from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, only_writer_of
-from app.trackers.commands.requests import remember_request, repeated_request
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.given import (
     Given,
@@ -28,7 +29,7 @@ MOST_CLIENTS = 20
 SILENT_AFTER_MINUTES = 1_440
 SHORTEST_SILENCE, LONGEST_SILENCE = 10, 525_600
 # Who deletes a client asks for this: what its trackers were reported by is removed by a worker.
-REMOVE_DELETED_CLIENTS = Job("remove_deleted_clients", key="remove-deleted-clients")
+REMOVE_DELETED_CLIENTS = Job("remove_deleted_clients")
 
 _READERS: dict[str, Any] = {
     "name": lambda value: read_name(value, "name"),
@@ -49,13 +50,13 @@ async def create_client(
     connection = transaction.connection
     values = {"logo_url": None, "silent_after_minutes": SILENT_AFTER_MINUTES} | read_given(given, _READERS)
     await only_writer_of(connection, f"clients of {user_id}")
-    made = await repeated_request(connection, "client", values, user_id=user_id, key=idempotency_key)
-    if made is not None:
-        return made
+    client_id = new_id()
+    first = await claim_key(connection, idempotency_key, values, user_id=user_id, made=Client.id, new_id=client_id)
+    if first != client_id:
+        return first
     is_own = (Membership.user_id == user_id, Membership.role == MembershipRole.OWNER.value)
     if await count_of(connection, Membership, *is_own) >= MOST_CLIENTS:
         raise too_many(f"You own {MOST_CLIENTS} clients, as many as one may.")
-    client_id = new_id()
     await connection.execute(
         select(
             func.trackers.create_client(
@@ -63,7 +64,6 @@ async def create_client(
             )
         )
     )
-    await remember_request(connection, "client", values, user_id=user_id, key=idempotency_key, result_id=client_id)
     return client_id
 
 
@@ -80,9 +80,9 @@ async def edit_client(
     refuse_another_version(held.version, expected_version)
     await connection.execute(update(Client).where(Client.id == client_id).values(**values, **changed(Client)))
     if values.get("silent_after_minutes", held.silent_after_minutes) != held.silent_after_minutes:
-        await connection.execute(
-            update(Tracker).where(Tracker.client_id == client_id).values(recompute_from=FROM_THE_START)
-        )
+        of_client = Tracker.client_id == client_id
+        await connection.execute(update(Tracker).where(of_client).values(recompute_from=FROM_THE_START))
+        transaction.enqueue(REMAKE_HISTORIES)
 
 
 async def delete_client(
@@ -120,6 +120,9 @@ async def remove_deleted_clients(transaction: Transaction, *, limit: int = 1) ->
 async def remove_client(transaction: Transaction, client_id: UUID) -> None:
     """Remove a client with all that is its own, the reports of its trackers too. For workers."""
     connection = transaction.connection
+    # As those who process reports do, so that neither waits for the other in a circle.
+    held = select(Tracker.id).where(Tracker.client_id == client_id).order_by(Tracker.id)
+    await connection.execute(held.with_for_update())
     # By tracker: the tables of what was reported have no index by client.
     of_client = select(Tracker.id).where(Tracker.client_id == client_id)
     for table in (LocationReport, LocationFix, TrackerEvent):

@@ -30,9 +30,10 @@ async def hold_client(
     Raises TrackerRefused: NOT_FOUND for who is no member of it, NOT_ALLOWED for who has a lower role than `minimum`.
     """
     await only_writer_of(connection, f"client {client_id}")
+    columns: list[Any] = [*Client.__table__.columns, Membership.role]
     held = (
         await connection.execute(
-            select(*Client.__table__.columns, Membership.role)
+            select(*columns)
             .join(Membership, Membership.client_id == Client.id)
             .where(Client.id == client_id, Membership.user_id == user_id)
         )

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.core.ids import new_id
+from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, hold_of_client
 from app.trackers.commands.production_runs import require_run
-from app.trackers.commands.requests import remember_request, repeated_request
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from app.trackers.given import (
     Given,
     distinct,
@@ -83,14 +84,14 @@ async def create_place(
     run_ids = _distinct_runs(given.get("production_run_ids") or ())
     await hold_client(connection, client_id, user_id=user_id)
     request = {"client": client_id, **values, "shape": shape.geojson, "radius": radius, "runs": run_ids}
-    made = await repeated_request(connection, "place", request, user_id=user_id, key=idempotency_key)
-    if made is not None:
-        return made
+    place_id = new_id()
+    first = await claim_key(connection, idempotency_key, request, user_id=user_id, made=Place.id, new_id=place_id)
+    if first != place_id:
+        return first
     is_there = (Place.client_id == client_id, Place.deleted_at.is_(None))
     if await count_of(connection, Place, *is_there) >= MOST_PLACES:
         raise too_many(f"The client has {MOST_PLACES:,} places, as many as it may.", "clientId")
     measured = await _measured(connection, shape)
-    place_id = new_id()
     await connection.execute(
         insert(Place).values(
             id=place_id,
@@ -101,7 +102,7 @@ async def create_place(
         )
     )
     await _link_runs(connection, place_id, client_id, run_ids)
-    await remember_request(connection, "place", request, user_id=user_id, key=idempotency_key, result_id=place_id)
+    transaction.enqueue(REMAKE_HISTORIES)
     return place_id
 
 
@@ -125,6 +126,7 @@ async def edit_place(
     await connection.execute(
         update(Place).where(Place.id == place_id).values(**values, **changed(Place), is_changed=True)
     )
+    transaction.enqueue(REMAKE_HISTORIES)
     if run_ids is not None:
         await connection.execute(delete(ProductionRunPlace).where(ProductionRunPlace.place_id == place_id))
         await _link_runs(connection, place_id, held.client_id, run_ids)
@@ -139,6 +141,7 @@ async def delete_place(
     await connection.execute(
         update(Place).where(Place.id == place_id).values(deleted_at=func.now(), is_changed=True, **changed(Place))
     )
+    transaction.enqueue(REMAKE_HISTORIES)
 
 
 async def _hold_place(

@@ -10,8 +10,8 @@ from sqlalchemy.orm import aliased
 
 from app.core.database import Transaction
 from app.core.ids import new_id
+from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_of_client
-from app.trackers.commands.requests import remember_request, repeated_request
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.given import Given, not_found, read_given, read_name, read_url, refused, too_many
 from app.trackers.models import Brand, Place, ProductionRun, ProductionRunPlace, Tracker
@@ -39,16 +39,15 @@ async def create_production_run(
     _refuse_end_before_start(values["started_at"], values.get("ended_at"))
     brand = await hold_of_client(connection, Brand, brand_id, "brand", user_id=user_id, field=["brandId"])
     request = {"brand": brand_id, **values}
-    made = await repeated_request(connection, "run", request, user_id=user_id, key=idempotency_key)
-    if made is not None:
-        return made
+    run_id = new_id()
+    first = await claim_key(connection, idempotency_key, request, user_id=user_id, made=ProductionRun.id, new_id=run_id)
+    if first != run_id:
+        return first
     if await count_of(connection, ProductionRun, ProductionRun.client_id == brand.client_id) >= MOST_RUNS:
         raise too_many(f"The client has {MOST_RUNS:,} production runs, as many as it may.", "brandId")
-    run_id = new_id()
     await connection.execute(
         insert(ProductionRun).values(id=run_id, client_id=brand.client_id, brand_id=brand_id, **values)
     )
-    await remember_request(connection, "run", request, user_id=user_id, key=idempotency_key, result_id=run_id)
     return run_id
 
 

@@ -16,10 +16,11 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets, place_of
 from app.trackers.commands.clients import FROM_THE_START
+from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, hold_of_client
 from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.production_runs import require_run
-from app.trackers.commands.requests import remember_request, repeated_request
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.find_my import BadKey, KeyPair, make_key_pair, read_private_key
 from app.trackers.given import Given, read_name, refuse_long_list, refused, too_many
@@ -58,18 +59,16 @@ async def create_trackers(
     names = [read_name(each.name, "trackers", str(at), "name") for at, each in enumerate(trackers)]
     await hold_client(connection, client_id, user_id=user_id)
     request = {"client": client_id, "run": production_run_id, "names": names, "keys": _digests(trackers)}
-    made = await repeated_request(connection, "trackers", request, user_id=user_id, key=idempotency_key)
-    if made is not None:
+    first = new_id()
+    made = await claim_key(connection, idempotency_key, request, user_id=user_id, made=Tracker.id, new_id=first)
+    if made != first:
         return _keys_of_request(made, len(names))
     # One key for each tracker is made by now, so that what is wrong about one is told before anything is written.
     pairs = [_pairs(each.private_keys, "trackers", str(at), "privateKeys") for at, each in enumerate(trackers)]
     if production_run_id is not None:
         await require_run(connection, production_run_id, client_id, "productionRunId")
     if await count_of(connection, Tracker, Tracker.client_id == client_id) + len(names) > MOST_TRACKERS:
-        raise too_many(
-            f"The client may have {MOST_TRACKERS:,} trackers, those that are retired among them.", "clientId"
-        )
-    first = new_id()
+        raise too_many(f"The client may have {MOST_TRACKERS:,} trackers, retired ones among them.", "clientId")
     tracker_ids = _keys_of_request(first, len(names))
     await connection.execute(
         insert(Tracker),
@@ -82,7 +81,6 @@ async def create_trackers(
         await _add_keys(
             connection, secrets, own, client_id, tracker_id, where=("trackers", str(at), "privateKeys"), is_list=True
         )
-    await remember_request(connection, "trackers", request, user_id=user_id, key=idempotency_key, result_id=first)
     transaction.enqueue(ATTACH_ORPHANS)
     return tracker_ids
 
@@ -102,6 +100,7 @@ async def edit_tracker(
         if run_id is not None:
             await require_run(connection, run_id, held.client_id, "productionRunId")
         values |= {"production_run_id": run_id, "recompute_from": FROM_THE_START}
+        transaction.enqueue(REMAKE_HISTORIES)
     await connection.execute(update(Tracker).where(Tracker.id == tracker_id).values(**values, **changed(Tracker)))
 
 

@@ -2,21 +2,21 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.core.database import Base, asyncpg_connection
+from app.core.database import asyncpg_connection
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.models import Candle, PricePoint
 from app.trackers.history_models import LocationFix
+from tests.conftest import EMPTY_TABLES
 from tests.graph.oracle.rows import TABLES, World
 
 
 async def replace_world(owner: AsyncEngine, world: World) -> None:
     """Empty the tables and write the world into them."""
     async with owner.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            await connection.execute(delete(table))
+        await connection.execute(EMPTY_TABLES)
         await _make_partitions(connection, world)
         driver = await asyncpg_connection(connection)
         # Of PostGIS, which the driver does not know: worlds hold its own binary.

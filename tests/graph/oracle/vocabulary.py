@@ -92,6 +92,9 @@ PAGE_SIZES = (0, 1, 1, 2, 2, 3, 5, 25, 100)
 WRONG_PAGE_SIZES = (-1, 101, 2**31 - 1, -(2**31))
 CANDLE_COUNTS = (1, 2, 3, 10, 500)
 WINDOWS = ("PT1M", "PT6H", "P1D", "P7D", "P30D", "P365D", "P3660D")
+# West, south, east, north: the world, a city, across the antimeridian, and one that is upside down.
+BOXES = ((-180.0, -90.0, 180.0, 90.0), (9.0, 53.0, 12.0, 54.0), (170.0, -40.0, -60.0, 60.0), (0.0, 1.0, 0.0, 0.0))
+DURATIONS = ("PT0S", "PT10M", "P1D", "P3660D")
 WRONG_WINDOWS = ("PT0S", "PT59S", "P3661D", "P1M", "", 7)
 WRONG_CANDLE_COUNTS = (0, -1, 10_000, 10_001, 100_000, 100_001, 2**31 - 1)
 
@@ -277,6 +280,7 @@ class Vocabulary:
             "preorders": self._filter_of_preorders,
             "rows": self._filter_of_rows,
             "trackers": self._filter_of_trackers,
+            "trackersInBox": self._filter_of_map,
             "places": self._filter_of_places,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
@@ -321,10 +325,20 @@ class Vocabulary:
             statuses = self.random.sample(list(TrackerStatus), self.random.choice((0, 1, 4)))
             wanted["statuses"] = [EnumValue(status.name) for status in statuses]
         if self.random.random() < 0.2:
-            wanted["lastFixBefore"] = self.instant()
+            wanted["silentFor"] = self.random.choice(DURATIONS)
+        if self.random.random() < 0.2:
+            wanted["near"] = {
+                "latitude": self.random.choice((53.5461, 0.0, 90.0, 91.0)),
+                "longitude": self.random.choice((9.9661, 0.0, -180.0)),
+                "meters": self.random.choice((100.0, 1_000_000.0, 20_000_000.0, 0.0)),
+            }
         if self.random.random() < 0.3:
             wanted["isRetired"] = self._mostly(0.3)
         return wanted
+
+    def _filter_of_map(self) -> dict[str, Value]:
+        wanted = self._filter_of_trackers()
+        return {name: wanted[name] for name in ("clientId", "productionRunId", "statuses") if name in wanted}
 
     def _filter_of_places(self) -> dict[str, Value]:
         wanted = self._of_client()
@@ -404,6 +418,13 @@ class Vocabulary:
         known: list[StrEnum] = list(PriceKind if field_name == "price" else ItemKind)
         kinds = self.random.sample([kind.name for kind in known], self.random.choice((0, 1, 2, 3, 4, 4)))
         return [EnumValue(kind) for kind in kinds]
+
+    def _box(self, _: str) -> Value:
+        sides = self.random.choice(BOXES)
+        return dict(zip(("west", "south", "east", "north"), sides, strict=True))
+
+    def _zoom(self, _: str) -> Value:
+        return self.random.choice((0, 1, 5, 10, 22) if self._mostly(0.95) else (-1, 23))
 
     def _size(self, _: str) -> Value:
         return EnumValue(self.random.choice(list(PhotoSize)).name)

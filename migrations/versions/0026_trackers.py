@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from migrations.statements import run
 
-revision = "0025"
-down_revision = "0024"
+revision = "0026"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 
@@ -232,6 +232,7 @@ CREATE TABLE trackers.trackers (
     last_confidence integer,
     last_city_id integer,
     silent_at timestamptz,
+    journey jsonb,
     CONSTRAINT trackers_key PRIMARY KEY (id),
     CONSTRAINT trackers_production_run_id_client_id_reference FOREIGN KEY (production_run_id, client_id)
         REFERENCES trackers.production_runs (id, client_id) DEFERRABLE,
@@ -411,20 +412,6 @@ $$;
 REVOKE EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) TO trove_api;
 
--- The API hands events to those who may see them: it reads whose they are, and nothing of what happened where.
-CREATE FUNCTION trackers.last_event_position() RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(max(position), 0) FROM trackers.tracker_events
-$$;
-CREATE FUNCTION trackers.events_after(after bigint, most integer)
-RETURNS TABLE (event_position bigint, client_id uuid, tracker_id uuid, production_run_id uuid, kind text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT told.position, told.client_id, told.tracker_id, told.production_run_id, told.kind
-    FROM trackers.tracker_events AS told WHERE told.position > after ORDER BY told.position LIMIT most
-$$;
-REVOKE EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) TO trove_api;
-
 -- Trackers are their client's, so its operators end what they ride with, even where that is somebody's own and hidden
 -- from them. Of one tracker, or of all that ride with what is a member's.
 CREATE FUNCTION trackers.end_rides(client uuid, tracker uuid, member uuid) RETURNS integer
@@ -446,6 +433,20 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION trackers.end_rides(uuid, uuid, uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.end_rides(uuid, uuid, uuid) TO trove_api;
+
+-- The API hands events to those who may see them: it reads whose they are, and nothing of what happened where.
+CREATE FUNCTION trackers.last_event_position() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(max(position), 0) FROM trackers.tracker_events
+$$;
+CREATE FUNCTION trackers.events_after(after bigint, most integer)
+RETURNS TABLE (event_position bigint, client_id uuid, tracker_id uuid, production_run_id uuid, kind text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT told.position, told.client_id, told.tracker_id, told.production_run_id, told.kind
+    FROM trackers.tracker_events AS told WHERE told.position > after ORDER BY told.position LIMIT most
+$$;
+REVOKE EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION trackers.last_event_position(), trackers.events_after(bigint, integer) TO trove_api;
 
 REVOKE ALL ON FUNCTION trackers.ensure_partitions(text, timestamptz[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.ensure_partitions(text, timestamptz[]) TO trove_worker;

@@ -1,0 +1,124 @@
+"""Where a tracker was in a bucket of time: the best estimate that the bucket's reports allow.
+
+The reports that lie farther from the median point than three times the median of those distances are dropped; the
+others are averaged, weighted by 1/max(accuracy, 5)². Everything is summed in an order of the reports' own, so that the
+order in which they came cannot change a digit.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite, sqrt
+from struct import pack, unpack
+from typing import NamedTuple
+
+from app.trackers.points import LONGITUDES_E7, Point, distance_meters, wrapped_longitude_e7
+
+UNKNOWN_ACCURACY_METERS = 100.0
+BEST_ACCURACY_METERS = 5.0
+# Half way round the earth: nothing is known less well than that.
+WORST_ACCURACY_METERS = 20_000_000.0
+DEVIATIONS_ALLOWED = 3
+
+
+class SeenAt(NamedTuple):
+    """What a report says of a tracker; an accuracy that was not told is None."""
+
+    reported_at: datetime
+    point: Point
+    accuracy_meters: float | None = None
+    confidence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BestFix:
+    """The best estimate of a bucket, from `report_count` reports of which `dropped_count` lay too far off.
+
+    The accuracy is what the reports that count say of theirs, and how far they lie apart: the root of the mean square.
+    The confidence is the greatest of them.
+    """
+
+    point: Point
+    accuracy_meters: float
+    confidence: int | None
+    last_reported_at: datetime
+    report_count: int
+    dropped_count: int
+
+
+def best_fix(reports: Iterable[SeenAt]) -> BestFix:
+    """The fix of a bucket's reports, of which there is at least one."""
+    ordered = sorted(reports, key=_order)
+    points = _neighbours([report.point for report in ordered])
+    center = _median_point(points)
+    distances = [distance_meters(point, center) for point in points]
+    allowed = DEVIATIONS_ALLOWED * _median(sorted(distances))
+    kept = [
+        (report, point)
+        for report, point, distance in zip(ordered, points, distances, strict=True)
+        if distance <= allowed
+    ]
+    weighted = [(_weight(report), report, point) for report, point in kept]
+    total = sum(weight for weight, _, _ in weighted)
+    mean = Point(
+        round(sum(weight * point.latitude_e7 for weight, _, point in weighted) / total),
+        round(sum(weight * point.longitude_e7 for weight, _, point in weighted) / total),
+    )
+    square = sum(
+        weight * (_accuracy(report) ** 2 + distance_meters(point, mean) ** 2) for weight, report, point in weighted
+    )
+    return BestFix(
+        point=Point(mean.latitude_e7, wrapped_longitude_e7(mean.longitude_e7)),
+        accuracy_meters=_as_stored(sqrt(square / total)),
+        confidence=max((report.confidence for report, _ in kept if report.confidence is not None), default=None),
+        last_reported_at=max(report.reported_at for report in ordered),
+        report_count=len(ordered),
+        dropped_count=len(ordered) - len(kept),
+    )
+
+
+def _order(report: SeenAt) -> tuple[datetime, Point, float, int]:
+    confidence = -1 if report.confidence is None else report.confidence
+    return report.reported_at, report.point, _accuracy(report), confidence
+
+
+def _neighbours(points: Sequence[Point]) -> Sequence[Point]:
+    """The points with longitudes that can be compared: across the antimeridian those to the west of it go on."""
+    longitudes = [point.longitude_e7 for point in points]
+    if max(longitudes) - min(longitudes) <= LONGITUDES_E7 // 2:
+        return points
+    return [
+        Point(point.latitude_e7, point.longitude_e7 + LONGITUDES_E7 if point.longitude_e7 < 0 else point.longitude_e7)
+        for point in points
+    ]
+
+
+def _median_point(points: Sequence[Point]) -> Point:
+    return Point(
+        round(_median(sorted(point.latitude_e7 for point in points))),
+        round(_median(sorted(point.longitude_e7 for point in points))),
+    )
+
+
+def _median(ordered: Sequence[float]) -> float:
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _accuracy(report: SeenAt) -> float:
+    accuracy = report.accuracy_meters
+    if accuracy is None or not isfinite(accuracy):
+        return UNKNOWN_ACCURACY_METERS
+    return min(accuracy, WORST_ACCURACY_METERS)
+
+
+def _weight(report: SeenAt) -> float:
+    return 1 / max(_accuracy(report), BEST_ACCURACY_METERS) ** 2
+
+
+def _as_stored(meters: float) -> float:
+    """The value as a column of four bytes gives it back."""
+    stored: float = unpack("f", pack("f", meters))[0]
+    return stored

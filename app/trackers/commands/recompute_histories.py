@@ -1,0 +1,233 @@
+"""Works the histories of trackers out anew: from their reports, their places, the silence of their clients, and now.
+
+Nothing else bears on a history, so whichever way reports come it ends the same. All that follows from a batch is
+written in the transaction that stores it.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.database import Transaction
+from app.trackers.best_fix import best_fix
+from app.trackers.commands.partitions import ensure_fix_partitions
+from app.trackers.commands.stored_histories import (
+    PlaceOfRuns,
+    fixes_around,
+    fixes_since_checkpoint,
+    lock_trackers,
+    nearest_cities,
+    nearness_of_fixes,
+    places_of_clients,
+    reports_of_buckets,
+    stored_statuses,
+    stored_visits,
+)
+from app.trackers.commands.tracker_events import NewTrackerEvent
+from app.trackers.commands.written_histories import (
+    TrackerAfter,
+    delete_fixes,
+    write_fixes,
+    write_last_fixes,
+    write_statuses,
+    write_trackers,
+    write_visits,
+)
+from app.trackers.histories import History, TrackerBefore
+from app.trackers.journey import Nearness, PlaceRules, StatusSpan
+from app.trackers.points import Point
+
+
+@dataclass(frozen=True, slots=True)
+class _Remade:
+    """A history whose journey was gone along again, its statuses since then, and what to note with the tracker."""
+
+    history: History
+    spans: Sequence[StatusSpan]
+    after: TrackerAfter
+
+
+async def recompute_histories(
+    transaction: Transaction, touched: Mapping[UUID, Collection[datetime]], *, now: datetime
+) -> list[NewTrackerEvent]:
+    """Bring the histories of trackers up to date with reports of these buckets, which are stored; gives what to tell.
+
+    `touched` has the starts of buckets, as `bucket_of` gives them. The trackers stay locked until the transaction ends.
+    """
+    return await work_out_anew(transaction, touched, since={}, now=now)
+
+
+async def work_out_anew(
+    transaction: Transaction,
+    touched: Mapping[UUID, Collection[datetime]],
+    *,
+    since: Mapping[UUID, datetime],
+    now: datetime,
+) -> list[NewTrackerEvent]:
+    """As `recompute_histories`; journeys are gone along again from `since` on, even where no report changed."""
+    connection = transaction.connection
+    trackers = await lock_trackers(connection, touched.keys() | since.keys())
+    if not trackers:
+        return []
+    histories = await _begin(connection, trackers, touched, since)
+    await _add_cities(connection, histories)
+    remade = await _go(connection, [history for history in histories if history.is_remade], now)
+    await _write(connection, histories, remade)
+    return [event for one in remade for event in one.history.events(one.spans, now=now)]
+
+
+async def _begin(
+    connection: AsyncConnection,
+    trackers: Sequence[TrackerBefore],
+    touched: Mapping[UUID, Collection[datetime]],
+    since: Mapping[UUID, datetime],
+) -> list[History]:
+    reports = await reports_of_buckets(connection, touched)
+    first = {
+        tracker.id: min([*touched.get(tracker.id, ()), *([since[tracker.id]] if tracker.id in since else [])])
+        for tracker in trackers
+        if touched.get(tracker.id) or tracker.id in since
+    }
+    stored = await fixes_around(connection, first)
+    histories = [
+        History(tracker, {fix.bucket: fix for fix in stored.get(tracker.id, ())})
+        for tracker in trackers
+        if tracker.id in first
+    ]
+
+    def merge(history: History) -> None:
+        of_tracker = reports.get(history.tracker.id, {})
+        history.merge(
+            {bucket: best_fix(seen) for bucket, seen in of_tracker.items()},
+            set(touched.get(history.tracker.id, ())),
+            remade_since=since.get(history.tracker.id),
+        )
+
+    await _each(merge, histories)
+    late = {history.tracker.id: history for history in histories if history.needs_earlier}
+    earlier = await fixes_since_checkpoint(connection, {key: late[key].fixes[0].bucket for key in late})
+    for tracker_id, history in late.items():
+        history.add_earlier(earlier.get(tracker_id, []))
+    return histories
+
+
+async def _add_cities(connection: AsyncConnection, histories: Iterable[History]) -> None:
+    wanted: list[tuple[History, datetime, Point]] = []
+    for history in histories:
+        points = {fix.bucket: fix.point for fix in history.fixes}
+        wanted += [(history, bucket, points[bucket]) for bucket in history.without_city()]
+    found = await nearest_cities(connection, [point for _, _, point in wanted])
+    cities: dict[UUID, dict[datetime, int | None]] = {}
+    for (history, bucket, _), city_id in zip(wanted, found, strict=True):
+        cities.setdefault(history.tracker.id, {})[bucket] = city_id
+    for history in histories:
+        if history.tracker.id in cities:
+            history.set_cities(cities[history.tracker.id])
+
+
+async def _go(connection: AsyncConnection, histories: Sequence[History], now: datetime) -> list[_Remade]:
+    if not histories:
+        return []
+    places = await places_of_clients(connection, {history.tracker.client_id for history in histories})
+    along = [(history, fix) for history in histories for fix in history.along()]
+    found = await nearness_of_fixes(connection, [(history.tracker.client_id, fix) for history, fix in along], places)
+    near: dict[UUID, dict[datetime, list[Nearness]]] = {}
+    for (history, fix), of_fix in zip(along, found, strict=True):
+        if of_fix:
+            near.setdefault(history.tracker.id, {})[fix.bucket] = of_fix
+    rules = _RulesOfTrackers(places)
+    remade: list[_Remade] = []
+
+    def go(history: History) -> None:
+        history.go(rules.of(history.tracker), near.get(history.tracker.id, {}))
+        remade.append(_remade(history, now))
+
+    await _each(go, histories)
+    return remade
+
+
+class _RulesOfTrackers:
+    """The places that each tracker may be at: those of its run, and those that are for all trackers of its client."""
+
+    def __init__(self, places: Sequence[PlaceOfRuns]) -> None:
+        self._places = places
+        self._known: dict[tuple[UUID, UUID | None], dict[UUID, PlaceRules]] = {}
+
+    def of(self, tracker: TrackerBefore) -> dict[UUID, PlaceRules]:
+        key = (tracker.client_id, tracker.production_run_id)
+        if key not in self._known:
+            self._known[key] = {
+                place.rules.id: place.rules
+                for place in self._places
+                if place.client_id == tracker.client_id
+                and (not place.production_run_ids or tracker.production_run_id in place.production_run_ids)
+            }
+        return self._known[key]
+
+
+def _remade(history: History, now: datetime) -> _Remade:
+    journey, last_fix = history.journey, history.last_fix
+    if journey is None or journey.silent_at is None or last_fix is None:
+        raise RuntimeError(f"the history of {history.tracker.id} has no fix")
+    spans = journey.statuses(created_at=history.tracker.created_at, now=now)
+    return _Remade(
+        history,
+        spans,
+        TrackerAfter(
+            id=history.tracker.id,
+            status=spans[-1].status,
+            status_since=spans[-1].started_at,
+            status_place_id=spans[-1].place_id,
+            last_fix=last_fix,
+            silent_at=journey.silent_at,
+            journey=journey.state().as_json(),
+        ),
+    )
+
+
+async def _write(connection: AsyncConnection, histories: Sequence[History], remade: Sequence[_Remade]) -> None:
+    fixes = [(history.tracker, fix) for history in histories for fix in history.fixes_to_write()]
+    await ensure_fix_partitions(connection, {fix.bucket for _, fix in fixes})
+    await delete_fixes(connection, [(one.tracker.id, bucket) for one in histories for bucket in one.deleted])
+    await write_fixes(connection, fixes)
+    await _write_statuses_and_visits(connection, remade)
+    await write_trackers(connection, [one.after for one in remade])
+    repeated = {history.tracker.id: history.last_fix for history in histories if not history.is_remade}
+    written = {tracker.id for tracker, _ in fixes}
+    await write_last_fixes(connection, [(key, fix) for key, fix in repeated.items() if fix and key in written])
+
+
+async def _write_statuses_and_visits(connection: AsyncConnection, remade: Sequence[_Remade]) -> None:
+    if not remade:
+        return
+    statuses = await stored_statuses(connection, {one.after.id: one.history.statuses_from for one in remade})
+    visits = await stored_visits(connection, {one.after.id: one.history.visits_from for one in remade})
+    status_changes = [
+        (one.history.tracker, one.history.statuses_to_write(one.spans, statuses.get(one.after.id, ())))
+        for one in remade
+    ]
+    stays = [(one.history.tracker, one.history.visits_to_write(visits.get(one.after.id, ()))) for one in remade]
+    await write_statuses(
+        connection,
+        [(tracker, row) for tracker, changes in status_changes for row in changes.written],
+        [(tracker.id, instant) for tracker, changes in status_changes for instant in changes.deleted],
+    )
+    await write_visits(
+        connection,
+        [(tracker, row) for tracker, changes in stays for row in changes.written],
+        [(tracker.id, instant) for tracker, changes in stays for instant in changes.deleted],
+    )
+
+
+async def _each(work: Callable[[History], None], histories: Sequence[History]) -> None:
+    """Do this for each history, beside the event loop."""
+
+    def work_on_all() -> None:
+        for history in histories:
+            work(history)
+
+    await asyncio.to_thread(work_on_all)

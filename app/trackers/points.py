@@ -1,0 +1,43 @@
+"""Points on the earth in ten-millionths of a degree, as reports have them, and how far they are from each other."""
+
+from math import asin, cos, radians, sin, sqrt
+from typing import NamedTuple
+
+from app.trackers.history_models import TEN_MILLIONTHS
+
+EARTH_RADIUS_METERS = 6_371_008.8
+LONGITUDES_E7 = 360 * TEN_MILLIONTHS
+
+
+class Point(NamedTuple):
+    """A place on the earth: latitude and longitude in ten-millionths of a degree."""
+
+    latitude_e7: int
+    longitude_e7: int
+
+    @property
+    def latitude(self) -> float:
+        """In degrees."""
+        return self.latitude_e7 / TEN_MILLIONTHS
+
+    @property
+    def longitude(self) -> float:
+        """In degrees."""
+        return self.longitude_e7 / TEN_MILLIONTHS
+
+
+def distance_meters(first: Point, second: Point) -> float:
+    """The distance over a round earth, right to half a percent; the same whichever point is named first."""
+    if first == second:
+        return 0.0
+    first_latitude, second_latitude = radians(first.latitude), radians(second.latitude)
+    across = sin((second_latitude - first_latitude) / 2)
+    along = sin(radians(second.longitude - first.longitude) / 2)
+    chord = across * across + cos(first_latitude) * cos(second_latitude) * (along * along)
+    return 2 * EARTH_RADIUS_METERS * asin(min(1.0, sqrt(chord)))
+
+
+def wrapped_longitude_e7(longitude_e7: int) -> int:
+    """The same meridian from -180 degrees to less than 180."""
+    half = LONGITUDES_E7 // 2
+    return (longitude_e7 + half) % LONGITUDES_E7 - half
