@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import delete, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.clock import utc_now
@@ -253,7 +253,7 @@ async def test_nobody_but_members_with_the_scope_sees_a_tile(map_: Map) -> None:
     assert (blind.status_code, blind.json()["error"]["code"]) == (403, "FORBIDDEN")
     assert "no-store" in blind.headers["cache-control"]
     async with map_.database.transaction() as transaction:
-        await transaction.connection.execute(Membership.__table__.delete())
+        await transaction.connection.execute(delete(Membership))
     assert (await map_.get(0, 0, 0)).status_code == 204
 
 

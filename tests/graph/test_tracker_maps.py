@@ -1,6 +1,7 @@
 """Trackers by where they are: near a point, within a polygon, silent for long, and gathered in boxes of a map."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -57,7 +58,7 @@ async def named(graph: Graph, known: Organisation, **wanted: Any) -> list[str]:
 
 
 async def clusters(
-    graph: Graph, known: Organisation, box: dict[str, float], zoom: int, **wanted: Any
+    graph: Graph, known: Organisation, box: Mapping[str, float], zoom: int, **wanted: Any
 ) -> list[dict[str, Any]]:
     """The clusters of a box."""
     data = await graph.ask(IN_BOX, known.viewer, box=box, zoom=zoom, filter=wanted or None)
@@ -259,6 +260,7 @@ async def test_a_zoom_and_a_box_that_are_on_no_map_are_refused(
 
 async def test_nobody_but_members_with_the_scope_sees_a_map(database: Database, graph: Graph) -> None:
     known = await organisation(database)
+    assert known.viewer.user_id is not None
     without = await session_of(database, known.viewer.user_id, scopes=[Scope.ACCOUNT_READ])
     asked = {"box": WORLD, "zoom": 0}
     assert await graph.ask(IN_BOX, known.stranger, **asked) == {"trackersInBox": []}

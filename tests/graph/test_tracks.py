@@ -163,8 +163,8 @@ async def test_one_fix_and_none_are_shown_and_are_no_path(database: Database, gr
 async def test_more_fixes_than_are_read_at_once_are_refused_with_what_to_do(database: Database, graph: Graph) -> None:
     known = await organisation(database)
     _, tracker = await tracker_along(database, known, *[WAREHOUSE] * 3)
-    for limits in ({"MOST_FIXES": 2}, {"MOST_FIXES_IN_ALL": 2}):
-        with patch.multiple("app.trackers.queries.fixes", **limits):
+    for limit in ("MOST_FIXES", "MOST_FIXES_IN_ALL"):
+        with patch(f"app.trackers.queries.fixes.{limit}", 2):
             for field, meters in (("fixes", ""), ("fixes", ", simplifyMeters: 100"), ("path", ""), ("distance", "")):
                 selected = "{ bucket }" if field == "fixes" else ""
                 query = (
@@ -342,6 +342,7 @@ async def test_fifty_trackers_take_as_many_statements_as_one(database: Database,
 
 async def test_nobody_but_members_with_the_scope_sees_where_a_tracker_was(database: Database, graph: Graph) -> None:
     known = await organisation(database)
+    assert known.viewer.user_id is not None
     without = await session_of(database, known.viewer.user_id, scopes=[Scope.ACCOUNT_READ])
     for query, id_ in ((FIXES, known.tracker), (TRACK, known.tracker), (STATISTICS, known.run)):
         assert await graph.ask(query, known.stranger, id=id_) == {"node": None}

@@ -14,7 +14,7 @@ async def located(
     connection: AsyncConnection, client_id: UUID, at: tuple[float, float], name: str = "Box", **columns: Any
 ) -> UUID:
     """A tracker on its way that was last heard of at a place, now unless told otherwise."""
-    values = {
+    values: dict[str, Any] = {
         "status": TrackerStatus.IN_TRANSIT.value,
         "last_position": point(*at),
         "last_fix_at": utc_now(),

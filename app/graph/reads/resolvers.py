@@ -181,7 +181,7 @@ class PlainReads:
         missing: Any = () if rows.is_list else None
 
         refused = rows.refused
-        refused_place = None if refused is None else layout.place_of(refused.where)
+        refused_place = 0 if refused is None else layout.place_of(refused.where)
 
         def collect(found: Sequence[Row]) -> Mapping[Any, Any]:
             if refused is not None and any(row[refused_place] for row in found):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, Column, DateTime, Integer, Interval, Uuid, bindparam, func, text
+from sqlalchemy import ARRAY, Boolean, Column, DateTime, Integer, Interval, Uuid, bindparam, func, text, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -19,7 +19,9 @@ RELIABLE_FROM = 3
 RUN_IDS = "production_run_ids"
 
 # How long a stay has lasted; one that goes on ends now.
-DWELL: ColumnElement[timedelta] = func.coalesce(Visit.departed_at, OPERATION_TIME) - Visit.arrived_at
+DWELL: ColumnElement[timedelta] = type_coerce(
+    func.coalesce(Visit.departed_at, OPERATION_TIME) - Visit.arrived_at, Interval()
+)
 
 # The times of a status, within the range that is asked for; the one that lasts ends now.
 _STATUS_TIMES = text("""

@@ -37,12 +37,12 @@ class Tile:
     @property
     def west(self) -> float:
         """Its western meridian, in degrees."""
-        return self.x / 2**self.zoom * WHOLE_TURN - WHOLE_TURN / 2
+        return self._meridian(self.x)
 
     @property
     def east(self) -> float:
         """Its eastern meridian, in degrees."""
-        return (self.x + 1) / 2**self.zoom * WHOLE_TURN - WHOLE_TURN / 2
+        return self._meridian(self.x + 1)
 
     @property
     def north(self) -> float:
@@ -54,8 +54,11 @@ class Tile:
         """Its southern parallel, in degrees; the pole where it is of the last row."""
         return -QUARTER_TURN if self.y + 1 == 2**self.zoom else self._parallel(self.y + 1)
 
+    def _meridian(self, column: int) -> float:
+        return column / (1 << self.zoom) * WHOLE_TURN - WHOLE_TURN / 2
+
     def _parallel(self, row: int) -> float:
-        return degrees(atan(sinh(pi * (1 - 2 * row / 2**self.zoom))))
+        return degrees(atan(sinh(pi * (1 - 2 * row / (1 << self.zoom)))))
 
 
 # A tracker belongs to one cell of the world, and so to one tile.
