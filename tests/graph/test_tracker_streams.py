@@ -147,7 +147,7 @@ def changed(known: Organisation, minutes: int, **more: Any) -> NewTrackerEvent:
     return moved(known, minutes, kind=TrackerEventKind.STATUS_CHANGED, **more)
 
 
-def foreign(known: Organisation) -> dict[str, UUID | None]:
+def foreign(known: Organisation) -> dict[str, Any]:
     """What makes an event one of the stranger's client."""
     return {"client_id": known.strangers_client_id, "tracker_id": UUID(int=7), "production_run_id": None}
 
@@ -241,7 +241,7 @@ async def test_statuses_are_followed_by_ids_by_run_and_by_client(database: Datab
 @pytest.mark.parametrize("query", [MOVED, CHANGED])
 async def test_a_reconnect_goes_on_without_gap_or_double(database: Database, live: Graph, query: str) -> None:
     known = await organisation(database)
-    event = moved if query == MOVED else changed
+    event: Callable[..., NewTrackerEvent] = moved if query == MOVED else changed
     async with following(live, known.viewer, query, trackers=[known.tracker]) as seen:
         await tell(database, event(known, 0), event(known, 10))
         cursor = (await seen.next())["cursor"]
