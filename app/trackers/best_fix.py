@@ -19,6 +19,7 @@ BEST_ACCURACY_METERS = 5.0
 # Half way round the earth: nothing is known less well than that.
 WORST_ACCURACY_METERS = 20_000_000.0
 DEVIATIONS_ALLOWED = 3
+FEWEST_TO_DROP_FROM = 2
 
 
 class SeenAt(NamedTuple):
@@ -50,22 +51,23 @@ def best_fix(reports: Iterable[SeenAt]) -> BestFix:
     """The fix of a bucket's reports, of which there is at least one."""
     ordered = sorted(reports, key=_order)
     points = _neighbours([report.point for report in ordered])
-    center = _median_point(points)
-    distances = [distance_meters(point, center) for point in points]
-    allowed = DEVIATIONS_ALLOWED * _median(sorted(distances))
-    kept = [
-        (report, point)
-        for report, point, distance in zip(ordered, points, distances, strict=True)
-        if distance <= allowed
-    ]
-    weighted = [(_weight(report), report, point) for report, point in kept]
-    total = sum(weight for weight, _, _ in weighted)
+    kept = list(zip(ordered, points, strict=True))
+    # Two are both as far from the middle between them.
+    if len(kept) > FEWEST_TO_DROP_FROM:
+        center = _median_point(points)
+        distances = [distance_meters(point, center) for point in points]
+        allowed = DEVIATIONS_ALLOWED * _median(sorted(distances))
+        kept = [pair for pair, distance in zip(kept, distances, strict=True) if distance <= allowed]
+    accuracies = [_accuracy(report) for report, _ in kept]
+    weights = [1 / max(accuracy, BEST_ACCURACY_METERS) ** 2 for accuracy in accuracies]
+    total = sum(weights)
     mean = Point(
-        round(sum(weight * point.latitude_e7 for weight, _, point in weighted) / total),
-        round(sum(weight * point.longitude_e7 for weight, _, point in weighted) / total),
+        round(sum(weight * point[0] for weight, (_, point) in zip(weights, kept, strict=True)) / total),
+        round(sum(weight * point[1] for weight, (_, point) in zip(weights, kept, strict=True)) / total),
     )
     square = sum(
-        weight * (_accuracy(report) ** 2 + distance_meters(point, mean) ** 2) for weight, report, point in weighted
+        weight * (accuracy**2 + distance_meters(point, mean) ** 2)
+        for weight, accuracy, (_, point) in zip(weights, accuracies, kept, strict=True)
     )
     return BestFix(
         point=Point(mean.latitude_e7, wrapped_longitude_e7(mean.longitude_e7)),
@@ -112,10 +114,6 @@ def _accuracy(report: SeenAt) -> float:
     if accuracy is None or not isfinite(accuracy):
         return UNKNOWN_ACCURACY_METERS
     return min(accuracy, WORST_ACCURACY_METERS)
-
-
-def _weight(report: SeenAt) -> float:
-    return 1 / max(_accuracy(report), BEST_ACCURACY_METERS) ** 2
 
 
 def _as_stored(meters: float) -> float:

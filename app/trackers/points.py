@@ -1,12 +1,13 @@
 """Points on the earth in ten-millionths of a degree, as reports have them, and how far they are from each other."""
 
-from math import asin, cos, radians, sin, sqrt
+from math import asin, cos, pi, sin, sqrt
 from typing import NamedTuple
 
 from app.trackers.history_models import TEN_MILLIONTHS
 
 EARTH_RADIUS_METERS = 6_371_008.8
 LONGITUDES_E7 = 360 * TEN_MILLIONTHS
+RADIANS = pi / (180 * TEN_MILLIONTHS)
 
 
 class Point(NamedTuple):
@@ -30,9 +31,9 @@ def distance_meters(first: Point, second: Point) -> float:
     """The distance over a round earth, right to half a percent; the same whichever point is named first."""
     if first == second:
         return 0.0
-    first_latitude, second_latitude = radians(first.latitude), radians(second.latitude)
+    first_latitude, second_latitude = first[0] * RADIANS, second[0] * RADIANS
     across = sin((second_latitude - first_latitude) / 2)
-    along = sin(radians(second.longitude - first.longitude) / 2)
+    along = sin((second[1] - first[1]) * RADIANS / 2)
     chord = across * across + cos(first_latitude) * cos(second_latitude) * (along * along)
     return 2 * EARTH_RADIUS_METERS * asin(min(1.0, sqrt(chord)))
 

@@ -7,8 +7,9 @@ from sqlalchemy import text
 
 from app.core.database import Database
 from app.trackers.cities import CitiesNotUnderstood, KnownCity, read_cities
+from app.trackers.cities.nearest import REACH_OF_CELL_METERS
 from app.trackers.commands.save_cities import SavedCities, ensure_cities, save_cities
-from app.trackers.commands.stored_histories import NEAREST_CITIES, nearest_cities
+from app.trackers.commands.stored_histories import CITIES_OF_CELLS, nearest_cities
 from app.trackers.points import Point
 
 
@@ -28,8 +29,8 @@ async def test_the_table_that_comes_with_trove_knows_where_cities_are(database: 
         assert names[found[0] or 0] == ("Ljubljana", "Slovenia")
         assert names[found[1] or 0] == ("Trieste", "Italy")
         assert found[2] is None
-        parameters = {"latitudes": [46.05], "longitudes": [14.51], "farthest": 50_000}
-        plan = await transaction.connection.execute(text(f"EXPLAIN {NEAREST_CITIES.text}"), parameters)
+        parameters = {"latitudes": [46.05], "longitudes": [14.51], "farthest": REACH_OF_CELL_METERS}
+        plan = await transaction.connection.execute(text(f"EXPLAIN {CITIES_OF_CELLS.text}"), parameters)
         lines = [row[0] for row in plan]
     assert any("Index Scan using cities_by_position" in line for line in lines), lines
 

@@ -14,7 +14,7 @@ from app.trackers.commands.read_rows import read_rows, subjects_of
 from app.trackers.commands.recompute_histories import recompute_histories
 from app.trackers.commands.reported_trackers import lock_reported_trackers
 from app.trackers.commands.sort_out import sort_out
-from app.trackers.commands.store_reports import mark_received, store_reports
+from app.trackers.commands.store_reports import store_reports
 from app.trackers.commands.tracker_events import record_events
 
 
@@ -37,8 +37,7 @@ async def ingest_locations(transaction: Transaction, batch: ClaimedBatch, *, sec
     # In the order in which whoever takes orphans in locks as well: trackers, orphans, partitions.
     kept, without_room = await keep_orphans(connection, rows.orphans, sender_id=batch.sender_id)
     stored = await store_reports(connection, rows.reports)
-    await mark_received(connection, stored.touched.keys(), at=batch.received_at)
-    events = await recompute_histories(transaction, stored.touched, now=utc_now())
+    events = await recompute_histories(transaction, stored.touched, now=utc_now(), received_at=batch.received_at)
     rejects = [*read.rejects, *rows.rejects, *without_room]
     accepted = stored.count + kept
     return IngestedRows(

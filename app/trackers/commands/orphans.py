@@ -21,7 +21,7 @@ from app.trackers.commands.read_rows import ReadRow, RowReader
 from app.trackers.commands.recompute_histories import recompute_histories
 from app.trackers.commands.reported_trackers import MAY_REPORT, lock_reported_trackers
 from app.trackers.commands.sort_out import sort_out
-from app.trackers.commands.store_reports import mark_received, store_reports
+from app.trackers.commands.store_reports import store_reports
 from app.trackers.commands.tracker_events import record_events
 from app.trackers.history_models import OrphanReport
 from app.trackers.models import Membership, TrackerKey
@@ -80,8 +80,7 @@ async def attach_orphans(transaction: Transaction, secrets: Secrets, *, limit: i
     sorted_rows = await asyncio.to_thread(sort_out, rows, trackers, secrets)
     stored = await store_reports(connection, sorted_rows.reports)
     now = utc_now()
-    await mark_received(connection, stored.touched.keys(), at=now)
-    events = await recompute_histories(transaction, stored.touched, now=now)
+    events = await recompute_histories(transaction, stored.touched, now=now, received_at=now)
     await record_events(transaction, events)
     reasons = [*refused, *(reject.reason for reject in sorted_rows.rejects)]
     return AttachedOrphans(len(taken), stored.count, reasons)

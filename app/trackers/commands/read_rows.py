@@ -20,6 +20,7 @@ from app.trackers.history_models import ReportSource
 from app.trackers.reports import Report, accuracy_of, check_time, confidence_of, point_of, refuse_no_place
 
 LONGEST_ROW_BYTES = 16_000
+ID_BYTES = 16
 
 _NAMES = {"tracker", "hashedKey"}
 _POINT_FIELDS = frozenset(
@@ -61,7 +62,7 @@ class ReadRow(NamedTuple):
     @property
     def is_of_key(self) -> bool:
         """Whether it names a hashed key, and not a tracker."""
-        return len(self.subject) != len(UUID(int=0).bytes)
+        return len(self.subject) != ID_BYTES
 
     def rejected(self, reason: str) -> RejectedRow:
         """The row as one that is refused."""

@@ -33,6 +33,7 @@ from app.trackers.commands.written_histories import (
     delete_fixes,
     write_fixes,
     write_last_fixes,
+    write_received,
     write_statuses,
     write_trackers,
     write_visits,
@@ -52,13 +53,18 @@ class _Remade:
 
 
 async def recompute_histories(
-    transaction: Transaction, touched: Mapping[UUID, Collection[datetime]], *, now: datetime
+    transaction: Transaction,
+    touched: Mapping[UUID, Collection[datetime]],
+    *,
+    now: datetime,
+    received_at: datetime | None = None,
 ) -> list[NewTrackerEvent]:
     """Bring the histories of trackers up to date with reports of these buckets, which are stored; gives what to tell.
 
-    `touched` has the starts of buckets, as `bucket_of` gives them. The trackers stay locked until the transaction ends.
+    `touched` has the starts of buckets, as `bucket_of` gives them. `received_at`, when the reports came in, is noted
+    with the trackers. These stay locked until the transaction ends.
     """
-    return await work_out_anew(transaction, touched, since={}, now=now)
+    return await work_out_anew(transaction, touched, since={}, now=now, received_at=received_at)
 
 
 async def work_out_anew(
@@ -67,6 +73,7 @@ async def work_out_anew(
     *,
     since: Mapping[UUID, datetime],
     now: datetime,
+    received_at: datetime | None = None,
 ) -> list[NewTrackerEvent]:
     """As `recompute_histories`; journeys are gone along again from `since` on, even where no report changed."""
     connection = transaction.connection
@@ -76,7 +83,7 @@ async def work_out_anew(
     histories = await _begin(connection, trackers, touched, since)
     await _add_cities(connection, histories)
     remade = await _go(connection, [history for history in histories if history.is_remade], now)
-    await _write(connection, histories, remade)
+    await _write(connection, histories, remade, received_at)
     return [event for one in remade for event in one.history.events(one.spans, now=now)]
 
 
@@ -189,14 +196,18 @@ def _remade(history: History, now: datetime) -> _Remade:
     )
 
 
-async def _write(connection: AsyncConnection, histories: Sequence[History], remade: Sequence[_Remade]) -> None:
+async def _write(
+    connection: AsyncConnection, histories: Sequence[History], remade: Sequence[_Remade], received_at: datetime | None
+) -> None:
     fixes = [(history.tracker, fix) for history in histories for fix in history.fixes_to_write()]
     await ensure_fix_partitions(connection, {fix.bucket for _, fix in fixes})
     await delete_fixes(connection, [(one.tracker.id, bucket) for one in histories for bucket in one.deleted])
     await write_fixes(connection, fixes)
     await _write_statuses_and_visits(connection, remade)
-    await write_trackers(connection, [one.after for one in remade])
+    await write_trackers(connection, [one.after for one in remade], received_at=received_at)
     repeated = {history.tracker.id: history.last_fix for history in histories if not history.is_remade}
+    if received_at is not None:
+        await write_received(connection, repeated, at=received_at)
     written = {tracker.id for tracker, _ in fixes}
     await write_last_fixes(connection, [(key, fix) for key, fix in repeated.items() if fix and key in written])
 

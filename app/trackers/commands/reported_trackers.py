@@ -28,14 +28,17 @@ class ReportedTrackers:
 
     clients: Mapping[UUID, UUID]
     keys: Mapping[bytes, ReportedKey]
+    _by_bytes: Mapping[bytes, UUID] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_bytes", {tracker_id.bytes: tracker_id for tracker_id in self.clients})
 
     def tracker_of(self, subject: bytes, *, is_key: bool) -> UUID | None:
         """The tracker that is named so; None where there is none, or the sender may not report it."""
         if is_key:
             key = self.keys.get(subject)
             return None if key is None else key.tracker_id
-        tracker_id = UUID(bytes=subject)
-        return tracker_id if tracker_id in self.clients else None
+        return self._by_bytes.get(subject)
 
 
 async def lock_reported_trackers(

@@ -1,19 +1,17 @@
 """Stores reports, each once however often it comes, and says which buckets of which trackers are touched by them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, text, update
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.database import among
 from app.trackers.buckets import BUCKET
 from app.trackers.commands.partitions import ensure_report_partitions
-from app.trackers.models import Tracker
 from app.trackers.reports import Report
 
 
@@ -58,15 +56,6 @@ async def store_reports(connection: AsyncConnection, given: Iterable[NewReport])
         for row in await connection.execute(_TAKE_BETTER, {**columns, **bounds}):
             touched.setdefault(row.tracker_id, set()).add(row.bucket)
     return StoredReports(count, touched)
-
-
-async def mark_received(connection: AsyncConnection, tracker_ids: Collection[UUID], *, at: datetime) -> None:
-    """Note that reports of these trackers came in now."""
-    await connection.execute(
-        update(Tracker)
-        .where(among(Tracker.id, tracker_ids))
-        .values(last_report_received_at=func.greatest(Tracker.last_report_received_at, at))
-    )
 
 
 def _each_once(given: Iterable[NewReport]) -> Sequence[NewReport]:

@@ -1,5 +1,6 @@
 """Reads the stored histories of many trackers at once, each kind of row in one statement."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +13,11 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.trackers.best_fix import SeenAt
-from app.trackers.buckets import bucket_of
+from app.trackers.cities.nearest import REACH_OF_CELL_METERS, CitiesOfCell, cell_of, middle_of
 from app.trackers.histories import FIXES_BEFORE, Fix, StatusRow, TrackerBefore, VisitRow
 from app.trackers.journey import Nearness, PlaceRules
 from app.trackers.models import PlaceKind, TrackerStatus
 from app.trackers.points import Point
-
-NEAR_A_CITY_METERS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +57,14 @@ async def reports_of_buckets(
     if not pairs:
         return found
     ids, buckets = zip(*pairs, strict=True)
-    for row in await connection.execute(_REPORTS, {"ids": list(ids), "buckets": list(buckets)}):
-        report = SeenAt(row.reported_at, Point(row.latitude_e7, row.longitude_e7), row.accuracy_meters, row.confidence)
-        found.setdefault(row.tracker_id, {}).setdefault(bucket_of(row.reported_at), []).append(report)
+    seen: list[list[SeenAt]] = [[] for _ in pairs]
+    rows = await connection.execute(_REPORTS, {"ids": list(ids), "buckets": list(buckets)})
+    for number, reported_at, latitude_e7, longitude_e7, accuracy_meters, confidence in rows:
+        report = SeenAt(reported_at, Point(latitude_e7, longitude_e7), accuracy_meters, confidence)
+        seen[number - 1].append(report)
+    for (tracker_id, bucket), reports in zip(pairs, seen, strict=True):
+        if reports:
+            found.setdefault(tracker_id, {})[bucket] = reports
     return found
 
 
@@ -127,15 +131,24 @@ async def nearest_cities(connection: AsyncConnection, points: Sequence[Point]) -
     """The city nearest to each point, by its id; None where none is within 50 km."""
     if not points:
         return []
+    cells = sorted({cell_of(point) for point in points})
     rows = await connection.execute(
-        NEAREST_CITIES,
+        CITIES_OF_CELLS,
         {
-            "latitudes": [point.latitude for point in points],
-            "longitudes": [point.longitude for point in points],
-            "farthest": NEAR_A_CITY_METERS,
+            "latitudes": [middle_of(cell).latitude for cell in cells],
+            "longitudes": [middle_of(cell).longitude for cell in cells],
+            "farthest": REACH_OF_CELL_METERS,
         },
     )
-    return [row.city_id for row in rows]
+    near = {
+        cells[row.number - 1]: CitiesOfCell(cells[row.number - 1], row.ids, row.latitudes, row.longitudes)
+        for row in rows
+    }
+    return await asyncio.to_thread(lambda: [_nearest(near.get(cell_of(point)), point) for point in points])
+
+
+def _nearest(cities: CitiesOfCell | None, point: Point) -> int | None:
+    return None if cities is None else cities.nearest(point)
 
 
 async def stored_statuses(connection: AsyncConnection, since: Mapping[UUID, datetime]) -> dict[UUID, list[StatusRow]]:
@@ -193,10 +206,11 @@ _LOCK_TRACKERS = text(f"""
 """)  # noqa: S608  # constants of ours
 # OFFSET 0 keeps each look-up one of the index: the planner would join with all reports there are.
 _REPORTS = text("""
-    SELECT report.*
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:buckets AS timestamptz[])) AS given (tracker_id, bucket)
+    SELECT given.number, report.*
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:buckets AS timestamptz[]))
+        WITH ORDINALITY AS given (tracker_id, bucket, number)
     CROSS JOIN LATERAL (
-        SELECT tracker_id, reported_at, latitude_e7, longitude_e7, accuracy_meters, confidence
+        SELECT reported_at, latitude_e7, longitude_e7, accuracy_meters, confidence
         FROM trackers.location_reports
         WHERE tracker_id = given.tracker_id
             AND reported_at >= given.bucket AND reported_at < given.bucket + interval '10 minutes'
@@ -265,24 +279,20 @@ _NEARNESS = text("""
         AND ST_DWithin(place.shape, given.position, CAST(:farthest AS double precision))
     ORDER BY given.number, place.id
 """)
-# The index gives the nearest ones; of those at one place the first id counts, whichever it gives first.
-NEAREST_CITIES = text("""
-    SELECT city.id AS city_id
+# Rounded outwards, as this is measured on a sphere.
+CITIES_OF_CELLS = text("""
+    SELECT given.number, array_agg(city.id) AS ids,
+        array_agg(ST_Y(CAST(city.position AS geometry))) AS latitudes,
+        array_agg(ST_X(CAST(city.position AS geometry))) AS longitudes
     FROM (
         SELECT number, CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography) AS position
         FROM unnest(CAST(:latitudes AS double precision[]), CAST(:longitudes AS double precision[]))
             WITH ORDINALITY AS given (latitude, longitude, number)
         OFFSET 0
     ) AS given
-    LEFT JOIN LATERAL (
-        SELECT nearest.id, nearest.position
-        FROM (
-            SELECT id, position, position <-> given.position AS distance FROM trackers.cities
-            ORDER BY position <-> given.position LIMIT 4
-        ) AS nearest
-        ORDER BY nearest.distance, nearest.id LIMIT 1
-    ) AS city ON ST_DWithin(city.position, given.position, CAST(:farthest AS double precision))
-    ORDER BY given.number
+    JOIN trackers.cities AS city
+        ON ST_DWithin(city.position, given.position, CAST(:farthest AS double precision), false)
+    GROUP BY given.number
 """)
 _STATUSES = text("""
     SELECT stored.*

@@ -1,17 +1,18 @@
 """Writes the histories of many trackers at once, each kind of row in one statement."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause, func, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.database import among
 from app.trackers.histories import Fix, StatusRow, TrackerBefore, VisitRow
-from app.trackers.models import TrackerStatus
+from app.trackers.models import Tracker, TrackerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,10 @@ async def write_visits(
         )
 
 
-async def write_trackers(connection: AsyncConnection, trackers: Sequence[TrackerAfter]) -> None:
-    """Note what follows from their histories with these locked trackers."""
+async def write_trackers(
+    connection: AsyncConnection, trackers: Sequence[TrackerAfter], *, received_at: datetime | None = None
+) -> None:
+    """Note what follows from their histories with these locked trackers, and when reports of them came in."""
     if not trackers:
         return
     await connection.execute(
@@ -107,11 +110,22 @@ async def write_trackers(connection: AsyncConnection, trackers: Sequence[Tracker
             "since": [tracker.status_since for tracker in trackers],
             "places": [tracker.status_place_id for tracker in trackers],
             "silent": [tracker.silent_at for tracker in trackers],
+            "received": received_at,
             "journeys": [orjson.dumps(tracker.journey).decode() for tracker in trackers],
             **_columns_of([tracker.last_fix for tracker in trackers]),
             "buckets": [tracker.last_fix.bucket for tracker in trackers],
         },
     )
+
+
+async def write_received(connection: AsyncConnection, tracker_ids: Collection[UUID], *, at: datetime) -> None:
+    """Note that reports of these trackers came in then, where nothing follows from them for the trackers themselves."""
+    if tracker_ids:
+        await connection.execute(
+            update(Tracker)
+            .where(among(Tracker.id, tracker_ids))
+            .values(last_report_received_at=func.greatest(Tracker.last_report_received_at, at))
+        )
 
 
 async def write_last_fixes(connection: AsyncConnection, fixes: Iterable[tuple[UUID, Fix]]) -> None:
@@ -193,7 +207,8 @@ _WRITE_TRACKERS = text(f"""
     SET status = given.status, status_since = given.status_since, status_place_id = given.place_id,
         last_fix_at = given.bucket, last_reported_at = given.last_reported_at, last_position = {_POSITION},
         last_accuracy_meters = given.accuracy_meters, last_confidence = given.confidence,
-        last_city_id = given.city_id, silent_at = given.silent_at, journey = CAST(given.journey AS jsonb)
+        last_city_id = given.city_id, silent_at = given.silent_at, journey = CAST(given.journey AS jsonb),
+        last_report_received_at = greatest(tracker.last_report_received_at, CAST(:received AS timestamptz))
     FROM unnest(
         CAST(:trackers AS uuid[]), CAST(:statuses AS text[]), CAST(:since AS timestamptz[]), CAST(:places AS uuid[]),
         CAST(:buckets AS timestamptz[]), CAST(:reported AS timestamptz[]), CAST(:latitudes AS double precision[]),
