@@ -52,17 +52,21 @@ from tests.bench.ledger import (
     measure_ledger,
 )
 from tests.bench.load import has_wrk
+from tests.bench.locations import QUICK_SPREADS, SPREADS, measure_locations
 from tests.bench.machine import this_machine
+from tests.bench.maps import measure_maps
 from tests.bench.postgraphile import make_price_function
 from tests.bench.reads import Effort, Reads, measure_reads
-from tests.bench.report import Report, show, write
+from tests.bench.report import Report, TrackerFigures, show, write
 from tests.bench.search import SEARCH_DATABASE, SEARCHED_ITEMS, SearchFigures, make_searched_rows, measure_search
+from tests.bench.tracked import FULL_SCALE, QUICK_SCALE, TRACKED_DATABASE, make_tracked_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FULL = Effort(rounds=3, seconds=4, warm_up_seconds=1)
 QUICK = Effort(rounds=1, seconds=1, warm_up_seconds=1)
 FULL_PACE, QUICK_PACE = Pace(seconds=3, warm_up_seconds=1), Pace(seconds=1, warm_up_seconds=1)
 BATCHES, QUICK_BATCHES = 6, 2
+TRACKER_BATCHES = 3
 QUERIES, QUICK_QUERIES = 200, 20
 WIDTH_OF_FILES = 140
 EXIT_REFUSED, EXIT_INTERRUPTED = 1, 130
@@ -77,6 +81,7 @@ class Part(StrEnum):
     SEARCH = "search"
     IMPORT = "import"
     LEDGER = "ledger"
+    TRACKERS = "trackers"
 
 
 def main(
@@ -118,7 +123,7 @@ class _Services:
 
 
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
-    if only not in {Part.INGEST, Part.SEARCH, Part.IMPORT, Part.LEDGER} and not has_wrk():
+    if only not in {Part.INGEST, Part.SEARCH, Part.IMPORT, Part.LEDGER, Part.TRACKERS} and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
@@ -129,6 +134,7 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     search: list[SearchFigures] = []
     imports: ImportFigures | None = None
     ledger: LedgerFigures | None = None
+    trackers: TrackerFigures | None = None
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -155,9 +161,11 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
             )
         if only in {None, Part.LEDGER}:
             ledger = _ledger(services, console, quick=quick)
+        if only in {None, Part.TRACKERS}:
+            trackers = _trackers(services, console, quick=quick)
     machine = this_machine(postgres=services.postgres, load_before=load_before)
     measured_at = datetime.now(UTC).replace(microsecond=0)
-    return Report(measured_at, quick, machine, reads, growth, ingestion, search, imports, ledger)
+    return Report(measured_at, quick, machine, reads, growth, ingestion, search, imports, ledger, trackers)
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:
@@ -220,6 +228,34 @@ def _ledger(services: _Services, console: Console, *, quick: bool) -> LedgerFigu
         )
     finally:
         asyncio.run(_drop(services.server, LEDGER_DATABASE))
+
+
+def _trackers(services: _Services, console: Console, *, quick: bool) -> TrackerFigures:
+    tracked = named(services.server.trove_url, TRACKED_DATABASE)
+    scale = QUICK_SCALE if quick else FULL_SCALE
+    fixes = 0
+
+    async def make(connection: "Connection[Any]") -> None:
+        nonlocal fixes
+        fixes = await make_tracked_rows(connection, scale)
+
+    try:
+        with _timed(console, f"Making {scale.trackers:,} trackers of a client, and their fixes"):
+            asyncio.run(_fill(services.server, tracked, TRACKED_DATABASE, make))
+        console.print(f"{fixes:,} fixes; maps, and then reports coming in")
+        maps = asyncio.run(measure_maps(tracked, services.redis_url, times=QUICK_PAGES if quick else PAGES))
+        reports, sizes = asyncio.run(
+            measure_locations(
+                tracked,
+                services.redis_url,
+                spreads=QUICK_SPREADS if quick else SPREADS,
+                batches=QUICK_BATCHES if quick else TRACKER_BATCHES,
+                console=console,
+            )
+        )
+        return TrackerFigures(scale.trackers, fixes, maps, reports, sizes)
+    finally:
+        asyncio.run(_drop(services.server, TRACKED_DATABASE))
 
 
 @contextmanager

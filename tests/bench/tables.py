@@ -8,6 +8,8 @@ from rich.table import Table
 from tests.bench.growth import GrowthFigures
 from tests.bench.ingestion import IngestFigures
 from tests.bench.ledger import LedgerFigures
+from tests.bench.locations import LocationFigures
+from tests.bench.maps import MapFigures
 from tests.bench.peers import Peer
 from tests.bench.reads import COMPARED, PeerFigures, ReadFigures, Reads
 from tests.bench.search import SEARCHED_ITEMS, SearchFigures
@@ -201,4 +203,43 @@ def search_table(search: Sequence[SearchFigures]) -> Table:
         table.add_column(heading, justify="right")
     for figures in search:
         table.add_row(figures.sort, figures.example, str(figures.queries), f"{figures.p50:.2f}", f"{figures.p95:.2f}")
+    return table
+
+
+def maps_table(maps: Sequence[MapFigures], *, trackers: int, fixes: int) -> Table:
+    """What questions about trackers took."""
+    table = Table(
+        title=f"{trackers:,} trackers of a client, {fixes:,} fixes of all",
+        caption="Milliseconds. All counts the process of the API in, without a transport.",
+    )
+    table.add_column("")
+    for heading in ("promised", "database p50", "p95", "all p50", "p95"):
+        table.add_column(heading, justify="right")
+    for figures in maps:
+        table.add_row(
+            figures.question,
+            "" if figures.promised is None else f"≤ {figures.promised:g}",
+            *(f"{ms:.1f}" for ms in (figures.database_p50, figures.database_p95, figures.p50, figures.p95)),
+        )
+    return table
+
+
+def locations_table(locations: Sequence[LocationFigures]) -> Table:
+    """What taking in reports of trackers took."""
+    table = Table(
+        title="Reports of trackers coming in",
+        caption="Medians of a batch: accepted, stored, fixes, statuses and last positions made, told. Promised: ≥ 0.3.",
+    )
+    table.add_column("batch")
+    for heading in ("done s", "bare s", "CPU s", "MiB", "ratio"):
+        table.add_column(heading, justify="right")
+    for figures in locations:
+        table.add_row(
+            f"{figures.rows:,} of {figures.trackers:,} trackers, {'late' if figures.is_late else 'in order'}",
+            f"{figures.processed_seconds:.2f}",
+            f"{figures.bare_seconds:.2f}",
+            _number(figures.worker_cpu_seconds, ".2f"),
+            _number(figures.worker_peak_memory, ".0f"),
+            f"{figures.ratio:.2f}",
+        )
     return table
