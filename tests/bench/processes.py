@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 BYTES_PER_KIBIBYTE = 1024
 BYTES_PER_MEBIBYTE = 2**20

@@ -3,8 +3,8 @@
 from random import Random
 
 from app.core.database import Database
-from app.trackers.cities import bundled_cities
-from app.trackers.commands.save_cities import KnownCity, save_cities
+from app.trackers.cities import KnownCity, bundled_cities
+from app.trackers.commands.save_cities import save_cities
 from app.trackers.commands.stored_histories import nearest_cities
 from app.trackers.points import Point, distance_meters
 
