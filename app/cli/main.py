@@ -42,6 +42,7 @@ COMMANDS = {
     "people": Command("app.cli.people:commands", "Add people, grant them roles, make them tokens."),
     "portfolios": Command("app.cli.portfolios:commands", "Look after what follows from portfolios."),
     "prices": Command("app.cli.prices:commands", "Look after stored prices."),
+    "trackers": Command("app.cli.trackers:commands", "Ask for reports of trackers."),
 }
 
 
