@@ -22,7 +22,7 @@ from app.core.retrying import Retries
 from app.ingestion.commands import accept_batch
 from app.ingestion.file_rows import CanonicalRow, in_batches
 from app.ingestion.models import BatchKind, BatchStatus
-from app.ingestion.queries import batches_by_id
+from app.ingestion.queries import BatchRow, batches_by_id
 from app.providers.client import ProviderClient
 from app.providers.commands.save_known import save_provider_at
 from app.providers.errors import ProviderBusy, ProviderDisabled
@@ -58,7 +58,7 @@ class PollOutcome:
     """What became of a round over the trackers that were `due`.
 
     Of those `asked` some `failed`, the first of them by the reason `first_failure`. `reports` were handed to ingestion,
-    in the batches that are new; answers that say what was said before make none. `foreign` and `unreadable` is what
+    in batches that wait now; answers that say what was said before make none. `foreign` and `unreadable` is what
     answers held besides. Where the gateway would not answer any more, `cut_short` says why.
     """
 
@@ -185,7 +185,7 @@ class _Poller:
             self._outcome.asked += 1
             self._failures_in_a_row = 0
         finally:
-            await self._accept(tracker_id, sorted(rows))
+            await self._send(tracker_id, sorted(rows))
 
     async def _ask(self, tracker_id: UUID, hashed_keys: Sequence[bytes]) -> Sequence[bytes]:
         answer = await ask_gateway(self._client, self._gateway, hashed_keys)
@@ -216,35 +216,32 @@ class _Poller:
                 .values(last_report_requested_at=claimed.asked_before_at)
             )
 
-    async def _accept(self, tracker_id: UUID, rows: Sequence[bytes]) -> None:
+    async def _send(self, tracker_id: UUID, rows: Sequence[bytes]) -> None:
         for batch in in_batches(CanonicalRow(number, row) for number, row in enumerate(rows, start=1)):
             key = f"gateway:{tracker_id}:{sha256(batch.payload).hexdigest()}"
             async with self._database.transaction() as transaction:
-                batch_id = await _accept_new(transaction, batch.payload, key, now=self._clock())
-            if batch_id is not None:
-                self._outcome.reports += len(batch.numbers)
-                self._outcome.batch_ids.append(batch_id)
+                accepted = await _hand_on(transaction, batch.payload, key, now=self._clock())
+            if accepted.status == BatchStatus.RECEIVED:
+                self._outcome.reports += accepted.row_count
+                self._outcome.batch_ids.append(accepted.id)
 
 
-async def _accept_new(transaction: Transaction, payload: bytes, key: str, *, now: datetime) -> UUID | None:
-    """Accept a batch of the operator's; None where the same was accepted before.
+async def _hand_on(transaction: Transaction, payload: bytes, key: str, *, now: datetime) -> BatchRow:
+    """Accept a batch of the operator's; the same one as before where it says what was said before.
 
-    Where that was given up, or rows of it were rejected, it is tried again once a day: what was in their way may pass.
+    Where rows of that were rejected, the batch is tried anew once a day: what was in their way may pass.
     """
+    batch = await _accept(transaction, payload, key)
+    if batch.rejected_count and batch.received_at.date() != now.date():
+        batch = await _accept(transaction, payload, f"{key}:{now.date()}")
+    return batch
+
+
+async def _accept(transaction: Transaction, payload: bytes, key: str) -> BatchRow:
     accepted = await accept_batch(
         transaction, kind=BatchKind.LOCATION_REPORTS, payload=payload, idempotency_key=key, sender_id=None
     )
-    if accepted.is_repeat:
-        before = (await batches_by_id(transaction.connection, [accepted.id]))[accepted.id]
-        if before.status == BatchStatus.FAILED or (before.rejected_count and before.received_at.date() != now.date()):
-            accepted = await accept_batch(
-                transaction,
-                kind=BatchKind.LOCATION_REPORTS,
-                payload=payload,
-                idempotency_key=f"{key}:{now.date()}",
-                sender_id=None,
-            )
-    return None if accepted.is_repeat else accepted.id
+    return (await batches_by_id(transaction.connection, [accepted.id]))[accepted.id]
 
 
 async def _due_trackers(transaction: Transaction, gateway: Gateway, *, now: datetime) -> Sequence[UUID]:
