@@ -29,7 +29,7 @@ show_enum(
 )
 
 OF_SENDER = Privacy(f"who sent the batch, and staff with `{Scope.INGESTION_READ}`")
-BATCHES_READ = needs(Scope.PRICES_WRITE, Scope.INGESTION_READ)
+BATCHES_READ = needs(Scope.PRICES_WRITE, Scope.LOCATIONS_WRITE, Scope.INGESTION_READ)
 
 
 class RejectOrder(Enum):

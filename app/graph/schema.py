@@ -76,6 +76,7 @@ from app.graph.scalars import SCALARS
 from app.graph.sharing.portfolios import SharedPortfolio, SharedPortfolioQueries
 from app.graph.trackers.clients import Brand, Client, ClientQueries, Membership, ProductionRun
 from app.graph.trackers.errors import TRACKERS_READ
+from app.graph.trackers.ingest import LocationMutations
 from app.graph.trackers.map import MapQueries
 from app.graph.trackers.movements import TrackerSubscriptions
 from app.graph.trackers.places import Place, PlaceQueries
@@ -207,6 +208,7 @@ class Query(
 class Mutation(
     CatalogueMutations,
     PriceMutations,
+    LocationMutations,
     PriceSourceMutations,
     PhotoMutations,
     SignInMutations,

@@ -128,6 +128,8 @@ WHOSE: Mapping[str, Whose] = {
     "query importRun.id": Whose(PublicIdTag.IMPORT_RUN, is_null),
     "query account.id": Whose(PublicIdTag.ACCOUNT, is_null, for_whom="support"),
     "mutation ingestPrices.input.points.itemId": Whose(PublicIdTag.ITEM),
+    # Whose tracker it is, the worker looks up; a batch is stored for whoever sends it.
+    "mutation ingestLocations.input.reports.trackerId": Whose(PublicIdTag.TRACKER),
     "mutation addItemPhoto.input.itemId": Whose(PublicIdTag.ITEM),
     "mutation editItemPhoto.input.id": Whose(PublicIdTag.ITEM_PHOTO),
     "mutation deleteItemPhoto.input.id": Whose(PublicIdTag.ITEM_PHOTO),
