@@ -32,7 +32,7 @@ from app.trackers.models import Tracker, TrackerKey
 from tests.conftest import environment_of
 from tests.lock_waits import until_somebody_waits
 from tests.operations.builders import Clock, look, runs, scheduler
-from tests.prices.connectors.fakes import open_fake, said
+from tests.prices.connectors.fakes import Asked, open_fake, said
 from tests.providers.builders import answer, calls, provider_row
 from tests.trackers.gateway import LOGIN, FakeGateway, found, gateway_at, poll, together
 from tests.trackers.sending import HANDLERS, Tag, add_key, add_tag, hashed, reasons, rows_of, stored
@@ -286,13 +286,15 @@ async def test_what_is_no_report_is_counted_and_the_others_go_in(
     database: Database, tag: Tag, pair: KeyPair, fake: FakeGateway, log: io.StringIO
 ) -> None:
     good, strange = found(pair, at=SEEN), found(await add_key(database, await retired_tag(database)), at=SEEN)
+    other = found(pair, at=SEEN + timedelta(minutes=1))
+    url_safe = {**other, "id": base64.urlsafe_b64encode(pair.hashed_key).decode().rstrip("=")}
     odd = [make(good) for make in ODD_RESULTS.values()]
-    results = [*odd, good, strange]
+    results = [*odd, good, strange, url_safe, other]
     fake.instead = lambda asked: said({"results": results})
     outcome = await poll(database, fake, at=NOW)
-    assert (outcome.failed, outcome.reports, outcome.unreadable, outcome.foreign) == (0, 1, len(ODD_RESULTS), 1)
-    assert await take_in(database, outcome.batch_ids) == (1, 0, 0)
-    assert [row.tracker_id for row in await stored(database)] == [tag.id]
+    assert (outcome.failed, outcome.reports, outcome.unreadable, outcome.foreign) == (0, 2, len(ODD_RESULTS), 1)
+    assert await take_in(database, outcome.batch_ids) == (2, 0, 0)
+    assert {row.tracker_id for row in await stored(database)} == {tag.id}
     logged = log.getvalue()
     assert "gateway_answer_odd" in logged
     assert not [secret for secret in (good["id"], strange["id"], good["payload"]) if secret in logged]
