@@ -155,39 +155,43 @@ async def test_an_answer_that_says_the_same_again_changes_nothing(
     assert await take_in(database, third.batch_ids) == (1, 2, 0)
 
 
-@pytest.mark.parametrize(
-    ("minutes_ago", "columns", "is_due"),
-    [
-        (None, {}, True),
-        (29, {}, False),
-        (31, {}, True),
-        (None, {"retired_at": NOW}, False),
-        (5 * 60, {"created_at": NOW - timedelta(days=15)}, False),
-        (7 * 60, {"created_at": NOW - timedelta(days=15)}, True),
-        (None, {"created_at": NOW - timedelta(days=15)}, True),
-        (31, {"created_at": NOW - timedelta(days=15), "last_report_received_at": NOW - timedelta(days=13)}, True),
-        (31, {"created_at": NOW - timedelta(days=30), "last_report_received_at": NOW - timedelta(days=15)}, False),
-    ],
-)
-async def test_a_tracker_is_due_after_its_interval(
-    database: Database,
-    tag: Tag,
-    pair: KeyPair,
-    fake: FakeGateway,
-    minutes_ago: int | None,
-    columns: dict[str, datetime],
-    is_due: bool,
+QUIET = {"created_at": NOW - timedelta(days=30), "last_report_received_at": NOW - timedelta(days=15)}
+# When it was asked for, in minutes ago; what else is known of it; whether it is due; whether a new key makes it so.
+TRACKERS: list[tuple[int | None, dict[str, datetime], bool, bool]] = [
+    (None, {}, True, True),
+    (29, {}, False, False),
+    (30, {}, True, True),
+    (None, {"retired_at": NOW}, False, False),
+    (None, QUIET, True, True),
+    (31, QUIET, False, True),
+    (5 * 60, {"created_at": NOW - timedelta(days=15)}, False, True),
+    (6 * 60, {"created_at": NOW - timedelta(days=15)}, True, True),
+    (31, QUIET | {"last_report_received_at": NOW - timedelta(days=13)}, True, True),
+]
+
+
+async def test_a_tracker_is_due_after_its_interval_which_is_longer_where_nobody_reports_it(
+    database: Database, fake: FakeGateway
 ) -> None:
-    before = None if minutes_ago is None else NOW - timedelta(minutes=minutes_ago)
-    await change(database, tag, last_report_requested_at=before, **columns)
+    tags = [await add_tag(database) for _ in TRACKERS]
+
+    async def ask_all() -> list[bool]:
+        """Whether each of the trackers is asked for, by its keys so far."""
+        for tag, (minutes_ago, columns, *_) in zip(tags, TRACKERS, strict=True):
+            before = None if minutes_ago is None else NOW - timedelta(minutes=minutes_ago)
+            await change(database, tag, last_report_requested_at=before, **columns)
+        fake.asked.clear()
+        await poll(database, fake, at=NOW)
+        asked = {key for keys in fake.asked_for for key in keys}
+        return [hashed(pair) in asked for pair in pairs]
+
+    pairs = [await add_key(database, tag) for tag in tags]
     async with database.transaction() as transaction:
         await transaction.connection.execute(update(TrackerKey).values(created_at=NOW - timedelta(days=20)))
-    outcome = await poll(database, fake, at=NOW)
-    assert (outcome.due, fake.asked_for) == ((1, [[hashed(pair)]]) if is_due else (0, []))
-    # A new key makes the tracker one to be looked at again.
-    if is_due is False and "retired_at" not in columns and minutes_ago != 29:
+    assert await ask_all() == [is_due for _, _, is_due, _ in TRACKERS]
+    for tag in tags:
         await add_key(database, tag)
-        assert (await poll(database, fake, at=NOW)).due == 1
+    assert await ask_all() == [is_due for *_, is_due in TRACKERS]
 
 
 async def test_who_was_asked_for_longest_ago_comes_first_and_who_has_no_key_in_use_does_not_come(
@@ -307,17 +311,20 @@ async def retired_tag(database: Database) -> Tag:
     return tag
 
 
-@pytest.mark.parametrize(
-    "published", ["yesterday", None, True, -5, 0, 1e300, 10**18, (NOW.timestamp() + 86_400) * 1000, 1_000_000], ids=repr
-)
 async def test_a_report_whose_publication_makes_no_sense_is_one_all_the_same(
-    database: Database, tag: Tag, pair: KeyPair, fake: FakeGateway, published: object
+    database: Database, tag: Tag, pair: KeyPair, fake: FakeGateway
 ) -> None:
-    fake.instead = lambda asked: together([{**found(pair, at=SEEN), "datePublished": published}])
+    tomorrow = (NOW.timestamp() + 86_400) * 1000
+    odd: list[object] = ["yesterday", None, True, [], -5, 0, 1_000_000, 1e300, 10**18, tomorrow]
+    results = [
+        {**found(pair, at=SEEN + timedelta(seconds=number)), "datePublished": published}
+        for number, published in enumerate(odd)
+    ]
+    fake.instead = lambda asked: together(results)
     outcome = await poll(database, fake, at=NOW)
-    assert await take_in(database, outcome.batch_ids) == (1, 0, 0)
+    assert await take_in(database, outcome.batch_ids) == (len(odd), 0, 0)
     rows = await rows_of(database, "SELECT published_at FROM trackers.location_reports")
-    assert [row.published_at for row in rows] == [None]
+    assert {row.published_at for row in rows} == {None}
 
 
 async def test_payloads_that_are_no_reports_are_rejected_with_their_reasons_once_a_day(
