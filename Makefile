@@ -47,8 +47,9 @@ bench: ## measure the promises of speed
 	@.ci/provision uv services bench
 	@exec $(UV_RUN) python -m tests.bench $(ARGS)
 
-vendor: ## fetch the GraphiQL bundle that the server serves
+vendor: ## fetch the GraphiQL bundle that the server serves, and the table of cities
 	@.ci/vendor-graphiql
+	@.ci/vendor-cities
 
 schema: ## print the public graph into schema.graphql, and what the README takes from the code
 	@.ci/provision uv

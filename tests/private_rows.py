@@ -3,6 +3,7 @@
 Nothing here knows a table by its name: one that is added tomorrow is described and filled like the others.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ AND NOT EXISTS (SELECT FROM pg_depend WHERE deptype = 'e' AND classid = CAST('pg
 RELATIONS = f"""
 SELECT CAST(relation.oid AS integer) AS oid, namespace.nspname || '.' || relation.relname AS name,
     CAST(relation.relkind AS text) AS kind,
-    relation.relrowsecurity AS has_row_security,
+    relation.relrowsecurity AS has_row_security, relation.relispartition AS is_partition,
     coalesce('security_invoker=true' = ANY (relation.reloptions), false) AS asks_as_reader
 FROM pg_class AS relation JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
 WHERE relation.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}
@@ -49,9 +50,12 @@ WHERE CAST(own.attrelid AS integer) = ANY (:oids) AND own.attnum > 0
 ORDER BY own.attrelid, own.attnum
 """
 FIRST_ALLOWED = re.compile(r"ARRAY\['([^']*)'")
+ALLOWED_BYTES = re.compile(r"octet_length\(\w+\) = (?:ANY \(ARRAY\[)?(\d+)")
 
 # What a row has, each value as PostgreSQL writes it.
 Row = Mapping[str, str | None]
+# Rows by the number of their table and the name of the person.
+Made = Mapping[tuple[int, str], Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Column:
     refers_to: int | None
     referred_column: str | None
     allowed: str | None
+    # How many bytes it has to have, where that is said.
+    length: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Relation:
     name: str
     kind: str
     has_row_security: bool
+    is_partition: bool
     asks_as_reader: bool
     columns: Sequence[Column]
 
@@ -101,17 +108,26 @@ async def relations_of(connection: AsyncConnection) -> Sequence[Relation]:
             is_identity=row.is_identity,
             refers_to=row.refers_to,
             referred_column=row.referred_column,
-            allowed=_allowed(row.checks),
+            allowed=_first(FIRST_ALLOWED, row.checks),
+            length=int(_first(ALLOWED_BYTES, row.checks) or 0) or None,
         )
         columns[row.oid].append(column)
     return [
-        Relation(row.oid, row.name, row.kind, row.has_row_security, row.asks_as_reader, columns[row.oid])
+        Relation(
+            row.oid,
+            row.name,
+            row.kind,
+            row.has_row_security,
+            row.is_partition,
+            row.asks_as_reader,
+            columns[row.oid],
+        )
         for row in found
     ]
 
 
-def _allowed(checks: str | None) -> str | None:
-    found = FIRST_ALLOWED.search(checks or "")
+def _first(allowed: re.Pattern[str], checks: str | None) -> str | None:
+    found = allowed.search(checks or "")
     return found.group(1) if found else None
 
 
@@ -135,11 +151,22 @@ EVERYBODY = Person("everybody")
 class Rows:
     """Makes rows, and knows those that were made."""
 
-    def __init__(self, connection: AsyncConnection, relations: Sequence[Relation], private: Sequence[Relation]) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        relations: Sequence[Relation],
+        private: Sequence[Relation],
+        made: Made | None = None,
+    ) -> None:
         self._connection = connection
         self._by_oid = {relation.oid: relation for relation in relations}
         self._private = {relation.oid for relation in private}
-        self._made: dict[tuple[int, str], Row] = {}
+        self._made: dict[tuple[int, str], Row] = dict(made or {})
+
+    @property
+    def made(self) -> Made:
+        """The rows that are there."""
+        return self._made
 
     def of(self, person: Person, relation: Relation) -> Row:
         """The row of a person in a table."""
@@ -206,6 +233,8 @@ def value_of(person: Person, relation: Relation, column: Column, place: int, sal
         return f"{{{column.allowed}}}" if column.type.endswith("[]") else column.allowed
     if column.type.endswith("[]"):
         return f"{{{_plain_value(person, column.type.removesuffix('[]'), column.name, place, salt)}}}"
+    if column.length is not None:
+        return "\\x" + hashlib.sha256(f"{person.name} {column.name} {salt}".encode()).hexdigest()[: 2 * column.length]
     return _plain_value(person, column.type, column.name, place, salt)
 
 
@@ -213,7 +242,12 @@ def _key(person: Person, relation: Relation, column: Column, salt: str) -> str:
     is_own_key = column.is_key and len(relation.key) == 1
     if not is_own_key or (relation.name == "identity.users" and salt == "1"):
         return person.id
-    return str(uuid5(NAMESPACE, f"{person.name} {relation.name} {salt}"))
+    return own_key(person.name, relation.name, salt)
+
+
+def own_key(person: str, relation: str, salt: str = "1") -> str:
+    """The key of a person's row in a table that has a key of one column."""
+    return str(uuid5(NAMESPACE, f"{person} {relation} {salt}"))
 
 
 def _plain_value(person: Person, type_: str, name: str, place: int, salt: str) -> str:
@@ -231,6 +265,8 @@ def _plain_value(person: Person, type_: str, name: str, place: int, salt: str) -
             return f"2026-{place % 12 + 1:02}-{number % 28 + 1:02}"
         case "inet" | "cidr":
             return f"192.0.2.{number}"
+        case "geography":
+            return f"SRID=4326;POINT({number} {number % 90})" if number <= 180 else f"SRID=4326;POINT(0 {number % 90})"
         case "jsonb" | "json":
             return f'{{"{name}": "{person.name} {salt}"}}'
     raise ValueError(f"{name} is of type {type_}, for which this test has no value: add one in tests/private_rows.py")

@@ -1,16 +1,17 @@
 """What row-level security has to hold, each check as the sentences that say where it does not."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.identity.scopes import GRANTABLE, Scope
-from tests.private_rows import OURS, Column, Person, Relation, Rows, relation_type, relations_of
+from tests.private_rows import OURS, Column, Made, Person, Relation, Rows, own_key, relation_type, relations_of
 
 RUNTIME_ROLES = ("trove_api", "trove_authenticator", "trove_worker")
 PERMISSION_DENIED = "42501"
@@ -31,6 +32,7 @@ PUBLIC_RELATIONS = {
     "providers.providers": "which services are asked, and at what pace, is the same for everybody",
     "operations.jobs": "which jobs the server runs by itself, and when, is the same for everybody",
     "operations.settings": "what staff set for the server holds nothing secret, and is the same for everybody",
+    "trackers.cities": "where the cities of the world are is the same for everybody",
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
 }
 # Views show rows that policies hide, so each of their columns is named here, too.
@@ -88,10 +90,27 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("portfolios.preorders", "store_id"): None,
     ("portfolios.preorders", "deposit"): "0",
     ("portfolios.preorders", "refund"): "0",
+    # They may keep all of their client.
+    ("trackers.memberships", "role"): "owner",
+    ("trackers.clients", "silent_after_minutes"): "1440",
+    ("trackers.places", "dwell_fixes"): "2",
+    ("trackers.attachments", "preorder_id"): None,
+    ("trackers.attachments", "production_run_id"): None,
+    ("trackers.attachments", "parcel"): None,
+    ("trackers.location_fixes", "dropped_count"): "0",
 }
-ADA = Person("ada", {**NOT_ERASED, **WITHIN_BOUNDS})
-BOB = Person("bob", {**NOT_ERASED, **WITHIN_BOUNDS})
-CLEO = Person("cleo", {**NOT_ERASED, **WITHIN_BOUNDS, **EVERY_PERMISSION})
+# Tables that name a client without a reference: what follows from reports is written in bulk.
+NAMING_CLIENTS = ("trackers.location_reports", "trackers.location_fixes", "trackers.tracker_events")
+
+
+def _person(name: str, more: Mapping[tuple[str, str], str | None] | None = None) -> Person:
+    of_client = {(table, "client_id"): own_key(name, "trackers.clients") for table in NAMING_CLIENTS}
+    return Person(name, {**NOT_ERASED, **WITHIN_BOUNDS, **of_client, **(more or {})})
+
+
+ADA = _person("ada")
+BOB = _person("bob")
+CLEO = _person("cleo", EVERY_PERMISSION)
 PEOPLE = (ADA, BOB, CLEO)
 ALL_PERMISSIONS = " ".join(sorted(GRANTABLE))
 
@@ -135,6 +154,35 @@ STRANGERS = (
     ),
 )
 OWNER = Asking("the owner", _as(ADA.id), ADA)
+SETTINGS = text(
+    "SELECT set_config(name, value, true) "
+    "FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS setting (name, value)"
+)
+# What the API was granted: a column, or '' for the table itself.
+GRANTS = text(
+    """
+    SELECT CAST(attrelid AS integer) AS oid, attname AS name, privilege
+    FROM pg_attribute CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
+    WHERE CAST(attrelid AS integer) = ANY (:oids) AND attnum > 0 AND NOT attisdropped
+        AND has_column_privilege('trove_api', attrelid, attnum, privilege)
+    UNION ALL
+    SELECT CAST(oid AS integer), '', privilege
+    FROM pg_class CROSS JOIN unnest(ARRAY['DELETE', 'TRUNCATE']) AS privilege
+    WHERE CAST(oid AS integer) = ANY (:oids) AND has_table_privilege('trove_api', oid, privilege)
+    """
+)
+EXPOSED = text(
+    """
+    SELECT CAST(oid AS integer) AS oid, EXISTS (
+        SELECT FROM pg_policy WHERE polrelid = pg_class.oid AND CAST('trove_api' AS regrole) = ANY (polroles)
+    ) AS has_policy
+    FROM pg_class
+    WHERE CAST(oid AS integer) = ANY (:oids) AND (
+        has_any_column_privilege('trove_api', oid, 'SELECT, INSERT, UPDATE')
+        OR has_table_privilege('trove_api', oid, 'DELETE, TRUNCATE, REFERENCES, TRIGGER')
+    )
+    """
+)
 
 
 @asynccontextmanager
@@ -142,11 +190,19 @@ async def acting(
     connection: AsyncConnection, asking: Asking | None = None, role: str = "trove_api"
 ) -> AsyncIterator[None]:
     """Act as a role for a viewer; whatever was done is undone at the end."""
+    settings = {**(asking.settings if asking else {}), "role": role}
+    async with undone(connection):
+        await connection.execute(SETTINGS, {"names": list(settings), "values": list(settings.values())})
+        # What stands in the way of removing rows is told at the end, so that the policies are asked first.
+        await connection.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+        yield
+
+
+@asynccontextmanager
+async def undone(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Undo at the end whatever was done, the role that was taken on among it."""
     nested = await connection.begin_nested()
     try:
-        for name, value in (asking.settings if asking else {}).items():
-            await connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
-        await connection.execute(text(f"SET LOCAL ROLE {role}"))
         yield
     finally:
         await nested.rollback()
@@ -155,12 +211,17 @@ async def acting(
 async def sqlstate_of(connection: AsyncConnection, statement: str, values: Mapping[str, object] | None = None) -> str:
     """Run a statement: the code of its failure, empty where it went through."""
     nested = await connection.begin_nested()
+    code = await _code_of(connection, statement, values or {})
+    await (nested.rollback() if code else nested.commit())
+    return code
+
+
+async def _code_of(connection: AsyncConnection, statement: str, values: Mapping[str, object]) -> str:
+    """The same; after a failure the transaction can only be rolled back."""
     try:
-        await connection.execute(text(statement), values or {})
+        await connection.execute(text(statement), values)
     except DBAPIError as error:
-        await nested.rollback()
         return str(getattr(error.orig, "sqlstate", error))
-    await nested.commit()
     return ""
 
 
@@ -170,38 +231,45 @@ Whose = Callable[[Relation], Sequence[Person]]
 class Checks:
     """The checks over one database, in a transaction of its owner that nobody commits."""
 
-    def __init__(self, connection: AsyncConnection, relations: Sequence[Relation]) -> None:
+    def __init__(self, connection: AsyncConnection, relations: Sequence[Relation], made: Made | None) -> None:
         self._connection = connection
         self.relations = relations
         self.private = [relation for relation in relations if not is_public(relation)]
-        self.rows = Rows(connection, relations, self.private)
+        # The private tables that are looked into; the rows of a partition are those of the table that it is of.
+        self.tables = [relation for relation in self.private if not relation.is_view and not relation.is_partition]
+        self.rows = Rows(connection, relations, self.private, made)
+        self._granted: set[tuple[int, str, str]] = set()
 
     @classmethod
-    async def over(cls, connection: AsyncConnection) -> "Checks":
-        """The checks, with a full set of rows for each of the people."""
-        checks = cls(connection, await relations_of(connection))
+    async def over(cls, connection: AsyncConnection, made: Made | None = None) -> "Checks":
+        """The checks, with a full set of rows for each of the people; `made` are those that are there."""
+        for partitioned in ("location_reports", "location_fixes"):
+            await connection.execute(
+                text("SELECT trackers.ensure_partitions(:parent, CAST(ARRAY['2026-02-10'] AS timestamptz[]))"),
+                {"parent": partitioned},
+            )
+        checks = cls(connection, await relations_of(connection), made)
         for person in PEOPLE:
             for relation in checks.tables:
                 await checks.rows.add(person, relation)
+        grants = await connection.execute(GRANTS, {"oids": [relation.oid for relation in checks.private]})
+        checks._granted = {(row.oid, row.name, row.privilege) for row in grants}
         return checks
-
-    @property
-    def tables(self) -> Sequence[Relation]:
-        """The private tables."""
-        return [relation for relation in self.private if not relation.is_view]
 
     async def unprotected(self) -> Sequence[str]:
         """Private tables and views without row-level security that the API could get at, as what to do about each."""
         found = []
+        exposed = await self._connection.execute(EXPOSED, {"oids": [relation.oid for relation in self.private]})
+        has_policy = {row.oid: row.has_policy for row in exposed}
         for relation in self.private:
-            if not await self._is_granted(relation):
+            if relation.oid not in has_policy:
                 continue
             if relation.is_view and not relation.asks_as_reader:
                 found.append(
                     f"{relation.name} is a view that shows what policies hide: create it WITH (security_invoker), or "
                     "name it with its columns in PUBLIC_VIEWS."
                 )
-            elif not relation.is_view and not (relation.has_row_security and await self._has_policy(relation)):
+            elif not relation.is_view and not (relation.has_row_security and has_policy[relation.oid]):
                 found.append(
                     f"{relation.name} is neither public nor protected: in its migration, ENABLE ROW LEVEL SECURITY "
                     "and CREATE POLICY … TO trove_api, or grant trove_api nothing; or list it in PUBLIC_RELATIONS "
@@ -213,36 +281,9 @@ class Checks:
                 found.append(f"{relation.name} shows other columns than PUBLIC_VIEWS says: look who may see them.")
         return found
 
-    async def _is_granted(self, relation: Relation) -> bool:
-        of_columns = await self._connection.scalar(
-            text("SELECT has_any_column_privilege('trove_api', CAST(:oid AS oid), 'SELECT, INSERT, UPDATE')"),
-            {"oid": relation.oid},
-        )
-        of_table = await self._may(relation, "DELETE, TRUNCATE, REFERENCES, TRIGGER")
-        return bool(of_columns or of_table)
-
-    async def _has_policy(self, relation: Relation) -> bool:
-        policies = await self._connection.scalar(
-            text(
-                "SELECT count(*) FROM pg_policy WHERE polrelid = CAST(:oid AS oid) "
-                "AND CAST('trove_api' AS regrole) = ANY (polroles)"
-            ),
-            {"oid": relation.oid},
-        )
-        return bool(policies)
-
-    async def columns_for(self, relation: Relation, privilege: str) -> Sequence[Column]:
+    def columns_for(self, relation: Relation, privilege: str) -> Sequence[Column]:
         """The columns on which the API has a privilege."""
-        names = (
-            await self._connection.scalars(
-                text(
-                    "SELECT attname FROM pg_attribute WHERE attrelid = :oid AND attnum > 0 AND NOT attisdropped "
-                    "AND has_column_privilege('trove_api', attrelid, attnum, CAST(:privilege AS text))"
-                ),
-                {"oid": relation.oid, "privilege": privilege},
-            )
-        ).all()
-        return [column for column in relation.columns if column.name in names]
+        return [column for column in relation.columns if (relation.oid, column.name, privilege) in self._granted]
 
     async def seen_by(self, asking: Asking) -> Sequence[str]:
         """Where somebody sees something else than their own rows."""
@@ -258,84 +299,98 @@ class Checks:
 
     async def _seen(self, asking: Asking, whose: Whose) -> Sequence[str]:
         found = []
-        for relation in self.tables:
-            columns = [column.name for column in await self.columns_for(relation, "SELECT")]
-            if not columns:
-                continue
+        seen = await self._values(asking)
+        for relation, columns in self._readable():
             expected = sorted(
                 [str(self.rows.of(person, relation)[name]) for name in columns] for person in whose(relation)
             )
-            seen = await self._values(asking, relation, columns)
-            if seen != expected:
-                found.append(f"{asking.name} sees of {relation.name} ({', '.join(columns)}): {seen}, not {expected}")
+            shown = sorted(seen.get(relation.name, []))
+            if shown != expected:
+                found.append(f"{asking.name} sees of {relation.name} ({', '.join(columns)}): {shown}, not {expected}")
         return found
 
-    async def _values(self, asking: Asking, relation: Relation, columns: Sequence[str]) -> Sequence[Sequence[str]]:
-        """What somebody sees of the columns; nothing where what they say of themselves is no id at all."""
-        shown = ", ".join(f'CAST("{name}" AS text)' for name in columns)
+    def _readable(self) -> Iterator[tuple[Relation, Sequence[str]]]:
+        """The tables of which the API may read something, with the columns."""
+        for relation in self.tables:
+            columns = [column.name for column in self.columns_for(relation, "SELECT")]
+            if columns:
+                yield relation, columns
+
+    async def _values(self, asking: Asking) -> Mapping[str, list[list[str]]]:
+        """What somebody sees, by table; nothing where what they say of themselves is no id at all."""
+        selects = [_shown(relation, columns) for relation, columns in self._readable()]
+        # All at once; where that fails one by one, for a table that refuses must not hide what another one shows.
+        at_once = await self._answers(asking, " UNION ALL ".join(selects))
+        answers = [at_once] if at_once is not None else [await self._answers(asking, select) for select in selects]
+        seen: dict[str, list[list[str]]] = {}
+        for name, values in (row for answer in answers if answer is not None for row in answer):
+            seen.setdefault(name, []).append(list(map(str, values)))
+        return seen
+
+    async def _answers(self, asking: Asking, select: str) -> Sequence[Sequence[Any]] | None:
+        """What a statement gives to somebody; None where what they say of themselves is no id at all."""
         async with acting(self._connection, asking):
             try:
-                rows = await self._connection.execute(text(f"SELECT {shown} FROM {relation.name}"))
+                return (await self._connection.execute(text(select))).all()
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) == MALFORMED:
-                    return []
+                    return None
                 raise
-            return sorted(list(map(str, row)) for row in rows)
 
     async def changed_by(self, asking: Asking) -> Sequence[str]:
         """Where somebody changes, removes or adds what is another's, by what the API was granted."""
         found: list[str] = []
-        for relation in self.tables:
-            for statement, values, is_granted in await self._attempts(relation):
-                if is_granted:
-                    found += await self._changed_by(asking, relation, statement, values)
-            code = await self._code_of_adding(asking, relation)
-            if code not in (PERMISSION_DENIED, MALFORMED):
-                found.append(f"{asking.name} adds to {relation.name} in another's name ({code or 'it went through'})")
+        before = {relation.name: await self._row(ADA, relation) for relation in self.tables}
+        async with acting(self._connection, asking):
+            for relation in self.tables:
+                for statement, values, is_granted in await self._attempts(relation):
+                    if is_granted and (told := await self._changes(relation, statement, values, before[relation.name])):
+                        found.append(f"{asking.name} changes {relation.name} of another ({told}): {statement}")
+                code = await self._code_of_adding(relation)
+                if code not in (PERMISSION_DENIED, MALFORMED):
+                    told = code or "it went through"
+                    found.append(f"{asking.name} adds to {relation.name} in another's name ({told})")
         return found
 
-    async def _changed_by(
-        self, asking: Asking, relation: Relation, statement: str, values: Mapping[str, str | None]
-    ) -> Sequence[str]:
-        before = await self._row(ADA, relation)
-        async with acting(self._connection, asking):
-            code = await sqlstate_of(self._connection, statement, values)
+    async def _changes(
+        self, relation: Relation, statement: str, values: Mapping[str, str | None], before: str | None
+    ) -> str:
+        """What came of the statement; empty where it was refused, or went through and left Ada's row as it was."""
+        async with undone(self._connection):
+            code = await _code_of(self._connection, statement, values)
+            if code:
+                return "" if code in (PERMISSION_DENIED, MALFORMED) else code
             await self._connection.execute(text("RESET ROLE"))
-            after = await self._row(ADA, relation)
-        if code in ("", PERMISSION_DENIED, MALFORMED) and after == before:
-            return []
-        return [f"{asking.name} changes {relation.name} of another ({code or 'it went through'}): {statement}"]
+            return "" if await self._row(ADA, relation) == before else "it went through"
 
     async def not_refused(self) -> Sequence[str]:
         """What was not granted, and is done all the same, by whoever owns the rows."""
         found: list[str] = []
-        for relation in self.tables:
-            for statement, values, is_granted in await self._attempts(relation):
-                async with acting(self._connection, OWNER):
-                    code = "" if is_granted else await sqlstate_of(self._connection, statement, values)
-                if not is_granted and code != PERMISSION_DENIED:
-                    found.append(f"the API may, without a grant ({code}): {statement}")
+        async with acting(self._connection, OWNER):
+            for relation in self.tables:
+                for statement, values, is_granted in await self._attempts(relation):
+                    code = PERMISSION_DENIED if is_granted else await self._code_of_trying(statement, values)
+                    if code != PERMISSION_DENIED:
+                        found.append(f"the API may, without a grant ({code}): {statement}")
         return found
+
+    async def _code_of_trying(self, statement: str, values: Mapping[str, str | None]) -> str:
+        """The code of a statement's failure, empty where it went through; what it did is undone."""
+        async with undone(self._connection):
+            return await _code_of(self._connection, statement, values)
 
     async def _attempts(self, relation: Relation) -> Sequence[tuple[str, Mapping[str, str | None], bool]]:
         """What removes or changes every row that it reaches, to values that no row has, and whether it is granted."""
         values = await self.rows.values(BOB, relation, salt="3")
-        updated = {column.name for column in await self.columns_for(relation, "UPDATE")}
+        updated = {column.name for column in self.columns_for(relation, "UPDATE")}
         attempts: list[tuple[str, Mapping[str, str | None], bool]] = [
-            (f"DELETE FROM {relation.name}", {}, await self._may(relation, "DELETE")),
-            (f"TRUNCATE {relation.name} CASCADE", {}, await self._may(relation, "TRUNCATE")),
+            (f"DELETE FROM {relation.name}", {}, (relation.oid, "", "DELETE") in self._granted),
+            (f"TRUNCATE {relation.name} CASCADE", {}, (relation.oid, "", "TRUNCATE") in self._granted),
         ]
         for name, value in values.items():
             cast = f"CAST(CAST(:value AS text) AS {relation_type(relation, name)})"
             attempts.append((f'UPDATE {relation.name} SET "{name}" = {cast}', {"value": value}, name in updated))
         return attempts
-
-    async def _may(self, relation: Relation, privilege: str) -> bool:
-        may = await self._connection.scalar(
-            text("SELECT has_table_privilege('trove_api', CAST(:oid AS oid), CAST(:privilege AS text))"),
-            {"oid": relation.oid, "privilege": privilege},
-        )
-        return bool(may)
 
     async def _row(self, person: Person, relation: Relation) -> str | None:
         row = self.rows.of(person, relation)
@@ -346,23 +401,20 @@ class Checks:
         )
         return whole
 
-    async def _code_of_adding(self, asking: Asking, relation: Relation) -> str:
+    async def _code_of_adding(self, relation: Relation) -> str:
         """What comes of adding a row that is Ada's, by the columns that the API may give."""
         values = await self.rows.values(ADA, relation, salt="2")
-        allowed = {column.name for column in await self.columns_for(relation, "INSERT")}
+        allowed = {column.name for column in self.columns_for(relation, "INSERT")}
         given = {name: value for name, value in values.items() if not allowed or name in allowed}
         casts = ", ".join(f"CAST(CAST(:{name} AS text) AS {relation_type(relation, name)})" for name in given)
-        async with acting(self._connection, asking):
-            return await sqlstate_of(
-                self._connection, f"INSERT INTO {relation.name} ({', '.join(given)}) VALUES ({casts})", given
-            )
+        return await self._code_of_trying(f"INSERT INTO {relation.name} ({', '.join(given)}) VALUES ({casts})", given)
 
     async def readable_bytes(self, listed: Collection[str]) -> Sequence[str]:
         """Columns of bytes that the API can read: such are hashes, keys and what is encrypted."""
         return [
             f"{relation.name}.{column.name} holds bytes that the API can read: grant it the other columns."
             for relation in self.private
-            for column in await self.columns_for(relation, "SELECT")
+            for column in self.columns_for(relation, "SELECT")
             if column.type == "bytea" and f"{relation.name}.{column.name}" not in listed
         ]
 
@@ -405,6 +457,12 @@ class Checks:
             if row.is_for_api and row.name not in for_api:
                 found.append(f"{row.name} acts as its owner, and the API may call it: list it with what it may do.")
         return found
+
+
+def _shown(relation: Relation, columns: Sequence[str]) -> str:
+    """What reads these columns as texts, with the name of the table."""
+    texts = ", ".join(f'CAST("{name}" AS text)' for name in columns)
+    return f"SELECT '{relation.name}' AS name, ARRAY[{texts}] AS shown FROM {relation.name}"
 
 
 def _seen_with(permission: str, relation: Relation) -> Sequence[Person]:

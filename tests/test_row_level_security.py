@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.core.database import DatabaseRole, create_engine
 from tests.conftest import administer, database_named
+from tests.private_rows import Made
 from tests.row_security import (
     OWNER,
     PERMISSION_DENIED,
@@ -33,9 +34,19 @@ FOR_API = FOR_EVERYBODY | {
     "prices.edit_source": "staff with operations:write change a source; it shows and gives nothing",
     "portfolios.take_over_variant": "staff with catalogue:write merge items, and what is held of one; it shows nothing",
     "portfolios.take_over_wishes": "who merges items moves everybody's wishes along; it shows and gives nothing",
+    "trackers.clients_of_viewer": "policies ask it, and it says no more than where the asker is a member",
+    "trackers.create_client": "who makes a client is its first owner; nobody else could let them in",
+    "trackers.end_rides": "operators free trackers of whatever they ride with; it says how many and shows nothing",
+    "trackers.last_event_position": "streams begin there; it says how much has happened, and nothing of what",
+    "trackers.events_after": "streams hand events to those who may see them; it says whose they are, not what happened",
     "identity.viewer_sees_nsfw": "lists of items ask it, and it says no more than what the asker chose",
 }
-READABLE_BYTES = {"ingestion.ingest_batches.content_hash": "tells its sender whether a repeat is the same batch"}
+READABLE_BYTES = {
+    "ingestion.ingest_batches.content_hash": "tells its sender whether a repeat is the same batch",
+    "trackers.tracker_keys.advertised_key": "what a tracker tells everybody near it",
+    "trackers.tracker_keys.hashed_key": "what strangers' phones name it by",
+    "trackers.location_reports.subject": "which hashed key, or which tracker, was reported",
+}
 MEMBERSHIPS = {"trove_api": ["trove_authenticator"], "trove_authenticator": [], "trove_worker": []}
 
 
@@ -65,10 +76,17 @@ async def connection(scratch: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         await transaction.rollback()
 
 
+@pytest.fixture(scope="session")
+async def made(scratch: AsyncEngine) -> Made:
+    """The rows of three people in every private table, which stay."""
+    async with scratch.begin() as connection:
+        return (await Checks.over(connection)).rows.made
+
+
 @pytest.fixture
-async def checks(connection: AsyncConnection) -> Checks:
+async def checks(connection: AsyncConnection, made: Made) -> Checks:
     """The checks, with rows of three people in every private table."""
-    return await Checks.over(connection)
+    return await Checks.over(connection, made)
 
 
 async def test_every_table_is_public_or_protected(checks: Checks) -> None:
@@ -98,7 +116,7 @@ async def test_staff_see_everybodys_where_a_policy_lets_them(checks: Checks) -> 
 
 
 async def test_there_is_something_to_see(checks: Checks) -> None:
-    readable = [relation.name for relation in checks.tables if await checks.columns_for(relation, "SELECT")]
+    readable = [relation.name for relation in checks.tables if checks.columns_for(relation, "SELECT")]
     assert {"identity.users", "identity.sessions", "identity.audit_log", "ingestion.ingest_rejects"} <= set(readable)
     assert len(checks.tables) > len(readable)
 
@@ -260,8 +278,7 @@ FAULTS: dict[str, Sequence[str]] = {
 }
 
 
-async def _everything_wrong(connection: AsyncConnection) -> Sequence[str]:
-    checks = await Checks.over(connection)
+async def _everything_wrong(checks: Checks) -> Sequence[str]:
     found = [
         *await checks.unprotected(),
         *await checks.readable_bytes(READABLE_BYTES),
@@ -277,10 +294,10 @@ async def _everything_wrong(connection: AsyncConnection) -> Sequence[str]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_fault_is_found(connection: AsyncConnection, name: str) -> None:
+async def test_a_fault_is_found(connection: AsyncConnection, made: Made, name: str) -> None:
     for statement in FAULTS[name]:
         await connection.execute(text(statement))
-    assert await _everything_wrong(connection)
+    assert await _everything_wrong(await Checks.over(connection, made))
 
 
 async def test_a_policy_that_is_dropped_is_found(connection: AsyncConnection, checks: Checks) -> None:
@@ -297,11 +314,14 @@ async def test_a_policy_that_is_dropped_is_found(connection: AsyncConnection, ch
             continue
         nested = await connection.begin_nested()
         await connection.execute(text(f"DROP POLICY {name} ON {table}"))
-        assert [*await checks.seen_by(OWNER), *await checks.seen_by_staff()], (name, table)
+        assert await checks.seen_by(OWNER) or await checks.seen_by_staff(), (name, table)
         await nested.rollback()
 
 
-async def test_a_new_table_with_a_policy_needs_no_words_here(connection: AsyncConnection) -> None:
+async def test_a_new_table_with_a_policy_needs_no_words_here(connection: AsyncConnection, made: Made) -> None:
     for statement in (NOTE_TABLE, NOTE_GRANT, NOTE_SECURITY, NOTE_POLICY):
         await connection.execute(text(statement))
-    assert await _everything_wrong(connection) == []
+    checks = await Checks.over(connection, made)
+    # What the others hold is the same without it.
+    checks.tables = [relation for relation in checks.tables if relation.name == "identity.notes"]
+    assert await _everything_wrong(checks) == []

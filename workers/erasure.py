@@ -21,12 +21,13 @@ from app.operations.personal_data import PERSONAL_DATA as OPERATIONS
 from app.portfolios.personal_data import PERSONAL_DATA as PORTFOLIOS
 from app.portfolios.personal_wishes import WISHES
 from app.providers.personal_data import PERSONAL_DATA as PROVIDERS
+from app.trackers.personal_data import PERSONAL_DATA as TRACKERS
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
 
 # All rooms that keep something of people, the higher before those they build on: identity comes last.
-ROOMS: Sequence[PersonalData] = (WISHES, PORTFOLIOS, CATALOGUE, INGESTION, PROVIDERS, OPERATIONS, IDENTITY)
+ROOMS: Sequence[PersonalData] = (TRACKERS, WISHES, PORTFOLIOS, CATALOGUE, INGESTION, PROVIDERS, OPERATIONS, IDENTITY)
 AT_ONCE = 100
 SECONDS_BETWEEN_SECOND_LOOKS = 300.0
 

@@ -9,6 +9,7 @@ from app.core.database import Database, is_database_away
 from app.core.errors import Refusal
 from app.core.retrying import Retries
 from app.portfolios.commands.inventory_imports import (
+    READING_FAILED,
     InventoryToRead,
     next_inventory,
     note_unreadable,
@@ -71,7 +72,7 @@ async def _read(database: Database, client: ProviderClient, taken: InventoryToRe
             raise
         # One inventory that we cannot read must not keep the others waiting.
         logger.exception("inventory_failed", portfolio_import=str(taken.import_id))
-        await _note(database, taken, "Reading it failed by a mistake of ours; try again later.", is_passing=False)
+        await _note(database, taken, READING_FAILED, is_passing=False)
     return False
 
 

@@ -35,9 +35,11 @@ from app.portfolios.commands.inventory_imports import READ_INVENTORIES
 from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
 from app.prices.commands.valuations import VALUE_VARIANTS
 from app.providers.client import provider_http
+from app.trackers.commands.clients import REMOVE_DELETED_CLIENTS
 from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from workers.beginning import BeginningRunner
+from workers.clients import ClientRunner
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
 from workers.imports import IMPORTS
@@ -123,6 +125,7 @@ def _runners(
         ATTACH_ORPHANS.name: OrphanRunner(database, secrets),
         VALUE_VARIANTS.name: ValuationRunner(database),
         REMAKE_HISTORIES.name: HistoryRunner(database),
+        REMOVE_DELETED_CLIENTS.name: ClientRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),

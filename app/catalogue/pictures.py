@@ -5,6 +5,7 @@ where it was taken, for a page that is hidden behind it, or for what another dec
 """
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,8 @@ from app.catalogue.errors import PictureNotUnderstood, PictureTooLarge, PictureU
 
 MAXIMUM_BYTES = 20 * 1024 * 1024
 MAXIMUM_PIXELS = 50_000_000
+# Of a WebP, which takes many times as long to write as any other, and with transparency three times the memory.
+MAXIMUM_WEBP_PIXELS = 16_000_000
 MINIMUM_SIDE = 16
 # The longest that every format here can hold.
 MAXIMUM_SIDE = 16_383
@@ -36,6 +39,12 @@ _TURNS: Mapping[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What may stand in a file again and again, and costs its decoder time each time: scans of a JPEG, which go over all its
+# pixels; what a camera said; profiles of colours. No camera and no program writes more than a few.
+_COSTLY_PARTS = re.compile(
+    rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)|\xff\xe1..Exif\x00\x00|iCCP", re.DOTALL
+)
+MOST_COSTLY_PARTS = 100
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -94,12 +103,13 @@ def object_keys(folder: str, content_type: str) -> list[str]:
 def prepare_photo(content: bytes) -> PreparedPhoto:
     """Check a file that somebody sent, and draw it anew in all sizes; of what moves the first picture.
 
-    Takes a second or so of one processor, and of the largest WebP half a minute, so call it in a thread. Raises
-    PictureTooLarge, PictureNotUnderstood (it is none of the formats) and PictureUnfit (it is one, and broken, too small
-    or of too many pixels).
+    Takes up to six seconds of one processor and 700 MB of memory, so call it in a thread. Raises PictureTooLarge,
+    PictureNotUnderstood (it is none of the formats) and PictureUnfit (it is one, and broken, too small, of too many
+    pixels or of too many parts).
     """
     if len(content) > MAXIMUM_BYTES:
         raise PictureTooLarge(f"A photo has at most {MAXIMUM_BYTES // 1024 // 1024} MB; send a smaller one.")
+    _refuse_many_parts(content)
     kind, upright = _drawn(content)
     original = _encoded_as(kind, upright)
     thumbnails = {}
@@ -114,7 +124,7 @@ def prepare_photo(content: bytes) -> PreparedPhoto:
 def _drawn(content: bytes) -> tuple[str | None, Image.Image]:
     """The format of a file and its pixels. What else it took to decode it, which is much, is let go of here."""
     with _opened(content) as image:
-        _check_size(*image.size)
+        _check_size(image)
         return image.format, _upright_in_srgb(image)
 
 
@@ -129,11 +139,24 @@ def _opened(content: bytes) -> Image.Image:
         ) from None
 
 
-def _check_size(width: int, height: int) -> None:
+def _refuse_many_parts(content: bytes) -> None:
+    """Refuse a small file that keeps its decoder busy for minutes; before it is opened, which reads some of them."""
+    for count, _ in enumerate(_COSTLY_PARTS.finditer(content), 1):
+        if count > MOST_COSTLY_PARTS:
+            raise PictureUnfit("This picture is put together of far more parts than pictures have; save it anew.")
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
     if min(width, height) < MINIMUM_SIDE:
         raise PictureUnfit(f"A photo has at least {MINIMUM_SIDE} pixels each way, and this is {width} × {height}.")
     if width * height > MAXIMUM_PIXELS or max(width, height) > MAXIMUM_SIDE:
         raise _too_many_pixels()
+    if image.format == "WEBP" and width * height > MAXIMUM_WEBP_PIXELS:
+        raise PictureUnfit(
+            f"A photo as a WebP has at most {MAXIMUM_WEBP_PIXELS // 1_000_000} million pixels; scale it down, or send "
+            "it as a JPEG or a PNG."
+        )
 
 
 def _too_many_pixels() -> PictureUnfit:

@@ -62,12 +62,14 @@ from app.prices.formats.durations import parse_resolution
 from app.prices.formats.ndjson import NdjsonFile
 from app.prices.models import PriceKind
 from app.prices.rate_import import OpenedRates, import_rates, open_rates, rates_result
+from app.trackers.cities import KnownCity, bundled_cities, read_cities
+from app.trackers.commands.save_cities import SavedCities, save_cities
 
 NOTHING_READ = 1
 CANNOT_BEGIN = 2
 
 app = typer.Typer(
-    name="import", help="Bring in price files, exchange rates, catalogues and journeys.", no_args_is_help=True
+    name="import", help="Bring in price files, exchange rates, catalogues, cities and journeys.", no_args_is_help=True
 )
 
 
@@ -193,6 +195,34 @@ def gpx(
         with _services() as settings:
             summaries = asyncio.run(_import_journeys(settings, files, tracker_id))
     raise typer.Exit(0 if all(summary.something_went_in for summary in summaries) else NOTHING_READ)
+
+
+@app.command("cities")
+def cities(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A JSON array of cities: city, country, pop, lat, lng. Default: the table that comes with Trove.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Import the cities that fixes of trackers are near; again changes nothing."""
+    with _sentences():
+        known = bundled_cities() if file is None else read_cities(file)
+        with _services() as settings:
+            saved = asyncio.run(_import_cities(settings, known))
+    Console(soft_wrap=True, highlight=False, markup=False).print(
+        f"{len(known):,} cities: {saved.inserted:,} new, {saved.updated:,} changed, {saved.unchanged:,} as they were"
+    )
+
+
+async def _import_cities(settings: Settings, known: Sequence[KnownCity]) -> SavedCities:
+    async with (
+        worker_database(settings, application_name="trove-import") as database,
+        database.transaction() as transaction,
+    ):
+        return await save_cities(transaction, known)
 
 
 class _ImportFile(Protocol):

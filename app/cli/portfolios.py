@@ -50,7 +50,7 @@ def backfill(
     """
     portfolio_id, first, last = _portfolio(portfolio), _day(since, "--from"), _day(until, "--to")
     today = utc_now().date()
-    end = today if last is None else min(last + _DAY, today)
+    end = today if last is None or last >= today else last + _DAY
     if first is not None and first >= end:
         raise BadUserInput("--from must not lie after --to, and --to not after yesterday.")
 

@@ -30,6 +30,7 @@ from app.ingestion.models import BatchKind
 from app.prices.commands.import_exchange_rates import ImportedRates, import_exchange_rates
 from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.models import PriceKind, PriceSeries, Source, StoredExchangeRate
+from app.trackers.commands.save_cities import ensure_cities
 
 MARKET = "demo-market"
 AUCTIONS = "demo-auctions"
@@ -61,11 +62,16 @@ class DayPrice:
 
 
 def load_world(settings: Settings) -> LoadedWorld:
-    """Load the world, with its photos, into the services of these settings; where it is there nothing changes."""
+    """Load the world, with its photos and the cities of the real one, into the services of these settings.
+
+    Where it is there nothing changes.
+    """
 
     async def load() -> LoadedWorld:
         async with worker_database(settings, application_name="trove-demo") as database:
             loaded = await load_world_into(database, now=utc_now())
+            async with database.transaction() as transaction:
+                await ensure_cities(transaction)
             await load_photos(database, storage_of(settings, Secrets(key_ring_of(settings))))
             return loaded
 

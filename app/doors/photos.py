@@ -14,6 +14,7 @@ from app.catalogue.commands.photo_uploads import (
     FOLDER,
     StoredUpload,
     prepare_upload,
+    require_sender,
     store_upload,
     upload_token,
 )
@@ -85,6 +86,7 @@ async def _take_in(request: Request) -> StoredUpload:
     database: Database = request.app.state.database
     storage: Storage = request.app.state.storage
     viewer = await sender_of(request, MAY_SEND)
+    await require_sender(database, viewer)
     photo = await prepare_upload(await _read_body(request))
     return await store_upload(database, storage, photo, viewer=viewer)
 

@@ -73,9 +73,13 @@ class AccessContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
-    """Who sees the objects of a private type; policies of the database see to it, and this sentence says it."""
+    """Who sees the objects of a private type; policies of the database see to it, and this sentence says it.
+
+    `access` is what it takes to read them in the payload of a mutation, which may have taken less or something else.
+    """
 
     seen_by: str
+    access: Access = ANYBODY
 
 
 OWNER_AND_STAFF = Privacy(f"its owner, and staff with `{Scope.ACCOUNTS_READ}`")
@@ -117,6 +121,8 @@ def guard(schema: GraphQLSchema, tables: Mapping[str, Collection[str]]) -> None:
         _tell_privacy(graphql_type)
         for field in graphql_type.fields.values():
             _guard_field(field)
+    for mutation in schema.mutation_type.fields.values() if schema.mutation_type else ():
+        _guard_payload(mutation)
     for root in (schema.query_type, schema.mutation_type, schema.subscription_type):
         silent = [name for name, field in root.fields.items() if access_of(field) is None] if root else []
         if root and silent:
@@ -156,7 +162,23 @@ def _guard_field(field: GraphQLField) -> None:
         return
     field.extensions[ACCESS] = access
     field.description = _with(field.description, access.sentence)
-    if access == ANYBODY or CHECKS_ITSELF in metadata:
+    if CHECKS_ITSELF not in metadata:
+        _check_before(field, access)
+
+
+def _guard_payload(mutation: GraphQLField) -> None:
+    """Who may change something does not see by that what it takes more to read."""
+    payload = get_named_type(mutation.type)
+    for field in payload.fields.values() if isinstance(payload, GraphQLObjectType) else ():
+        privacy = privacy_of(get_named_type(field.type))
+        if privacy is not None and access_of(field) is None and privacy.access != ANYBODY:
+            field.extensions[ACCESS] = privacy.access
+            field.description = _with(field.description, privacy.access.sentence)
+            _check_before(field, privacy.access)
+
+
+def _check_before(field: GraphQLField, access: Access) -> None:
+    if access == ANYBODY:
         return
     if field.subscribe is not None:
         field.subscribe = _guarded(field.subscribe, access)

@@ -74,12 +74,15 @@ from app.graph.reads.fields import Reference, refer, reference
 from app.graph.relay import Node
 from app.graph.scalars import SCALARS
 from app.graph.sharing.portfolios import SharedPortfolio, SharedPortfolioQueries
+from app.graph.trackers.client_changes import ClientMutations
 from app.graph.trackers.clients import Brand, Client, ClientQueries, Membership, ProductionRun
 from app.graph.trackers.errors import TRACKERS_READ
 from app.graph.trackers.ingest import LocationMutations
 from app.graph.trackers.map import MapQueries
 from app.graph.trackers.movements import TrackerSubscriptions
+from app.graph.trackers.place_changes import PlaceMutations
 from app.graph.trackers.places import Place, PlaceQueries
+from app.graph.trackers.tracker_changes import TrackerMutations
 from app.graph.trackers.trackers import Tracker, TrackerAttachment, TrackerKey, TrackerQueries
 from app.graph.wishes.preorder_changes import PreorderMutations
 from app.graph.wishes.preorders import Preorder
@@ -232,6 +235,9 @@ class Mutation(
     WatchlistMutations,
     WantMutations,
     PreorderMutations,
+    ClientMutations,
+    PlaceMutations,
+    TrackerMutations,
 ):
     pass
 

@@ -7,13 +7,13 @@ from decimal import Decimal
 
 from app.core.money import MINOR_UNITS, is_amount
 from app.core.secure_urls import is_secure_url
+from app.portfolios import texts
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
+from app.portfolios.texts import refused
 from app.portfolios.wish_models import DatePrecision
 
-LONGEST_NAME = 100
 LONGEST_NOTES = 2_000
 LONGEST_URL = 2_000
-LONGEST_KEY = 200
 HIGHEST_PRIORITY = 10
 MOST_DELIVERY_DAYS = 3_650
 MOST_ENTRIES = 250
@@ -34,40 +34,14 @@ class ReleaseDate:
         return self.on.isoformat() if self.precision is DatePrecision.DAY else f"{self.on:%Y-%m}"
 
 
-def refused(message: str, *field: str) -> PortfolioRefused:
-    """The refusal of a value, by the path to it as the graph names it."""
-    return PortfolioRefused(PortfolioErrorCode.INVALID_INPUT, message, field=field)
-
-
-def not_found(what: str, *field: str) -> PortfolioRefused:
-    """The refusal of an id that is nothing of the caller's."""
-    return PortfolioRefused(PortfolioErrorCode.NOT_FOUND, f"There is no such {what}.", field=field)
-
-
-def read_name(value: str, field: str = "name") -> str:
-    """A name, without spaces around it."""
-    name = " ".join(value.split())
-    if not name or len(name) > LONGEST_NAME or not _can_be_shown(name):
-        raise refused(f"A name has 1 to {LONGEST_NAME} characters that can be shown.", field)
-    return name
+def read_name(value: str) -> str:
+    """A name, without spaces around it and one at most between its words."""
+    return texts.read_name(" ".join(value.split()), "name")
 
 
 def read_notes(value: str | None, field: str = "notes") -> str | None:
     """Notes of several lines; what is empty says nothing."""
-    notes = (value or "").strip()
-    if len(notes) > LONGEST_NOTES:
-        raise refused(f"It has {len(notes):,} characters, and may have {LONGEST_NOTES:,}.", field)
-    if not _can_be_shown(notes.replace("\n", "").replace("\r", "").replace("\t", "")):
-        raise refused("It holds a character that cannot be shown.", field)
-    return notes or None
-
-
-def _can_be_shown(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return text.isprintable()
+    return texts.read_text(value, field, longest=LONGEST_NOTES)
 
 
 def read_amount(value: Decimal, field: str) -> Decimal:
@@ -138,24 +112,7 @@ def release_month(value: str, *field: str) -> ReleaseDate:
     return ReleaseDate(release_day(first, *field).on, DatePrecision.MONTH)
 
 
-def read_key(value: str | None, field: str = "idempotencyKey") -> str | None:
-    """An idempotency key."""
-    if value is not None and (not 1 <= len(value) <= LONGEST_KEY or not _can_be_shown(value)):
-        raise refused(f"An idempotency key has from 1 to {LONGEST_KEY} characters.", field)
-    return value
-
-
 def read_few(values: Sequence[object], field: str) -> None:
     """Refuse a list with too many entries."""
     if len(values) > MOST_ENTRIES:
         raise refused(f"The list may hold {MOST_ENTRIES} entries, and holds {len(values)}.", field)
-
-
-def refuse_another_version(stored: int, expected: int | None) -> None:
-    """Refuse to change what somebody else has changed since it was seen."""
-    if expected is not None and stored != expected:
-        raise PortfolioRefused(
-            PortfolioErrorCode.CONFLICT,
-            f"Somebody else was faster: it is at version {stored}, not {expected}. Look at it and try again.",
-            field=["expectedVersion"],
-        )

@@ -132,7 +132,10 @@ class Portfolio(Base):
 
 
 class CreationKey(Base):
-    """What was made under a key that somebody sent along, so that a repeat within a day makes nothing more."""
+    """What was made under a key that somebody sent along, so that a repeat within a day makes nothing more.
+
+    `result_id` is that of a portfolio, a holding or a trade, which may be gone by now.
+    """
 
     __tablename__ = "creation_keys"
     __table_args__ = ({"schema": SCHEMA},)
@@ -182,7 +185,7 @@ class Holding(Base):
         UniqueConstraint("owner_id", "external_source", "external_id"),
         CheckConstraint("quantity >= 0 AND missing_quantity >= 0", name="quantities_are_not_negative"),
         CheckConstraint("(external_source IS NULL) = (external_id IS NULL)", name="external_name_is_whole"),
-        Index("holdings_by_position", "portfolio_id", "position", "id"),
+        Index("holdings_by_position", "portfolio_id", "owner_id", "position", "id"),
         Index("holdings_by_variant", "variant_id"),
         Index("holdings_by_owner", "owner_id", "variant_id"),
         {"schema": SCHEMA},
@@ -345,30 +348,6 @@ class TradeRevision(Base):
     number: Mapped[int]
     action: Mapped[str]
     before: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class RequestKey(Base):
-    """Which trade somebody recorded under an idempotency key, and a hash of what they said of it."""
-
-    __tablename__ = "request_keys"
-    __table_args__ = (
-        # The key is claimed before the trade is stored.
-        ForeignKeyConstraint(
-            ["trade_id", "owner_id"],
-            [f"{SCHEMA}.trades.id", f"{SCHEMA}.trades.owner_id"],
-            ondelete="CASCADE",
-            deferrable=True,
-            initially="DEFERRED",
-        ),
-        Index("request_keys_by_trade", "trade_id"),
-        {"schema": SCHEMA},
-    )
-
-    owner_id: Mapped[UUID] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    content_hash: Mapped[str]
-    trade_id: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -10,6 +10,7 @@ from app.core.money import MAXIMUM_DECIMAL_PLACES, MINOR_UNITS, is_amount
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import ACQUIRING, EXACT, ZERO, LotChoice, plain
 from app.portfolios.models import TradeKind
+from app.portfolios.texts import can_be_shown, is_blank
 
 # Clocks of clients differ from ours.
 AHEAD_AT_MOST = timedelta(minutes=5)
@@ -22,6 +23,7 @@ LONGEST_TAG = 50
 LONGEST_NOTES = 10_000
 LONGEST_EXTERNAL_NAME = 200
 MOST_ENTRIES = 250
+_WITHOUT_LINE_BREAKS = str.maketrans("", "", "\n\r\t")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +126,7 @@ def _refuse_words(trade: NewTrade) -> None:
     for place, tag in enumerate(trade.tags):
         _refuse_text(tag, LONGEST_TAG, "tags", str(place))
     if trade.notes is not None:
-        # Notes may have lines.
-        _refuse_text("".join(trade.notes.split()) or None, LONGEST_NOTES, "notes")
+        _refuse_text(trade.notes.translate(_WITHOUT_LINE_BREAKS) or None, LONGEST_NOTES, "notes")
         if len(trade.notes) > LONGEST_NOTES:
             raise refused(f"It has {len(trade.notes):,} characters, and may have {LONGEST_NOTES:,}.", "notes")
     if (trade.external_source is None) != (trade.external_id is None):
@@ -137,11 +138,11 @@ def _refuse_words(trade: NewTrade) -> None:
 def _refuse_text(text: str | None, longest: int, *path: str) -> None:
     if text is None:
         return
-    if not text.strip():
+    if is_blank(text):
         raise refused("It is empty; leave it out to have none.", *path)
     if len(text) > longest:
         raise refused(f"It has {len(text):,} characters, and may have {longest:,}.", *path)
-    if not text.isprintable():
+    if not can_be_shown(text):
         raise refused("It holds a character that cannot be shown.", *path)
 
 

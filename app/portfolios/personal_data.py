@@ -22,7 +22,6 @@ from app.portfolios.models import (
     Portfolio,
     PortfolioExport,
     PortfolioImport,
-    RequestKey,
     Snapshot,
     Store,
     Trade,
@@ -212,14 +211,6 @@ def _keys(user_id: UUID) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _trade_keys(user_id: UUID) -> Select[*tuple[Any, ...]]:
-    return (
-        select(RequestKey.trade_id.label("id"), RequestKey.key, RequestKey.created_at)
-        .where(RequestKey.owner_id == user_id)
-        .order_by(RequestKey.created_at, RequestKey.key)
-    )
-
-
 def _snapshots(user_id: UUID) -> Select[*tuple[Any, ...]]:
     snapshot = Snapshot
     return (
@@ -350,16 +341,9 @@ PARTS = (
     ),
     ExportPart(
         "portfolio-keys.json",
-        "The idempotency keys under which you made portfolios and holdings lately.",
+        "The idempotency keys under which you made portfolios, holdings, trades, clients and trackers lately.",
         table_of(CreationKey),
         _keys,
-    ),
-    ExportPart(
-        "trade-keys.json",
-        "The idempotency keys under which you recorded trades lately; the ids are those of the trades.",
-        table_of(RequestKey),
-        _trade_keys,
-        PublicIdTag.TRADE,
     ),
     ExportPart(
         "portfolio-snapshots.json",

@@ -30,8 +30,10 @@ FIRST_STATES = (
     PreorderStatus.RELEASED,
     PreorderStatus.SHIPPED,
 )
-# Which have a balance that is still to be paid; what is shipped was paid for.
+# Which have a balance that falls due; what is shipped was paid for.
 AWAITING_PAYMENT = (PreorderStatus.PREORDERED, PreorderStatus.IN_PRODUCTION, PreorderStatus.RELEASED)
+# Which were paid for.
+PAID = (PreorderStatus.SHIPPED, PreorderStatus.RECEIVED)
 
 
 def refuse_illegal_step(current: PreorderStatus, wanted: PreorderStatus, *, field: str = "status") -> None:

@@ -1,7 +1,9 @@
 """How a portfolio did over a period: time-weighted, by Modified Dietz, and money-weighted (XIRR).
 
 Flows are what came from outside: positive where something was put in, negative where it was taken out. Those of a day
-count at its end, so a day's value holds them already. Values and flows are of one currency, exact decimals.
+count at its end, so a day's value holds them already. Only where nothing was held before does the time-weighted return
+count them at the beginning: what became of them within that day is then all there is. Values and flows are of one
+currency, exact decimals.
 
 Each method gives a share (`0.05` is 5 %), or the reason why there is none: never 0 for what is not known.
 """
@@ -131,6 +133,10 @@ def _time_weighted(period: Period, start: Decimal, end: Decimal) -> Return:
         without_flow = value if flow is None else value - flow.amount
         if before > 0:
             growth *= without_flow / before
+            was_invested = True
+        elif flow is not None and flow.amount > 0:
+            # Nothing was held before: what is there now is what became of what was put in.
+            growth *= value / flow.amount
             was_invested = True
         elif without_flow != 0:
             # Out of nothing came something, which is no multiple of it.

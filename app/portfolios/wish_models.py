@@ -60,7 +60,7 @@ class DatePrecision(StrEnum):
 class Watchlist(Base):
     """A person's named list of items, in an order of theirs.
 
-    `version` grows by one with each change of the list, of what is in it and of its order.
+    `version` grows by one with each change of its owner's: of the list, of what is in it and of its order.
     """
 
     __tablename__ = "watchlists"

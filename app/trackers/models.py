@@ -66,13 +66,15 @@ class PlaceKind(StrEnum):
 class Client(Base):
     """An organisation whose trackers these are. Members of one never see a row of another.
 
-    A tracker of it is silent when no fix came for `silent_after_minutes`.
+    A tracker of it is silent when no fix came for `silent_after_minutes`. One that was deleted has no members any more,
+    and a worker removes it with all that is its own.
     """
 
     __tablename__ = "clients"
     __table_args__ = (
         CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_is_short"),
         CheckConstraint("silent_after_minutes BETWEEN 10 AND 525600", name="silence_is_within_a_year"),
+        Index("clients_deleted", "id", postgresql_where=text("deleted_at IS NOT NULL")),
         {"schema": SCHEMA},
     )
 
@@ -80,6 +82,7 @@ class Client(Base):
     name: Mapped[str]
     logo_url: Mapped[str | None]
     silent_after_minutes: Mapped[int] = mapped_column(server_default=text("1440"))
+    deleted_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -128,7 +131,9 @@ class ProductionRun(Base):
 
     __tablename__ = "production_runs"
     __table_args__ = (
-        ForeignKeyConstraint(["brand_id", "client_id"], [f"{SCHEMA}.brands.id", f"{SCHEMA}.brands.client_id"]),
+        ForeignKeyConstraint(
+            ["brand_id", "client_id"], [f"{SCHEMA}.brands.id", f"{SCHEMA}.brands.client_id"], deferrable=True
+        ),
         UniqueConstraint("id", "client_id"),
         CheckConstraint("char_length(description) BETWEEN 1 AND 500", name="description_is_short"),
         CheckConstraint("ended_at >= started_at", name="ends_after_it_starts"),
@@ -240,6 +245,7 @@ class Tracker(Base):
         ForeignKeyConstraint(
             ["production_run_id", "client_id"],
             [f"{SCHEMA}.production_runs.id", f"{SCHEMA}.production_runs.client_id"],
+            deferrable=True,
         ),
         UniqueConstraint("id", "client_id"),
         CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_is_short"),

@@ -30,9 +30,11 @@ class Report(NamedTuple):
 
 def point_of(latitude: object, longitude: object) -> tuple[int, int]:
     """Latitude and longitude in ten-millionths of a degree; (0, 0) is what receivers say that know no place."""
-    point = _degrees(latitude, "latitude", HIGHEST_LATITUDE), _degrees(longitude, "longitude", HIGHEST_LONGITUDE)
-    refuse_no_place(*point)
-    return point
+    latitude_e7 = _degrees(latitude, "latitude", HIGHEST_LATITUDE)
+    longitude_e7 = _degrees(longitude, "longitude", HIGHEST_LONGITUDE)
+    if latitude_e7 == 0:
+        refuse_no_place(latitude_e7, longitude_e7)
+    return latitude_e7, longitude_e7
 
 
 def refuse_no_place(latitude_e7: int, longitude_e7: int) -> None:

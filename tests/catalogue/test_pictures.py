@@ -266,6 +266,29 @@ def test_a_bomb_is_refused_by_its_head_before_it_goes_off(side: int) -> None:
         prepare_photo(bytes(head))
 
 
+def test_a_webp_has_fewer_pixels_than_others_because_it_is_dearer_to_write() -> None:
+    with pytest.raises(PictureUnfit, match="as a WebP has at most 16 million pixels"):
+        prepare_photo(encoded(drawing((4_001, 4_000)), "WEBP", method=0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins", "many"),
+    [
+        ("JPEG", b"\xff\xda", b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x10"),
+        ("JPEG", b"\xff\xdb", b"\xff\xe1\x00\x09Exif\x00\x00a"),
+        ("PNG", b"IDAT", b"\0\0\0\x03iCCPa\0\0\0\0\0\0"),
+    ],
+    ids=["scans", "what a camera said", "profiles"],
+)
+def test_a_small_file_of_very_many_parts_is_refused_before_it_is_opened(kind: str, begins: bytes, many: bytes) -> None:
+    sent = encoded(drawing((16, 16)), kind)
+    head, found, tail = sent.partition(begins)
+    assert found
+    prepare_photo(sent)
+    with pytest.raises(PictureUnfit, match="far more parts than pictures have"):
+        prepare_photo(head + many * 101 + found + tail)
+
+
 def test_a_text_that_unpacks_to_very_much_is_refused() -> None:
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Comment", "x" * 80_000_000, zip=True)

@@ -90,3 +90,12 @@ async def test_rates_of_which_a_file_holds_none_end_with_a_code(commands: Comman
     code, said = await commands.run("fx", some=some, none=none)
     assert code == NOTHING_READ
     assert "none: 0 rates: 0 new, 0 changed, 0 as they were; 1 rows rejected" in said
+
+
+async def test_cities_go_in_from_a_file_once_and_a_file_of_others_is_refused(commands: Commands) -> None:
+    cities = json.dumps([{"city": "Bled", "country": "Slovenia", "pop": 8000, "lat": 46.37, "lng": 14.11}])
+    assert await commands.run("cities", cities=cities) == (0, "1 cities: 1 new, 0 changed, 0 as they were\n")
+    assert await commands.run("cities", cities=cities) == (0, "1 cities: 0 new, 0 changed, 1 as they were\n")
+    code, said = await commands.run("cities", cities=json.dumps([{"city": "Bled"}]))
+    assert code == CANNOT_BEGIN
+    assert "cities, row 1: `city` and `country` are names." in said

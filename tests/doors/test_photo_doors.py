@@ -203,7 +203,8 @@ async def test_who_has_sent_as_many_as_may_wait_is_told_to_add_them(
     monkeypatch.setattr(photo_uploads, "MOST_WAITING", 1)
     assert (await send(client, picture())).status_code == 201
     kept = objects(settings)
-    refused = await send(client, picture())
+    # Whoever may not keep another has nothing drawn either: this is no picture, and nobody has looked at it.
+    refused = await send(client, b"no picture")
     assert (refused.status_code, code_of(refused)) == (429, "BAD_USER_INPUT")
     assert (len(await uploads(database)), objects(settings)) == (1, kept)
 

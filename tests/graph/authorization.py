@@ -38,6 +38,7 @@ from app.ingestion.models import IngestBatch
 from app.operations.models import JobRun
 from app.portfolios.models import Holding, HoldingPhoto, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
+from app.trackers.models import Membership
 from tests.graph.conftest import as_sent
 from tests.graph.oracle.rows import TABLE_OF
 from tests.identity.builders import add_person, session_of
@@ -57,6 +58,7 @@ SCALARS: Mapping[str, object] = {
     "EmailAddress": "somebody@example.org",
     "URL": "https://example.org/",
     "JSON": {},
+    "GeoJSON": {"type": "Point", "coordinates": [9.9661, 53.5461]},
 }
 # The column that says whose a row is, where it is not `user_id`.
 OWNER_COLUMNS = {
@@ -319,6 +321,10 @@ _PUBLIC = {
 
 async def _key_of(connection: AsyncConnection, tag: PublicIdTag, user_id: UUID) -> UUID:
     table: Any = TABLE_OF[tag].__table__
+    if table.schema == "trackers":
+        client = table.c.id if tag is PublicIdTag.CLIENT else table.c.client_id
+        own = select(Membership.client_id).where(Membership.user_id == user_id)
+        return (await connection.execute(select(table.c.id).where(client.in_(own)).limit(1))).scalar_one()  # type: ignore[no-any-return]  # a UUID
     owner = table.c[OWNER_COLUMNS.get(cast("Any", TABLE_OF[tag]), "user_id")]
     key: UUID = (await connection.execute(select(table.c.id).where(owner == user_id).limit(1))).scalar_one()
     return key

@@ -100,6 +100,7 @@ GIVEN: dict[str, object] = {
     "mutation previewImport.input.content": "kind,occurred_at,item,quantity\nbuy,2024-01-01,bitcoin,1\n",
     "mutation grantRole.input.permissions": ["PRICES_WRITE"],
     "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
+    "mutation addMember.input.username": "support",
     "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
 }
 
@@ -220,6 +221,46 @@ WHOSE: Mapping[str, Whose] = {
     "mutation receivePreorder.input.portfolioId": Whose(PublicIdTag.PORTFOLIO),
     "mutation receivePreorder.input.holdingId": Whose(PublicIdTag.HOLDING),
     "mutation deletePreorder.input.id": Whose(PublicIdTag.PREORDER, is_not_found),
+    "query trackers.filter.clientId": Whose(PublicIdTag.CLIENT),
+    "query trackers.filter.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "query places.filter.clientId": Whose(PublicIdTag.CLIENT),
+    "query trackersInBox.filter.clientId": Whose(PublicIdTag.CLIENT),
+    "query trackersInBox.filter.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "subscription trackerMoved.trackerIds": Whose(PublicIdTag.TRACKER),
+    "subscription trackerMoved.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "subscription trackerStatusChanged.trackerIds": Whose(PublicIdTag.TRACKER),
+    "subscription trackerStatusChanged.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "subscription trackerStatusChanged.clientId": Whose(PublicIdTag.CLIENT),
+    "mutation editClient.input.id": Whose(PublicIdTag.CLIENT, is_not_found),
+    "mutation deleteClient.input.id": Whose(PublicIdTag.CLIENT, is_not_found),
+    "mutation addMember.input.clientId": Whose(PublicIdTag.CLIENT, is_not_found),
+    "mutation setMemberRole.input.id": Whose(PublicIdTag.MEMBERSHIP, is_not_found),
+    "mutation removeMember.input.id": Whose(PublicIdTag.MEMBERSHIP, is_not_found),
+    "mutation createBrand.input.clientId": Whose(PublicIdTag.CLIENT, is_not_found),
+    "mutation editBrand.input.id": Whose(PublicIdTag.BRAND, is_not_found),
+    "mutation deleteBrand.input.id": Whose(PublicIdTag.BRAND, is_not_found),
+    "mutation createProductionRun.input.brandId": Whose(PublicIdTag.BRAND, is_not_found),
+    "mutation editProductionRun.input.id": Whose(PublicIdTag.PRODUCTION_RUN, is_not_found),
+    "mutation editProductionRun.input.brandId": Whose(PublicIdTag.BRAND),
+    "mutation deleteProductionRun.input.id": Whose(PublicIdTag.PRODUCTION_RUN, is_not_found),
+    "mutation createPlace.input.clientId": Whose(PublicIdTag.CLIENT, is_not_found),
+    "mutation createPlace.input.productionRunIds": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation editPlace.input.id": Whose(PublicIdTag.PLACE, is_not_found),
+    "mutation editPlace.input.productionRunIds": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation deletePlace.input.id": Whose(PublicIdTag.PLACE, is_not_found),
+    "mutation createTrackers.input.clientId": Whose(PublicIdTag.CLIENT, is_not_found),
+    "mutation createTrackers.input.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation editTracker.input.id": Whose(PublicIdTag.TRACKER, is_not_found),
+    "mutation editTracker.input.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation retireTracker.input.id": Whose(PublicIdTag.TRACKER, is_not_found),
+    "mutation restoreTracker.input.id": Whose(PublicIdTag.TRACKER, is_not_found),
+    "mutation addTrackerKey.input.trackerId": Whose(PublicIdTag.TRACKER, is_not_found),
+    "mutation retireTrackerKey.input.id": Whose(PublicIdTag.TRACKER_KEY, is_not_found),
+    "mutation attachTracker.input.trackerId": Whose(PublicIdTag.TRACKER, is_not_found),
+    "mutation attachTracker.input.holdingId": Whose(PublicIdTag.HOLDING),
+    "mutation attachTracker.input.preorderId": Whose(PublicIdTag.PREORDER),
+    "mutation attachTracker.input.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation detachTracker.input.trackerId": Whose(PublicIdTag.TRACKER, is_not_found),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -238,7 +279,20 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.PREORDER,
     PublicIdTag.PORTFOLIO_IMPORT,
     PublicIdTag.PORTFOLIO_EXPORT,
+    PublicIdTag.CLIENT,
+    PublicIdTag.MEMBERSHIP,
+    PublicIdTag.BRAND,
+    PublicIdTag.PRODUCTION_RUN,
+    PublicIdTag.PLACE,
+    PublicIdTag.TRACKER,
+    PublicIdTag.TRACKER_KEY,
+    PublicIdTag.TRACKER_ATTACHMENT,
 }
+# Where tables are somebody's, unless they are listed as everybody's.
+PRIVATE_SCHEMAS = (
+    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers."),
+    "catalogue.item_revisions",
+)
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
 # What an answer must not be where nobody is refused.
 REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}
@@ -396,12 +450,7 @@ def test_every_type_over_rows_that_are_not_everybodys_says_who_sees_them() -> No
     private_types = {
         name
         for name, tables in tables_shown(core_schema).items()
-        if any(
-            table.startswith(
-                ("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "catalogue.item_revisions")
-            )
-            for table in set(tables) - PUBLIC_TABLES
-        )
+        if any(table.startswith(PRIVATE_SCHEMAS) for table in set(tables) - PUBLIC_TABLES)
     }
     assert {"Account", "Preferences", "Session", "AuditEntry", "IngestReject", "ProviderCredential"} <= private_types
     assert "ItemRevision" in private_types

@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType, get_named_type
 from sqlalchemy import func, insert, select
 
 from app.core.database import Database
 from app.core.ids import new_id, parse_public_id
+from app.graph.access import access_of, privacy_of
+from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_READ
+from app.graph.schema import core_schema
+from app.identity.scopes import OWN, Scope
 from app.portfolios.commands.portfolios import MOST_PORTFOLIOS
 from app.portfolios.commands.stores import MOST_STORES
 from app.portfolios.models import Holding, Lot, LotDisposal, Portfolio, Store, Trade, TradeKind, TradeLotChoice
@@ -119,10 +125,13 @@ async def test_of_many_first_portfolios_at_once_one_is_the_default(ada: Collecto
     ("field", "value"),
     [
         ("name", " "),
+        ("name", " \u200b"),
         ("name", "a" * 101),
         ("name", "a\x00b"),
         ("name", "two\nlines"),
         ("name", "turned \u202eback"),
+        ("name", "\u200b\u2060"),
+        ("name", "\u3164"),
         ("description", "a" * 2_001),
         ("description", "a\x07b"),
         ("idempotencyKey", ""),
@@ -147,6 +156,17 @@ async def test_a_repeat_under_one_key_makes_nothing_more(ada: Collector, databas
     assert both[0] == both[1]
     assert await ada.refusal("addHolding", **held | {"idempotencyKey": "one"}) == reused
     assert (await count(database, Portfolio), await count(database, Holding)) == (1, 1)
+
+
+async def test_the_key_of_what_was_deleted_is_free_again(ada: Collector, things: Sequence[str]) -> None:
+    shelf = await ada.done("createPortfolio", name="Shelf", idempotencyKey="one")
+    held = {"portfolioId": shelf["id"], "variantId": things[0], "idempotencyKey": "two"}
+    first = await ada.done("addHolding", **held)
+    await ada.done("deleteHolding", id=first["id"])
+    again = await ada.done("addHolding", **held)
+    assert again["id"] != first["id"]
+    await ada.done("deletePortfolio", id=shelf["id"], deletesTrades=True)
+    assert (await ada.done("createPortfolio", name="Other", idempotencyKey="one"))["name"] == "Other"
 
 
 async def test_a_person_has_so_many_portfolios_and_stores_and_no_more(ada: Collector, database: Database) -> None:
@@ -238,25 +258,41 @@ async def test_holdings_are_moved_before_and_behind_others(ada: Collector, thing
     async def order() -> list[str]:
         return [node["id"] for node in (await ada.ask(ORDER, id=shelf["id"]))["node"]["holdings"]["nodes"]]
 
-    moved = await ada.done("editHolding", id=four, before=two)
+    moved = await ada.done("editHolding", id=four, beforeId=two)
     assert (moved["position"], moved["version"]) == (1, 2)
     assert await order() == [one, four, two, three]
-    await ada.done("editHolding", id=one, after=three)
+    await ada.done("editHolding", id=one, afterId=three)
     assert await order() == [four, two, three, one]
     invalid = "INVALID_INPUT"
-    assert await ada.refusal("editHolding", id=one, before=one) == (invalid, ["input", "before"])
-    assert await ada.refusal("editHolding", id=one, before=two, after=three) == (invalid, ["input", "after"])
+    assert await ada.refusal("editHolding", id=one, beforeId=one) == (invalid, ["input", "beforeId"])
+    assert await ada.refusal("editHolding", id=one, beforeId=two, afterId=three) == (invalid, ["input", "afterId"])
     other = await ada.done("createPortfolio", name="Vault")
     elsewhere = await ada.done("addHolding", portfolioId=other["id"], variantId=things[0])
-    assert await ada.refusal("editHolding", id=one, after=elsewhere["id"]) == ("NOT_FOUND", ["input", "after"])
+    assert await ada.refusal("editHolding", id=one, afterId=elsewhere["id"]) == ("NOT_FOUND", ["input", "afterId"])
     assert await order() == [four, two, three, one]
+
+
+async def test_holdings_are_paged_by_what_they_cost(ada: Collector, things: Sequence[str]) -> None:
+    shelf = await ada.done("createPortfolio", name="Shelf")
+    added = [(await ada.done("addHolding", portfolioId=shelf["id"], variantId=things[0]))["id"] for _ in range(3)]
+    query = """
+    query ($id: ID!, $after: String) { node(id: $id) { ... on Portfolio {
+      holdings(first: 1, after: $after, orderBy: { field: COST }) { nodes { id } pageInfo { endCursor } }
+    } } }
+    """
+    found, after = [], None
+    for _ in added:
+        page = (await ada.ask(query, id=shelf["id"], after=after))["node"]["holdings"]
+        found += [node["id"] for node in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+    assert found == added
 
 
 async def test_holdings_that_are_moved_at_once_all_have_a_place(ada: Collector, things: Sequence[str]) -> None:
     shelf = await ada.done("createPortfolio", name="Shelf")
     added = [(await ada.done("addHolding", portfolioId=shelf["id"], variantId=things[0]))["id"] for _ in range(4)]
     await asyncio.gather(
-        *(ada.done("editHolding", id=mover, before=target) for mover, target in zip(added[1:], added, strict=False))
+        *(ada.done("editHolding", id=mover, beforeId=target) for mover, target in zip(added[1:], added, strict=False))
     )
     holdings = "query ($id: ID!) { node(id: $id) { ... on Portfolio { holdings { nodes { position } } } } }"
     nodes = (await ada.ask(holdings, id=shelf["id"]))["node"]["holdings"]["nodes"]
@@ -383,6 +419,33 @@ async def test_a_store_goes_from_holdings_only_when_told(ada: Collector, things:
     assert await ada.refusal("removeStore", id=store["id"]) == ("NOT_FOUND", ["input", "id"])
 
 
+async def test_a_token_that_may_only_write_reads_nothing_in_the_answer(graph: Graph, ada: Collector) -> None:
+    shelf = await ada.done("createPortfolio", name="Shelf", description="secret")
+    writer = replace(ada.viewer, scopes=frozenset(OWN - {Scope.PORTFOLIOS_READ}), is_session=False)
+    query = """
+    mutation ($id: ID!) {
+      editPortfolio(input: { id: $id, name: "Case" }) { portfolio { description } userErrors { code } }
+    }
+    """
+    response = await graph.respond(query, writer, id=shelf["id"])
+    assert response["data"]["editPortfolio"] == {"portfolio": None, "userErrors": []}
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["FORBIDDEN"]
+    assert (await ada.done("editPortfolio", id=shelf["id"]))["name"] == "Case"
+
+
+def test_no_payload_shows_what_is_somebodys_own_without_the_scope_to_read_it() -> None:
+    assert core_schema.mutation_type is not None
+    shown = {
+        f"{name}.{field_name}": access_of(field)
+        for name, mutation in core_schema.mutation_type.fields.items()
+        if isinstance(payload := get_named_type(mutation.type), GraphQLObjectType)
+        for field_name, field in payload.fields.items()
+        if privacy_of(get_named_type(field.type)) == OWNER_ALONE
+    }
+    assert {"recordTrade.trade", "addWant.want", "receivePreorder.preorder"} <= shown.keys()
+    assert set(shown.values()) == {PORTFOLIOS_READ}
+
+
 async def test_what_is_somebody_elses_or_nothing_is_not_found(
     ada: Collector, bob: Collector, database: Database, things: Sequence[str]
 ) -> None:
@@ -402,7 +465,7 @@ async def test_what_is_somebody_elses_or_nothing_is_not_found(
         assert await bob.refusal(mutation, id=store["id"]) == ("NOT_FOUND", ["input", "id"])
     foreign = await bob.refusal("editHolding", id=bobs["id"], details={"storeId": store["id"]})
     assert foreign == ("NOT_FOUND", ["input", "details", "storeId"])
-    assert await bob.refusal("editHolding", id=bobs["id"], after=holding["id"]) == ("NOT_FOUND", ["input", "after"])
+    assert await bob.refusal("editHolding", id=bobs["id"], afterId=holding["id"]) == ("NOT_FOUND", ["input", "afterId"])
     unknown = await bob.refusal("addHolding", portfolioId=own["id"], variantId=own["id"])
     assert unknown == ("NOT_FOUND", ["input", "variantId"])
     assert (await count(database, Portfolio), await count(database, Holding), await count(database, Store)) == (2, 2, 1)

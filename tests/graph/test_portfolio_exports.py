@@ -1,5 +1,6 @@
 """A portfolio is written into a file by a worker, fetched by a link, and comes in again as it was."""
 
+import asyncio
 import csv
 import io
 import json
@@ -21,6 +22,7 @@ from app.core.ids import PublicIdTag, new_id, parse_public_id, public_id
 from app.doors.portfolio_exports import routes
 from app.graph.execution import Engine
 from app.identity.viewer import Viewer
+from app.portfolios.commands import portfolio_exports
 from app.portfolios.commands.portfolio_exports import (
     MAXIMUM_ATTEMPTS,
     MOST_AT_ONCE,
@@ -96,10 +98,12 @@ async def viewer(api_database: Database, own: Possessions) -> Viewer:
     return await session_of(api_database, own.owner_id)
 
 
-async def start(graph: Graph, viewer: Viewer, own: Possessions, what: str = "TRADES", format_: str = "CSV") -> Any:
+async def start(
+    graph: Graph, viewer: Viewer, own: Possessions, what: str = "TRADES", format_: str = "CSV", **more: Any
+) -> Any:
     """The payload of an export that was asked for."""
     portfolio_id = public_id(PublicIdTag.PORTFOLIO, own.portfolio_id)
-    values = {"portfolioId": portfolio_id, "what": what, "format": format_}
+    values = {"portfolioId": portfolio_id, "what": what, "format": format_} | more
     return (await graph.ask(START, viewer, input=values))["startPortfolioExport"]
 
 
@@ -263,3 +267,45 @@ async def test_so_many_exports_are_written_at_once_and_of_ones_own_alone(
     assert (await start(graph, viewer, nobodys))["userErrors"] == [
         {"field": ["input", "portfolioId"], "code": "NOT_FOUND"}
     ]
+
+
+async def test_exports_that_are_asked_for_at_once_are_counted_one_after_the_other(
+    graph: Graph, viewer: Viewer, own: Possessions
+) -> None:
+    payloads = await asyncio.gather(*(start(graph, viewer, own) for _ in range(MOST_AT_ONCE + 3)))
+    assert sum(payload["export"] is not None for payload in payloads) == MOST_AT_ONCE
+
+
+async def test_so_many_exports_are_kept(
+    graph: Graph, viewer: Viewer, own: Possessions, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portfolio_exports, "MOST_KEPT", 2)
+    for _ in range(2):
+        assert (await start(graph, viewer, own))["userErrors"] == []
+        await write_exports(database, SECRETS)
+    assert (await start(graph, viewer, own))["userErrors"] == [{"field": [], "code": "TOO_MANY"}]
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(PortfolioExport).values(expires_at=func.now()))
+        await expire_portfolio_exports(transaction)
+    assert (await start(graph, viewer, own))["userErrors"] == []
+
+
+async def test_a_repeat_under_the_same_key_gives_the_first_export(
+    graph: Graph, viewer: Viewer, own: Possessions
+) -> None:
+    first, again = [await start(graph, viewer, own, idempotencyKey="once") for _ in range(2)]
+    assert first["export"]["id"] == again["export"]["id"]
+    other = await start(graph, viewer, own, "HOLDINGS", idempotencyKey="once")
+    assert [error["code"] for error in other["userErrors"]] == ["IDEMPOTENCY_KEY_REUSED"]
+
+
+async def test_what_ends_its_workers_is_given_up(
+    graph: Graph, viewer: Viewer, own: Possessions, database: Database
+) -> None:
+    export = (await start(graph, viewer, own))["export"]
+    for _ in range(MAXIMUM_ATTEMPTS):
+        assert await change(database, next_export) is not None
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(update(PortfolioExport).values(next_attempt_at=func.now()))
+    assert await change(database, next_export) is None
+    assert (await graph.ask(SHOWN, viewer, id=export["id"]))["portfolioExport"]["status"] == "FAILED"

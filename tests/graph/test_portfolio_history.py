@@ -6,20 +6,23 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import delete, insert, select, update
 
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import new_id
 from app.portfolios.commands.snapshots import due_portfolios, make_snapshots, mark_snapshots
-from app.portfolios.models import Portfolio, Snapshot, SnapshotMark, Trade
+from app.portfolios.models import Holding, Portfolio, Snapshot, SnapshotMark, Trade
 from app.prices.commands.valuations import value_due_variants
 from tests.catalogue.builders import coin, saved
 from tests.graph.conftest import Graph
+from tests.lock_waits import until_somebody_waits
 from tests.portfolios.possessing import Deal, Owned, hold, portfolio_of_somebody
 from tests.prices.builders import ingested, point
 
 DAY = timedelta(days=1)
+METHODS = ("TWR", "MODIFIED_DIETZ", "XIRR")
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 HISTORY = """
 query ($id: ID!, $from: Date, $to: Date, $resolution: HistoryResolution! = DAY) {
@@ -79,10 +82,7 @@ async def vector(database: Database) -> Owned:
 
 async def test_the_vector_of_the_rules_comes_out_of_the_graph(database: Database, graph: Graph) -> None:
     owned = await vector(database)
-    returns = {
-        method: await performance(graph, owned, **{"from": "2024-01-01"}, method=method)
-        for method in ("TWR", "MODIFIED_DIETZ", "XIRR")
-    }
+    returns = {method: await performance(graph, owned, **{"from": "2024-01-01"}, method=method) for method in METHODS}
     assert returns["TWR"] == {
         "method": "TWR",
         "from": "2024-01-01",
@@ -197,6 +197,66 @@ async def test_what_is_given_flows_at_its_value_of_the_day_and_without_one_at_it
     assert days[5]["realizedGain"] == days[4]["realizedGain"], "what was never acquired has no gain that is known"
 
 
+@pytest.mark.parametrize("kind", ["transfer_out", "gift_out", "fee"])
+async def test_a_fee_is_money_put_in_and_lost_whatever_it_is_paid_for(
+    database: Database, graph: Graph, kind: str
+) -> None:
+    owned = await portfolio_of_somebody(database)
+    await saved(database, coin("known"))
+    await ingested(database, point("known", "20", currency="EUR", at=noon(0)))
+    holding_id = await hold(
+        database,
+        owned,
+        "known",
+        Deal("buy", "3", "20", at=noon(0)),
+        Deal(kind, "1", fee="7", at=noon(1)),
+    )
+    await made(database, owned, 3)
+    days = await history(graph, owned)
+    taken_out = 0 if kind == "fee" else 20
+    assert [day["netFlow"]["amount"] for day in days] == ["60", str(7 - taken_out), "0"]
+    async with database.transaction() as transaction:
+        gain = await transaction.connection.scalar(select(Holding.realized_gain).where(Holding.id == holding_id))
+    assert Decimal(days[1]["realizedGain"]["amount"]) == gain == (-27 if kind == "fee" else -7)
+
+
+async def test_a_time_weighted_return_over_a_flow_that_lacks_a_value_is_partial(
+    database: Database, graph: Graph
+) -> None:
+    owned = await portfolio_of_somebody(database)
+    await saved(database, coin("known"), coin("late"))
+    await ingested(database, point("known", "10", currency="EUR", at=noon(0)))
+    await hold(database, owned, "known", Deal("buy", "100", "10", at=noon(0)))
+    await hold(database, owned, "late", Deal("buy", "10", "10", at=noon(5)), position=1)
+    await ingested(database, point("late", "10", currency="EUR", at=noon(7)))
+    await made(database, owned, 10)
+    asked = {"from": "2024-01-01"}
+    assert [(await performance(graph, owned, **asked, method=method))["isPartial"] for method in METHODS] == [
+        True,
+        False,
+        False,
+    ]
+    assert not (await performance(graph, owned, **asked, to="2024-01-05"))["isPartial"]
+
+
+async def test_history_is_kept_from_1999_on_and_nothing_is_said_to_be_known_of_before(
+    database: Database, graph: Graph
+) -> None:
+    owned = await portfolio_of_somebody(database)
+    await saved(database, coin("old"))
+    await hold(database, owned, "old", Deal("buy", "1", "5", at=datetime(1990, 1, 1, tzinfo=UTC)))
+    async with database.transaction() as transaction:
+        step = await make_snapshots(transaction, owned.id, until=date(1999, 1, 10), now=utc_now())
+    assert (step.made, step.is_finished) == (6, True)
+    assert (await history(graph, owned))[0]["day"] == "1999-01-04"
+    whole = await performance(graph, owned)
+    assert (whole["from"], whole["netFlow"]) == ("1999-01-04", "0")
+    before = await performance(graph, owned, **{"from": "1995-01-01"})
+    assert (before["startValue"], before["reason"]) == (None, "NO_VALUE_AT_START")
+    nothing = await performance(graph, owned, **{"from": "1989-01-01"})
+    assert (nothing["startValue"], nothing["reason"]) == ("0", "NO_VALUE_AT_END")
+
+
 async def test_sales_value_the_past_as_they_were_told_or_would_have_been(database: Database, graph: Graph) -> None:
     owned = await portfolio_of_somebody(database)
     await saved(database, coin("sold"))
@@ -303,6 +363,21 @@ async def test_what_is_made_of_trades_that_change_meanwhile_is_dropped_and_made_
     assert await making == 0
     assert await made(database, owned, 31) == 31
     assert (await history(graph, owned))[20]["netFlow"] == {"amount": "3"}
+
+
+async def test_snapshots_are_made_while_their_portfolio_is_shared_and_gets_another_method(database: Database) -> None:
+    owned = await vector(database)
+    async with database.transaction() as transaction:
+        await mark_snapshots(transaction, since=BEGIN.date())
+    changed = update(Portfolio).where(Portfolio.id == owned.id)
+    async with database.transaction() as changing:
+        # Its `shared_id` is unique, so that nothing can come to refer to it before this ends.
+        await changing.connection.execute(changed.values(visibility="public"))
+        making = asyncio.create_task(made(database, owned, 31))
+        await until_somebody_waits(database)
+        await changing.connection.execute(changed.values(method="lifo"))
+    assert await making == 0
+    assert await made(database, owned, 31) == 31
 
 
 async def test_a_deleted_portfolio_leaves_neither_snapshots_nor_a_mark(database: Database) -> None:

@@ -45,6 +45,9 @@ GOOD = """kind;occurred_at;item;quantity;price;currency
 buy;2024-01-01;aurum;2;10.50;USD
 sell;2024-01-02;aurum;0.5;20;USD
 """
+BAD = GOOD.replace("aurum", "argentum")
+BOB = "76561198000000002"
+STEAM: dict[str, Any] = {"source": "STEAM", "content": None, "steamId": ADA}
 
 
 @pytest.fixture
@@ -140,6 +143,22 @@ async def test_what_cannot_be_previewed_is_refused_by_its_field(graph: Graph, vi
     ]
     for values, (code, name) in cases:
         assert (await refused(graph, viewer, PREVIEW, **values))[:2] == (code, ["input", name])
+
+
+@pytest.mark.parametrize(
+    ("asked", "other"),
+    [({"content": GOOD}, {"content": BAD}), (STEAM, STEAM | {"steamId": BOB})],
+    ids=["a file", "an inventory"],
+)
+async def test_a_repeat_under_the_same_key_gives_the_first_import(
+    graph: Graph, viewer: Viewer, own: Possessions, asked: dict[str, Any], other: dict[str, Any]
+) -> None:
+    first, again = [await preview(graph, viewer, own, **asked, idempotencyKey="once") for _ in range(2)]
+    assert first["import"]["id"] == again["import"]["id"]
+    assert again["import"]["portfolio"]["imports"]["totalCount"] == 1
+    (error,) = (await preview(graph, viewer, own, **other, idempotencyKey="once"))["userErrors"]
+    assert (error["code"], error["field"]) == ("IDEMPOTENCY_KEY_REUSED", ["input", "idempotencyKey"])
+    assert (await preview(graph, viewer, own, **asked, idempotencyKey="twice"))["import"]["id"] != first["import"]["id"]
 
 
 async def test_an_inventory_waits_until_a_worker_has_read_it(graph: Graph, viewer: Viewer, own: Possessions) -> None:

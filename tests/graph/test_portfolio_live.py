@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, update
+from sqlalchemy import delete
 
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -13,7 +14,9 @@ from app.graph.execution import Request
 from app.graph.transports.answers import Answers
 from app.identity.scopes import Scope
 from app.identity.viewer import ANYONE, Caller, Viewer
-from app.portfolios.models import Holding, Portfolio
+from app.portfolios.commands.record_trade import record_trade
+from app.portfolios.models import Portfolio, TradeKind
+from app.portfolios.new_trades import NewTrade
 from tests.catalogue.builders import coin, saved
 from tests.graph.conftest import Graph
 from tests.identity.builders import session_of
@@ -53,10 +56,15 @@ async def test_the_value_comes_at_once_and_then_as_prices_and_holdings_move(data
         assert len(seen) < 20
         holding_id = await hold(database, owned, "argentum", Deal("buy", "1", "1"), position=1)
         assert await next_value(values) == {"amount": {"amount": "90"}, "isPartial": False}
+        sale = NewTrade(
+            kind=TradeKind.SELL,
+            occurred_at=utc_now(),
+            quantity=Decimal(1),
+            currency="EUR",
+            holding_id=holding_id,
+        )
         async with database.transaction() as transaction:
-            await transaction.connection.execute(
-                update(Holding).where(Holding.id == holding_id).values(quantity=0, updated_at=utc_now())
-            )
+            await record_trade(transaction, sale, owner_id=owned.owner_id)
         assert await next_value(values) == {"amount": {"amount": "60"}, "isPartial": False}
         async with database.transaction() as transaction:
             await transaction.connection.execute(delete(Portfolio).where(Portfolio.id == owned.id))

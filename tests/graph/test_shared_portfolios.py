@@ -1,5 +1,6 @@
 """What others see of somebody's portfolios: what its owner chose, and nothing more, however they ask."""
 
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -212,6 +213,27 @@ async def test_a_portfolio_shared_by_link_is_found_by_its_link_alone(graph: Grap
     assert found["id"] != shown["id"]
     await scene.share("PRIVATE")
     assert (await graph.ask(BY_LINK, ANYONE, link=renewed["linkKey"]))["sharedPortfolio"] is None
+
+
+async def test_what_is_held_is_told_apart_by_another_word_under_each_link(graph: Graph, scene: Scene) -> None:
+    query = """
+    query ($link: String!, $after: String) {
+      sharedPortfolio(link: $link) { holdings(first: 1, after: $after) { edges { cursor } } }
+    }
+    """
+    holdings = "query ($id: ID!) { node(id: $id) { ... on Portfolio { holdings { nodes { id } } } } }"
+    owned = (await scene.ada.ask(holdings, id=scene.portfolio_id))["node"]["holdings"]["nodes"]
+    keys = [parsed[1] for node in owned if (parsed := parse_public_id(node["id"])) is not None]
+    shared, cursors = await scene.share("LINK"), []
+    for _ in range(2):
+        (edge,) = (await graph.ask(query, ANYONE, link=shared["linkKey"]))["sharedPortfolio"]["holdings"]["edges"]
+        cursors.append(urlsafe_b64decode(edge["cursor"] + "==").decode())
+        behind = await graph.ask(query, ANYONE, link=shared["linkKey"], after=edge["cursor"])
+        assert behind["sharedPortfolio"]["holdings"]["edges"] == []
+        shared = await scene.ada.done("renewPortfolioLink", id=scene.portfolio_id)
+    assert cursors[0] != cursors[1]
+    assert len(keys) == 3
+    assert not any(str(key) in cursor for key in keys for cursor in cursors)
 
 
 async def test_either_an_id_or_a_link_is_asked_for(graph: Graph) -> None:

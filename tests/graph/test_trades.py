@@ -238,6 +238,10 @@ async def test_a_trade_is_edited_and_deleted_with_what_it_was(graph: Graph, view
     deleted = (await graph.ask(DELETE, viewer, input={"id": sold["id"]}))["deleteTrade"]
     assert (deleted["deletedId"], deleted["holding"]) == (sold["id"], {"quantity": "1"})
     assert deleted["userErrors"] == []
+    kept = "{ portfolios { nodes { tradeRevisions { nodes { action before trade { id } } } } } }"
+    of_sale, of_purchase = (await graph.ask(kept, viewer))["portfolios"]["nodes"][0]["tradeRevisions"]["nodes"]
+    assert (of_sale["action"], of_sale["before"]["price"], of_sale["trade"]) == ("DELETED", "500", None)
+    assert (of_purchase["action"], of_purchase["trade"]) == ("EDITED", {"id": bought["id"]})
 
 
 async def test_a_repeat_with_the_same_key_gives_the_first_trade(graph: Graph, viewer: Viewer, own: Possessions) -> None:

@@ -259,12 +259,13 @@ async def test_a_preorder_slips_and_arrives_in_a_portfolio(ada: Asker, bob: Aske
     assert await ada.refused("movePreorder", status="RECEIVED", **own) == ("ILLEGAL_STATE", ["input", "status"])
     cancelled = await ada.do("movePreorder", shown, status="CANCELLED", refund="10.00", note="Too late", **own)
     assert cancelled["preorder"]["loss"] == {"amount": "20.00", "currency": "EUR"}
+    assert cancelled["preorder"]["balance"] == {"amount": "112.00"}
     await ada.do("movePreorder", status="PREORDERED", **own)
     sent = await ada.do("movePreorder", shown, status="SHIPPED", estimatedDeliveryDays=3, **own)
-    assert sent["preorder"]["loss"] is None
+    assert (sent["preorder"]["loss"], sent["preorder"]["balance"]) == (None, {"amount": "0"})
     assert await bob.refused("receivePreorder", **own) == ("NOT_FOUND", ["input", "id"])
     arrived = await ada.do("receivePreorder", f"trade {{ id }} {shown}", **own)
-    assert arrived["preorder"]["nextStates"] == []
+    assert (arrived["preorder"]["nextStates"], arrived["preorder"]["balance"]) == ([], {"amount": "0"})
     assert arrived["preorder"]["trade"] == {
         "price": {"amount": "120.00"},
         "holding": {"quantity": "1", "variant": {"item": {"slug": "keeper"}}},
@@ -307,6 +308,16 @@ async def test_preorders_refuse_what_cannot_be(ada: Asker, scene: Scene) -> None
         _mutation("addPreorder", "__typename"), ada.viewer, input=keeper | {"price": "NaN", "currency": "EUR"}
     )
     assert wrong["extensions"]["code"] in {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}
+
+
+async def test_an_empty_id_is_of_nothing_and_not_left_out(ada: Asker, scene: Scene) -> None:
+    keeper = item(scene, "keeper")
+    assert await ada.refused("addWant", itemId=keeper, variantId="") == ("NOT_FOUND", ["input", "variantId"])
+    given = {"itemId": keeper, "status": "SHIPPED", "price": "1", "currency": "EUR"}
+    preorder = (await ada.do("addPreorder", "preorder { id }", **given))["preorder"]["id"]
+    for field in ("portfolioId", "holdingId"):
+        refused = await ada.refused("receivePreorder", id=preorder, **{field: ""})
+        assert refused == ("NOT_FOUND", ["input", field])
 
 
 async def test_what_falls_due_is_told_by_month_as_announced_and_as_makers_are_late(

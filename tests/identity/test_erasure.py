@@ -41,6 +41,15 @@ NAMELESS_TABLES = {
     "identity.revocations": "ids of what holds no longer; without them a stolen token would hold again",
     "identity.signing_keys": "keys of the server's own",
     "operations.jobs": "what the server does by itself, which is nobody's",
+    **dict.fromkeys(
+        (
+            *("trackers.clients", "trackers.brands", "trackers.production_runs", "trackers.places"),
+            *("trackers.production_run_places", "trackers.trackers", "trackers.tracker_keys"),
+            *("trackers.location_reports", "trackers.location_fixes", "trackers.status_changes", "trackers.visits"),
+            "trackers.tracker_events",
+        ),
+        "a client's, who is no person; it goes with the last of its members",
+    ),
     "identity.used_nonces": "numbers of an outside provider, which says nothing of whom they were for",
 }
 REFERENCES = """

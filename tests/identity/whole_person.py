@@ -46,7 +46,6 @@ from app.portfolios.models import (
     Portfolio,
     PortfolioExport,
     PortfolioImport,
-    RequestKey,
     Snapshot,
     Store,
     Trade,
@@ -64,6 +63,18 @@ from app.portfolios.wish_models import (
 )
 from app.providers.commands.save_known import save_known_providers
 from app.providers.models import ProviderCall, ProviderCredential
+from app.trackers.history_models import LocationFix, LocationReport, OrphanReport, StatusChange, TrackerEvent, Visit
+from app.trackers.models import (
+    Brand,
+    Client,
+    Membership,
+    Place,
+    ProductionRun,
+    ProductionRunPlace,
+    Tracker,
+    TrackerAttachment,
+    TrackerKey,
+)
 from tests.identity.builders import SECRETS
 
 CREATED_AT = datetime(2025, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -320,6 +331,11 @@ async def add_whole_person(
         (RuntimeSetting, {"key": f"schedule:{user_id}", "value": {"isEnabled": False}, "updated_by": user_id}),
     ]
     await save_known_providers(Transaction(connection))
+    for parent in ("location_reports", "location_fixes"):
+        await connection.execute(
+            text("SELECT trackers.ensure_partitions(:parent, CAST(ARRAY[:instant] AS timestamptz[]))"),
+            {"parent": parent, "instant": CREATED_AT},
+        )
     for table, values in rows:
         # The tables make their own ids where none is named.
         await connection.execute(insert(table).values(**values))
@@ -391,7 +407,6 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             TradeRevision,
             of_owner | {"trade_id": sold_id, "number": 1, "action": "edited", "before": {"notes": f"Before, {word}"}},
         ),
-        (RequestKey, {"owner_id": owner_id, "key": f"key-{word}", "content_hash": "00", "trade_id": sold_id}),
         (
             Lot,
             of_holding
@@ -423,6 +438,7 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
             | {"kind": "buy", "quantity": 1, "notes": f"Imported by {word}", "trade_id": bought_id},
         ),
         *_wishes(owner_id, item_id, variant_id, word),
+        *_organisation(owner_id, holding_id, word),
     ]
 
 
@@ -456,6 +472,58 @@ def _wishes(owner_id: UUID, item_id: UUID, variant_id: UUID, word: str) -> list[
     ]
 
 
+def _organisation(owner_id: UUID, holding_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A client of theirs alone with all that a client can have, and a tracker that rides with their holding."""
+    client_id, brand_id, run_id, place_id, tracker_id, key_id = (new_id() for _ in range(6))
+    of_client = {"client_id": client_id}
+    of_tracker = of_client | {"tracker_id": tracker_id}
+    secret = SECRETS.encrypt(f"secret-{word}".encode(), place_of(TrackerKey.private_key, key_id))
+    here = "SRID=4326;POINT(9.9661 53.5461)"
+    key = hash_of_token(f"tag-{word}")
+    return [
+        (Client, {"id": client_id, "name": f"Client of {word}", "logo_url": f"https://pictures.example/{word}.png"}),
+        (Membership, of_client | {"user_id": owner_id, "role": "owner"}),
+        (Brand, of_client | {"id": brand_id, "name": f"Brand of {word}"}),
+        (
+            ProductionRun,
+            of_client
+            | {"id": run_id, "brand_id": brand_id, "description": f"Made for {word}", "started_at": CREATED_AT},
+        ),
+        (
+            Place,
+            of_client
+            | {"id": place_id, "kind": "storage", "name": f"Shed of {word}", "shape": here, "center": here}
+            | {"reach_meters": 100},
+        ),
+        (ProductionRunPlace, of_client | {"production_run_id": run_id, "place_id": place_id}),
+        (Tracker, of_client | {"id": tracker_id, "production_run_id": run_id, "name": f"Box of {word}"}),
+        (
+            TrackerKey,
+            of_tracker | {"id": key_id, "advertised_key": key[:28], "hashed_key": key, "private_key": secret},
+        ),
+        (TrackerAttachment, of_tracker | {"holding_id": holding_id, "owner_id": owner_id}),
+        (StatusChange, of_tracker | {"status": "created", "started_at": CREATED_AT}),
+        (Visit, of_tracker | {"place_id": place_id, "arrived_at": CREATED_AT, "fix_count": 1}),
+        (TrackerEvent, of_tracker | {"kind": "entered", "occurred_at": CREATED_AT, "place_id": place_id}),
+        (
+            LocationReport,
+            of_tracker
+            | {"subject": key, "reported_at": CREATED_AT, "latitude_e7": 535461000, "longitude_e7": 99661000}
+            | {"source": "partner"},
+        ),
+        (
+            LocationFix,
+            of_tracker
+            | {"bucket": CREATED_AT, "position": here, "accuracy_meters": 10, "last_reported_at": CREATED_AT}
+            | {"report_count": 1, "dropped_count": 0, "is_anomalous": False},
+        ),
+        (
+            OrphanReport,
+            {"hashed_key": key, "content_hash": key, "sender_id": owner_id, "content": f'{{"from": "{word}"}}'},
+        ),
+    ]
+
+
 # Every table of ours, and every column of it that can hold a text, whatever the type is called.
 _TEXTS = """
 SELECT c.relnamespace::regnamespace || '.' || c.relname AS name, array_agg(a.attname::text) AS columns
@@ -465,7 +533,7 @@ JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
     AND c.relnamespace::regnamespace::text
-        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices', 'portfolios')
+        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices', 'portfolios', 'trackers')
     AND coalesce(element.typname, t.typname)
         IN ('text', 'varchar', 'bpchar', 'name', 'citext', 'json', 'jsonb', 'xml', 'inet', 'cidr')
 GROUP BY 1

@@ -1,6 +1,5 @@
-"""Portfolios for tests: holdings whose rows say what their trades come to, first in, first out."""
+"""Portfolios for tests: holdings with trades, and what these come to, first in, first out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,11 +14,9 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.identity.viewer import Viewer
-from app.portfolios.models import Holding, HoldingDetails, Lot, LotDisposal, Portfolio, Trade
+from app.portfolios.commands.recompute import recompute_holdings
+from app.portfolios.models import Holding, HoldingDetails, Portfolio, Trade
 from tests.identity.builders import add_person, session_of
-
-ZERO = Decimal(0)
-OPENING = ("buy", "transfer_in", "gift_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,6 @@ async def hold(
     holding_id = new_id()
     keys = {"holding_id": holding_id, "portfolio_id": owned.id, "owner_id": owned.owner_id}
     trades = [_trade(keys, deal, number) for number, deal in enumerate(deals)]
-    lots, disposals, totals = _ledger(keys, trades)
     async with database.transaction() as transaction:
         connection = transaction.connection
         await connection.execute(
@@ -91,15 +87,14 @@ async def hold(
                 owner_id=owned.owner_id,
                 variant_id=await _default_variant(connection, slug),
                 position=position,
-                **totals,
                 **more,
             )
         )
         if place is not None:
             await connection.execute(insert(HoldingDetails).values(place=place, **keys))
-        for table, rows in ((Trade, trades), (Lot, lots), (LotDisposal, disposals)):
-            if rows:
-                await connection.execute(insert(table), rows)
+        if trades:
+            await connection.execute(insert(Trade), trades)
+            await recompute_holdings(connection, [holding_id])
     return holding_id
 
 
@@ -125,74 +120,3 @@ def _trade(keys: dict[str, UUID], deal: Deal, number: int) -> dict[str, Any]:
         "exchange_rate": Decimal(deal.rate),
         "may_lack_acquisitions": deal.may_lack,
     }
-
-
-def _ledger(
-    keys: dict[str, UUID], trades: Sequence[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Decimal]]:
-    """The lots, the disposals and the totals of a holding."""
-    lots: list[dict[str, Any]] = []
-    disposals: list[dict[str, Any]] = []
-    realized = missing = ZERO
-    for trade in trades:
-        rate, quantity = trade["exchange_rate"], trade["quantity"]
-        if trade["kind"] in OPENING:
-            cost = (trade["price"] * quantity + trade["fee"]) * rate
-            lots.append(
-                {
-                    **keys,
-                    "id": trade["id"],
-                    "acquired_at": trade["occurred_at"],
-                    "quantity": quantity,
-                    "cost": cost,
-                    "remaining_quantity": quantity,
-                    "remaining_cost": cost,
-                }
-            )
-            continue
-        if trade["kind"] == "fee" and not quantity:
-            realized -= trade["fee"] * rate
-            continue
-        is_sale = trade["kind"] in ("sell", "fee")
-        proceeds = (trade["price"] * quantity - trade["fee"]) * rate if is_sale else None
-        for number, (lot, taken) in enumerate(_taken(lots, quantity), start=1):
-            part = None if proceeds is None else proceeds * taken / quantity
-            cost = None if lot is None else lot["remaining_cost"] * taken / lot["remaining_quantity"]
-            gain = None if part is None or cost is None else part - cost
-            disposals.append(
-                {
-                    **keys,
-                    "trade_id": trade["id"],
-                    "number": number,
-                    "lot_id": None if lot is None else lot["id"],
-                    "acquired_at": None if lot is None else lot["acquired_at"],
-                    "disposed_at": trade["occurred_at"],
-                    "quantity": taken,
-                    "cost": cost,
-                    "proceeds": part,
-                    "gain": gain,
-                }
-            )
-            realized += gain or ZERO
-            if lot is None:
-                missing += taken
-            else:
-                lot["remaining_quantity"] -= taken
-                lot["remaining_cost"] -= cost
-    totals = {
-        "quantity": sum((lot["remaining_quantity"] for lot in lots), ZERO),
-        "cost": sum((lot["remaining_cost"] for lot in lots), ZERO),
-        "realized_gain": realized,
-        "missing_quantity": missing,
-    }
-    return lots, disposals, totals
-
-
-def _taken(lots: Sequence[dict[str, Any]], quantity: Decimal) -> list[tuple[dict[str, Any] | None, Decimal]]:
-    parts: list[tuple[dict[str, Any] | None, Decimal]] = []
-    for lot in lots:
-        taken = min(quantity, lot["remaining_quantity"])
-        if taken:
-            parts.append((lot, taken))
-            quantity -= taken
-    return [*parts, (None, quantity)] if quantity else parts

@@ -1,10 +1,11 @@
 """Snapshots are made by the job of the server, and by `trove portfolios backfill`."""
 
 import asyncio
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from typer.testing import CliRunner, Result
 
 from app.cli.portfolios import commands
@@ -17,6 +18,7 @@ from app.portfolios.models import Snapshot, SnapshotMark
 from tests.catalogue.builders import coin, saved
 from tests.operations.builders import Clock, look, runs, scheduler
 from tests.portfolios.possessing import Deal, Owned, hold, portfolio_of_somebody
+from tests.prices.builders import ingested, point
 from workers.scheduled import JOBS
 
 DAY = timedelta(days=1)
@@ -42,19 +44,44 @@ async def run(monkeypatch: pytest.MonkeyPatch, settings: Settings, *arguments: s
     return await asyncio.to_thread(CliRunner().invoke, commands, ["backfill", *arguments])
 
 
-async def test_the_job_makes_what_is_missing_up_to_yesterday(database: Database, trove_settings: Settings) -> None:
-    await saved(database, coin("aurum"))
-    one, other = await since(database, 12), await since(database, 3)
+async def ended_job(database: Database, settings: Settings) -> Any:
+    """The run of the job of the server, asked for now."""
     job = [job for job in JOBS if job.name == "portfolio-snapshots"]
-    async with scheduler(database, trove_settings, Clock(utc_now()), job) as worker:
+    async with scheduler(database, settings, Clock(utc_now()), job) as worker:
         async with database.transaction() as transaction:
             await transaction.connection.execute(insert(JobRun).values(job=job[0].name))
         await look(worker)
-    (ended,) = await runs(database)
+    return (await runs(database))[-1]
+
+
+async def test_the_job_makes_what_is_missing_up_to_yesterday(database: Database, trove_settings: Settings) -> None:
+    await saved(database, coin("aurum"))
+    one, other = await since(database, 12), await since(database, 3)
+    ended = await ended_job(database, trove_settings)
     assert (ended.state, ended.result) == (RunState.SUCCEEDED, {"portfolios": 2, "snapshots": 15})
     today = utc_now().date()
     assert await days_of(database, one) == [today - number * DAY for number in range(12, 0, -1)]
     assert await days_of(database, other) == [today - number * DAY for number in range(3, 0, -1)]
+
+
+async def test_with_a_new_day_the_last_three_are_made_again_for_prices_that_came_late(
+    database: Database, trove_settings: Settings
+) -> None:
+    await saved(database, coin("aurum"))
+    owned = await since(database, 12)
+    today = utc_now().date()
+    assert (await ended_job(database, trove_settings)).result == {"portfolios": 1, "snapshots": 12}
+    late = datetime.combine(today - 6 * DAY, time(12), UTC)
+    await ingested(database, point("aurum", "9", currency="EUR", at=late))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(SnapshotMark).values(next_day=today - DAY))
+    assert (await ended_job(database, trove_settings)).result == {"portfolios": 1, "snapshots": 3}
+    async with database.transaction() as transaction:
+        found = await transaction.connection.execute(
+            select(Snapshot.day).where(Snapshot.portfolio_id == owned.id, Snapshot.value == 9).order_by(Snapshot.day)
+        )
+        assert list(found.scalars()) == [today - number * DAY for number in (3, 2, 1)]
+    assert (await ended_job(database, trove_settings)).result == {"portfolios": 0, "snapshots": 0}
 
 
 async def test_backfill_makes_what_is_missing_and_from_a_day_on_what_is_there(
@@ -70,6 +97,7 @@ async def test_backfill_makes_what_is_missing_and_from_a_day_on_what_is_there(
     assert "0 snapshots of 0 portfolios" in (await run(monkeypatch, trove_settings)).output
     anew = await run(monkeypatch, trove_settings, "--from", str(today - 5 * DAY))
     assert "8 snapshots of 2 portfolios" in anew.output
+    assert "0 snapshots of 0 portfolios" in (await run(monkeypatch, trove_settings, "--to", "9999-12-31")).output
     assert len(await days_of(database, one)) == 12
     assert len(await days_of(database, other)) == 3
     async with database.transaction() as transaction:

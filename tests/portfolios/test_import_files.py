@@ -117,6 +117,8 @@ def test_rows_without_an_id_are_told_apart_by_what_they_say_and_how_often() -> N
         (ROW.replace("bitcoin", ""), "It names no item; fill one of `item`"),
         (ROW.replace("+01:00", ""), "is no time such as 2024-03-01T18:30:00Z"),
         (ROW.replace("2024-03-01T", "2024-02-30T"), "is no time such as"),
+        (ROW.replace("2024-03-01T", "0001-01-01T").replace("18:30", "00:30"), "is no time such as"),
+        (ROW.replace("2024-03-01T", "9999-12-31T").replace("18:30:00+", "23:30:00-"), "is no time such as"),
         (f"{ROW},", None),
         (f"{ROW},surplus", "It has 7 cells, and the header has 6."),
         ("buy,2024-03-01", "It has 2 cells, and the header has 6."),
@@ -235,7 +237,26 @@ def test_every_mapping_names_columns_for_what_it_needs(source: FileSource) -> No
     assert all(word == word.casefold() for word in mapping.kinds)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\t=", "'=1", "''@x", "plain", "'plain", "", "it's"])
+@pytest.mark.parametrize(
+    ("written", "quantity"),
+    [("1,234.5", "1234.5"), ("-1,234,567", "1234567"), ("0,5", None), ("12,34", None), ("1,2345", None)],
+)
+def test_a_comma_parts_thousands_of_a_quantity_and_no_fraction(written: str, quantity: str | None) -> None:
+    last = read_file(COINBASE.replace(",-0.01,", f',"{written}",').encode(), FileSource.COINBASE, currency="USD")[3]
+    assert (last.trade and last.trade.quantity) == (quantity and Decimal(quantity))
+    assert last.trade or f"“{written}” in `Quantity Transacted` is no plain number" in (last.reason or "")
+
+
+@pytest.mark.parametrize("text", ["-1", "-133.25", "'-1"])
+def test_a_negative_number_is_no_formula(text: str) -> None:
+    assert guarded(text).lstrip("'") == text.lstrip("'")
+    assert (guarded(text) == text) == (not text.startswith("'"))
+    assert unguarded(guarded(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1+1", "-a", "@a", "\t=", "'=1", "''@x", "plain", "'plain", "", "it's"]
+)
 def test_what_a_spreadsheet_takes_for_a_formula_is_guarded_and_comes_back(text: str) -> None:
     assert not guarded(text).startswith(("=", "+", "-", "@", "\t"))
     assert unguarded(guarded(text)) == text

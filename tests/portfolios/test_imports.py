@@ -17,7 +17,15 @@ from app.portfolios.commands.record_trade import record_trade
 from app.portfolios.errors import PortfolioErrorCode
 from app.portfolios.imports.mappings import FileSource
 from app.portfolios.ledger import LotChoice
-from app.portfolios.models import CostBasisMethod, Holding, HoldingDetails, ImportStatus, PortfolioImport, Trade
+from app.portfolios.models import (
+    CostBasisMethod,
+    Holding,
+    HoldingDetails,
+    ImportStatus,
+    PortfolioImport,
+    SnapshotMark,
+    Trade,
+)
 from tests.catalogue.builders import coin, figure, saved, skin
 from tests.portfolios.builders import (
     Possessions,
@@ -77,6 +85,13 @@ async def test_what_was_previewed_is_applied_and_undone_to_the_last_digit(databa
     assert (await import_of(database, import_id)).status == ImportStatus.UNDONE
 
 
+async def test_a_whole_file_is_one_statement_and_so_one_change_of_what_is_to_be_valued(database: Database) -> None:
+    own = await possessions(database)
+    await applied(database, own, file_of(*(line("buy", "1", "2", id=str(number)) for number in range(50))))
+    async with database.transaction() as transaction:
+        assert list(await transaction.connection.scalars(select(SnapshotMark.version))) == [1]
+
+
 async def test_the_same_file_again_brings_nothing_new(database: Database) -> None:
     own = await possessions(database)
     await applied(database, own, file_of(*BUY_AND_SELL))
@@ -127,6 +142,22 @@ async def test_a_row_that_sells_more_than_is_held_is_bad_unless_acquisitions_are
     async with database.transaction() as transaction:
         missing = await transaction.connection.scalar(select(Holding.missing_quantity))
     assert missing == Decimal(11)
+
+
+async def test_a_row_that_takes_what_a_later_trade_needs_is_bad(database: Database) -> None:
+    own = await possessions(database)
+    await recorded(database, own, buy("1", "10", day=4), sell("1", "20", day=9))
+    lines = (line("buy", "1", "1", day=6), line("sell", "1", "1", day=7), line("sell", "1", "1", day=8))
+    first, second, third = await rows_of(database, await previewed(database, own, file_of(*lines)))
+    assert (first.change, second.change, third.change) == ("trade", "trade", "bad")
+    assert third.reason.startswith("It takes what a trade of the portfolio needs. The sale of 1 on 2024-01-10 takes")
+
+
+async def test_a_row_of_several_holdings_is_told_to_name_one_by_its_column(database: Database) -> None:
+    own = await possessions(database)
+    lines = (line("buy", "1", "1", holding="a"), line("buy", "1", "1", holding="b"), line("buy", "1", "1"))
+    last = (await rows_of(database, await previewed(database, own, file_of(*lines))))[-1]
+    assert (last.change, last.reason.rpartition("; ")[2]) == ("bad", "name one by `holding`.")
 
 
 async def test_what_cannot_be_a_trade_is_named_with_its_reason(database: Database) -> None:
@@ -218,7 +249,7 @@ async def test_holdings_of_one_variant_are_told_apart_by_their_names(database: D
     for each in (again, import_id):
         await change(database, undo_import, each, owner_id=own.owner_id)
     assert await holdings(database) == []
-    assert "There is no such import" in message
+    assert message == "You have no such import."
 
 
 async def test_what_came_without_a_price_is_marked(database: Database) -> None:

@@ -10,7 +10,7 @@ from app.core.database import Database
 from app.core.retrying import ONCE
 from app.portfolios.commands.apply_import import apply_import, undo_import
 from app.portfolios.commands.import_rows import COST_UNKNOWN
-from app.portfolios.commands.inventory_imports import MAXIMUM_ATTEMPTS, request_inventory
+from app.portfolios.commands.inventory_imports import MAXIMUM_ATTEMPTS, next_inventory, request_inventory
 from app.portfolios.errors import PortfolioErrorCode
 from app.portfolios.models import Holding, PortfolioImport
 from app.providers.client import provider_http
@@ -244,6 +244,16 @@ async def test_it_is_given_up_after_so_many_attempts(database: Database, own: Po
             await _unblock(database)
     found = await import_of(database, import_id)
     assert (found.status, found.failure) == ("failed", "Steam is being asked too much; try again later.")
+
+
+async def test_it_is_given_up_where_its_workers_end_without_a_word(database: Database, own: Possessions) -> None:
+    import_id = await asked(database, own)
+    for _ in range(MAXIMUM_ATTEMPTS):
+        assert await change(database, next_inventory) is not None
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(update(PortfolioImport).values(next_attempt_at=func.now()))
+    assert await change(database, next_inventory) is None
+    assert (await import_of(database, import_id)).status == "failed"
 
 
 @pytest.mark.parametrize(

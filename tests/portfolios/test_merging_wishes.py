@@ -1,5 +1,6 @@
 """Wishes for an item that is merged into another name that one, and nothing is wished for twice."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -7,13 +8,16 @@ from sqlalchemy import select
 
 from app.catalogue.commands.merge_items import merge_items
 from app.core.database import Database
+from app.portfolios.commands.holdings import add_holding
 from app.portfolios.commands.merge_wishes import merge_wishes
 from app.portfolios.commands.preorders import add_preorder
 from app.portfolios.commands.wants import add_want
 from app.portfolios.commands.watchlists import add_to_watchlist, create_watchlist
+from app.portfolios.errors import PortfolioErrorCode
 from app.portfolios.wish_models import Preorder, Want, WatchlistItem
 from app.prices.commands.merge_variants import merge_variants
-from tests.portfolios.wishes_builders import Scene, scene_of
+from tests.lock_waits import until_somebody_waits
+from tests.portfolios.wishes_builders import Scene, refusal_of, scene_of
 
 
 @pytest.fixture
@@ -60,3 +64,28 @@ async def test_what_somebody_wished_of_both_is_one_wish_of_the_winner(database: 
         assert sorted(map(tuple, wanted)) == sorted([(scene.ada, default), (scene.bob, foil)])
         ordered = (await connection.scalars(select(Preorder.variant_id))).all()
         assert sorted(ordered) == sorted([default, default, foil])
+
+
+async def test_a_holding_of_what_is_being_merged_away_is_refused_and_the_merge_goes_on(
+    database: Database, scene: Scene
+) -> None:
+    async def adding() -> None:
+        async with database.transaction() as transaction:
+            await add_holding(
+                transaction,
+                owner_id=scene.ada,
+                portfolio_id=scene.portfolio_id,
+                variant_id=scene.variant("lantern-old"),
+            )
+
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction,
+            winner_id=scene.items["lantern-new"],
+            loser_id=scene.items["lantern-old"],
+            editor_id=None,
+            followers=[merge_variants, merge_wishes],
+        )
+        added = asyncio.create_task(refusal_of(adding()))
+        await until_somebody_waits(database)
+    assert await added == (PortfolioErrorCode.NOT_FOUND, ["variantId"])

@@ -14,12 +14,14 @@ from app.core.database import Database
 from app.core.ids import new_id
 from app.portfolios.commands import preorders
 from app.portfolios.commands.receive_preorder import receive_preorder
+from app.portfolios.commands.stores import remove_store
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.given_wishes import ReleaseDate, release_day, release_month
 from app.portfolios.models import Holding, Lot, Portfolio, Store, Trade
 from app.portfolios.preorder_lifecycle import FIRST_STATES, NEXT_STATES
 from app.portfolios.queries.preorders import SLIP_DAYS
 from app.portfolios.wish_models import Preorder, PreorderDateChange, PreorderStatus, PreorderStatusChange
+from tests.lock_waits import until_somebody_waits
 from tests.portfolios.builders import portfolio_of
 from tests.portfolios.wishes_builders import Scene, rate, refusal_of, row_of, scene_of
 
@@ -27,6 +29,8 @@ INVALID = PortfolioErrorCode.INVALID_INPUT
 ILLEGAL = PortfolioErrorCode.ILLEGAL_STATE
 MISSING = PortfolioErrorCode.NOT_FOUND
 YEN: dict[str, Any] = {"price": Decimal(15_000), "currency": "JPY"}
+# What a yen stays in euros, and is in what has another currency.
+YEN_RATES = {"EUR": Decimal("0.00625"), "JPY": Decimal(1)}
 STEPS = [(before, after) for before in PreorderStatus for after in PreorderStatus]
 
 
@@ -301,7 +305,12 @@ async def test_the_rate_is_frozen_with_the_portfolio_and_again_with_another_curr
         await rate(transaction.connection, "JPY", "200", utc_now().date())
     await edited(database, scene.ada, preorder, price=Decimal(20_000), notes="Dearer")
     assert (await row_of(database, Preorder, preorder))["exchange_rate"] == Decimal("0.00625")
-    await edited(database, scene.ada, preorder, currency="USD")
+    async with database.transaction() as transaction:
+        other = {each: await portfolio_of(transaction.connection, scene.ada, base_currency=each) for each in YEN_RATES}
+    for base, found in YEN_RATES.items():
+        await edited(database, scene.ada, preorder, portfolio_id=other[base])
+        assert (await row_of(database, Preorder, preorder))["exchange_rate"] == found
+    await edited(database, scene.ada, preorder, portfolio_id=scene.portfolio_id, currency="USD")
     stored = await row_of(database, Preorder, preorder)
     assert [stored[name] for name in frozen] == [Decimal("0.8"), "EUR", before]
     await edited(database, scene.ada, preorder, currency="EUR")
@@ -341,7 +350,7 @@ async def test_what_arrives_becomes_a_purchase_at_the_frozen_rate(database: Data
         await rate(transaction.connection, "JPY", "160", today - timedelta(days=1))
         store = new_id()
         await transaction.connection.execute(
-            insert(Store).values(id=store, owner_id=scene.ada, name="Harbour Hobby", slug="harbour-hobby")
+            insert(Store).values(id=store, owner_id=scene.ada, name="駿河屋\u3000二号店", slug="harbour-hobby")
         )
     preorder = await ordered(
         database,
@@ -362,7 +371,7 @@ async def test_what_arrives_becomes_a_purchase_at_the_frozen_rate(database: Data
     assert (trade["currency"], trade["exchange_rate"], trade["exchange"]) == (
         "JPY",
         Decimal("0.00625"),
-        "Harbour Hobby",
+        "駿河屋\u3000二号店",
     )
     holding = await row_of(database, Holding, trade["holding_id"])
     assert (holding["portfolio_id"], holding["variant_id"]) == (scene.portfolio_id, scene.variant("keeper"))
@@ -449,6 +458,31 @@ async def test_a_portfolio_or_trade_that_goes_leaves_the_preorder(database: Data
     stored = await row_of(database, Preorder, preorder)
     assert (stored["portfolio_id"], stored["trade_id"], stored["status"]) == (None, None, "received")
     assert trade_id is not None
+
+
+async def test_a_store_that_is_removed_meanwhile_is_not_there_and_nobody_is_stuck(
+    database: Database, scene: Scene
+) -> None:
+    store_id = new_id()
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            insert(Store).values(id=store_id, owner_id=scene.ada, name="Kite", slug="kite")
+        )
+    preorder = await ordered(database, scene, store_id=store_id)
+    refused = refusal_of(_removed_store(database, scene.ada, store_id))
+    assert await refused == (PortfolioErrorCode.NOT_EMPTY, ["id"])
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(select(Store.id).where(Store.id == store_id).with_for_update())
+        editing = asyncio.create_task(refusal_of(edited(database, scene.ada, preorder, store_id=store_id)))
+        await until_somebody_waits(database)
+        await remove_store(transaction, store_id, owner_id=scene.ada, clears_holdings=True)
+    assert await editing == (MISSING, ["storeId"])
+    assert (await row_of(database, Preorder, preorder))["store_id"] is None
+
+
+async def _removed_store(database: Database, owner_id: UUID, store_id: UUID) -> None:
+    async with database.transaction() as transaction:
+        await remove_store(transaction, store_id, owner_id=owner_id)
 
 
 async def test_a_preorder_that_is_forgotten_leaves_nothing(database: Database, scene: Scene) -> None:

@@ -13,13 +13,18 @@ from sqlalchemy import delete, func, insert, select, update
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import new_id
+from app.portfolios.commands.edit_trade import delete_trade
+from app.portfolios.commands.holdings import add_holding, delete_holding
+from app.portfolios.commands.portfolios import create_portfolio, delete_portfolio
 from app.portfolios.commands.recompute import recompute_portfolio
 from app.portfolios.commands.record_trade import record_trade, record_trades
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import LotChoice
-from app.portfolios.models import CostBasisMethod, Holding, RequestKey, TradeKind
+from app.portfolios.models import CostBasisMethod, CreationKey, Holding, Lot, Portfolio, TradeKind
+from app.portfolios.queries.amounts import AVERAGE_COST, REMAINING_COST
 from app.prices.commands.import_exchange_rates import import_exchange_rates
 from app.prices.exchange_rates import ReferenceRate
+from tests.lock_waits import until_somebody_waits
 from tests.portfolios.builders import (
     buy,
     change,
@@ -97,6 +102,40 @@ async def test_two_first_trades_of_a_variant_at_once_make_one_holding(database: 
         assert await transaction.connection.scalar(select(Holding.quantity)) == 3
 
 
+async def test_a_holding_that_goes_while_two_trades_wait_for_it_is_not_made_twice(database: Database) -> None:
+    own = await possessions(database)
+    await recorded(database, own, buy("1", "1"))
+    async with database.transaction() as deleting:
+        holding_id = await deleting.connection.scalar(select(Holding.id))
+        assert holding_id is not None
+        await deleting.connection.execute(select(Portfolio.id).with_for_update(key_share=True))
+        await delete_holding(deleting, holding_id, owner_id=own.owner_id, deletes_trades=True)
+        both = [asyncio.create_task(recorded(database, own, buy("1", "1"))) for _ in range(2)]
+        await until_somebody_waits(database, count=2)
+    for one in both:
+        reason, field, _ = await refusal_of(one)
+        assert (reason, field) == (PortfolioErrorCode.CONFLICT, ["variantId"])
+
+
+async def test_costs_that_are_divided_have_all_their_places(database: Database) -> None:
+    own = await possessions(database, method=AVERAGE)
+    await recorded(database, own, buy("1", "1000000000000"), buy("2", "0", day=1))
+    third, two_thirds = Decimal("333333333333.333333333333333333"), Decimal("666666666666.666666666666666667")
+    async with database.transaction() as transaction:
+        assert await transaction.connection.scalar(select(AVERAGE_COST)) == third
+        lots = select(REMAINING_COST).select_from(Lot).join(Holding, Holding.id == Lot.holding_id)
+        shares = await transaction.connection.scalars(lots.order_by(Lot.acquired_at))
+        assert list(shares) == [third, two_thirds]
+
+
+@pytest.mark.parametrize("notes", ["\U0001f468\u200d\U0001f469\u200d\U0001f467", "می\u200cخواهم", "two\nlines"])
+async def test_notes_are_in_any_script(database: Database, notes: str) -> None:
+    own = await possessions(database)
+    await recorded(database, own, buy("1", "1", notes=notes, exchange="Card\u00a0Shop"))
+    (row,) = await trades_of(database)
+    assert (row.notes, row.exchange) == (notes, "Card\u00a0Shop")
+
+
 async def test_of_two_sales_of_one_lot_at_once_one_wins(database: Database) -> None:
     own = await possessions(database)
     await recorded(database, own, buy("1", "100"))
@@ -136,6 +175,9 @@ BAD: list[tuple[dict[str, Any], PortfolioErrorCode, list[str]]] = [
     ),
     ({"occurred_at": datetime(1850, 1, 1, tzinfo=UTC)}, PortfolioErrorCode.INVALID_INPUT, ["occurredAt"]),
     ({"exchange": " "}, PortfolioErrorCode.INVALID_INPUT, ["exchange"]),
+    ({"exchange": "\u200b"}, PortfolioErrorCode.INVALID_INPUT, ["exchange"]),
+    ({"notes": "a\x1cb"}, PortfolioErrorCode.INVALID_INPUT, ["notes"]),
+    ({"notes": "a\u202eb"}, PortfolioErrorCode.INVALID_INPUT, ["notes"]),
     ({"exchange": "a\x00b"}, PortfolioErrorCode.INVALID_INPUT, ["exchange"]),
     ({"tags": ["fine", "x" * 51]}, PortfolioErrorCode.INVALID_INPUT, ["tags", "1"]),
     ({"tags": ["fine"] * 251}, PortfolioErrorCode.INVALID_INPUT, ["tags"]),
@@ -256,11 +298,43 @@ async def test_a_key_that_is_sent_again_records_nothing_more(database: Database)
     assert (reason, field) == (PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED, ["idempotencyKey"])
     async with database.transaction() as transaction:
         await transaction.connection.execute(
-            update(RequestKey).values(created_at=func.now() - timedelta(hours=24, seconds=1))
+            update(CreationKey).values(created_at=func.now() - timedelta(hours=24, seconds=1))
         )
     assert await change(database, record_trade, other, **who) not in both
     reason, field, _ = await refusal_of(change(database, record_trade, trade, **who | {"idempotency_key": "\n"}))
     assert (reason, field) == (PortfolioErrorCode.INVALID_INPUT, ["idempotencyKey"])
+
+
+async def test_a_key_stands_for_one_thing_of_a_person_as_long_as_that_is_there(database: Database) -> None:
+    own = await possessions(database)
+    who = {"owner_id": own.owner_id, "idempotency_key": "one"}
+    given = {"name": "Shelf"}
+    both = await asyncio.gather(*(change(database, create_portfolio, given, **who) for _ in range(2)))
+    assert len(set(both)) == 1
+    trade = with_variant(buy("1", "1"), own.variant_id)
+    for other in (
+        change(database, record_trade, trade, portfolio_id=own.portfolio_id, **who),
+        change(database, add_holding, portfolio_id=own.portfolio_id, variant_id=own.variant_id, **who),
+    ):
+        reason, field, _ = await refusal_of(other)
+        assert (reason, field) == (PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED, ["idempotencyKey"])
+    await change(database, delete_portfolio, both[0], owner_id=own.owner_id)
+    again = await change(database, create_portfolio, given, **who)
+    assert again not in both
+    async with database.transaction() as transaction:
+        there = select(func.count()).select_from(Portfolio).where(Portfolio.id == again)
+        assert await transaction.connection.scalar(there) == 1
+
+
+async def test_a_trade_that_is_deleted_meanwhile_is_recorded_again_under_its_key(database: Database) -> None:
+    own = await possessions(database)
+    trade = with_variant(buy("1", "1"), own.variant_id)
+    who = {"owner_id": own.owner_id, "portfolio_id": own.portfolio_id, "idempotency_key": "one"}
+    first = await change(database, record_trade, trade, **who)
+    assert await change(database, record_trade, trade, **who) == first
+    await change(database, delete_trade, first, owner_id=own.owner_id)
+    second = await change(database, record_trade, trade, **who)
+    assert [row.id for row in await trades_of(database)] == [second] != [first]
 
 
 async def test_a_sale_names_lots_in_a_portfolio_that_looks_at_them(database: Database) -> None:

@@ -1,5 +1,6 @@
 """How a portfolio did: the three methods, what is unavailable and why, and how exact a rate is."""
 
+import asyncio
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from app.portfolios.queries.history import reckoned_return
 from app.portfolios.returns import Flow, Period, Return, ReturnMethod, ReturnUnavailable, return_of
 
 DAY = timedelta(days=1)
@@ -92,6 +94,23 @@ def test_flows_count_at_the_end_of_their_day() -> None:
 def test_who_takes_everything_out_and_begins_again_is_weighed_by_what_was_invested() -> None:
     pause = period(30, {0: "100", 10: "0", 20: "50", 30: "60"}, {10: "-120", 20: "50"})
     assert return_of(pause, TIME_WEIGHTED) == Return(Decimal("0.44"))  # 120/100 × 60/50
+
+
+def test_what_becomes_of_the_first_money_within_its_day_is_part_of_the_return() -> None:
+    # Bought for 1005 with the fee, worth 1000 in the evening.
+    first = period(30, {0: "0", 10: "1000", 30: "1100"}, {10: "1005"})
+    assert return_of(first, TIME_WEIGHTED) == Return(Decimal("0.094527363184"))  # 1100/1005
+    again = period(30, {0: "100", 10: "0", 20: "49", 30: "58.8"}, {10: "-120", 20: "50"})
+    assert return_of(again, TIME_WEIGHTED) == Return(Decimal("0.4112"))  # 120/100 × 49/50 × 58.8/49
+
+
+async def test_who_has_many_flows_keeps_nobody_waiting() -> None:
+    many = period(401, {0: "1000", 401: "900"}, {day: "-5" if day % 2 else "4" for day in range(1, 401)})
+    for asked, was_served in ((many, True), (VECTOR, False)):
+        served = asyncio.Event()
+        asyncio.get_running_loop().call_soon(served.set)
+        assert await reckoned_return(asked, XIRR) == return_of(asked, XIRR)
+        assert served.is_set() is was_served
 
 
 def test_where_several_rates_fit_or_none_xirr_says_so() -> None:

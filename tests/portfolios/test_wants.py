@@ -8,11 +8,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, update
 
+from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import new_id
 from app.portfolios.commands import wants
+from app.portfolios.commands.record_trade import record_trade
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
-from app.portfolios.models import Holding, HoldingDetails
+from app.portfolios.models import Holding, HoldingDetails, TradeKind
+from app.portfolios.new_trades import NewTrade
 from app.portfolios.queries.wants import IS_FULFILLED, WORDS
 from app.portfolios.wish_models import Condition, Want
 from tests.portfolios.wishes_builders import Scene, refusal_of, row_of, scene_of
@@ -218,6 +221,24 @@ async def test_a_want_is_changed_by_what_is_given_alone(database: Database, scen
     await wanted(database, scene.ada, scene.variant("heron"))
     taken = refusal_of(edited(database, scene.ada, want, variant_id=scene.variant("heron")))
     assert await taken == (PortfolioErrorCode.ALREADY_LISTED, ["variantId"])
+
+
+@pytest.mark.parametrize(
+    "text", ["全角\u3000スペース", "12\u00a0€", "👨\u200d👩\u200d👧", "می\u200cخواهم", "two\r\nlines"], ids=ascii
+)
+async def test_notes_are_of_any_script_and_any_emoji(database: Database, scene: Scene, text: str) -> None:
+    want = await wanted(database, scene.ada, scene.variant("keeper"), notes=text)
+    assert (await row_of(database, Want, want))["notes"] == text.replace("\r\n", "\n")
+    trade = NewTrade(
+        kind=TradeKind.BUY,
+        occurred_at=utc_now(),
+        quantity=Decimal(1),
+        currency="EUR",
+        variant_id=scene.variant("keeper"),
+        notes=text,
+    )
+    async with database.transaction() as transaction:
+        await record_trade(transaction, trade, owner_id=scene.ada, portfolio_id=scene.portfolio_id)
 
 
 async def test_the_wants_of_others_are_not_there(database: Database, scene: Scene) -> None:

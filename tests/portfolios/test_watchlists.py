@@ -116,11 +116,13 @@ async def test_a_name_is_there_once_among_ones_own(database: Database, scene: Sc
     other = await made(database, scene.ada, "Other")
     taken = (PortfolioErrorCode.NAME_TAKEN, ["name"])
     assert await refusal_of(made(database, scene.ada, " Cards")) == taken
+    await made(database, scene.ada, "Caf\u00e9")
+    assert await refusal_of(made(database, scene.ada, "Cafe\u0301")) == taken
     assert await refusal_of(edited(database, scene.ada, other, name="Cards")) == taken
     await edited(database, scene.ada, other, name="Other")
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\x00b", "a\x1bb", "\ud800"])
+@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\x00b", "a\x1bb", "\ud800", "a\u202eb", "\u200b", "\u3164"])
 async def test_a_name_that_is_none_is_refused(database: Database, scene: Scene, name: str) -> None:
     assert await refusal_of(made(database, scene.ada, name)) == (PortfolioErrorCode.INVALID_INPUT, ["name"])
 

@@ -15,18 +15,23 @@ from urllib.parse import urlencode
 import httpx
 import orjson
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
 from app.cli.location_import import import_gpx
 from app.core.database import Database
 from app.core.events import EventBus
+from app.core.ids import new_id
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.doors.ingest import routes as ingest_routes
 from app.doors.messages import routes
+from app.identity.commands.api_tokens import API_TOKEN
+from app.identity.models import ApiToken
+from app.identity.scopes import Scope
 from app.identity.services import identity_services
+from app.identity.tokens import new_token
 from app.trackers.errors import BadReport
 from app.trackers.formats.gpx import GpxNotUnderstood
 from app.trackers.formats.nmea import read_nmea
@@ -293,6 +298,29 @@ async def test_who_shows_no_token_is_refused_everywhere(client: httpx.AsyncClien
         response = await client.post(f"/ingest/{path}", content=b"{}", headers=headers)
         assert (response.status_code, response.json()["error"]["code"]) == (401, "UNAUTHENTICATED")
         assert response.headers["www-authenticate"].startswith("Bearer" if path == "locations" else "Basic")
+
+
+@pytest.mark.parametrize("path", ["locations", "owntracks", "osmand", "nmea"])
+async def test_a_token_without_the_scope_sends_nothing_in(
+    client: httpx.AsyncClient, database: Database, owner: AsyncEngine, tag: Tag, path: str
+) -> None:
+    token = new_token(API_TOKEN)
+    async with owner.begin() as connection:
+        await connection.execute(
+            insert(ApiToken).values(
+                id=new_id(),
+                user_id=PARTNER_ID,
+                name="Prices alone",
+                prefix=token.shown_prefix,
+                token_hash=token.hash,
+                scopes=[Scope.PRICES_WRITE.value, Scope.TRACKERS_WRITE.value],
+            )
+        )
+    headers = {"Authorization": f"Bearer {token.text}"} if path == "locations" else basic(tag.public_id, token.text)
+    response = await client.post(f"/ingest/{path}", content=ndjson(sighting(tag)), headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "FORBIDDEN")
+    assert "locations:write" in response.json()["error"]["message"]
+    assert await rows_of(database, "SELECT id FROM ingestion.ingest_batches") == []
 
 
 @pytest.mark.parametrize(

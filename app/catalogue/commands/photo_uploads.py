@@ -54,6 +54,12 @@ class ClaimedUpload:
     storage_key: str
 
 
+async def require_sender(database: Database, viewer: Viewer) -> None:
+    """Refuse, before anything is read or drawn, whoever would be refused afterwards: as `store_upload` does."""
+    async with database.transaction(viewer=viewer.in_database) as transaction:
+        await _require_sender(transaction.connection, viewer)
+
+
 async def prepare_upload(content: bytes) -> PreparedPhoto:
     """Check a file and draw it anew, in a thread of its own; raises what `prepare_photo` raises."""
     return await asyncio.get_running_loop().run_in_executor(_PREPARING, prepare_photo, content)

@@ -9,9 +9,9 @@ from app.identity.access import needs
 from app.identity.scopes import Scope
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 
-OWNER_ALONE = Privacy("its owner alone")
 PORTFOLIOS_READ = needs(Scope.PORTFOLIOS_READ)
 PORTFOLIOS_WRITE = needs(Scope.PORTFOLIOS_WRITE)
+OWNER_ALONE = Privacy("its owner alone", PORTFOLIOS_READ)
 
 show_enum(
     PortfolioErrorCode,
@@ -22,7 +22,7 @@ show_enum(
         PortfolioErrorCode.CONFLICT: "Another client was faster: look at it again.",
         PortfolioErrorCode.TOO_MANY: "There are as many as there may be.",
         PortfolioErrorCode.NAME_TAKEN: "Another one of one's own has the name.",
-        PortfolioErrorCode.NOT_EMPTY: "There are trades in it.",
+        PortfolioErrorCode.NOT_EMPTY: "Something is in it or refers to it, and would go with it or forget it.",
         PortfolioErrorCode.INSUFFICIENT_QUANTITY: "There would be less than is disposed of, now or in a later trade.",
         PortfolioErrorCode.AMBIGUOUS_HOLDING: "Several holdings are meant; name one by its id.",
         PortfolioErrorCode.UNKNOWN_LOT: "The holding has no such lot at that time.",

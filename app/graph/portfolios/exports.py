@@ -18,14 +18,14 @@ from app.graph.portfolios.errors import (
     PortfolioError,
     portfolio_changes,
 )
-from app.graph.portfolios.inputs import key_of, own_key
+from app.graph.portfolios.inputs import IDEMPOTENCY_KEY, key_of, own_key
 from app.graph.reads.arguments import OperationContext, graphql_argument
 from app.graph.reads.fields import Reference, column, edge, refer, reference, shows
 from app.graph.reads.layout import Row, value_of
 from app.graph.relay import Node
 from app.graph.scalars import URL
 from app.graph.user_errors import USER_ERRORS, Done
-from app.portfolios.commands.portfolio_exports import link_query, start_export
+from app.portfolios.commands.portfolio_exports import MOST_KEPT, link_query, start_export
 from app.portfolios.models import ExportedRows, ExportFormat, PortfolioExportStatus
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import PortfolioExport as ExportTable
@@ -112,6 +112,7 @@ class StartPortfolioExportInput:
     portfolio_id: strawberry.ID = strawberry.field(description="The portfolio.")
     format: ExportFormat = strawberry.field(description="How to write it.")
     what: ExportedRows = strawberry.field(description="What to tell of it.")
+    idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
 
 
 @strawberry.type(description="The export that was asked for.")
@@ -130,7 +131,7 @@ class ExportStarted(Done):
 @strawberry.type
 class ExportMutations:
     @portfolio_changes(
-        "Have a file written of what is in a portfolio; it is kept for a day.",
+        f"Have a file written of what is in a portfolio; it is kept for a day, and {MOST_KEPT} of one person at most.",
         type=StartPortfolioExportPayload,
         access=PORTFOLIOS_READ,
     )
@@ -144,5 +145,6 @@ class ExportMutations:
                 owner_id=info.context.viewer.own_id,
                 format_=input.format,
                 what=input.what,
+                idempotency_key=input.idempotency_key,
             )
         return ExportStarted(refer(PortfolioExport, export_id))

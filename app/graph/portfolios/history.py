@@ -103,11 +103,11 @@ class PortfolioSnapshot:
     unrealized_gain: Money | None = _money(
         SNAPSHOT_GAIN, "The value less the cost; null where a part of the value is not known.", maybe=True
     )
-    realized_gain: Money = _money(_ENTRY.realized_gain, "What had been gained by sales until then.")
+    realized_gain: Money = _money(_ENTRY.realized_gain, "What had been gained by disposals until then, less fees.")
     net_flow: Money = _money(
         _ENTRY.net_flow,
         "What was put in less what was taken out on this day; with a coarser resolution, since the entry before. What "
-        "was given or carried over counts at what it was worth that day, else at what it cost.",
+        "was given or carried over counts at what it was worth that day, else at what it cost; a fee as put in.",
     )
     holding_count: int = column(_ENTRY.holding_count, "How many holdings something was held of.")
     unpriced_count: int = column(_ENTRY.unpriced_count, "How many of them had no value that is known.")
@@ -146,7 +146,7 @@ def _part(key: str, part: Mapping[str, Any]) -> SnapshotPart:
 
 @strawberry.type(
     description="How a portfolio did from the end of one day to the end of another, by its snapshots. What flows on a "
-    "day counts at its end."
+    "day counts at its end; by `TWR` at its beginning where nothing was held before."
 )
 class PortfolioPerformance:
     method: ReturnMethod = attribute("How it was reckoned.")
@@ -162,7 +162,10 @@ class PortfolioPerformance:
     start_value: Decimal | None = attribute("The value at the end of the first day; null where it is not known.")
     end_value: Decimal | None = attribute("The value at the end of the last day; null where it is not known.")
     net_flow: Decimal = attribute("What was put in less what was taken out after the first day.")
-    is_partial: bool = attribute("Whether something is left out of the value at the beginning or at the end.")
+    is_partial: bool = attribute(
+        "Whether something is left out of the value at the beginning or at the end; of `TWR`, which rests on it, also "
+        "on a day on which something was put in or taken out."
+    )
     is_provisional: bool = attribute("Whether trades have changed since, so that snapshots of it are made anew.")
 
 

@@ -12,7 +12,7 @@ from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
 from app.graph.portfolios.holdings import Holding
-from app.graph.portfolios.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_of, own_key, sent
+from app.graph.portfolios.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_if_given, key_of, own_key, sent
 from app.graph.portfolios.portfolios import Portfolio
 from app.graph.reads.fields import Reference, refer
 from app.graph.user_errors import USER_ERRORS, Done
@@ -53,10 +53,10 @@ class EditHoldingInput:
     is_archived: bool | None = strawberry.field(
         default=None, description="True puts it aside, where others do not see it; false takes it back."
     )
-    before: strawberry.ID | None = strawberry.field(
+    before_id: strawberry.ID | None = strawberry.field(
         default=None, description="The holding of the same portfolio that it is to stand before."
     )
-    after: strawberry.ID | None = strawberry.field(
+    after_id: strawberry.ID | None = strawberry.field(
         default=None, description="The holding of the same portfolio that it is to stand behind."
     )
 
@@ -133,11 +133,8 @@ class HoldingMutations:
     @staticmethod
     async def edit_holding(info: Info, input: EditHoldingInput) -> HoldingChanged:
         holding_id = own_key(input.id, PublicIdTag.HOLDING, "holding", "id")
-        neighbours = {
-            f"{name}_id": own_key(neighbour, PublicIdTag.HOLDING, "holding", name)
-            for name, neighbour in (("before", input.before), ("after", input.after))
-            if neighbour is not None
-        }
+        before_id = key_if_given(input.before_id, PublicIdTag.HOLDING, "holding", "beforeId")
+        after_id = key_if_given(input.after_id, PublicIdTag.HOLDING, "holding", "afterId")
         details = _details(input.details)
         async with info.context.transaction() as transaction:
             await edit_holding(
@@ -146,8 +143,9 @@ class HoldingMutations:
                 owner_id=info.context.viewer.own_id,
                 details=details,
                 is_archived=input.is_archived,
+                before_id=before_id,
+                after_id=after_id,
                 expected_version=input.expected_version,
-                **neighbours,
             )
         return HoldingChanged(refer(Holding, holding_id))
 

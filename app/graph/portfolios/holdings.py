@@ -145,7 +145,7 @@ class Holding(Node):
         instead={MONEY.c.amount: AVERAGE_COST, MONEY.c.currency: PortfolioRow.base_currency},
     )
     realized_gain: Money = embedded(
-        "What its sales brought less what was sold had cost, and less fees for keeping it.",
+        "What its sales brought less what was sold had cost, and less the fees of trades that sold nothing.",
         instead={MONEY.c.amount: HoldingRow.realized_gain, MONEY.c.currency: PortfolioRow.base_currency},
     )
     is_gain_complete: bool = column(

@@ -10,7 +10,7 @@ from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
 from app.graph.portfolios.imports import PortfolioImport
-from app.graph.portfolios.inputs import own_key
+from app.graph.portfolios.inputs import IDEMPOTENCY_KEY, own_key
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import CurrencyCode
 from app.graph.user_errors import USER_ERRORS, Done
@@ -42,6 +42,7 @@ class PreviewImportInput:
         description="Whether the file may dispose of more than is held, for acquisitions are missing: the gain of that "
         "is not known.",
     )
+    idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
 
 
 @strawberry.input(description="The import to apply.")
@@ -101,11 +102,19 @@ class ImportMutations:
             if input.steam_id is None or input.content is not None:
                 raise refused("Of Steam give `steamId`, and no content.", "steamId")
             async with info.context.transaction() as transaction:
-                import_id = await request_inventory(transaction, portfolio_id, input.steam_id, owner_id=owner_id)
+                import_id = await request_inventory(
+                    transaction,
+                    portfolio_id,
+                    input.steam_id,
+                    owner_id=owner_id,
+                    idempotency_key=input.idempotency_key,
+                )
             return ImportChanged(refer(PortfolioImport, import_id))
         file = _file_of(input)
         async with info.context.transaction() as transaction:
-            import_id = await preview_file(transaction, portfolio_id, file, owner_id=owner_id)
+            import_id = await preview_file(
+                transaction, portfolio_id, file, owner_id=owner_id, idempotency_key=input.idempotency_key
+            )
         return ImportChanged(refer(PortfolioImport, import_id))
 
     @portfolio_changes(

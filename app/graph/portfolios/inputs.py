@@ -7,7 +7,7 @@ import strawberry
 from strawberry import UNSET
 
 from app.core.ids import PublicIdTag, parse_public_id
-from app.portfolios.texts import not_found
+from app.portfolios.texts import no_such
 
 EXPECTED_VERSION = "The version that one has seen: refused if there is a newer one."
 IDEMPOTENCY_KEY = "A repeat with the same key and input within 24 hours gives the first one again."
@@ -27,8 +27,13 @@ def own_key(id: str, tag: PublicIdTag, what: str, *field: str) -> UUID:
     """The key behind the id of something of one's own; refuses one that cannot be that."""
     found = key_of(id, tag)
     if found is None:
-        raise not_found(f"You have no such {what}.", *field)
+        raise no_such(what, *field)
     return found
+
+
+def key_if_given(id: str | None, tag: PublicIdTag, what: str, *field: str) -> UUID | None:
+    """The same of an id that may be left out."""
+    return None if id is None else own_key(id, tag, what, *field)
 
 
 def key_of(id: str, tag: PublicIdTag) -> UUID | None:

@@ -18,7 +18,13 @@ from app.graph.portfolios.history import PortfolioPerformance, PortfolioSnapshot
 from app.graph.portfolios.holdings import HOLDING_ORDERS, Holding, HoldingFilter
 from app.graph.portfolios.imports import IMPORT_ORDERS, PortfolioImport
 from app.graph.portfolios.realized_gains import realized_gains_of_portfolio
-from app.graph.portfolios.trades import TRADE_ORDERS, Trade, TradeFilter
+from app.graph.portfolios.trades import (
+    PORTFOLIO_REVISION_ORDERS,
+    TRADE_ORDERS,
+    Trade,
+    TradeFilter,
+    TradeRevision,
+)
 from app.graph.portfolios.values import (
     COST_OF_PORTFOLIO,
     VALUE_OF_PORTFOLIO,
@@ -40,8 +46,9 @@ from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import PortfolioImport as ImportTable
 from app.portfolios.models import Trade as TradeRow
-from app.portfolios.queries.history import AskedPeriod, PastPeriod, periods_of
-from app.portfolios.returns import ReturnMethod, ReturnUnavailable, return_of
+from app.portfolios.models import TradeRevision as RevisionRow
+from app.portfolios.queries.history import AskedPeriod, PastPeriod, periods_of, reckoned_return
+from app.portfolios.returns import Return, ReturnMethod, ReturnUnavailable
 
 show_enum(
     Visibility,
@@ -85,7 +92,7 @@ class Portfolio(Node):
     shared_parts: list[SharedPart] = column(PortfolioRow.shared_parts, "What they see of it.")
     link_key: str | None = column(
         PortfolioRow.link_key,
-        "What `sharedPortfolio` takes to find it while it is shared by a link; null where it never was.",
+        "What `sharedPortfolio` takes to find it while it is shared by a link; null while it is not.",
     )
     is_default: bool = column(PortfolioRow.is_default, "Whether it is meant where none is named.")
     version: int = column(PortfolioRow.version, "How often it was changed, from 1; give it with an edit.")
@@ -104,6 +111,13 @@ class Portfolio(Node):
         to=TradeRow.portfolio_id,
         orders=TRADE_ORDERS,
         filter=TradeFilter,
+    )
+    trade_revisions: Connection[TradeRevision] | None = connection(
+        "What its trades were before they were edited or deleted one by one, the newest first: of those that were "
+        "deleted, too.",
+        on=PortfolioRow.id,
+        to=RevisionRow.portfolio_id,
+        orders=PORTFOLIO_REVISION_ORDERS,
     )
     imports: Connection[PortfolioImport] | None = connection(
         "What was imported into it, or is about to be, the newest first.",
@@ -143,13 +157,14 @@ class Portfolio(Node):
             raise BadUserInput("`to` must lie after `from`.", argument="to", allowed=["a day after `from`"])
         asked = AskedPeriod(value_of(root, PortfolioRow.id), from_, to)
         (past,) = await info.context.loaders.several(periods_of, [asked])
-        return _performance(past, asked, method, value_of(root, PortfolioRow.base_currency))
+        found = None if past is None else await reckoned_return(past.period, method)
+        return _performance(past, found, asked, method, value_of(root, PortfolioRow.base_currency))
 
 
 def _performance(
-    past: PastPeriod | None, asked: AskedPeriod, method: ReturnMethod, currency: str
+    past: PastPeriod | None, found: Return | None, asked: AskedPeriod, method: ReturnMethod, currency: str
 ) -> PortfolioPerformance:
-    if past is None:
+    if past is None or found is None:
         return PortfolioPerformance(
             method=method,
             first=asked.first,
@@ -165,7 +180,6 @@ def _performance(
             is_provisional=False,
         )
     period = past.period
-    found = return_of(period, method)
     return PortfolioPerformance(
         method=method,
         first=period.first,
@@ -177,7 +191,7 @@ def _performance(
         start_value=period.values.get(period.first),
         end_value=period.values.get(period.last),
         net_flow=sum((flow.amount for flow in period.counted_flows), Decimal(0)),
-        is_partial=past.is_partial,
+        is_partial=past.is_partial or (method is ReturnMethod.TWR and past.is_partial_at_flows),
         is_provisional=past.is_provisional,
     )
 

@@ -39,7 +39,8 @@ class RemoveStoreInput:
     id: strawberry.ID = strawberry.field(description="The store.")
     clears_holdings: bool = strawberry.field(
         default=False,
-        description="Whether holdings that were acquired there forget it; without it a store with such is refused.",
+        description="Whether holdings that were acquired there, and preorders that were placed there, forget it; "
+        "without it a store with such is refused.",
     )
 
 

@@ -80,6 +80,12 @@ class TradeRevisionOrder(Enum):
     NUMBER = "number"
 
 
+class PortfolioRevisionOrder(Enum):
+    """What the revisions of all trades of a portfolio are ordered by."""
+
+    CREATED_AT = "created_at"
+
+
 class PartOrder(Enum):
     """What the parts of a trade are ordered by."""
 
@@ -95,6 +101,12 @@ DISPOSAL_ORDERS = Orders(
 PART_ORDERS = Orders("trade-disposals", {PartOrder.NUMBER: DisposalRow.number}, tie=DisposalRow.trade_id)
 REVISION_ORDERS = Orders(
     "trade-revisions", {TradeRevisionOrder.NUMBER: RevisionRow.number}, tie=RevisionRow.id, newest_first=True
+)
+PORTFOLIO_REVISION_ORDERS = Orders(
+    "portfolio-trade-revisions",
+    {PortfolioRevisionOrder.CREATED_AT: RevisionRow.created_at},
+    tie=RevisionRow.id,
+    newest_first=True,
 )
 OF_LOTS_PORTFOLIO = join(PortfolioRow, PortfolioRow.id == LotRow.portfolio_id)
 OF_LOTS_HOLDING = join(HoldingRow, HoldingRow.id == LotRow.holding_id)
@@ -135,7 +147,9 @@ class Trade(Node):
         "What one unit of that currency was in the base currency of the portfolio, frozen when it was recorded.",
     )
     rate_date: date | None = column(
-        TradeRow.rate_date, "The day whose rate it is; null where its owner gave the rate, and for the base currency."
+        TradeRow.rate_date,
+        "The day whose rate it is; null where its owner gave the rate or a preorder had frozen it, and for the base "
+        "currency.",
     )
     exchange: str | None = column(TradeRow.exchange, "Where it happened, such as an exchange or a shop.")
     tags: list[str] = column(TradeRow.tags, "The words that its owner gave it.")
@@ -175,6 +189,9 @@ class TradeRevision:
     created_at: datetime = column(RevisionRow.created_at, "When that was done.")
     before: JSON = column(
         BEFORE, "What the trade was, by the names of `RecordTradeInput`; numbers are strings of plain digits."
+    )
+    trade: Trade | None = edge(
+        "The trade as it is now; null where it was deleted.", on=RevisionRow.trade_id, to=TradeRow.id
     )
 
 

@@ -1,6 +1,7 @@
 """The plain path: resolvers of declared fields over rows, each asking a loader for all parents at once."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 import orjson
@@ -329,4 +330,6 @@ def page_of(
 def _in_cursor(value: Any) -> Any:
     if isinstance(value, str | int):
         return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
     return write_date_time(value) if hasattr(value, "astimezone") else str(value)

@@ -18,8 +18,10 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     DateTime,
+    Float,
     Integer,
     LargeBinary,
+    Numeric,
     Text,
     Uuid,
     case,
@@ -115,7 +117,9 @@ def _in_cursor(value: ColumnElement[Any]) -> Parts:
         return _number(value)
     if isinstance(value.type, DateTime):
         return _date_time(value)
-    return _quoted(value) if isinstance(value.type, Uuid) else _text(value)
+    # Exact numbers are text, as wherever they are sent.
+    is_exact = isinstance(value.type, Numeric) and not isinstance(value.type, Float)
+    return _quoted(value) if is_exact or isinstance(value.type, Uuid) else _text(value)
 
 
 def _duration(value: ColumnElement[Any]) -> Parts:

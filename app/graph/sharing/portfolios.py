@@ -30,6 +30,7 @@ from app.portfolios.queries.shared_values import (
     SHARED_BASIS,
     SHARED_CURRENCY,
     SHARED_IS_STALE,
+    SHARED_KEY,
     SHARED_OBSERVED_AT,
     SHARED_QUOTES,
     SHARED_REASON,
@@ -61,7 +62,7 @@ SHARED_PORTFOLIO_ORDERS = Orders(
     "shared-portfolios", {SharedPortfolioOrder.CREATED_AT: shared_portfolios.c.created_at}, tie=shared_portfolios.c.id
 )
 SHARED_HOLDING_ORDERS = Orders(
-    "shared-holdings", {SharedHoldingOrder.POSITION: shared_holdings.c.position}, tie=shared_holdings.c.id
+    "shared-holdings", {SharedHoldingOrder.POSITION: shared_holdings.c.position}, tie=SHARED_KEY
 )
 
 

@@ -13,7 +13,7 @@ from app.core.ids import PublicIdTag
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
-from app.graph.portfolios.ids import key_if_given, own_key, sent
+from app.graph.portfolios.inputs import EXPECTED_VERSION, given, key_if_given, own_key, sent
 from app.graph.portfolios.trades import Trade
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
@@ -27,25 +27,21 @@ from app.portfolios.commands.preorders import (
     reschedule_preorder,
 )
 from app.portfolios.commands.receive_preorder import receive_preorder
-from app.portfolios.given_wishes import ReleaseDate, refused, release_day, release_month
+from app.portfolios.given_wishes import ReleaseDate, release_day, release_month
+from app.portfolios.texts import refused
 from app.portfolios.wish_models import PreorderStatus
 
-VERSION = "The version that one has seen: refused if there is a newer one."
 NOW = "The preorder as it is now; null when refused."
 
 
-def _given(description: str) -> Any:
-    return strawberry.field(default=UNSET, description=description)
-
-
 def _expected() -> Any:
-    return strawberry.field(default=None, description=VERSION)
+    return strawberry.field(default=None, description=EXPECTED_VERSION)
 
 
 @strawberry.input(one_of=True, description="When something comes out, as far as it is known.")
 class ReleaseDateInput:
-    day: date | None = _given("The day.")
-    month: str | None = _given("The month alone, as `2026-03`.")
+    day: date | None = given("The day.")
+    month: str | None = given("The month alone, as `2026-03`.")
 
 
 @strawberry.input(description="One copy of something that one has ordered, or means to order, before it comes out.")
@@ -57,20 +53,20 @@ class AddPreorderInput:
     status: PreorderStatus = strawberry.field(
         default=PreorderStatus.PREORDERED, description="How far it has come; neither received nor cancelled."
     )
-    portfolio_id: strawberry.ID | None = _given(
+    portfolio_id: strawberry.ID | None = given(
         "The portfolio that it is meant for: the rate to its base currency is frozen now."
     )
-    store_id: strawberry.ID | None = _given("Where it is ordered, one of one's stores.")
-    price: Decimal | None = _given("What it costs, without shipping.")
-    currency: CurrencyCode | None = _given("The currency of all its amounts; it goes with the price.")
-    shipping: Decimal | None = _given("What its shipping costs; default: 0.")
-    deposit: Decimal | None = _given("The part of the price that is paid; default: 0.")
-    release: ReleaseDateInput | None = _given("When it comes out.")
-    original_release: ReleaseDateInput | None = _given("When it was first said to come out; default: the same.")
-    tracking_url: URL | None = _given("Where its parcel is followed, an address that begins with `https://`.")
-    shipped_at: datetime | None = _given("When it was sent.")
-    estimated_delivery_days: int | None = _given("How many days its parcel takes.")
-    notes: str | None = _given("Notes, of 2,000 characters at most.")
+    store_id: strawberry.ID | None = given("Where it is ordered, one of one's stores.")
+    price: Decimal | None = given("What it costs, without shipping.")
+    currency: CurrencyCode | None = given("The currency of all its amounts; it goes with the price.")
+    shipping: Decimal | None = given("What its shipping costs; default: 0.")
+    deposit: Decimal | None = given("The part of the price that is paid; default: 0.")
+    release: ReleaseDateInput | None = given("When it comes out.")
+    original_release: ReleaseDateInput | None = given("When it was first said to come out; default: the same.")
+    tracking_url: URL | None = given("Where its parcel is followed, an address that begins with `https://`.")
+    shipped_at: datetime | None = given("When it was sent.")
+    estimated_delivery_days: int | None = given("How many days its parcel takes.")
+    notes: str | None = given("Notes, of 2,000 characters at most.")
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="A repeat with the same key and preorder within 24 hours gives the first one again.",
@@ -84,18 +80,20 @@ class AddPreorderInput:
 class EditPreorderInput:
     id: strawberry.ID = strawberry.field(description="The preorder.")
     expected_version: int | None = _expected()
-    portfolio_id: strawberry.ID | None = _given("The portfolio that it is meant for; the rate is frozen anew.")
-    store_id: strawberry.ID | None = _given("Where it is ordered.")
-    price: Decimal | None = _given("What it costs, without shipping.")
-    currency: CurrencyCode | None = _given("The currency of all its amounts; the rate is frozen anew.")
-    shipping: Decimal | None = _given("What its shipping costs.")
-    deposit: Decimal | None = _given("The part of the price that is paid.")
-    refund: Decimal | None = _given("The part of the deposit that was given back, of a cancelled one.")
-    original_release: ReleaseDateInput | None = _given("When it was first said to come out, to put it right.")
-    tracking_url: URL | None = _given("Where its parcel is followed.")
-    shipped_at: datetime | None = _given("When it was sent.")
-    estimated_delivery_days: int | None = _given("How many days its parcel takes.")
-    notes: str | None = _given("Notes, of 2,000 characters at most.")
+    portfolio_id: strawberry.ID | None = given(
+        "The portfolio that it is meant for; in another base currency the rate is frozen anew."
+    )
+    store_id: strawberry.ID | None = given("Where it is ordered.")
+    price: Decimal | None = given("What it costs, without shipping.")
+    currency: CurrencyCode | None = given("The currency of all its amounts; the rate is frozen anew.")
+    shipping: Decimal | None = given("What its shipping costs.")
+    deposit: Decimal | None = given("The part of the price that is paid.")
+    refund: Decimal | None = given("The part of the deposit that was given back, of a cancelled one.")
+    original_release: ReleaseDateInput | None = given("When it was first said to come out, to put it right.")
+    tracking_url: URL | None = given("Where its parcel is followed.")
+    shipped_at: datetime | None = given("When it was sent.")
+    estimated_delivery_days: int | None = given("How many days its parcel takes.")
+    notes: str | None = given("Notes, of 2,000 characters at most.")
 
 
 @strawberry.input(description="A preorder, and the state that it comes to.")
@@ -104,10 +102,10 @@ class MovePreorderInput:
     status: PreorderStatus = strawberry.field(description="One of its `nextStates`.")
     expected_version: int | None = _expected()
     note: str | None = strawberry.field(default=None, description="A note for its log.")
-    refund: Decimal | None = _given("When it is cancelled: the part of the deposit that was given back.")
-    tracking_url: URL | None = _given("When it is shipped: where its parcel is followed.")
-    shipped_at: datetime | None = _given("When it is shipped: since when; default: now.")
-    estimated_delivery_days: int | None = _given("When it is shipped: how many days its parcel takes.")
+    refund: Decimal | None = given("When it is cancelled: the part of the deposit that was given back.")
+    tracking_url: URL | None = given("When it is shipped: where its parcel is followed.")
+    shipped_at: datetime | None = given("When it is shipped: since when; default: now.")
+    estimated_delivery_days: int | None = given("When it is shipped: how many days its parcel takes.")
 
 
 @strawberry.input(description="A preorder whose date was moved.")
@@ -200,21 +198,6 @@ class DeletePreorderPayload:
     user_errors: list[PortfolioError] = attribute(USER_ERRORS)
 
 
-_SAID = (
-    "portfolio_id",
-    "store_id",
-    "price",
-    "currency",
-    "shipping",
-    "deposit",
-    "original_release",
-    "tracking_url",
-    "shipped_at",
-    "estimated_delivery_days",
-    "notes",
-)
-
-
 @strawberry.type
 class PreorderMutations:
     @portfolio_changes("Write down a preorder.", type=AddPreorderPayload, access=PORTFOLIOS_WRITE)
@@ -222,11 +205,11 @@ class PreorderMutations:
     async def add_preorder(info: Info, input: AddPreorderInput) -> PreorderChanged:
         item_id = key_if_given(input.item_id, PublicIdTag.ITEM, "item", "itemId")
         variant_id = key_if_given(input.variant_id, PublicIdTag.ITEM_VARIANT, "variant", "variantId")
-        given = _read(sent(input, "status", "release", *_SAID))
+        said = _read(sent(input, "item_id", "variant_id", "idempotency_key"))
         async with info.context.transaction() as transaction:
             preorder_id = await add_preorder(
                 transaction,
-                given,
+                said,
                 owner_id=info.context.viewer.own_id,
                 item_id=item_id,
                 variant_id=variant_id,
@@ -238,7 +221,7 @@ class PreorderMutations:
     @staticmethod
     async def edit_preorder(info: Info, input: EditPreorderInput) -> PreorderChanged:
         preorder_id = preorder_key(input.id)
-        changes = _read(sent(input, "refund", *_SAID))
+        changes = _read(sent(input, "id", "expected_version"))
         async with info.context.transaction() as transaction:
             await edit_preorder(
                 transaction,
@@ -257,7 +240,7 @@ class PreorderMutations:
     @staticmethod
     async def move_preorder(info: Info, input: MovePreorderInput) -> PreorderChanged:
         preorder_id = preorder_key(input.id)
-        details = sent(input, "refund", "tracking_url", "shipped_at", "estimated_delivery_days")
+        details = sent(input, "id", "status", "note", "expected_version")
         async with info.context.transaction() as transaction:
             await move_preorder(
                 transaction,

@@ -146,15 +146,17 @@ class Preorder(Node):
     deposit: Money | None = _money("The part of the price that was paid ahead.", PreorderRow.deposit)
     refund: Money | None = _money("The part of the deposit that was given back.", PreorderRow.refund)
     balance: Money | None = _money(
-        "What is still to be paid when it comes: price and shipping less what was paid and not given back.", BALANCE
+        "What is still to be paid when it comes: price and shipping less what was paid and not given back; 0 once it "
+        "is shipped, for it was paid then. Of a cancelled one what it would take to have it all the same.",
+        BALANCE,
     )
     loss: Money | None = _money(
         "What was paid and not given back, of a cancelled one; null of others.", LOSS, when=IS_CANCELLED
     )
     exchange_rate: Decimal | None = column(
         PreorderRow.exchange_rate,
-        "What one unit of the price's currency was in `rateCurrency`, frozen when it was written down; null where its "
-        "portfolio or its price is not known.",
+        "What one unit of the price's currency was in `rateCurrency`, frozen once its portfolio and its price were "
+        "known, and anew when one of the two currencies changes; null where it is not known.",
     )
     rate_currency: CurrencyCode | None = column(
         PreorderRow.rate_currency, "The base currency of its portfolio at that time."

@@ -1,15 +1,12 @@
 """Wants: what somebody wishes to own, until they do."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
 from uuid import UUID
 
 import strawberry
-from strawberry import UNSET
 
 from app.catalogue.models import Item as ItemRow
 from app.catalogue.models import ItemVariant as VariantRow
@@ -19,7 +16,7 @@ from app.graph.catalogue.items import Item, ItemVariant
 from app.graph.context import Info
 from app.graph.fields import attribute, show_enum
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
-from app.graph.portfolios.ids import key_if_given, own_key, sent
+from app.graph.portfolios.inputs import EXPECTED_VERSION, given, key_if_given, own_key, sent
 from app.graph.prices.money import Money
 from app.graph.reads.arguments import Orders, narrow
 from app.graph.reads.fields import Reference, column, edge, embedded, refer, shows
@@ -34,8 +31,6 @@ from app.portfolios.wish_models import Want as WantRow
 from app.prices.queries.quotes import MONEY
 
 OF_ITEM = join(VariantRow, VariantRow.item_id == ItemRow.id)
-VERSION = "The version that one has seen: refused if there is a newer one."
-SAID = ("accepts_any_print", "minimum_condition", "maximum_price", "currency", "priority", "notes")
 
 show_enum(
     Condition,
@@ -100,10 +95,6 @@ class Want(Node):
     variant: ItemVariant = edge("The variant that is wanted.", on=WantRow.variant_id, to=VariantRow.id)
 
 
-def _given(description: str) -> Any:
-    return strawberry.field(default=UNSET, description=description)
-
-
 @strawberry.input(description="Something to want: an item, or a variant of one.")
 class AddWantInput:
     item_id: strawberry.ID | None = strawberry.field(
@@ -129,20 +120,20 @@ class AddWantInput:
 @strawberry.input(description="What to change of a want. What is left out stays; null clears it, where it may be null.")
 class EditWantInput:
     id: strawberry.ID = strawberry.field(description="The want.")
-    expected_version: int | None = strawberry.field(default=None, description=VERSION)
+    expected_version: int | None = strawberry.field(default=None, description=EXPECTED_VERSION)
     variant_id: strawberry.ID | None = strawberry.field(default=None, description="Another variant.")
-    accepts_any_print: bool | None = _given("Whether any variant of the item will do, and of a card any print of it.")
-    minimum_condition: Condition | None = _given("The worst condition that will do; null for any.")
-    maximum_price: Decimal | None = _given("The most that one would pay; null, with the currency, to say nothing.")
-    currency: CurrencyCode | None = _given("The currency of that.")
-    priority: int | None = _given("How much it is wanted, from 0 to 10.")
-    notes: str | None = _given("Notes, of 2,000 characters at most.")
+    accepts_any_print: bool | None = given("Whether any variant of the item will do, and of a card any print of it.")
+    minimum_condition: Condition | None = given("The worst condition that will do; null for any.")
+    maximum_price: Decimal | None = given("The most that one would pay; null, with the currency, to say nothing.")
+    currency: CurrencyCode | None = given("The currency of that.")
+    priority: int | None = given("How much it is wanted, from 0 to 10.")
+    notes: str | None = given("Notes, of 2,000 characters at most.")
 
 
 @strawberry.input(description="What is not wanted any more.")
 class RemoveWantInput:
     id: strawberry.ID = strawberry.field(description="The want.")
-    expected_version: int | None = strawberry.field(default=None, description=VERSION)
+    expected_version: int | None = strawberry.field(default=None, description=EXPECTED_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +179,10 @@ class WantMutations:
     async def add_want(info: Info, input: AddWantInput) -> WantChanged:
         item_id = key_if_given(input.item_id, PublicIdTag.ITEM, "item", "itemId")
         variant_id = key_if_given(input.variant_id, PublicIdTag.ITEM_VARIANT, "variant", "variantId")
-        given: Mapping[str, Any] = sent(input, *SAID)
+        said = sent(input, "item_id", "variant_id")
         async with info.context.transaction() as transaction:
             want_id = await add_want(
-                transaction, given, owner_id=info.context.viewer.own_id, item_id=item_id, variant_id=variant_id
+                transaction, said, owner_id=info.context.viewer.own_id, item_id=item_id, variant_id=variant_id
             )
         return WantChanged(refer(Want, want_id))
 
@@ -199,7 +190,7 @@ class WantMutations:
     @staticmethod
     async def edit_want(info: Info, input: EditWantInput) -> WantChanged:
         want_id = _want_key(input.id)
-        changes = sent(input, *SAID)
+        changes = sent(input, "id", "expected_version", "variant_id")
         variant_id = key_if_given(input.variant_id, PublicIdTag.ITEM_VARIANT, "variant", "variantId")
         if variant_id is not None:
             changes["variant_id"] = variant_id

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import strawberry
-from strawberry import UNSET
 
 from app.catalogue.models import Item as ItemRow
 from app.catalogue.models import ItemVariant as VariantRow
@@ -17,7 +16,7 @@ from app.graph.catalogue.items import Item, ItemVariant
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
-from app.graph.portfolios.ids import key_if_given, own_key, sent
+from app.graph.portfolios.inputs import given, key_if_given, own_key, sent
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import Reference, column, connection, edge, refer, shows
 from app.graph.relay import Connection, Node
@@ -51,10 +50,6 @@ WATCHLIST_ORDERS = Orders("watchlists", {WatchlistOrder.POSITION: ListRow.positi
 ENTRY_ORDERS = Orders("watchlist-items", {WatchlistOrder.POSITION: EntryRow.position}, tie=EntryRow.id)
 
 
-def _given(description: str) -> Any:
-    return strawberry.field(default=UNSET, description=description)
-
-
 def _expected() -> Any:
     return strawberry.field(default=None, description=VERSION_OF_LIST)
 
@@ -81,7 +76,7 @@ class Watchlist(Node):
     is_default: bool = column(ListRow.is_default, "Whether it is meant where none is named.")
     position: int = column(ListRow.position, "Its place among its owner's lists, from 0.")
     version: int = column(
-        ListRow.version, "How often it, its order or what is in it was changed, from 1; give it with an edit."
+        ListRow.version, "How often its owner changed it, its order or what is in it, from 1; give it with an edit."
     )
     created_at: datetime = column(ListRow.created_at, "When it was made.")
     updated_at: datetime = column(ListRow.updated_at, "When it was last changed.")
@@ -136,8 +131,8 @@ class AddToWatchlistInput:
 class EditWatchlistItemInput:
     id: strawberry.ID = strawberry.field(description="The entry.")
     expected_version: int | None = _expected()
-    variant_id: strawberry.ID | None = _given("Another variant of the item; null for the default one.")
-    notes: str | None = _given("Notes, of 2,000 characters at most.")
+    variant_id: strawberry.ID | None = given("Another variant of the item; null for the default one.")
+    notes: str | None = given("Notes, of 2,000 characters at most.")
 
 
 @strawberry.input(description="The entry to take out of its list.")
@@ -313,7 +308,7 @@ class WatchlistMutations:
     @staticmethod
     async def edit_watchlist_item(info: Info, input: EditWatchlistItemInput) -> EntryChanged:
         entry_id = _entry_key(input.id)
-        changes = sent(input, "notes", "variant_id")
+        changes = sent(input, "id", "expected_version")
         if changes.get("variant_id") is not None:
             changes["variant_id"] = own_key(changes["variant_id"], PublicIdTag.ITEM_VARIANT, "variant", "variantId")
         async with info.context.transaction() as transaction:
@@ -365,8 +360,8 @@ class WatchlistMutations:
     @staticmethod
     async def move_watchlist_item(info: Info, input: MoveWatchlistItemInput) -> EntryChanged:
         entry_id = _entry_key(input.id)
-        before_id = _entry_key(input.before_id, "beforeId") if input.before_id else None
-        after_id = _entry_key(input.after_id, "afterId") if input.after_id else None
+        before_id = _entry_key(input.before_id, "beforeId") if input.before_id is not None else None
+        after_id = _entry_key(input.after_id, "afterId") if input.after_id is not None else None
         async with info.context.transaction() as transaction:
             watchlist_id = await move_watchlist_item(
                 transaction,

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction, among, asyncpg_connection
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio, no_such
+from app.portfolios.commands.holds import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.import_rows import RECORDED, BroughtRow, PlannedRow, RowRefused, record_rows
 from app.portfolios.commands.recompute import recompute_holdings
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
@@ -27,6 +27,7 @@ from app.portfolios.models import (
     TradeKind,
     TradeLotChoice,
 )
+from app.portfolios.texts import no_such
 
 _STANDS = {
     ImportStatus.WAITING: "It is still being read; look again in a moment.",

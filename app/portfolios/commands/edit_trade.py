@@ -15,7 +15,7 @@ from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.ids import PublicIdTag, public_id
 from app.portfolios.commands.frozen_rates import FrozenRate, frozen_rate
-from app.portfolios.commands.held import HeldPortfolio, hold_holdings, hold_portfolio, no_such
+from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio, refuse_another_version
 from app.portfolios.commands.recompute import recompute_holdings
 from app.portfolios.commands.trade_rows import (
     at_its_field,
@@ -29,6 +29,7 @@ from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import LotChoice, TradeImpossible, plain
 from app.portfolios.models import Trade, TradeKind, TradeLotChoice, TradeRevision, TradeRevisionAction
 from app.portfolios.new_trades import NewTrade, refuse_impossible, refused
+from app.portfolios.texts import no_such
 
 # What its owner may change; whose it is and where it came from stays.
 EDITABLE = frozenset(each.name for each in fields(NewTrade)) - {
@@ -108,13 +109,7 @@ async def _hold_trade(
     row = (await connection.execute(mine)).one_or_none()
     if row is None:
         raise no_such("trade", "id")
-    if expected_version not in (None, row.version):
-        raise PortfolioRefused(
-            PortfolioErrorCode.CONFLICT,
-            f"Another client was faster: its version is {row.version}, not {expected_version}. Look at it and try "
-            "again.",
-            field=["expectedVersion"],
-        )
+    refuse_another_version(row.version, expected_version)
     return portfolio, row
 
 

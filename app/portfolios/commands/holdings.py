@@ -7,12 +7,12 @@ from sqlalchemy import Row, exists, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.catalogue.models import ItemVariant
 from app.core.database import Transaction
 from app.core.ids import new_id
-from app.portfolios.commands.holds import hold_holding, hold_owner, hold_portfolio, refuse_another_version
+from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.holds import hold_holding, hold_portfolio, refuse_another_version
 from app.portfolios.commands.remove_trades import remove_trades
-from app.portfolios.commands.requests import remember_request, repeated_request
+from app.portfolios.commands.wished_items import hold_wished_variant
 from app.portfolios.details import read_details
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import Holding, HoldingDetails, Store, Trade
@@ -36,17 +36,14 @@ async def add_holding(
     """
     connection = transaction.connection
     columns = read_details(details or {})
-    if idempotency_key is not None:
-        await hold_owner(connection, owner_id)
-    await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
-    request = {"portfolio_id": portfolio_id, "variant_id": variant_id, "details": dict(details or {})}
-    repeated = await repeated_request(connection, "holding", request, owner_id=owner_id, key=idempotency_key)
-    if repeated is not None:
-        return repeated
-    if not await connection.scalar(select(exists().where(ItemVariant.id == variant_id))):
-        raise no_such_variant()
-    await _require_store(connection, columns, owner_id)
     holding_id = new_id()
+    request = {"portfolio_id": portfolio_id, "variant_id": variant_id, "details": dict(details or {})}
+    first = await claim_key(connection, idempotency_key, request, owner_id=owner_id, made=Holding.id, new_id=holding_id)
+    if first != holding_id:
+        return first
+    await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
+    await hold_wished_variant(connection, variant_id, field="variantId")
+    await _require_store(connection, columns, owner_id)
     behind = select(func.coalesce(func.max(Holding.position), -1) + 1).where(Holding.portfolio_id == portfolio_id)
     await connection.execute(
         insert(Holding).values(
@@ -58,7 +55,6 @@ async def add_holding(
         )
     )
     await _write_details(connection, holding_id, portfolio_id, owner_id, columns)
-    await remember_request(connection, "holding", request, owner_id=owner_id, key=idempotency_key, result_id=holding_id)
     return holding_id
 
 
@@ -81,10 +77,10 @@ async def edit_holding(
     connection = transaction.connection
     columns = read_details(details or {})
     if before_id is not None and after_id is not None:
-        raise refused("Give one neighbour: either `before` or `after`.", "after")
+        raise refused("Give one neighbour: either `beforeId` or `afterId`.", "afterId")
     neighbour_id = after_id if before_id is None else before_id
     holding = await hold_holding(
-        connection, holding_id, owner_id=owner_id, field=["id"], is_shared=neighbour_id is None
+        connection, holding_id, owner_id=owner_id, field=["id"], alone=neighbour_id is not None
     )
     refuse_another_version(holding.version, expected_version)
     await _require_store(connection, columns, owner_id)
@@ -158,7 +154,7 @@ async def _write_details(
 
 
 async def _move(connection: AsyncConnection, holding: Row[Any], neighbour_id: UUID, *, is_before: bool) -> None:
-    field = "before" if is_before else "after"
+    field = "beforeId" if is_before else "afterId"
     if neighbour_id == holding.id:
         raise refused("A holding has no place beside itself; name another one.", field)
     is_there = select(exists().where(Holding.id == neighbour_id, Holding.portfolio_id == holding.portfolio_id))

@@ -7,12 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.database import Transaction, among
+from app.core.database import Transaction, among, insert_at_once
 from app.core.ids import new_id
-from app.portfolios.commands.held import HeldPortfolio
+from app.portfolios.commands.holds import HeldPortfolio
 from app.portfolios.commands.record_trade import record_trades
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.ledger import ZERO
@@ -166,8 +166,9 @@ async def _named_holdings(
         first = await connection.scalar(
             select(func.coalesce(func.max(Holding.position) + 1, 0)).where(Holding.portfolio_id == portfolio.id)
         )
-        await connection.execute(
-            insert(Holding),
+        await insert_at_once(
+            connection,
+            Holding,
             [
                 {
                     "id": made[name],
@@ -205,8 +206,7 @@ async def store_rows(
         | {"tags": list(row.tags)}
         for number, row in enumerate(rows, 1)
     ]
-    if values:
-        await connection.execute(insert(ImportRow), values)
+    await insert_at_once(connection, ImportRow, values)
 
 
 def counts_of(rows: Sequence[PlannedRow]) -> dict[str, int]:

@@ -13,7 +13,8 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import new_id
 from app.core.jobs import Job
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio
 from app.portfolios.commands.import_rows import COST_UNKNOWN, PlannedRow, counts_of, store_rows
 from app.portfolios.commands.preview_import import PREVIEWS_KEPT_FOR, refuse_too_many
 from app.portfolios.import_subjects import Unresolved, resolve_subjects
@@ -39,6 +40,7 @@ MAXIMUM_ATTEMPTS = 5
 # How long a worker may take before another one tries, and how long each waits after a failure that passes.
 LEASE = timedelta(minutes=10)
 PAUSE = timedelta(minutes=2)
+READING_FAILED = "Reading it failed by a mistake of ours; try again later."
 _LISTED = (ImportChange.ACQUIRED, ImportChange.MOVED, ImportChange.UNCHANGED)
 
 
@@ -69,10 +71,13 @@ class _Before:
     contexts: Mapping[str, int]
 
 
-async def request_inventory(transaction: Transaction, portfolio_id: UUID, steam_id: str, *, owner_id: UUID) -> UUID:
+async def request_inventory(
+    transaction: Transaction, portfolio_id: UUID, steam_id: str, *, owner_id: UUID, idempotency_key: str | None = None
+) -> UUID:
     """Ask for the inventory of a public Steam profile to be compared with a portfolio; gives the id of the import.
 
-    Raises `PortfolioRefused` for what is no SteamID64 of a person.
+    A repeat with the same key and input within a day gives the first one again. Raises `PortfolioRefused` for what is
+    no SteamID64 of a person.
     """
     connection = transaction.connection
     is_number = len(steam_id) == _DIGITS and steam_id.isascii() and steam_id.isdigit()
@@ -81,9 +86,16 @@ async def request_inventory(transaction: Transaction, portfolio_id: UUID, steam_
             "Give the SteamID64 of a person: 17 digits that begin with 7656, as in the address of the profile.",
             "steamId",
         )
+    await hold_owner(connection, owner_id)
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
-    await refuse_too_many(connection, owner_id)
+    request = {"portfolio_id": portfolio_id, "steam_id": steam_id}
     import_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, request, owner_id=owner_id, made=PortfolioImport.id, new_id=import_id
+    )
+    if first != import_id:
+        return first
+    await refuse_too_many(connection, owner_id)
     await connection.execute(
         insert(PortfolioImport).values(
             id=import_id,
@@ -100,8 +112,18 @@ async def request_inventory(transaction: Transaction, portfolio_id: UUID, steam_
 
 
 async def next_inventory(transaction: Transaction) -> InventoryToRead | None:
-    """Take the inventory that waits longest and is due; the attempt counts from here on."""
+    """Take the inventory that waits longest and is due; the attempt counts from here on, and the fifth is the last."""
     connection = transaction.connection
+    await connection.execute(
+        # Whoever took these came to no end, not even to a bad one: they may be what ends workers.
+        update(PortfolioImport)
+        .where(
+            PortfolioImport.status == ImportStatus.WAITING,
+            PortfolioImport.next_attempt_at <= func.now(),
+            PortfolioImport.attempts >= MAXIMUM_ATTEMPTS,
+        )
+        .values(status=ImportStatus.FAILED.value, failure=READING_FAILED, next_attempt_at=None)
+    )
     due = (
         select(PortfolioImport.id, PortfolioImport.steam_id, PortfolioImport.attempts)
         .where(PortfolioImport.status == ImportStatus.WAITING, PortfolioImport.next_attempt_at <= func.now())

@@ -3,25 +3,30 @@
 import asyncio
 import base64
 import hmac
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.database import Transaction
+from app.core.database import Transaction, among
 from app.core.errors import NotFound
 from app.core.ids import new_id
 from app.core.jobs import Job
 from app.core.secrets import Secrets, place_of
-from app.portfolios.commands.held import hold_portfolio
+from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.holds import hold_owner, hold_portfolio
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import ExportedRows, ExportFormat, PortfolioExport, PortfolioExportStatus
 
 WRITE_EXPORTS = Job("write_portfolio_exports")
 KEPT_FOR = timedelta(days=1)
 MOST_AT_ONCE = 5
+# Of one person, with those that are being written: each may have hundreds of megabytes.
+MOST_KEPT = 20
 MAXIMUM_ATTEMPTS = 3
 LEASE = timedelta(minutes=10)
 LINK_STAYS = timedelta(minutes=15)
@@ -50,21 +55,30 @@ class FetchedPortfolioExport:
 
 
 async def start_export(
-    transaction: Transaction, portfolio_id: UUID, *, owner_id: UUID, format_: ExportFormat, what: ExportedRows
+    transaction: Transaction,
+    portfolio_id: UUID,
+    *,
+    owner_id: UUID,
+    format_: ExportFormat,
+    what: ExportedRows,
+    idempotency_key: str | None = None,
 ) -> UUID:
-    """Ask for a file of what is in a portfolio; gives its id. Raises `PortfolioRefused` while several are written."""
+    """Ask for a file of what is in a portfolio; gives its id.
+
+    A repeat with the same key and input within a day gives the first one again. Raises `PortfolioRefused` while several
+    are written, and while many are kept.
+    """
     connection = transaction.connection
+    await hold_owner(connection, owner_id)
     await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
-    waiting = await connection.scalar(
-        select(func.count()).where(
-            PortfolioExport.owner_id == owner_id, PortfolioExport.status == PortfolioExportStatus.WAITING
-        )
-    )
-    if (waiting or 0) >= MOST_AT_ONCE:
-        raise PortfolioRefused(
-            PortfolioErrorCode.TOO_MANY, f"{MOST_AT_ONCE} exports of yours are being written; wait for one of them."
-        )
+    request = {"portfolio_id": portfolio_id, "format": format_.value, "what": what.value}
     export_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, request, owner_id=owner_id, made=PortfolioExport.id, new_id=export_id
+    )
+    if first != export_id:
+        return first
+    await _refuse_too_many(connection, owner_id)
     await connection.execute(
         insert(PortfolioExport).values(
             id=export_id, owner_id=owner_id, portfolio_id=portfolio_id, format=format_.value, what=what.value
@@ -74,8 +88,37 @@ async def start_export(
     return export_id
 
 
+async def _refuse_too_many(connection: AsyncConnection, owner_id: UUID) -> None:
+    statuses = [PortfolioExportStatus.WAITING.value, PortfolioExportStatus.READY.value]
+    found = await connection.scalars(
+        select(PortfolioExport.status).where(
+            PortfolioExport.owner_id == owner_id, among(PortfolioExport.status, statuses)
+        )
+    )
+    count = Counter(found)
+    if count[PortfolioExportStatus.WAITING] >= MOST_AT_ONCE:
+        raise PortfolioRefused(
+            PortfolioErrorCode.TOO_MANY, f"{MOST_AT_ONCE} exports of yours are being written; wait for one of them."
+        )
+    if count.total() >= MOST_KEPT:
+        raise PortfolioRefused(
+            PortfolioErrorCode.TOO_MANY,
+            f"{MOST_KEPT} exports of yours are kept, and no more may; each goes after a day.",
+        )
+
+
 async def next_export(transaction: Transaction) -> ExportToWrite | None:
-    """Take the export that waits longest and is due; the attempt counts from here on."""
+    """Take the export that waits longest and is due; the attempt counts from here on, and the third is the last."""
+    await transaction.connection.execute(
+        # Whoever took these came to no end, not even to a bad one: they may be what ends workers.
+        update(PortfolioExport)
+        .where(
+            PortfolioExport.status == PortfolioExportStatus.WAITING,
+            PortfolioExport.next_attempt_at <= func.now(),
+            PortfolioExport.attempts >= MAXIMUM_ATTEMPTS,
+        )
+        .values(status=PortfolioExportStatus.FAILED.value, last_error="WorkerLost")
+    )
     due = (
         select(*PortfolioExport.__table__.columns)
         .where(PortfolioExport.status == PortfolioExportStatus.WAITING, PortfolioExport.next_attempt_at <= func.now())

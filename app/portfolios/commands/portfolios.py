@@ -12,11 +12,11 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.money import MINOR_UNITS
 from app.identity.models import User
+from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.frozen_rates import freeze_again
-from app.portfolios.commands.holds import hold_owner, hold_portfolio, refuse_another_version
+from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio, refuse_another_version
 from app.portfolios.commands.recompute import recompute_portfolio
 from app.portfolios.commands.remove_trades import remove_trades
-from app.portfolios.commands.requests import remember_request, repeated_request
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import CostBasisMethod, Holding, Portfolio, SharedPart, Visibility
 from app.portfolios.texts import Given, read_name, read_text, refused
@@ -40,9 +40,12 @@ async def create_portfolio(
     if "name" not in columns:
         raise refused("Give the portfolio a name.", "name")
     await hold_owner(connection, owner_id)
-    repeated = await repeated_request(connection, "portfolio", given, owner_id=owner_id, key=idempotency_key)
-    if repeated is not None:
-        return repeated
+    portfolio_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, dict(given), owner_id=owner_id, made=Portfolio.id, new_id=portfolio_id
+    )
+    if first != portfolio_id:
+        return first
     present = await _count(connection, owner_id)
     if present >= MOST_PORTFOLIOS:
         raise PortfolioRefused(
@@ -54,12 +57,8 @@ async def create_portfolio(
     columns.setdefault("base_currency", await _preferred_currency(connection, owner_id))
     if columns.get("visibility") == Visibility.LINK:
         columns["link_key"] = new_link_key()
-    portfolio_id = new_id()
     await connection.execute(
         insert(Portfolio).values(id=portfolio_id, owner_id=owner_id, is_default=is_default, **columns)
-    )
-    await remember_request(
-        connection, "portfolio", given, owner_id=owner_id, key=idempotency_key, result_id=portfolio_id
     )
     return portfolio_id
 
@@ -76,7 +75,7 @@ async def edit_portfolio(
     connection = transaction.connection
     columns = _read(given)
     await hold_owner(connection, owner_id)
-    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"])
+    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"], alone=True)
     refuse_another_version(portfolio.version, expected_version)
     changed = {name: value for name, value in columns.items() if value != getattr(portfolio, name)}
     if not changed:
@@ -100,7 +99,7 @@ async def renew_portfolio_link(
     Raises PortfolioRefused where it is not shared by link.
     """
     connection = transaction.connection
-    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"])
+    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"], alone=True)
     refuse_another_version(portfolio.version, expected_version)
     if portfolio.visibility != Visibility.LINK:
         raise refused("This portfolio is not shared by link; edit its visibility first.", "id")
@@ -121,7 +120,7 @@ async def delete_portfolio(
     """
     connection = transaction.connection
     await hold_owner(connection, owner_id)
-    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"])
+    portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["id"], alone=True)
     refuse_another_version(portfolio.version, expected_version)
     is_used = await connection.scalar(select(exists().where(Holding.portfolio_id == portfolio_id)))
     if is_used and not deletes_trades:
@@ -201,7 +200,7 @@ async def _change_default(connection: AsyncConnection, owner_id: UUID, *, become
     await _unset_default(connection, owner_id)
 
 
-async def _freeze_again(connection: AsyncConnection, portfolio: Row[Any], base_currency: str) -> None:
+async def _freeze_again(connection: AsyncConnection, portfolio: HeldPortfolio, base_currency: str) -> None:
     try:
         await freeze_again(
             connection,

@@ -1,6 +1,6 @@
 """A person's preorders: written down, moved along, put off, and cancelled.
 
-Locks are taken in the order items, portfolio, preorder.
+Locks are taken in the order items, store, portfolio, preorder: whoever removes a store has the preorders forget it.
 """
 
 from collections.abc import Mapping
@@ -15,25 +15,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction, clock_of
 from app.core.ids import new_id
-from app.portfolios.commands.held import hold_portfolio
+from app.portfolios.commands.holds import hold_portfolio, refuse_another_version
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import wished_variant
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.given_wishes import (
     ReleaseDate,
-    not_found,
     read_amount,
     read_currency,
     read_delivery_days,
-    read_key,
     read_notes,
     read_past,
     read_url,
-    refuse_another_version,
-    refused,
 )
 from app.portfolios.models import Store
 from app.portfolios.preorder_lifecycle import FIRST_STATES, refuse_illegal_step
+from app.portfolios.texts import no_such, read_key, refused
 from app.portfolios.wish_models import Preorder, PreorderDateChange, PreorderStatus, PreorderStatusChange
 from app.prices.exchange_rates import Exchange
 from app.prices.queries.exchange_rates import exchange_rates
@@ -64,7 +61,7 @@ async def add_preorder(
     5,000 preorders.
     """
     connection = transaction.connection
-    key = read_key(idempotency_key)
+    key = None if idempotency_key is None else read_key(idempotency_key)
     now = await clock_of(transaction)
     status: PreorderStatus = given.get("status") or PreorderStatus.PREORDERED
     if status not in FIRST_STATES:
@@ -111,11 +108,12 @@ async def edit_preorder(
 ) -> None:
     """Change what is given of a preorder, as in `add_preorder`, but its `release`; and of a cancelled one its `refund`.
 
-    The rate is frozen anew where the currency or the portfolio changes. Raises PortfolioRefused as `add_preorder` does,
-    for a preorder that is not there, and for another version than expected.
+    The rate is frozen anew where the currency changes, or the portfolio to one in another. Raises PortfolioRefused as
+    `add_preorder` does, for a preorder that is not there, and for another version than expected.
     """
     connection = transaction.connection
     now = await clock_of(transaction)
+    await _refuse_foreign_store(connection, owner_id, changes.get("store_id"))
     await _hold_portfolio_of(connection, preorder_id, changes, owner_id=owner_id)
     stored = await held_preorder(connection, preorder_id, owner_id=owner_id, expected_version=expected_version)
     if stored["status"] == PreorderStatus.RECEIVED and changes.keys() - _OF_RECEIVED:
@@ -123,10 +121,9 @@ async def edit_preorder(
     if changes.get("refund") and stored["status"] != PreorderStatus.CANCELLED:
         raise _illegal("Only a cancelled preorder is refunded; cancel it first.", "refund")
     values = _read(stored, changes, now=now)
-    await _refuse_foreign_store(connection, owner_id, values["store_id"])
     changed = {name: value for name, value in values.items() if stored[name] != value}
     if changed.keys() & {"currency", "portfolio_id"}:
-        changed |= await _frozen_rate(connection, owner_id, values, now=now)
+        changed |= await _frozen_rate(connection, owner_id, values, now=now, stored=stored)
     if changed:
         await change_preorder(connection, preorder_id, changed)
 
@@ -225,7 +222,7 @@ async def held_preorder(
     held = select(*Preorder.__table__.columns).where(Preorder.id == preorder_id, Preorder.owner_id == owner_id)
     found = (await connection.execute(held.with_for_update(key_share=True))).mappings().one_or_none()
     if found is None:
-        raise not_found("preorder", "id")
+        raise no_such("preorder", "id")
     refuse_another_version(found["version"], expected_version)
     return {str(name): value for name, value in found.items()}
 
@@ -365,7 +362,7 @@ async def _refuse_foreign_store(connection: AsyncConnection, owner_id: UUID, sto
         return
     own = select(Store.id).where(Store.id == store_id, Store.owner_id == owner_id)
     if await connection.scalar(own.with_for_update(read=True, key_share=True)) is None:
-        raise not_found("store among your own", "storeId")
+        raise no_such("store among your own", "storeId")
 
 
 async def _hold_portfolio_of(
@@ -380,8 +377,13 @@ async def _hold_portfolio_of(
         await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
 
 
-async def _frozen_rate(connection: AsyncConnection, owner_id: UUID, values: Values, *, now: datetime) -> dict[str, Any]:
-    """What a unit of the price's currency is in the portfolio's base currency today; nothing where one is not known."""
+async def _frozen_rate(
+    connection: AsyncConnection, owner_id: UUID, values: Values, *, now: datetime, stored: Values | None = None
+) -> dict[str, Any]:
+    """What a unit of the price's currency is in the portfolio's base currency today; nothing where one is not known.
+
+    What is `stored` for the same two currencies stays.
+    """
     unknown = {"exchange_rate": None, "rate_currency": None, "rate_date": None}
     if values["portfolio_id"] is None:
         return unknown
@@ -389,6 +391,8 @@ async def _frozen_rate(connection: AsyncConnection, owner_id: UUID, values: Valu
     base = portfolio.base_currency
     if values["currency"] is None:
         return unknown
+    if stored is not None and (stored["currency"], stored["rate_currency"]) == (values["currency"], base):
+        return {}
     if values["currency"] == base:
         return {"exchange_rate": 1, "rate_currency": base, "rate_date": None}
     exchange = Exchange(values["currency"], base, now.date())

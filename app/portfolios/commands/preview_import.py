@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
@@ -13,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.ids import PublicIdTag, new_id, parse_public_id
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.creation_keys import claim_key
+from app.portfolios.commands.holds import HeldPortfolio, hold_owner, hold_portfolio
 from app.portfolios.commands.import_rows import (
     COST_UNKNOWN,
     RECORDED,
@@ -43,7 +45,7 @@ MOST_PREVIEWS = 20
 class FileToImport:
     """A file, and what is to be understood where it says nothing."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     source: FileSource
     currency: str | None = None
     may_lack_acquisitions: bool = False
@@ -58,13 +60,29 @@ class _Known:
     holdings: Mapping[str, tuple[UUID, UUID]]
 
 
-async def preview_file(transaction: Transaction, portfolio_id: UUID, file: FileToImport, *, owner_id: UUID) -> UUID:
+async def preview_file(
+    transaction: Transaction,
+    portfolio_id: UUID,
+    file: FileToImport,
+    *,
+    owner_id: UUID,
+    idempotency_key: str | None = None,
+) -> UUID:
     """Store what a file would bring into a portfolio; gives the id of the import.
 
-    Every row that cannot be is named with its reason. Raises `PortfolioRefused` for a file that cannot be read.
+    Every row that cannot be is named with its reason. A repeat with the same key and input within a day gives the first
+    one again. Raises `PortfolioRefused` for a file that cannot be read.
     """
     connection = transaction.connection
+    await hold_owner(connection, owner_id)
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
+    request = {"portfolio_id": portfolio_id, **asdict(file), "content": sha256(file.content).hexdigest()}
+    import_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, request, owner_id=owner_id, made=PortfolioImport.id, new_id=import_id
+    )
+    if first != import_id:
+        return first
     await refuse_too_many(connection, owner_id)
     currency = file.currency or portfolio.base_currency
     if not has_known_currency(currency):
@@ -73,7 +91,8 @@ async def preview_file(transaction: Transaction, portfolio_id: UUID, file: FileT
     known = await _look_up(connection, portfolio, rows, file.source)
     planned = _plan(rows, portfolio, known, replace(file, currency=currency), now=utc_now())
     tried = await _tried(transaction, portfolio, planned, source=file.source.value)
-    return await store_preview(connection, portfolio, tried, source=file.source.value)
+    await store_preview(connection, portfolio, tried, import_id=import_id, source=file.source.value)
+    return import_id
 
 
 async def refuse_too_many(connection: AsyncConnection, owner_id: UUID) -> None:
@@ -93,10 +112,9 @@ async def refuse_too_many(connection: AsyncConnection, owner_id: UUID) -> None:
 
 
 async def store_preview(
-    connection: AsyncConnection, portfolio: HeldPortfolio, rows: Sequence[PlannedRow], *, source: str
-) -> UUID:
-    """Store an import that can be looked at; gives its id."""
-    import_id = new_id()
+    connection: AsyncConnection, portfolio: HeldPortfolio, rows: Sequence[PlannedRow], *, import_id: UUID, source: str
+) -> None:
+    """Store an import that can be looked at."""
     await connection.execute(
         insert(PortfolioImport).values(
             id=import_id,
@@ -110,7 +128,6 @@ async def store_preview(
         )
     )
     await store_rows(connection, import_id, rows, owner_id=portfolio.owner_id)
-    return import_id
 
 
 async def _look_up(

@@ -8,14 +8,15 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction, clock_of
-from app.portfolios.commands.held import HeldPortfolio, hold_portfolio
+from app.portfolios.commands.holds import HeldPortfolio, hold_portfolio
 from app.portfolios.commands.preorders import Values, change_preorder, held_preorder, log_step
 from app.portfolios.commands.record_trade import record_trade
 from app.portfolios.errors import PortfolioRefused
-from app.portfolios.given_wishes import not_found, read_notes, read_past, refused
+from app.portfolios.given_wishes import read_notes, read_past
 from app.portfolios.models import Holding, Portfolio, Store, TradeKind
 from app.portfolios.new_trades import NewTrade
 from app.portfolios.preorder_lifecycle import refuse_illegal_step
+from app.portfolios.texts import no_such, refused
 from app.portfolios.wish_models import Preorder, PreorderStatus
 
 
@@ -88,7 +89,7 @@ async def _portfolio_for(
     meant = select(Preorder.id, Preorder.portfolio_id).where(Preorder.id == preorder_id, Preorder.owner_id == owner_id)
     preorder = (await connection.execute(meant)).one_or_none()
     if preorder is None:
-        raise not_found("preorder", "id")
+        raise no_such("preorder", "id")
     field = "portfolioId"
     if holding_id is not None:
         field = "holdingId"
@@ -96,7 +97,7 @@ async def _portfolio_for(
             select(Holding.portfolio_id).where(Holding.id == holding_id, Holding.owner_id == owner_id)
         )
         if of_holding is None or portfolio_id not in (None, of_holding):
-            raise not_found("holding among your own, or not in this portfolio", field)
+            raise no_such("holding among your own, or not in this portfolio", field)
         portfolio_id = of_holding
     chosen: UUID | None = portfolio_id or preorder.portfolio_id
     if chosen is None:

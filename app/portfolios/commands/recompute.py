@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import among, asyncpg_connection
-from app.portfolios.commands.held import HeldHolding, hold_holdings
+from app.portfolios.commands.holds import HeldHolding, hold_holdings
 from app.portfolios.ledger import ACQUIRING, Disposal, Ledger, LedgerLot, LedgerTrade, Totals, plain
 from app.portfolios.models import CostBasisMethod, Holding, Lot, Portfolio
 from app.portfolios.queries.ledgers import apply_trades, ledger_trades
@@ -180,7 +180,7 @@ _INSERT_DISPOSALS = """
 """
 _WRITE_TOTALS = """
     UPDATE portfolios.holdings SET quantity = total.quantity, cost = total.cost, realized_gain = total.realized_gain,
-        missing_quantity = total.missing_quantity
+        missing_quantity = total.missing_quantity, updated_at = now()
     FROM unnest(
         CAST($1 AS uuid[]), CAST(CAST($2 AS text[]) AS numeric[]), CAST(CAST($3 AS text[]) AS numeric[]),
         CAST(CAST($4 AS text[]) AS numeric[]), CAST(CAST($5 AS text[]) AS numeric[])

@@ -9,21 +9,18 @@ from sqlalchemy import exists, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.clock import utc_now
-from app.core.database import Transaction, among
+from app.core.database import Transaction, among, insert_at_once
 from app.core.ids import new_id
+from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.frozen_rates import frozen_rate, rate_to_freeze, rates_to_freeze
-from app.portfolios.commands.held import (
-    HeldPortfolio,
+from app.portfolios.commands.holdings_of_variants import (
     add_empty_holdings,
-    hold_holdings,
-    hold_portfolio,
     holdings_of_variants,
     known_variants,
-    no_such,
     portfolio_of,
 )
+from app.portfolios.commands.holds import HeldPortfolio, hold_holdings, hold_portfolio
 from app.portfolios.commands.recompute import append_trade, recompute_holdings
-from app.portfolios.commands.request_keys import claim_key
 from app.portfolios.commands.trade_rows import (
     at_its_field,
     insert_choices,
@@ -34,9 +31,10 @@ from app.portfolios.commands.trade_rows import (
     trade_values,
 )
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
-from app.portfolios.ledger import TradeImpossible
+from app.portfolios.ledger import ACQUIRING, TradeImpossible
 from app.portfolios.models import Holding, Trade
 from app.portfolios.new_trades import NewTrade, refuse_impossible, refused
+from app.portfolios.texts import no_such
 
 ExternalName = tuple[str | None, str | None]
 
@@ -66,11 +64,10 @@ async def record_trade(
     connection = transaction.connection
     refuse_impossible(trade, now=utc_now())
     trade_id = new_id()
-    if idempotency_key is not None:
-        content = [portfolio_id, {each.name: getattr(trade, each.name) for each in fields(trade)}]
-        first = await claim_key(connection, idempotency_key, content, owner_id=owner_id, trade_id=trade_id)
-        if first != trade_id:
-            return first
+    request = [portfolio_id, {each.name: getattr(trade, each.name) for each in fields(trade)}]
+    first = await claim_key(connection, idempotency_key, request, owner_id=owner_id, made=Trade.id, new_id=trade_id)
+    if first != trade_id:
+        return first
     portfolio, holding_id = await _place_of(connection, trade, portfolio_id, owner_id)
     held = await hold_holdings(connection, [holding_id])
     if not held:
@@ -99,8 +96,8 @@ async def record_trades(
     """Record many trades of a portfolio, all or none; where times are equal, the order of the rows decides.
 
     One with an external name that a trade of the portfolio has already is left as it is. Raises `PortfolioRefused`,
-    whose `field` begins with `trades` and the place of the row from 0, and whose message names the row, from 1; the
-    transaction must then be rolled back.
+    also where a trade that is there already would lack what a row takes; its `field` begins with `trades` and the place
+    of the row from 0, and its message names the row, from 1; the transaction must then be rolled back.
     """
     connection = transaction.connection
     portfolio = await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=True)
@@ -115,7 +112,7 @@ async def record_trades(
     ids = {place: new_id() for place in new}
     holdings = await _holdings_of_rows(connection, portfolio, new)
     await _insert_rows(connection, portfolio, new, ids, holdings)
-    await _recompute_rows(connection, ids, holdings)
+    await _recompute_rows(connection, new, ids, holdings)
     return [
         RecordedTrade(ids[place], holdings[place], is_new=True) if place in ids else known[_external_name(trade)]
         for place, trade in enumerate(trades)
@@ -137,12 +134,18 @@ async def _place_of(
     if trade.variant_id is None:
         await hold_portfolio(connection, portfolio_id, owner_id=owner_id, field=["portfolioId"])
         raise refused("Name the variant too; the portfolio may have many holdings.", "variantId")
-    stored = await holdings_of_variants(connection, portfolio_id, [trade.variant_id])
     # Who makes a holding keeps others away: two at once must not make two.
+    makes_one = not await holdings_of_variants(connection, portfolio_id, [trade.variant_id])
     portfolio = await hold_portfolio(
-        connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=not stored
+        connection, portfolio_id, owner_id=owner_id, field=["portfolioId"], alone=makes_one
     )
     stored = await holdings_of_variants(connection, portfolio_id, [trade.variant_id])
+    if not stored and not makes_one:
+        raise PortfolioRefused(
+            PortfolioErrorCode.CONFLICT,
+            "The holding of this variant was deleted or archived at this moment; try again.",
+            field=["variantId"],
+        )
     known = await known_variants(connection, [trade.variant_id])
     holding_id = _only_holding(trade.variant_id, stored, known)
     if holding_id is None:
@@ -150,13 +153,15 @@ async def _place_of(
     return portfolio, holding_id
 
 
-def _only_holding(variant_id: UUID, stored: Mapping[UUID, Sequence[UUID]], known: Collection[UUID]) -> UUID | None:
-    """The holding of a variant; None where one is to be made."""
+def _only_holding(
+    variant_id: UUID, stored: Mapping[UUID, Sequence[UUID]], known: Collection[UUID], *, name: str = "holdingId"
+) -> UUID | None:
+    """The holding of a variant; None where one is to be made. `name` is by what one of several can be named."""
     holdings = stored.get(variant_id, ())
     if len(holdings) > 1:
         raise PortfolioRefused(
             PortfolioErrorCode.AMBIGUOUS_HOLDING,
-            f"There are {len(holdings)} holdings of this variant in the portfolio; name one by `holdingId`.",
+            f"There are {len(holdings)} holdings of this variant in the portfolio; name one by `{name}`.",
             field=["variantId"],
         )
     if not holdings and variant_id not in known:
@@ -231,7 +236,7 @@ async def _holdings_of_rows(
             if (trade.holding_id is None) == (trade.variant_id is None):
                 raise refused("Name a holding or a variant.", "holdingId")
             if trade.variant_id is not None:
-                holding_id = _only_holding(trade.variant_id, stored, known)
+                holding_id = _only_holding(trade.variant_id, stored, known, name="holding")
                 if holding_id is None:
                     lacking[place] = trade.variant_id
                 else:
@@ -259,21 +264,30 @@ async def _insert_rows(
             await refuse_unknown_lots(connection, trade.lots, holdings[place])
         names = {"id": ids[place], "owner_id": portfolio.owner_id, "portfolio_id": portfolio.id}
         rows.append(names | {"holding_id": holdings[place]} | trade_values(trade, rate))
-    if rows:
-        await connection.execute(insert(Trade), rows)
+    await insert_at_once(connection, Trade, rows)
     lots = {ids[place]: trade.lots for place, trade in trades.items()}
     await insert_choices(connection, lots, owner_id=portfolio.owner_id)
 
 
-async def _recompute_rows(connection: AsyncConnection, ids: Mapping[int, UUID], holdings: Mapping[int, UUID]) -> None:
+async def _recompute_rows(
+    connection: AsyncConnection, trades: Mapping[int, NewTrade], ids: Mapping[int, UUID], holdings: Mapping[int, UUID]
+) -> None:
     try:
         await recompute_holdings(connection, list(holdings.values()))
     except TradeImpossible as impossible:
         places = {trade_id: place for place, trade_id in ids.items()}
-        if impossible.trade_id not in places:
+        if impossible.trade_id in places:
+            with _row(places[impossible.trade_id]):
+                raise at_its_field(impossible, impossible.trade_id) from None
+        of_other = select(Trade.holding_id).where(Trade.id == impossible.trade_id)
+        holding_id: UUID | None = await connection.scalar(of_other)
+        taking = [place for place in ids if holdings[place] == holding_id and trades[place].kind not in ACQUIRING]
+        if not taking:
             raise
-        with _row(places[impossible.trade_id]):
-            raise at_its_field(impossible, impossible.trade_id) from None
+        with _row(max(taking, key=lambda place: trades[place].occurred_at)):
+            raise PortfolioRefused(
+                impossible.reason, f"It takes what a trade of the portfolio needs. {impossible.message}"
+            ) from None
 
 
 async def _refuse_imported_before(connection: AsyncConnection, portfolio_id: UUID, trade: NewTrade) -> None:

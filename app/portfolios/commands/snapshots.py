@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.core.database import Transaction
 from app.portfolios.models import Portfolio, Snapshot, SnapshotMark, Trade
-from app.portfolios.queries.past_values import PastValues
+from app.portfolios.queries.past_values import KEPT_SINCE, PastValues
 
 DAYS_AT_A_TIME = 10
 _DAY = timedelta(days=1)
@@ -59,7 +59,7 @@ async def due_portfolios(
 async def make_snapshots(
     transaction: Transaction, portfolio_id: UUID, *, until: date, now: datetime, days: int = DAYS_AT_A_TIME
 ) -> SnapshotStep:
-    """Make the snapshots of up to so many days before `until`, from where they are missing.
+    """Make the snapshots of up to so many days before `until`, from where they are missing, and of none before 1999.
 
     Nobody who changes trades waits for it: what was made of trades that are no more is dropped, and made again.
     """
@@ -75,7 +75,8 @@ async def make_snapshots(
     first_trade = await connection.scalar(
         select(func.timezone("UTC", func.min(Trade.occurred_at)).cast(Date)).where(Trade.portfolio_id == portfolio_id)
     )
-    first = until if first_trade is None else max(mark.next_day, first_trade)
+    begins = None if first_trade is None else max(first_trade, KEPT_SINCE)
+    first = until if begins is None else max(mark.next_day, begins)
     last = min(first + (days - 1) * _DAY, until - _DAY)
     rows = []
     past = PastValues(portfolio_id)
@@ -92,6 +93,10 @@ async def make_snapshots(
             }
         )
     next_day = max(last + _DAY, mark.next_day)
+    # Held before the mark, in the order of those who change the portfolio and then mark it: snapshots refer to it.
+    await connection.execute(
+        select(Portfolio.id).where(Portfolio.id == portfolio_id).with_for_update(read=True, key_share=True)
+    )
     moved = await connection.execute(
         update(SnapshotMark)
         .where(SnapshotMark.portfolio_id == portfolio_id, SnapshotMark.version == mark.version)
@@ -101,7 +106,7 @@ async def make_snapshots(
         return SnapshotStep(0, mark.next_day, is_finished=False)
     # Before the first trade there is nothing to tell.
     gone = delete(Snapshot).where(Snapshot.portfolio_id == portfolio_id)
-    await connection.execute(gone if first_trade is None else gone.where(Snapshot.day < first_trade))
+    await connection.execute(gone if begins is None else gone.where(Snapshot.day < begins))
     if rows:
         stored = insert(Snapshot)
         changed = {column.key: column for column in stored.excluded if column.key not in ("portfolio_id", "day")}

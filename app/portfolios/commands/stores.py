@@ -3,7 +3,7 @@
 import unicodedata
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.slugs import distinct_slug_of, name_key, slug_of
@@ -14,6 +14,7 @@ from app.portfolios.commands.holds import hold_owner
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import HoldingDetails, Store
 from app.portfolios.texts import Given, not_found, read_name, refused
+from app.portfolios.wish_models import Preorder
 
 MOST_STORES = 1_000
 LONGEST_URL = 2_000
@@ -61,18 +62,21 @@ async def remove_store(
 ) -> None:
     """Remove a store from somebody's list.
 
-    Raises PortfolioRefused where a holding was acquired there, unless `clears_holdings` has these forget it.
+    Raises PortfolioRefused where a holding was acquired or a preorder placed there, unless `clears_holdings` has all of
+    these forget it.
     """
     connection = transaction.connection
     await hold_owner(connection, owner_id)
     await _require(connection, store_id, owner_id)
-    acquired_there = HoldingDetails.store_id == store_id
+    acquired_there, ordered_there = HoldingDetails.store_id == store_id, Preorder.store_id == store_id
     if clears_holdings:
         await connection.execute(update(HoldingDetails).where(acquired_there).values(store_id=None))
-    elif await connection.scalar(select(exists().where(acquired_there))):
+        await connection.execute(update(Preorder).where(ordered_there).values(store_id=None))
+    elif await connection.scalar(select(or_(exists().where(acquired_there), exists().where(ordered_there)))):
         raise PortfolioRefused(
             PortfolioErrorCode.NOT_EMPTY,
-            "Some of your holdings were acquired there. Send `clearsHoldings: true` to have them forget it.",
+            "Some of your holdings were acquired there, or preorders placed. Send `clearsHoldings: true` to have them "
+            "forget it.",
             field=["id"],
         )
     await connection.execute(delete(Store).where(Store.id == store_id))

@@ -13,18 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.core.ids import new_id
+from app.portfolios.commands.holds import refuse_another_version
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import wished_variant
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
-from app.portfolios.given_wishes import (
-    not_found,
-    read_amount,
-    read_currency,
-    read_notes,
-    read_priority,
-    refuse_another_version,
-    refused,
-)
+from app.portfolios.given_wishes import read_amount, read_currency, read_notes, read_priority
+from app.portfolios.texts import no_such, refused
 from app.portfolios.wish_models import Condition, Want
 
 MOST_WANTS = 2_000
@@ -142,7 +136,7 @@ async def _held(
     )
     found = (await connection.execute(held.with_for_update(key_share=True))).mappings().one_or_none()
     if found is None:
-        raise not_found("want", "id")
+        raise no_such("want", "id")
     refuse_another_version(found["version"], expected_version)
     return {str(name): value for name, value in found.items()}
 

@@ -13,17 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.core.ids import new_id
+from app.portfolios.commands.holds import refuse_another_version
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import hold_wished_item, hold_wished_variant, wished_variant
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
-from app.portfolios.given_wishes import (
-    not_found,
-    read_few,
-    read_name,
-    read_notes,
-    refuse_another_version,
-    refused,
-)
+from app.portfolios.given_wishes import read_few, read_name, read_notes
+from app.portfolios.texts import no_such, refused
 from app.portfolios.wish_models import Watchlist, WatchlistItem
 
 MOST_LISTS = 100
@@ -195,7 +190,7 @@ async def edit_watchlist_item(
         connection, entry_id, owner_id=owner_id, expected_version=expected_version
     )
     if of_variant not in (None, item_id):
-        raise not_found("variant of this item", "variantId")
+        raise no_such("variant of this item", "variantId")
     if "variant_id" in changes:
         values["variant_id"] = variant_id
     if values:
@@ -261,7 +256,7 @@ async def move_watchlist_item(
     order = [other for other in await _entries_of(connection, watchlist_id) if other != entry_id]
     field, neighbour = ("beforeId", before_id) if before_id is not None else ("afterId", after_id)
     if neighbour not in order:
-        raise not_found("other entry of the list", field)
+        raise no_such("other entry of the list", field)
     order.insert(order.index(neighbour) + (after_id is not None), entry_id)
     await connection.execute(_PLACE_ENTRIES, {"ids": order})
     await _changed(connection, watchlist_id)
@@ -293,7 +288,7 @@ async def _default_list(connection: AsyncConnection, owner_id: UUID) -> UUID:
     default = select(Watchlist.id).where(Watchlist.owner_id == owner_id, Watchlist.is_default)
     watchlist_id: UUID | None = await connection.scalar(default)
     if watchlist_id is None:
-        raise not_found("watchlist yet; make one with `createWatchlist`", "watchlistId")
+        raise no_such("watchlist yet; make one with `createWatchlist`", "watchlistId")
     return watchlist_id
 
 
@@ -310,7 +305,7 @@ async def _held_list(
     )
     found = (await connection.execute(held.with_for_update(key_share=True))).one_or_none()
     if found is None:
-        raise not_found("watchlist", field)
+        raise no_such("watchlist", field)
     refuse_another_version(found.version, expected_version)
     return found
 
@@ -327,7 +322,7 @@ async def _held_entry(
         await _held_list(connection, found.watchlist_id, owner_id=owner_id, expected_version=expected_version)
         found = (await connection.execute(entry)).one_or_none()
     if found is None:
-        raise not_found("entry of a watchlist", "id")
+        raise no_such("entry of a watchlist", "id")
     return found.watchlist_id, found.item_id
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.catalogue.models import Item, ItemVariant
 from app.catalogue.queries.redirects import items_of_old_ids
-from app.portfolios.given_wishes import not_found
+from app.portfolios.texts import no_such
 
 
 async def hold_wished_item(connection: AsyncConnection, item_id: UUID, *, field: str) -> UUID:
@@ -17,7 +17,7 @@ async def hold_wished_item(connection: AsyncConnection, item_id: UUID, *, field:
         winner_id = (await items_of_old_ids(connection, [item_id])).get(item_id)
         found = None if winner_id is None else await _held(connection, winner_id)
     if found is None:
-        raise not_found("item", field)
+        raise no_such("item", field)
     return found
 
 
@@ -36,7 +36,7 @@ async def hold_wished_variant(connection: AsyncConnection, variant_id: UUID, *, 
         item_id = await connection.scalar(of_variant.with_for_update(read=True, key_share=True))
         if item_id is not None:
             return item_id
-    raise not_found("variant", field)
+    raise no_such("variant", field)
 
 
 async def default_variant_of(connection: AsyncConnection, item_id: UUID, *, field: str) -> UUID:
@@ -44,7 +44,7 @@ async def default_variant_of(connection: AsyncConnection, item_id: UUID, *, fiel
     held = select(ItemVariant.id).where(ItemVariant.item_id == item_id, ItemVariant.is_default)
     variant_id: UUID | None = await connection.scalar(held.with_for_update(read=True, key_share=True))
     if variant_id is None:
-        raise not_found("variant of the item", field)
+        raise no_such("variant of the item", field)
     return variant_id
 
 
@@ -55,10 +55,10 @@ async def wished_variant(connection: AsyncConnection, *, item_id: UUID | None, v
     """
     if variant_id is None:
         if item_id is None:
-            raise not_found("item; give `itemId` or `variantId`", "itemId")
+            raise no_such("item; give `itemId` or `variantId`", "itemId")
         of_item = await hold_wished_item(connection, item_id, field="itemId")
         return await default_variant_of(connection, of_item, field="itemId")
     of_variant = await hold_wished_variant(connection, variant_id, field="variantId")
     if item_id is not None and await hold_wished_item(connection, item_id, field="itemId") != of_variant:
-        raise not_found("variant of this item", "variantId")
+        raise no_such("variant of this item", "variantId")
     return variant_id

@@ -11,6 +11,10 @@ from app.prices.formats.price_texts import PriceTextNotUnderstood, read_price_te
 LONGEST_NUMBER = 60
 _SHOWN = 40
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
+# A comma that does not part thousands may part the fraction: whoever writes so means another number.
+_PARTED_BY_COMMAS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?", re.ASCII)
+# What begins with a sign and is no formula.
+_NEGATIVE = re.compile(r"-[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 # What a spreadsheet would take for a formula, and how often it was guarded before.
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
@@ -24,8 +28,8 @@ class CellNotUnderstood(Exception):
 
 
 def guarded(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; `unguarded` takes it back."""
-    return f"'{text}" if _TO_GUARD.match(text) else text
+    """A text that no spreadsheet takes for a formula, which a negative number is not; `unguarded` takes it back."""
+    return f"'{text}" if _TO_GUARD.match(text) and not _NEGATIVE.fullmatch(text) else text
 
 
 def unguarded(text: str) -> str:
@@ -43,7 +47,8 @@ def read_number(cell: str, name: str) -> Decimal:
 def read_quantity(cell: str, name: str, sign: Sign, amounts: Amounts) -> Decimal:
     """A quantity, its sign left out where the source writes one; raises CellNotUnderstood."""
     unsigned = cell.removeprefix("-").strip() if sign is Sign.IGNORED else cell
-    return read_number(unsigned.replace(",", "") if amounts is Amounts.PRINTED else unsigned, name)
+    is_parted = amounts is Amounts.PRINTED and _PARTED_BY_COMMAS.fullmatch(unsigned)
+    return read_number(unsigned.replace(",", "") if is_parted else unsigned, name)
 
 
 def read_amount(cell: str, name: str, amounts: Amounts, sign: Sign, currency: str | None) -> Decimal | None:
@@ -59,13 +64,14 @@ def read_amount(cell: str, name: str, amounts: Amounts, sign: Sign, currency: st
 
 
 def read_time(cell: str, name: str, formats: Sequence[str]) -> datetime:
-    """A moment by the first format that fits; without an offset it is of UTC. Raises CellNotUnderstood."""
+    """A moment in UTC by the first format that fits; without an offset it is of UTC. Raises CellNotUnderstood."""
     for format_ in formats:
         try:
             if format_ == "rfc3339":
                 if not _RFC_3339.fullmatch(cell):
                     continue
-                return datetime.fromisoformat(cell.upper())
+                # In UTC, where a year before the first or after the last is seen.
+                return datetime.fromisoformat(cell.upper()).astimezone(UTC)
             return datetime.strptime(cell, format_).replace(tzinfo=UTC)
         except (ValueError, OverflowError):
             continue

@@ -13,6 +13,7 @@ class PortfolioState:
     """What the value of a portfolio hangs on: equal as long as nothing of it has changed.
 
     `position` is that of the newest change of a price of what is held, among those since the first look.
+    `trades_version` grows with each change of its trades: of two at once the times do not tell which came last.
     """
 
     position: int
@@ -20,6 +21,7 @@ class PortfolioState:
     held_count: int
     held_at: datetime | None
     version: int
+    trades_version: int | None
 
 
 async def portfolio_state(connection: AsyncConnection, *, portfolio_id: UUID, position: int) -> PortfolioState | None:
@@ -44,7 +46,8 @@ _STATE = text("""
             JOIN prices.valuations AS valuation ON valuation.variant_id = holding.variant_id AND valuation.is_current
             WHERE holding.portfolio_id = portfolio.id
         ),
-        held.count, held.changed_at, portfolio.version
+        held.count, held.changed_at, portfolio.version,
+        (SELECT mark.version FROM portfolios.snapshot_marks AS mark WHERE mark.portfolio_id = portfolio.id)
     FROM portfolios.portfolios AS portfolio
     CROSS JOIN LATERAL (
         SELECT count(*) AS count, max(updated_at) AS changed_at

@@ -35,6 +35,8 @@ from app.prices.models import ValuationBasis
 from app.prices.queries.valuations import valuations_of, valued_since
 from app.prices.resolutions import Resolution
 
+# The first day that history is kept of: the euro's first rates are of it, and without a rate nothing is converted.
+KEPT_SINCE = date(1999, 1, 4)
 # So many variants have their sales read at a time.
 _VARIANTS_AT_A_TIME = 250
 _KINDS = ", ".join(f"'{kind.value}'" for kind in QUOTED_KINDS)
@@ -45,8 +47,9 @@ _PARAMETERS = (
 )
 _ENDS = bindparam("ends", type_=DateTime(timezone=True))
 
-# What each holding was, and what flowed into it on the day. What was bought or sold flows as money; what was given or
-# carried over flows at what it was worth then, in the quantity `in_kind`, else at what it cost.
+# What each holding was, and what flowed into it on the day. What was bought or sold flows as money, and so does a fee,
+# which was put in and lost: of one in kind the proceeds are less than nothing. What was given or carried over flows at
+# what it was worth then, in the quantity `in_kind`, else at what it cost. The gain is that of the ledger.
 _POSITIONS = text("""
     SELECT portfolio.base_currency AS wanted, holding.id AS holding_id, holding.variant_id,
         sum(moved.quantity) AS quantity, sum(moved.cost) AS cost, sum(moved.gain) AS gain,
@@ -61,7 +64,7 @@ _POSITIONS = text("""
         WHERE lot.acquired_at < :ends
         UNION ALL
         SELECT part.portfolio_id, part.owner_id, part.holding_id, -part.quantity, -part.cost, coalesce(part.gain, 0),
-            CASE WHEN part.disposed_at >= :begins AND trade.kind = 'sell' THEN -part.proceeds ELSE 0 END,
+            CASE WHEN part.disposed_at >= :begins AND trade.kind IN ('sell', 'fee') THEN -part.proceeds ELSE 0 END,
             CASE WHEN part.disposed_at >= :begins AND trade.kind IN ('transfer_out', 'gift_out')
                 THEN -part.quantity ELSE 0 END,
             CASE WHEN part.disposed_at >= :begins AND trade.kind IN ('transfer_out', 'gift_out')
@@ -72,7 +75,7 @@ _POSITIONS = text("""
         SELECT portfolio_id, owner_id, holding_id, 0, 0, -fee * exchange_rate,
             CASE WHEN occurred_at >= :begins THEN fee * exchange_rate ELSE 0 END, 0, 0
         FROM portfolios.trades
-        WHERE kind = 'fee' AND quantity = 0 AND occurred_at < :ends
+        WHERE occurred_at < :ends AND (kind IN ('transfer_out', 'gift_out') OR kind = 'fee' AND quantity = 0)
     ) AS moved ON moved.portfolio_id = portfolio.id AND moved.owner_id = portfolio.owner_id
     JOIN portfolios.holdings AS holding ON holding.id = moved.holding_id
     WHERE portfolio.id = :portfolio_id

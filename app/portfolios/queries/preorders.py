@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.money import CRYPTO_CURRENCIES
-from app.portfolios.preorder_lifecycle import AWAITING_PAYMENT, NEXT_STATES
+from app.portfolios.preorder_lifecycle import AWAITING_PAYMENT, NEXT_STATES, PAID
 from app.portfolios.wish_models import DatePrecision, Preorder, PreorderStatus
 
 # Slips of a maker tell something from so many on.
@@ -57,7 +57,10 @@ SLIP_DAYS: ColumnElement[Any] = case(
 )
 HAS_PRICE: ColumnElement[bool] = Preorder.price.is_not(None)
 # What was given back is to be paid again, should it be taken up again.
-BALANCE: ColumnElement[Any] = Preorder.price + Preorder.shipping - Preorder.deposit + Preorder.refund
+BALANCE: ColumnElement[Any] = case(
+    *((Preorder.status == _word(status), literal_column("0", Numeric())) for status in PAID),
+    else_=Preorder.price + Preorder.shipping - Preorder.deposit + Preorder.refund,
+)
 IS_CANCELLED: ColumnElement[bool] = and_(HAS_PRICE, Preorder.status == _word(PreorderStatus.CANCELLED))
 LOSS: ColumnElement[Any] = Preorder.deposit - Preorder.refund
 ESTIMATED_ARRIVAL: ColumnElement[Any] = type_coerce(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Numeric, Text, and_, case, cast, func, literal_column, select
+from sqlalchemy import Numeric, Text, Uuid, and_, case, cast, func, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
@@ -18,6 +18,12 @@ from app.portfolios.queries.values import (
     why_unavailable,
 )
 from app.prices.queries.quotes import units_of_wanted, units_per_euro
+
+# What a shared holding is told apart by in cursors: another word under each link, and not its id, which outlives them.
+SHARED_KEY: ColumnElement[Any] = cast(
+    func.md5(cast(shared_holdings.c.portfolio_id, Text()).concat(cast(shared_holdings.c.id, Text())), type_=Text()),
+    Uuid(),
+)
 
 
 def _quotes_of_shared_holdings() -> FromClause:

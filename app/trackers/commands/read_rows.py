@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.core.ids import PublicIdTag, parse_public_id
@@ -49,8 +49,7 @@ class SealedReport:
     published_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRow:
+class ReadRow(NamedTuple):
     """A row that makes sense: the id of its tracker (16 bytes) or a hashed key (32 bytes), and what it says."""
 
     line_number: int
@@ -171,7 +170,9 @@ class RowReader:
         if matched[1] is None:
             raise BadReport(f"`{name}` is {shown(value)}, which lacks an offset from UTC; add Z or one like +02:00.")
         try:
-            instant = datetime.fromisoformat(matched[0]).astimezone(UTC)
+            instant = datetime.fromisoformat(matched[0])
+            if instant.tzinfo is not UTC:
+                instant = instant.astimezone(UTC)
         except (ValueError, OverflowError):
             raise BadReport(f"`{name}` is {shown(value)}, a date or time that does not exist.") from None
         return check_time(instant, name=name, accepted_at=self._accepted_at)

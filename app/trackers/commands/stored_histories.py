@@ -112,13 +112,13 @@ async def nearness_of_fixes(
             "clients": [client_id for client_id, _ in fixes],
             "latitudes": [fix.point.latitude for _, fix in fixes],
             "longitudes": [fix.point.longitude for _, fix in fixes],
-            "places": [place.rules.id for place in places],
             "farthest": max(place.rules.farthest_meters for place in places),
         },
     )
     farthest = {place.rules.id: place.rules.farthest_meters for place in places}
     for row in rows:
-        if row.shape_meters <= farthest[row.place_id]:
+        # One that was made in this moment has everything made anew.
+        if row.shape_meters <= farthest.get(row.place_id, -1.0):
             near[row.number - 1].append(Nearness(row.place_id, row.shape_meters, row.center_meters))
     return near
 
@@ -128,7 +128,7 @@ async def nearest_cities(connection: AsyncConnection, points: Sequence[Point]) -
     if not points:
         return []
     rows = await connection.execute(
-        _NEAREST_CITIES,
+        NEAREST_CITIES,
         {
             "latitudes": [point.latitude for point in points],
             "longitudes": [point.longitude for point in points],
@@ -261,12 +261,12 @@ _NEARNESS = text("""
         ) WITH ORDINALITY AS given (client_id, latitude, longitude, number)
         OFFSET 0
     ) AS given
-    JOIN trackers.places AS place ON place.client_id = given.client_id
-        AND place.id = ANY (CAST(:places AS uuid[]))
+    JOIN trackers.places AS place ON place.client_id = given.client_id AND place.deleted_at IS NULL
         AND ST_DWithin(place.shape, given.position, CAST(:farthest AS double precision))
     ORDER BY given.number, place.id
 """)
-_NEAREST_CITIES = text("""
+# The index gives the nearest ones; of those at one place the first id counts, whichever it gives first.
+NEAREST_CITIES = text("""
     SELECT city.id AS city_id
     FROM (
         SELECT number, CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography) AS position
@@ -275,7 +275,12 @@ _NEAREST_CITIES = text("""
         OFFSET 0
     ) AS given
     LEFT JOIN LATERAL (
-        SELECT id, position FROM trackers.cities ORDER BY position <-> given.position, id LIMIT 1
+        SELECT nearest.id, nearest.position
+        FROM (
+            SELECT id, position, position <-> given.position AS distance FROM trackers.cities
+            ORDER BY position <-> given.position LIMIT 4
+        ) AS nearest
+        ORDER BY nearest.distance, nearest.id LIMIT 1
     ) AS city ON ST_DWithin(city.position, given.position, CAST(:farthest AS double precision))
     ORDER BY given.number
 """)

@@ -91,9 +91,13 @@ class Stage:
 
     async def put_up(self, world: World, vocabulary: Vocabulary) -> None:
         """Store the world, stop the clock at its now, and let the vocabulary know the cursors of its lists."""
+        await self.store(world)
+        vocabulary.cursors = await cursors_of(usual_path(self.engine), world)
+
+    async def store(self, world: World) -> None:
+        """Store the world and stop the clock at its now; that is all, where nobody asks for pages of lists."""
         await replace_world(self.owner, world)
         self.stop_clock(world.now)
-        vocabulary.cursors = await cursors_of(usual_path(self.engine), world)
 
     def stop_clock(self, now: datetime) -> None:
         """Let every operation believe that it is now."""

@@ -9,6 +9,7 @@ from app.identity.models import User
 from app.identity.scopes import OWN, Scope
 from app.identity.viewer import ANYONE, Viewer
 from app.ingestion.models import IngestBatch
+from app.trackers.models import Membership
 from tests.graph.oracle.asking import Asked, Path
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.lists import LISTS, ListField
@@ -29,6 +30,11 @@ POSSESSIONS = frozenset(
         PublicIdTag.WATCHLIST,
     }
 )
+# What has lists and belongs to a client, and the lists of the roots that everybody has of their own clients.
+OF_CLIENTS = frozenset(
+    {PublicIdTag.CLIENT, PublicIdTag.BRAND, PublicIdTag.PRODUCTION_RUN, PublicIdTag.PLACE, PublicIdTag.TRACKER}
+)
+LISTS_OF_MEMBERS = frozenset({"clients", "trackers", "places"})
 _ITEMS = """
 query ($field: ItemOrderField!, $direction: OrderDirection!) {
   list: items(first: 100, orderBy: {field: $field, direction: $direction}) { edges { cursor } }
@@ -54,6 +60,10 @@ async def cursors_of(path: Path, world: World) -> dict[str, list[str]]:
 
 def _questions(world: World, listed: ListField) -> Iterator[Asked]:
     page = f"list: {listed.name}(first: 100) {{ edges {{ cursor }} }}"
+    if listed.tag is None and listed.name in LISTS_OF_MEMBERS:
+        for user_id in sorted(set(world.column(Membership, "user_id"))):
+            yield Asked(f"{{ {page} }}", viewer=Viewer(user_id=user_id, scopes=OWN))
+        return
     if listed.tag is None:
         everybody = [Viewer(user_id=key, scopes=granted_scopes(world, key)) for key in world.column(User, "id")]
         staff = [viewer for viewer in everybody if viewer.scopes >= STAFF_OF_LISTS]
@@ -75,12 +85,22 @@ def _owners(world: World, tag: PublicIdTag) -> Iterator[tuple[str, Viewer]]:
     elif tag in POSSESSIONS:
         for row in world.rows[TABLE_OF[tag]]:
             yield public_id(tag, row["id"]), Viewer(user_id=row["owner_id"], scopes=OWN)
+    elif tag in OF_CLIENTS:
+        yield from _of_clients(world, tag)
     elif tag is PublicIdTag.ITEM:
         for revision in world.rows[ItemRevision]:
             yield public_id(tag, revision["item_id"]), Viewer(user_id=revision["user_id"])
     else:
-        for node_id in world.public_ids(tag):
-            yield node_id, ANYONE
+        yield from ((node_id, ANYONE) for node_id in world.public_ids(tag))
+
+
+def _of_clients(world: World, tag: PublicIdTag) -> Iterator[tuple[str, Viewer]]:
+    """The same of what belongs to clients: each with the first of the members."""
+    members = {row["client_id"]: row["user_id"] for row in reversed(world.rows[Membership])}
+    for row in world.rows[TABLE_OF[tag]]:
+        user_id = members.get(row["id" if tag is PublicIdTag.CLIENT else "client_id"])
+        if user_id is not None:
+            yield public_id(tag, row["id"]), Viewer(user_id=user_id, scopes=OWN)
 
 
 def _cursors_below(response: Response) -> list[str]:

@@ -73,6 +73,19 @@ from app.portfolios.wish_models import (
 )
 from app.prices.models import Candle, PricePoint, PriceSeries, Source, StoredExchangeRate, Valuation
 from app.providers.models import Provider, ProviderCall, ProviderCredential
+from app.trackers.history_models import LocationFix, StatusChange, Visit
+from app.trackers.models import (
+    Brand,
+    City,
+    Client,
+    Membership,
+    Place,
+    ProductionRun,
+    ProductionRunPlace,
+    Tracker,
+    TrackerAttachment,
+    TrackerKey,
+)
 from tests.graph.oracle.texts import any_text
 
 Row = dict[str, Any]
@@ -143,6 +156,19 @@ TABLES: tuple[type[Base], ...] = (
     PortfolioImport,
     ImportRow,
     PortfolioExport,
+    City,
+    Client,
+    Membership,
+    Brand,
+    ProductionRun,
+    Place,
+    ProductionRunPlace,
+    Tracker,
+    TrackerKey,
+    TrackerAttachment,
+    LocationFix,
+    StatusChange,
+    Visit,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -179,15 +205,24 @@ class World:
         return [public_id(tag, key) for key in keys if key is not None]
 
     def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
-        """The ids of what is a person's, or names them."""
-        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]] if user_id in row.values())
+        """The ids of what is a person's or a client's that they belong to, or names them."""
+        whose = {user_id, *self.clients_of(user_id)}
+        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]] if whose & set(_keys_in(row)))
         return [public_id(tag, key) for key in keys if key is not None]
+
+    def clients_of(self, user_id: UUID | None) -> set[UUID]:
+        """The clients that somebody is a member of."""
+        return {row["client_id"] for row in self.rows[Membership] if row["user_id"] == user_id}
 
     @property
     def instants(self) -> list[datetime]:
         """Instants at which something happened or ended."""
         stored = self.column(PricePoint, "observed_at") + self.column(Candle, "bucket")
         return [*stored, *self.column(Valuation, "as_of"), self.now, *EDGES_OF_TIME]
+
+
+def _keys_in(row: Row) -> list[UUID]:
+    return [value for value in row.values() if isinstance(value, UUID)]
 
 
 def shown_key(tag: PublicIdTag, row: Row) -> Any:
@@ -235,6 +270,14 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.WATCHLIST_ITEM: WatchlistItem,
     PublicIdTag.WANT: Want,
     PublicIdTag.PREORDER: Preorder,
+    PublicIdTag.CLIENT: Client,
+    PublicIdTag.MEMBERSHIP: Membership,
+    PublicIdTag.BRAND: Brand,
+    PublicIdTag.PRODUCTION_RUN: ProductionRun,
+    PublicIdTag.PLACE: Place,
+    PublicIdTag.TRACKER: Tracker,
+    PublicIdTag.TRACKER_KEY: TrackerKey,
+    PublicIdTag.TRACKER_ATTACHMENT: TrackerAttachment,
 }
 
 

@@ -28,21 +28,38 @@ from app.operations.models import IMPORT_PREFIX, JobRun
 from app.portfolios.models import Holding, HoldingPhoto, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
 from app.providers.models import ProviderCredential
+from app.trackers.models import (
+    Brand,
+    Client,
+    Membership,
+    Place,
+    ProductionRun,
+    Tracker,
+    TrackerAttachment,
+    TrackerKey,
+)
 from tests.graph.oracle.comparison import as_sent
 from tests.graph.oracle.rows import TABLE_OF, Row, World, shown_key
 from tests.graph.oracle.viewers import granted_scopes
 
-Owns = Callable[[Row, Any], bool]
+Owns = Callable[[World, Row, Any], bool]
 
 
 def _names(*columns: str) -> Owns:
     """A row belongs to whom one of these columns names."""
-    return lambda row, user_id: user_id is not None and any(row[column] == user_id for column in columns)
+    return lambda _, row, user_id: user_id is not None and any(row[column] == user_id for column in columns)
+
+
+def _of_client(column: str = "client_id") -> Owns:
+    """A row belongs to the members of the client that the column names; what is somebody's own to them alone."""
+    return lambda world, row, user_id: (
+        row[column] in world.clients_of(user_id) and row.get("owner_id") in (None, user_id)
+    )
 
 
 # Whose a row is, and the permission by which staff see everybody's; None where they never do.
 RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
-    User: (lambda row, user_id: row["id"] == user_id and row["deleted_at"] is None, Scope.ACCOUNTS_READ),
+    User: (lambda _, row, user_id: row["id"] == user_id and row["deleted_at"] is None, Scope.ACCOUNTS_READ),
     Session: (_names("user_id"), Scope.ACCOUNTS_READ),
     Identity: (_names("user_id"), Scope.ACCOUNTS_READ),
     Passkey: (_names("user_id"), Scope.ACCOUNTS_READ),
@@ -65,7 +82,19 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     Preorder: (_names("owner_id"), None),
     PortfolioImport: (_names("owner_id"), None),
     PortfolioExport: (_names("owner_id"), None),
+    Client: (_of_client("id"), None),
+    Membership: (_of_client(), None),
+    Brand: (_of_client(), None),
+    ProductionRun: (_of_client(), None),
+    Place: (_of_client(), None),
+    Tracker: (_of_client(), None),
+    TrackerKey: (_of_client(), None),
+    TrackerAttachment: (_of_client(), None),
 }
+
+
+# What stays in its table for a while after somebody has removed it.
+_KEPT_AWHILE = {PublicIdTag.WANT, PublicIdTag.PLACE}
 
 
 def may_see(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool:
@@ -84,12 +113,12 @@ def may_see(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool
     if TABLE_OF[tag] not in RULES:
         return bool(rows)
     owns, permission = RULES[TABLE_OF[tag]]
-    return any(owns(row, viewer.user_id) or permission in permissions_of(world, viewer) for row in rows)
+    return any(owns(world, row, viewer.user_id) or permission in permissions_of(world, viewer) for row in rows)
 
 
 def may_find(world: World, viewer: Viewer, tag: PublicIdTag, key: object) -> bool:
-    """Whether the viewer finds it by its id: of items only those that they chose to see, of wants what is wanted."""
-    if tag is PublicIdTag.WANT and any(row["id"] == key and row["deleted_at"] for row in world.rows[Want]):
+    """Whether the viewer finds it by its id: of items those that they chose to see, of wants and places what stays."""
+    if tag in _KEPT_AWHILE and any(row["id"] == key and row["deleted_at"] for row in world.rows[TABLE_OF[tag]]):
         return False
     if tag is PublicIdTag.ITEM and not _sees_nsfw(world, viewer):
         return any(row["id"] == key and not row["is_nsfw"] for row in world.rows[Item])

@@ -2,22 +2,25 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.core.database import Base, asyncpg_connection
+from app.core.database import asyncpg_connection
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.models import Candle, PricePoint
+from app.trackers.history_models import LocationFix
+from tests.conftest import EMPTY_TABLES
 from tests.graph.oracle.rows import TABLES, World
 
 
 async def replace_world(owner: AsyncEngine, world: World) -> None:
     """Empty the tables and write the world into them."""
     async with owner.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            await connection.execute(delete(table))
+        await connection.execute(EMPTY_TABLES)
         await _make_partitions(connection, world)
         driver = await asyncpg_connection(connection)
+        # Of PostGIS, which the driver does not know: worlds hold its own binary.
+        await driver.set_type_codec("geography", schema="public", encoder=bytes, decoder=bytes, format="binary")
         for model in TABLES:
             rows = world.rows[model]
             if rows:
@@ -35,3 +38,7 @@ async def _make_partitions(connection: AsyncConnection, world: World) -> None:
     await ensure_point_partitions(connection, sorted({(instant.year, instant.month) for instant in observed}))
     buckets: list[datetime] = world.column(Candle, "bucket")
     await ensure_candle_partitions(connection, sorted({bucket.year for bucket in buckets}))
+    await connection.execute(
+        text("SELECT trackers.ensure_partitions('location_fixes', CAST(:buckets AS timestamptz[]))"),
+        {"buckets": world.column(LocationFix, "bucket")},
+    )

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import islice
 from random import Random
 
-from graphql import FieldNode, TypeInfo, TypeInfoVisitor, Visitor, parse, print_ast, visit
+from graphql import DocumentNode, FieldNode, TypeInfo, TypeInfoVisitor, Visitor, parse, print_ast, visit
 
 from app.graph.documents import CheckedDocuments
 from app.graph.schema import core_schema
@@ -24,6 +24,8 @@ from tests.identity.builders import PARTNER
 WORLDS = 96
 DOCUMENTS_PER_WORLD = 36
 SHARE_OF_VALID_DOCUMENTS = 0.9
+# To check a document takes far longer than to draw it, and a share is known from some.
+CHECKED_ONE_IN = 4
 CONSTRUCTS = (
     "fragment_definition",
     "fragment_spread",
@@ -45,6 +47,11 @@ def _documents() -> Sequence[Asked]:
     return [asked for number in range(WORLDS) for asked in _of_world(number)]
 
 
+@cache
+def _parsed() -> Sequence[DocumentNode]:
+    return [parse(asked.query) for asked in _documents()]
+
+
 def _of_world(number: int) -> Sequence[Asked]:
     random = Random(f"documents/{number}")
     vocabulary = Vocabulary(random, random_world(random))
@@ -53,8 +60,9 @@ def _of_world(number: int) -> Sequence[Asked]:
 
 def test_most_documents_are_valid_and_within_the_limits() -> None:
     checked = CheckedDocuments()
-    valid = [asked for asked in _documents() if not checked.check(asked.query, introspection=True).errors]
-    assert len(valid) >= SHARE_OF_VALID_DOCUMENTS * len(_documents())
+    some = _documents()[::CHECKED_ONE_IN]
+    valid = [asked for asked in some if not checked.check(asked.query, introspection=True).errors]
+    assert len(valid) >= SHARE_OF_VALID_DOCUMENTS * len(some)
 
 
 def test_the_same_seed_draws_the_same_documents() -> None:
@@ -64,9 +72,9 @@ def test_the_same_seed_draws_the_same_documents() -> None:
 
 def test_every_field_is_asked_for() -> None:
     asked_for: set[str] = set()
-    for asked in _documents():
+    for document in _parsed():
         type_info = TypeInfo(core_schema)
-        visit(parse(asked.query), TypeInfoVisitor(type_info, _Fields(type_info, asked_for)))
+        visit(document, TypeInfoVisitor(type_info, _Fields(type_info, asked_for)))
     assert reachable_fields() - asked_for == set()
 
 
@@ -85,12 +93,14 @@ class _Fields(Visitor):
 
 
 def test_every_construct_of_the_language_occurs() -> None:
-    documents = [parse(asked.query) for asked in _documents()]
-    found = Counter(kind for document in documents for kind in {node.kind for node in nodes_of(document, *CONSTRUCTS)})
+    found = Counter(kind for document in _parsed() for kind in {node.kind for node in nodes_of(document, *CONSTRUCTS)})
     assert {kind: found[kind] for kind in CONSTRUCTS if found[kind] < WORLDS} == {}
-    texts = [print_ast(document) for document in documents]
-    for part in ("@include(if: $", "@skip(if: $", "@include(if: true)", "query Other", "mutation Other", "Boolean! ="):
-        assert any(part in text for text in texts), part
+    missing = {"@include(if: $", "@skip(if: $", "@include(if: true)", "query Other", "mutation Other", "Boolean! ="}
+    for document in _parsed():
+        if missing:
+            written = print_ast(document)
+            missing = {part for part in missing if part not in written}
+    assert missing == set()
 
 
 def test_variables_are_given_and_null_and_absent() -> None:
@@ -98,7 +108,7 @@ def test_variables_are_given_and_null_and_absent() -> None:
     assert None in given
     assert any(isinstance(value, list) for value in given)
     assert any(isinstance(value, dict) for value in given)
-    declared = [nodes_of(parse(asked.query), "variable_definition") for asked in _documents()]
+    declared = [nodes_of(document, "variable_definition") for document in _parsed()]
     assert any(len(names) > len(asked.variables) for names, asked in zip(declared, _documents(), strict=True))
 
 

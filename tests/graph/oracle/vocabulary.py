@@ -44,6 +44,7 @@ from app.prices.queries.candles import CandleFill
 from app.prices.queries.movers import MoverDirection
 from app.prices.resolutions import Resolution
 from app.providers.models import Provider
+from app.trackers.models import PlaceKind, TrackerStatus
 from tests.graph.oracle.rows import World
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.values import EnumValue, Value
@@ -91,6 +92,9 @@ PAGE_SIZES = (0, 1, 1, 2, 2, 3, 5, 25, 100)
 WRONG_PAGE_SIZES = (-1, 101, 2**31 - 1, -(2**31))
 CANDLE_COUNTS = (1, 2, 3, 10, 500)
 WINDOWS = ("PT1M", "PT6H", "P1D", "P7D", "P30D", "P365D", "P3660D")
+# West, south, east, north: the world, a city, across the antimeridian, and one that is upside down.
+BOXES = ((-180.0, -90.0, 180.0, 90.0), (9.0, 53.0, 12.0, 54.0), (170.0, -40.0, -60.0, 60.0), (0.0, 1.0, 0.0, 0.0))
+DURATIONS = ("PT0S", "PT10M", "P1D", "P3660D")
 WRONG_WINDOWS = ("PT0S", "PT59S", "P3661D", "P1M", "", 7)
 WRONG_CANDLE_COUNTS = (0, -1, 10_000, 10_001, 100_000, 100_001, 2**31 - 1)
 
@@ -275,6 +279,9 @@ class Vocabulary:
             "wants": self._filter_of_wants,
             "preorders": self._filter_of_preorders,
             "rows": self._filter_of_rows,
+            "trackers": self._filter_of_trackers,
+            "trackersInBox": self._filter_of_map,
+            "places": self._filter_of_places,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -311,6 +318,42 @@ class Vocabulary:
     def _filter_of_rows(self) -> dict[str, Value]:
         changes = self.random.sample(list(ImportChange), self.random.choice((0, 1, 4)))
         return {"changes": [EnumValue(change.name) for change in changes]} if self.random.random() < 0.4 else {}
+
+    def _filter_of_trackers(self) -> dict[str, Value]:
+        wanted = self._of_client("productionRunId", PublicIdTag.PRODUCTION_RUN)
+        if self.random.random() < 0.3:
+            statuses = self.random.sample(list(TrackerStatus), self.random.choice((0, 1, 4)))
+            wanted["statuses"] = [EnumValue(status.name) for status in statuses]
+        if self.random.random() < 0.2:
+            wanted["silentFor"] = self.random.choice(DURATIONS)
+        if self.random.random() < 0.2:
+            wanted["near"] = {
+                "latitude": self.random.choice((53.5461, 0.0, 90.0, 91.0)),
+                "longitude": self.random.choice((9.9661, 0.0, -180.0)),
+                "meters": self.random.choice((100.0, 1_000_000.0, 20_000_000.0, 0.0)),
+            }
+        if self.random.random() < 0.3:
+            wanted["isRetired"] = self._mostly(0.3)
+        return wanted
+
+    def _filter_of_map(self) -> dict[str, Value]:
+        wanted = self._filter_of_trackers()
+        return {name: wanted[name] for name in ("clientId", "productionRunId", "statuses") if name in wanted}
+
+    def _filter_of_places(self) -> dict[str, Value]:
+        wanted = self._of_client()
+        if self.random.random() < 0.4:
+            kinds = self.random.sample(list(PlaceKind), self.random.choice((0, 1, 2)))
+            wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
+        return wanted
+
+    def _of_client(self, name: str = "", tag: PublicIdTag | None = None) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        if self.random.random() < 0.2:
+            wanted["clientId"] = self.id_of(PublicIdTag.CLIENT)
+        if tag is not None and self.random.random() < 0.2:
+            wanted[name] = self.id_of(tag)
+        return wanted
 
     def _filter_of_runs(self) -> dict[str, Value]:
         wanted = self._state_of_runs()
@@ -376,6 +419,13 @@ class Vocabulary:
         kinds = self.random.sample([kind.name for kind in known], self.random.choice((0, 1, 2, 3, 4, 4)))
         return [EnumValue(kind) for kind in kinds]
 
+    def _box(self, _: str) -> Value:
+        sides = self.random.choice(BOXES)
+        return dict(zip(("west", "south", "east", "north"), sides, strict=True))
+
+    def _zoom(self, _: str) -> Value:
+        return self.random.choice((0, 1, 5, 10, 22) if self._mostly(0.95) else (-1, 23))
+
     def _size(self, _: str) -> Value:
         return EnumValue(self.random.choice(list(PhotoSize)).name)
 
@@ -392,7 +442,7 @@ class Vocabulary:
         return self.random.choice((part, part.upper(), part.lower()))
 
     def _order_by(self, field_name: str) -> Value:
-        fields = ("POSITION", "CREATED_AT", "COST") if field_name == "holdings" else ("NAME", "CREATED_AT")
+        fields = _ORDERS_OF.get(field_name, ("NAME", "CREATED_AT"))
         orders: list[Value] = [self._order(fields) for _ in range(self.random.choice((0, 1, 1, 1, 1, 1, 1, 2)))]
         return orders[0] if len(orders) == 1 and self._mostly(0.6) else orders
 
@@ -468,7 +518,7 @@ class Vocabulary:
 
 def list_of(field_name: str, order: Value) -> str:
     """The name under which the cursors of a list in its order are kept."""
-    if field_name == "holdings":
+    if field_name in _ORDERS_OF:
         return field_name if not order else f"{field_name} ordered"
     if field_name != "items":
         return field_name
@@ -482,6 +532,11 @@ _TABLE_OF: Mapping[str, type[Base]] = {
     "series": Series,
     "characters": Character,
     "sculptors": Sculptor,
+}
+# What lists can be ordered by that are no list of items.
+_ORDERS_OF = {
+    "holdings": ("POSITION", "CREATED_AT", "COST"),
+    "trackers": ("NAME", "CREATED_AT", "STATUS_SINCE"),
 }
 _TAG_OF = {
     "ingestBatch": PublicIdTag.INGEST_BATCH,

@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from migrations.statements import run
 
-revision = "0025"
-down_revision = "0024"
+revision = "0026"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 
@@ -28,6 +28,7 @@ CREATE TABLE trackers.clients (
     name text NOT NULL,
     logo_url text,
     silent_after_minutes integer NOT NULL DEFAULT 1440,
+    deleted_at timestamptz,
     version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -35,6 +36,7 @@ CREATE TABLE trackers.clients (
     CONSTRAINT clients_name_is_short CHECK (char_length(name) BETWEEN 1 AND 100),
     CONSTRAINT clients_silence_is_within_a_year CHECK (silent_after_minutes BETWEEN 10 AND 525600)
 );
+CREATE INDEX clients_deleted ON trackers.clients (id) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE trackers.location_fixes (
     tracker_id uuid NOT NULL,
@@ -186,7 +188,7 @@ CREATE TABLE trackers.production_runs (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT production_runs_key PRIMARY KEY (id),
     CONSTRAINT production_runs_brand_id_client_id_reference FOREIGN KEY (brand_id, client_id)
-        REFERENCES trackers.brands (id, client_id),
+        REFERENCES trackers.brands (id, client_id) DEFERRABLE,
     CONSTRAINT production_runs_unique_id_client_id UNIQUE (id, client_id),
     CONSTRAINT production_runs_description_is_short CHECK (char_length(description) BETWEEN 1 AND 500),
     CONSTRAINT production_runs_ends_after_it_starts CHECK (ended_at >= started_at),
@@ -233,7 +235,7 @@ CREATE TABLE trackers.trackers (
     journey jsonb,
     CONSTRAINT trackers_key PRIMARY KEY (id),
     CONSTRAINT trackers_production_run_id_client_id_reference FOREIGN KEY (production_run_id, client_id)
-        REFERENCES trackers.production_runs (id, client_id),
+        REFERENCES trackers.production_runs (id, client_id) DEFERRABLE,
     CONSTRAINT trackers_unique_id_client_id UNIQUE (id, client_id),
     CONSTRAINT trackers_name_is_short CHECK (char_length(name) BETWEEN 1 AND 100),
     CONSTRAINT trackers_status_is_known
@@ -410,6 +412,28 @@ $$;
 REVOKE EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trackers.create_client(uuid, uuid, text, text, integer) TO trove_api;
 
+-- Trackers are their client's, so its operators end what they ride with, even where that is somebody's own and hidden
+-- from them. Of one tracker, or of all that ride with what is a member's.
+CREATE FUNCTION trackers.end_rides(client uuid, tracker uuid, member uuid) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ended integer;
+BEGIN
+    IF (tracker IS NULL) = (member IS NULL) OR NOT (
+        client = ANY (trackers.clients_of_viewer(CASE WHEN member IS NULL THEN 'operator' ELSE 'owner' END))
+        OR coalesce(member = identity.viewer_id(), false)
+    ) THEN
+        RAISE EXCEPTION 'rides of a client are ended by its members' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE trackers.attachments SET detached_at = greatest(now(), attached_at)
+    WHERE client_id = client AND detached_at IS NULL AND (tracker_id = tracker OR owner_id = member);
+    GET DIAGNOSTICS ended = ROW_COUNT;
+    RETURN ended;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION trackers.end_rides(uuid, uuid, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION trackers.end_rides(uuid, uuid, uuid) TO trove_api;
+
 -- The API hands events to those who may see them: it reads whose they are, and nothing of what happened where.
 CREATE FUNCTION trackers.last_event_position() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -458,7 +482,7 @@ CREATE POLICY removes ON trackers.{table} FOR DELETE TO trove_api
 """
 # By whom each may be changed, and which of its columns.
 CHANGES = {
-    "clients": ("owner", "name, logo_url, silent_after_minutes, version, updated_at"),
+    "clients": ("owner", "name, logo_url, silent_after_minutes, deleted_at, version, updated_at"),
     "memberships": ("owner", "role"),
     "brands": ("operator", "name, logo_url, version, updated_at"),
     "production_runs": (
@@ -542,7 +566,8 @@ def upgrade() -> None:
         run(SEEN.format(table=table, key=key))
         run(CHANGED.format(table=table, key=key, role=role))
         op.execute(f"GRANT INSERT, DELETE, UPDATE ({columns}) ON trackers.{table} TO trove_api")
-    op.execute("REVOKE INSERT ON trackers.clients FROM trove_api")
+    # A client goes with all that its trackers were reported by, which the API may not remove.
+    op.execute("REVOKE INSERT, DELETE ON trackers.clients FROM trove_api")
     for table in FOLLOWING:
         run(SEEN.format(table=table, key="client_id"))
     run(MORE_POLICIES)

@@ -1,0 +1,22 @@
+"""What the mutations of trackers read from their inputs."""
+
+from uuid import UUID
+
+from app.core.ids import PublicIdTag
+from app.graph.portfolios.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_of, sent
+from app.trackers.given import not_found
+
+__all__ = ["EXPECTED_VERSION", "IDEMPOTENCY_KEY", "given", "key_if_given", "own_key", "sent"]
+
+
+def own_key(id: str, tag: PublicIdTag, what: str, *field: str) -> UUID:
+    """The key behind the id of something of one's clients; refuses one that cannot be that."""
+    found = key_of(id, tag)
+    if found is None:
+        raise not_found(what, *field)
+    return found
+
+
+def key_if_given(id: str | None, tag: PublicIdTag, what: str, *field: str) -> UUID | None:
+    """The same of an id that may be left out."""
+    return None if id is None else own_key(id, tag, what, *field)
