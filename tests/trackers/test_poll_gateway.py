@@ -339,9 +339,13 @@ async def test_payloads_that_are_no_reports_are_rejected_with_their_reasons_once
     assert await take_in(database, outcome.batch_ids) == (1, 0, 2)
     told = {reason for _, reason in await reasons(database)}
     assert {reason.partition(" ")[0] for reason in told} == {"`payload`", "The"}
-    for hours, batches in ((1, 1), (25, 2), (26, 2), (49, 3)):
-        await poll(database, fake, at=NOW + timedelta(hours=hours))
-        assert await batch_count(database) == batches, hours
+    ((received_at,),) = await rows_of(database, "SELECT received_at FROM ingestion.ingest_batches")
+    evening = received_at.replace(hour=23, minute=59)
+    for days, batches in ((0, 1), (1, 2), (1, 2), (2, 3)):
+        await change(database, tag, last_report_requested_at=None)
+        again = await poll(database, fake, at=evening + timedelta(days=days))
+        assert await batch_count(database) == batches, days
+        await take_in(database, again.batch_ids)
 
 
 async def test_a_batch_that_was_given_up_is_tried_again(
