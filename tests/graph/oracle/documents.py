@@ -99,6 +99,8 @@ FIELD_WEIGHTS = {
     "slips": 3,
     "imports": 3,
     "rows": 6,
+    "turntable": 3,
+    "frames": 4,
     # What is signed in Python has no SQL, nor has what stands above it.
     "url": 0.3,
 }
