@@ -46,7 +46,8 @@ RunJob = Callable[[JobContext], Awaitable[JobResult]]
 class ScheduledJob:
     """A job by its name; without `cron` it runs only when somebody asks, unless staff give it a time.
 
-    One that `asks_outside` runs by itself only on servers that may ask outside services so.
+    One that `asks_outside` runs by itself only on servers that may ask outside services so, and any job only where
+    `is_set_up` says that the settings have what it needs.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ScheduledJob:
     time_zone: str = "UTC"
     is_enabled: bool = True
     asks_outside: bool = False
+    is_set_up: Callable[[Settings], bool] = field(default=lambda settings: True)
 
     @property
     def known(self) -> KnownJob:

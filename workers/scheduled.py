@@ -23,6 +23,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from app.core.database import Database
 from app.operations.models import Importer
 from app.prices.commands.sweeps import SWEEPS
+from app.trackers.commands.poll_gateway import poll_gateway
+from app.trackers.gateway import gateway_of, require_gateway
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.imports import fetch_ecb_rates, import_scryfall
 from workers.jobs import JobContext, JobResult, RunJob, ScheduledJob
@@ -63,6 +65,18 @@ async def _make_partitions(job: JobContext) -> JobResult:
     await make_partitions_ahead(job.database)
     await make_partitions_of_trackers(job.database)
     return None
+
+
+async def _poll_gateway(job: JobContext) -> JobResult:
+    outcome = await poll_gateway(
+        job.database,
+        require_gateway(job.settings),
+        addresses=job.addresses,
+        on_progress=lambda done, total: job.run.report(done, total=total, unit="trackers"),
+    )
+    if outcome.failure is not None:
+        job.run.end_as_failed(outcome.failure)
+    return outcome.result
 
 
 # How often each source is asked once staff enable it; what is asked item by item, less often.
@@ -136,6 +150,14 @@ JOBS: Sequence[ScheduledJob] = (
         _upkeep(prune_tracker_events),
         "What was told of trackers a week ago goes, and reports that no tracker claimed in 90 days.",
         cron="25 * * * *",
+    ),
+    ScheduledJob(
+        "poll-gateway",
+        _poll_gateway,
+        "Reports of trackers, from the gateway of TROVE_TRACKER_GATEWAY_URL; at rest without one.",
+        cron="*/5 * * * *",
+        asks_outside=True,
+        is_set_up=lambda settings: gateway_of(settings) is not None,
     ),
     ScheduledJob(
         "portfolio-snapshots",

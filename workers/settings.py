@@ -138,10 +138,12 @@ def _runners(
 
 
 def _jobs_of(settings: Settings) -> Sequence[ScheduledJob]:
-    """The jobs, those that ask outside services at rest where the server does not do so by itself."""
-    if settings.asks_outside_by_itself:
-        return JOBS
-    return [replace(job, is_enabled=job.is_enabled and not job.asks_outside) for job in JOBS]
+    """The jobs, at rest those that lack a setting, and those that ask outside where the server does not by itself."""
+    asks_outside = settings.asks_outside_by_itself
+    return [
+        replace(job, is_enabled=job.is_enabled and job.is_set_up(settings) and (asks_outside or not job.asks_outside))
+        for job in JOBS
+    ]
 
 
 async def _listen_for_jobs(redis_url: str, runners: Mapping[str, Runner], stopping: asyncio.Event) -> None:

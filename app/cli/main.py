@@ -37,11 +37,12 @@ COMMANDS = {
         "Refresh what stands in the README but is made from the code: the settings and the picture of the graph.",
     ),
     "doctor": Command("app.cli.doctor:commands", "Look at this machine and say what is missing."),
-    "import": Command("app.cli.imports:app", "Bring in price files, exchange rates, catalogues and cities."),
+    "import": Command("app.cli.imports:app", "Bring in price files, exchange rates, catalogues, cities and journeys."),
     "keys": Command("app.cli.keys:commands", "Make, change and check the keys of what is encrypted."),
     "people": Command("app.cli.people:commands", "Add people, grant them roles, make them tokens."),
     "portfolios": Command("app.cli.portfolios:commands", "Look after what follows from portfolios."),
     "prices": Command("app.cli.prices:commands", "Look after stored prices."),
+    "trackers": Command("app.cli.trackers:commands", "Ask for reports of trackers."),
 }
 
 

@@ -88,6 +88,25 @@ class Settings(BaseSettings):
         description="Secret. Your own keys for outside services, as JSON by the codes of providers: "
         '`{"csfloat": "…"}`. CSFloat answers nobody without one; others then allow more.',
     )
+    tracker_gateway_is_private: bool = Field(
+        default=False,
+        description="Whether `TROVE_TRACKER_GATEWAY_URL` may lead into your own network, and begin with `http://`.",
+    )
+    tracker_gateway_url: str | None = Field(
+        default=None,
+        description="A gateway of the shape of macless-haystack that a worker asks for reports of trackers, as "
+        "`https://gateway.example`; without it none is asked. See `docs/running-in-production.md`.",
+    )
+    tracker_gateway_login: SecretStr | None = Field(
+        default=None, description="Secret. What the gateway knows Trove by, as `user:password`; none by default."
+    )
+    tracker_gateway_minutes: int = Field(
+        default=30,
+        ge=5,
+        le=1_440,
+        description="How often the gateway is asked for a tracker, in minutes. For one that nobody has reported for "
+        "two weeks it is twelve times as long, a day at most.",
+    )
     asks_outside: bool | None = Field(
         default=None,
         description="Whether a worker asks outside services by itself, such as the bank for exchange rates; "
@@ -232,6 +251,29 @@ class Settings(BaseSettings):
     @classmethod
     def _read_providers(cls, entries: object) -> tuple[ProviderSettings, ...]:
         return read_provider_settings(entries)
+
+    @field_validator("tracker_gateway_url")
+    @classmethod
+    def _is_gateway(cls, url: str | None, others: ValidationInfo) -> str | None:
+        if url is None:
+            return None
+        is_private = others.data.get("tracker_gateway_is_private") is True
+        as_secure = url.replace("http://", "https://", 1) if is_private else url
+        if not as_secure.startswith("https://") or not is_secure_url(as_secure) or "?" in url:
+            raise ValueError(
+                "must begin with https:// and have no password, query or fragment; http:// only with "
+                "TROVE_TRACKER_GATEWAY_IS_PRIVATE. The password goes into TROVE_TRACKER_GATEWAY_LOGIN"
+            )
+        return url
+
+    @field_validator("tracker_gateway_login")
+    @classmethod
+    def _is_login(cls, login: SecretStr | None) -> SecretStr | None:
+        if login is not None:
+            user, separator, _ = login.get_secret_value().partition(":")
+            if not user or not separator or not login.get_secret_value().isprintable():
+                raise ValueError("must be user:password on one line")
+        return login
 
     @field_validator("secret_keys_file")
     @classmethod

@@ -80,9 +80,8 @@ def _position(value: object) -> Position:
 
 
 def _number(value: object) -> float:
-    # A whole number may be longer than any of those with a point.
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
-    if not is_number:
+    # A whole number may be longer than any of those with a point, and NaN is within no bounds.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
         raise refused_shape("A position is made of numbers: [longitude, latitude].")
     return float(value)
 

@@ -163,8 +163,8 @@ WHOSE: Mapping[str, Whose] = {
     "mutation addHolding.input.details.storeId": Whose(PublicIdTag.STORE),
     "mutation editHolding.input.id": Whose(PublicIdTag.HOLDING, is_not_found),
     "mutation editHolding.input.details.storeId": Whose(PublicIdTag.STORE),
-    "mutation editHolding.input.before": Whose(PublicIdTag.HOLDING),
-    "mutation editHolding.input.after": Whose(PublicIdTag.HOLDING),
+    "mutation editHolding.input.beforeId": Whose(PublicIdTag.HOLDING),
+    "mutation editHolding.input.afterId": Whose(PublicIdTag.HOLDING),
     "mutation deleteHolding.input.id": Whose(PublicIdTag.HOLDING, is_not_found),
     # With an upload that is not there either, for whoever asks.
     "mutation addHoldingPhoto.input.holdingId": Whose(PublicIdTag.HOLDING),

@@ -23,3 +23,17 @@ async def save_known_providers(
         insert(Provider).values([asdict(provider) for provider in providers]).on_conflict_do_nothing()
     )
     return result.rowcount
+
+
+async def save_provider_at(transaction: Transaction, provider: KnownProvider) -> None:
+    """Add a provider whose address the operator's settings give, or have it at that address from now on.
+
+    What else its row says is left as it is.
+    """
+    added = insert(Provider).values(asdict(provider))
+    moved = added.on_conflict_do_update(
+        index_elements=[Provider.code],
+        set_={"base_url": added.excluded.base_url},
+        where=Provider.base_url != added.excluded.base_url,
+    )
+    await transaction.connection.execute(moved)

@@ -93,12 +93,17 @@ FIELD_WEIGHTS = {
     "revisions": 3,
     "cron": 3,
     "realizedGains": 5,
+    "performance": 3,
+    "conversion": 3,
+    "parts": 3,
     "missingAcquisitions": 3,
     "originalRelease": 3,
     "steps": 3,
     "slips": 3,
     "imports": 3,
     "rows": 6,
+    "turntable": 3,
+    "frames": 4,
     # What is signed in Python has no SQL, nor has what stands above it.
     "url": 0.3,
 }
@@ -203,7 +208,9 @@ class Draft:
         ]
         if not names:
             return ""
-        weights = [FIELD_WEIGHTS.get(name, 1) for name in names]
+        drawn = self._vocabulary.drawn
+        # What was drawn often already makes way, so that every field gets its turn in few documents.
+        weights = [FIELD_WEIGHTS.get(name, 1) / (1 + drawn[type_.name, name]) for name in names]
         return self._field(type_, self.random.choices(names, weights)[0], place, levels)
 
     def _field(self, type_: GraphQLCompositeType, name: str, place: Place, levels: int) -> str:
@@ -211,6 +218,7 @@ class Draft:
         if self._fields_left <= 0 or (name in place.met and not definition.args and self.random.random() < 0.7):
             return ""
         self._fields_left -= 1
+        self._vocabulary.drawn[type_.name, name] += 1
         arguments = self._arguments(name, definition)
         response_name = self._response_name(type_, name)
         met = Met(str(definition.type), name, arguments, Place())

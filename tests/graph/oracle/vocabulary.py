@@ -1,6 +1,7 @@
 """Arguments worth giving: mostly what the world holds, now and then what it does not, and sometimes nonsense."""
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -115,6 +116,8 @@ class Vocabulary:
     world: World
     cursors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     viewer: Viewer = ANYONE
+    # How often each field of each type stands in the documents of this world.
+    drawn: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def of(self, viewer: Viewer) -> "Vocabulary":
         """What this viewer says: more of what is theirs, and less of what they may not ask for."""
