@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 import orjson
-from asyncpg.connection import LoggedQuery
 from pydantic import SecretStr
 
 from app.core.clock import utc_now
@@ -61,12 +60,10 @@ ID = public_id(PublicIdTag.TRACKER, tracker_key(1))
 
 @dataclass(frozen=True, slots=True)
 class MapFigures:
-    """What one question took, in milliseconds: in the database, all its statements together, and in all, in-process."""
+    """What one question took, in milliseconds: in the database and the process of the API, without a transport."""
 
     question: str
     times: int
-    database_p50: float
-    database_p95: float
     p50: float
     p95: float
     promised: float | None
@@ -75,15 +72,7 @@ class MapFigures:
 async def measure_maps(databases: Databases, redis_url: str, *, times: int) -> list[MapFigures]:
     """Each question so often, after it was asked once, as the member of the large client."""
     since = (utc_now() - MONTH + timedelta(hours=1)).isoformat()
-    spent: list[float] = []
-
-    def note(query: LoggedQuery) -> None:
-        spent.append(query.elapsed * 1_000)
-
     async with _engine(databases, redis_url) as (database, engine):
-        connection, driver = await database.lend()
-        driver.add_query_logger(note)
-        await database.take_back(connection, driver, is_broken=False)
 
         def asked(text: str, variables: Mapping[str, object]) -> Callable[[], Awaitable[None]]:
             async def ask() -> None:
@@ -113,24 +102,22 @@ async def measure_maps(databases: Databases, redis_url: str, *, times: int) -> l
             "vector tile of a city": (drawn(Tile(10, 540, 331)), None),
         }
         return [
-            await _measure(question, ask, times=times, spent=spent, promised=promised)
+            await _measure(question, ask, times=times, promised=promised)
             for question, (ask, promised) in questions.items()
         ]
 
 
 async def _measure(
-    question: str, ask: Callable[[], Awaitable[None]], *, times: int, spent: list[float], promised: float | None
+    question: str, ask: Callable[[], Awaitable[None]], *, times: int, promised: float | None
 ) -> MapFigures:
-    in_database, in_all = [], []
+    taken = []
     for turn in range(times + 1):
-        spent.clear()
         began = perf_counter()
         await ask()
         if turn:
-            in_all.append((perf_counter() - began) * 1_000)
-            in_database.append(sum(spent))
-    of_database, of_all = quantiles(in_database, n=100), quantiles(in_all, n=100)
-    return MapFigures(question, times, of_database[49], of_database[94], of_all[49], of_all[94], promised)
+            taken.append((perf_counter() - began) * 1_000)
+    hundredths = quantiles(taken, n=100)
+    return MapFigures(question, times, hundredths[49], hundredths[94], promised)
 
 
 async def _ask(engine: Engine, text: str, variables: Mapping[str, Any]) -> None:
