@@ -144,11 +144,11 @@ _TRACKERS = f"""
             ST_Y(city.position::geometry) + (number * 104729 % 3001 - 1500) / 10000.0
         ), 4326)::geography,
         5 + number % 60, 1 + number % 3, city.id, now() + interval '7 days'
-    FROM generate_series(1, $1::integer + $2::integer) AS number
+    FROM generate_series(1, $1::bigint + $2::bigint) AS number
     CROSS JOIN (SELECT count(*) AS cities FROM trackers.cities) AS counted
     JOIN (
         SELECT id, position, row_number() OVER (ORDER BY population DESC, id) - 1 AS rank FROM trackers.cities
-    ) AS city ON city.rank = floor(counted.cities * power(number * 7919::bigint % 10007 / 10007.0, 4))::bigint
+    ) AS city ON city.rank = floor(counted.cities * power(number * 7919 % 10007 / 10007.0, 4))::bigint
 """
 _REPORTED_TRACKERS = f"""
     INSERT INTO trackers.trackers (id, client_id, name, created_at)
