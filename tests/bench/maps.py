@@ -33,9 +33,12 @@ WORLD = {"west": -180.0, "south": -85.0, "east": 180.0, "north": 85.0}
 CITY = {"west": 9.7, "south": 53.4, "east": 10.3, "north": 53.7}
 MONTH = timedelta(days=30)
 LAST_FIXES = """
-query { trackers(first: 100) { nodes { id name status lastFix {
+query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Tracker { id name status lastFix {
   bucket position { latitude longitude } accuracyMeters confidence nearestCity { name }
 } } } }
+"""
+PAGE = """
+query { trackers(first: 100) { nodes { id name status lastFix { bucket position { latitude longitude } } } } }
 """
 CLUSTERS = """
 query ($box: BoundingBox!, $zoom: Int!) { trackersInBox(box: $box, zoom: $zoom) {
@@ -56,6 +59,7 @@ PATH = """
 query ($id: ID!, $from: DateTime) { node(id: $id) { ... on Tracker { path(from: $from, simplifyMeters: 200) } } }
 """
 ID = public_id(PublicIdTag.TRACKER, tracker_key(1))
+IDS = [public_id(PublicIdTag.TRACKER, tracker_key(number)) for number in range(1, 1_501, 15)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,8 @@ async def measure_maps(databases: Databases, redis_url: str, *, times: int) -> l
             return draw
 
         questions: Mapping[str, tuple[Callable[[], Awaitable[None]], float | None]] = {
-            "last fixes of 100 trackers": (asked(LAST_FIXES, {}), 10),
+            "last fixes of 100 trackers": (asked(LAST_FIXES, {"ids": IDS}), 10),
+            "first page of 100 trackers": (asked(PAGE, {}), None),
             "clusters of the world": (asked(CLUSTERS, {"box": WORLD, "zoom": 2}), 100),
             "clusters of a city": (asked(CLUSTERS, {"box": CITY, "zoom": 11}), None),
             "100 trackers near a point": (asked(NEAR, {}), None),
