@@ -61,8 +61,8 @@ async def import_gpx(
 ) -> GpxSummary:
     """Import the points of a file that say when they were reached; again changes nothing.
 
-    `on_progress` is told how many went by. Raises GpxNotUnderstood for what is no GPX or cannot be read: nothing of
-    such a file is taken in.
+    `on_progress` is told how many went by. Raises GpxNotUnderstood for what is no GPX or cannot be read, of which
+    nothing is taken in, and for a file that is nested too deeply, of which the batches before that stay.
     """
     try:
         stream = file.open("rb")

@@ -80,9 +80,11 @@ async def _store(
             raise BadUserInput(
                 "Name the tracker by its id: as the user name of Basic authentication, or as `id` in the address."
             )
-    payload = b"\n".join(
-        orjson.dumps({"tracker": name, "source": source.value, "message": message}) for message in messages
-    )
+    rows = ({"tracker": name, "source": source.value, "message": message} for message in messages)
+    try:
+        payload = b"\n".join(orjson.dumps(row) for row in rows)
+    except orjson.JSONEncodeError:
+        raise BadUserInput("Send JSON with fewer levels: this cannot be written down as it came.") from None
     return await store_batch(request, device.viewer, kind=BatchKind.LOCATION_REPORTS, payload=payload)
 
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite, sqrt
-from struct import pack, unpack
 from typing import NamedTuple
 
-from app.trackers.points import LONGITUDES_E7, Point, distance_meters, wrapped_longitude_e7
+from app.trackers.points import LONGITUDES_E7, Point, as_stored, distance_meters, wrapped_longitude_e7
 
 UNKNOWN_ACCURACY_METERS = 100.0
 BEST_ACCURACY_METERS = 5.0
@@ -71,7 +70,7 @@ def best_fix(reports: Iterable[SeenAt]) -> BestFix:
     )
     return BestFix(
         point=Point(mean.latitude_e7, wrapped_longitude_e7(mean.longitude_e7)),
-        accuracy_meters=_as_stored(sqrt(square / total)),
+        accuracy_meters=as_stored(sqrt(square / total)),
         confidence=max((report.confidence for report, _ in kept if report.confidence is not None), default=None),
         last_reported_at=max(report.reported_at for report in ordered),
         report_count=len(ordered),
@@ -114,9 +113,3 @@ def _accuracy(report: SeenAt) -> float:
     if accuracy is None or not isfinite(accuracy):
         return UNKNOWN_ACCURACY_METERS
     return min(accuracy, WORST_ACCURACY_METERS)
-
-
-def _as_stored(meters: float) -> float:
-    """The value as a column of four bytes gives it back."""
-    stored: float = unpack("f", pack("f", meters))[0]
-    return stored

@@ -1,6 +1,7 @@
 """Points on the earth in ten-millionths of a degree, as reports have them, and how far they are from each other."""
 
 from math import asin, cos, pi, sin, sqrt
+from struct import pack, unpack
 from typing import NamedTuple
 
 from app.trackers.history_models import TEN_MILLIONTHS
@@ -42,3 +43,9 @@ def wrapped_longitude_e7(longitude_e7: int) -> int:
     """The same meridian from -180 degrees to less than 180."""
     half = LONGITUDES_E7 // 2
     return (longitude_e7 + half) % LONGITUDES_E7 - half
+
+
+def as_stored(meters: float) -> float:
+    """Metres in the single precision in which they are stored, so that equal there is equal here."""
+    stored: float = unpack("f", pack("f", meters))[0]
+    return stored

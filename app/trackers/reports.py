@@ -6,6 +6,7 @@ from typing import NamedTuple
 from app.ingestion.batch_rows import shown
 from app.trackers.errors import BadReport
 from app.trackers.history_models import TEN_MILLIONTHS, ReportSource
+from app.trackers.points import as_stored
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -56,7 +57,7 @@ def accuracy_of(value: object, *, name: str = "accuracy") -> float | None:
             f"`{name}` is {shown(value)}, and not between 0 and {LARGEST_ACCURACY_METERS} metres; leave it out where "
             "it is not known."
         )
-    return float(value)
+    return as_stored(value)
 
 
 def confidence_of(value: object) -> int | None:

@@ -1,15 +1,18 @@
 """Clients, members, brands and runs through the graph: who may do what, and what is refused."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text, update
 
 from app.core.database import Database
 from app.core.ids import PublicIdTag, public_id
 from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
+from app.trackers.commands.clients import edit_client
+from app.trackers.commands.stored_histories import lock_trackers
 from app.trackers.history_models import LocationFix, Visit
 from app.trackers.models import Client, Membership, MembershipRole, Tracker
 from app.trackers.personal_data import erase
@@ -244,3 +247,42 @@ async def test_another_silence_has_all_histories_made_anew(
     assert await count(database, Tracker, Tracker.recompute_from.is_not(None)) == 0
     await done(graph, scene.owner, "editClient", "client { id }", id=scene.client, silentAfterMinutes=60)
     assert await count(database, Tracker, Tracker.recompute_from.is_not(None)) == 1
+
+
+async def test_another_silence_waits_for_a_batch_and_holds_no_tracker_that_the_batch_is_to_take_yet(
+    scene: Organisation, database: Database
+) -> None:
+    async with database.transaction() as transaction:
+        # Batches take them in the order of ids; by name, by status and as they are stored it is the other one.
+        second = await tracker_of(transaction.connection, scene.client_id, "Box 0", status="created")
+        await transaction.connection.execute(
+            update(Tracker).where(Tracker.id == scene.tracker_id).values(status_since=func.now())
+        )
+        assert second > scene.tracker_id
+    async with database.transaction() as batch:
+        await lock_trackers(batch.connection, [scene.tracker_id])
+        editing = asyncio.ensure_future(edit_silence(database, scene))
+        holder = await batch.connection.scalar(text("SELECT pg_backend_pid()"))
+        async with asyncio.timeout(10):
+            while not await is_waited_for(database, holder):
+                assert not editing.done(), "it waits for nobody"
+                await asyncio.sleep(0.01)
+        await batch.connection.execute(
+            text("SELECT id FROM trackers.trackers WHERE id = :id FOR NO KEY UPDATE NOWAIT"), {"id": second}
+        )
+    await editing
+    assert await count(database, Tracker, Tracker.recompute_from.is_not(None)) == 2
+
+
+async def edit_silence(database: Database, scene: Organisation) -> None:
+    """Have the client's trackers be silent after an hour."""
+    assert scene.owner.user_id is not None
+    async with database.transaction() as transaction:
+        await edit_client(transaction, scene.client_id, {"silent_after_minutes": 60}, user_id=scene.owner.user_id)
+
+
+async def is_waited_for(database: Database, holder: int | None) -> bool:
+    """Whether somebody waits for what this backend holds."""
+    async with database.transaction() as transaction:
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND :holder = ANY (pg_blocking_pids(pid))")
+        return bool(await transaction.connection.scalar(waiting, {"holder": holder}))

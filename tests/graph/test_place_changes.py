@@ -7,12 +7,20 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from app.core.database import Database
-from app.core.ids import new_id, parse_public_id
+from app.core.ids import PublicIdTag, new_id, parse_public_id, public_id
 from app.trackers.commands.places import MOST_PLACES
-from app.trackers.models import Place
+from app.trackers.models import Place, Tracker
 from tests.graph.changing import change, code_of, done
 from tests.graph.conftest import Graph
-from tests.trackers.builders import WAREHOUSE, Organisation, organisation, point
+from tests.trackers.builders import (
+    WAREHOUSE,
+    Organisation,
+    organisation,
+    place_of_client,
+    point,
+    run_of,
+    tracker_of,
+)
 
 SQUARE = [[9.9, 53.5], [10.0, 53.5], [10.0, 53.6], [9.9, 53.6], [9.9, 53.5]]
 HOLE = [[9.94, 53.54], [9.94, 53.55], [9.95, 53.55], [9.95, 53.54], [9.94, 53.54]]
@@ -165,6 +173,43 @@ async def test_each_change_of_a_place_is_noticed(graph: Graph, scene: Organisati
     assert await code_of(graph, scene.operator, "editPlace", id=scene.customer, name="X") == "NOT_FOUND"
     listed = await graph.ask("{ places(first: 9) { nodes { name } } }", scene.viewer)
     assert listed["places"]["nodes"] == [{"name": "Warehouse"}]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_remade"),
+    [
+        (["run"], ["other"], True),
+        (["run"], ["run", "other"], False),
+        (["run"], [], False),
+        ([], ["other"], True),
+        ([], ["run"], False),
+    ],
+)
+async def test_trackers_that_a_place_is_no_longer_for_are_made_anew_though_no_visit_of_theirs_is_stored_yet(
+    graph: Graph,
+    scene: Organisation,
+    database: Database,
+    before: list[str],
+    after: list[str],
+    is_remade: bool,
+) -> None:
+    async with database.transaction() as transaction:
+        connection = transaction.connection
+        runs = {"run": scene.run_id, "other": await run_of(connection, scene.client_id, scene.brand_id, "Second")}
+        loose = await tracker_of(connection, scene.client_id)
+        yard = await place_of_client(connection, scene.client_id, "Yard", *(runs[run] for run in before))
+    await done(
+        graph,
+        scene.operator,
+        "editPlace",
+        "place { id }",
+        id=public_id(PublicIdTag.PLACE, yard),
+        productionRunIds=[public_id(PublicIdTag.PRODUCTION_RUN, runs[run]) for run in after],
+    )
+    async with database.transaction() as transaction:
+        asked = await transaction.connection.scalars(select(Tracker.id).where(Tracker.recompute_from.is_not(None)))
+        expected = ({scene.tracker_id} if is_remade else set()) | ({loose} if after and not before else set())
+        assert set(asked) == expected
 
 
 async def test_a_client_has_10_000_places_at_most(graph: Graph, scene: Organisation, database: Database) -> None:

@@ -118,7 +118,8 @@ async def test_the_same_reports_in_any_order_and_batching_come_to_the_same(datab
             sighting(tag, minutes=minute, latitude=latitude, accuracy=accuracy, confidence=confidence)
             for minute in (0, 7, 12, 50_000)
             for latitude in (48.8566, 48.8567)
-            for accuracy, confidence in ((None, None), (20, 1), (10, None), (10, 2), (10, 1))
+            for accuracy, confidence in ((None, None), (20, 1), (10, None), (10, 2), (10, 1), (10.0000001, 3))
+            # In the precision in which they are stored the last one is as exact as those before it.
         ]
         drawn.shuffle(said)
         for start in range(pieces):
@@ -126,7 +127,7 @@ async def test_the_same_reports_in_any_order_and_batching_come_to_the_same(datab
         pictures.append(await told_of(database, tag))
     assert pictures[0] == pictures[1] == pictures[2]
     assert len(pictures[0]) == 8
-    assert {(row.accuracy_meters, row.confidence) for row in pictures[0]} == {(10, 2)}
+    assert {(row.accuracy_meters, row.confidence) for row in pictures[0]} == {(10, 3)}
 
 
 async def told_of(database: Database, tag: Tag) -> Sequence[Any]:
@@ -140,6 +141,21 @@ async def told_of(database: Database, tag: Tag) -> Sequence[Any]:
         WHERE r.tracker_id = :tracker ORDER BY r.reported_at, r.latitude_e7""",
         tracker=tag.id,
     )
+
+
+async def test_a_text_that_names_a_tracker_in_one_row_names_no_key_in_another(database: Database, tag: Tag) -> None:
+    pair = await add_key(database, tag)
+    rows = [
+        sighting(tag),
+        sealed(pair) | {"hashedKey": tag.public_id},
+        sealed(pair),
+        sighting(tag, minutes=1) | {"tracker": hashed(pair)},
+    ]
+    assert await sent(database, ndjson(*rows)) == (2, 0, 2)
+    (of_key, said_of_key), (of_id, said_of_id) = await reasons(database)
+    assert (of_key, of_id) == (2, 4)
+    assert "`hashedKey` is not the base64 of 32 bytes" in said_of_key
+    assert "not the id of a tracker" in said_of_id
 
 
 @pytest.mark.parametrize("role", ["operator", "owner"])

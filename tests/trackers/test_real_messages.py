@@ -90,6 +90,8 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+# More levels than JSON is written with, though it is read.
+DEEP = b"[" * 300 + b"]" * 300
 # Of the moment at which it came, or less than a day before.
 LATELY = None
 # In the order of the file. Where traccar's verdict differs, a comment says why ours is another.
@@ -233,8 +235,10 @@ OUTSIDE = (
         ('{"a": 1}', "no GPX"),
         ("<html><body/></html>", "begins with <html>"),
         ("<gpx>" + "<a>" * 200, "levels deep"),
+        ('<?xml version="1.0" encoding="morse"?><gpx></gpx>', "unknown encoding"),
+        ('<?xml version="1.0" encoding="Shift_JIS"?><gpx></gpx>', "encodings are not supported"),
     ],
-    ids=["bomb", "outside", "type", "empty", "csv", "json", "html", "deep"],
+    ids=["bomb", "outside", "type", "empty", "csv", "json", "html", "deep", "encoding", "letters"],
 )
 async def test_what_is_no_gpx_is_refused_as_a_whole(
     database: Database, tag: Tag, tmp_path: Path, content: str, says: str
@@ -333,7 +337,9 @@ async def test_a_token_without_the_scope_sends_nothing_in(
         ("owntracks", b'{"_type": "encrypted", "data": "x"}', 400),
         ("owntracks", b'{"_type": "location", "tid": "' + b"x" * 13_000 + b'"}', 413),
         ("owntracks", b'{"_type": "transition", "lat": 1}', 200),
+        ("owntracks", b'{"_type": "location", "lat": 1, "deep": ' + DEEP + b"}", 400),
         ("osmand", b"{", 400),
+        ("osmand", b'{"device_id": "", "location": ' + DEEP + b"}", 400),
         ("osmand", "id=é".encode(), 400),
         ("osmand", b"&".join(b"a=1" for _ in range(201)), 400),
         ("nmea", b"", 400),
@@ -448,3 +454,7 @@ def test_a_sentence_without_a_day_is_of_the_day_that_makes_it_past() -> None:
     assert read_nmea(sentence.format("115900"), accepted_at=NOON).reported_at == at("2026-01-02T11:59:00")
     assert read_nmea(sentence.format("120400"), accepted_at=NOON).reported_at == at("2026-01-02T12:04:00")
     assert read_nmea(sentence.format("235900"), accepted_at=NOON).reported_at == at("2026-01-01T23:59:00")
+    # A clock that is a little ahead is so at midnight too.
+    midnight = at("2026-01-02T23:59:00")
+    assert read_nmea(sentence.format("000300"), accepted_at=midnight).reported_at == at("2026-01-03T00:03:00")
+    assert read_nmea(sentence.format("000430"), accepted_at=midnight).reported_at == at("2026-01-02T00:04:30")

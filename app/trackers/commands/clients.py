@@ -1,6 +1,5 @@
 """Clients: made by anybody, who is then their owner; changed and deleted by their owners."""
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from app.core.ids import new_id
 from app.core.jobs import Job
 from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, only_writer_of
-from app.trackers.commands.remake_histories import REMAKE_HISTORIES
+from app.trackers.commands.remake_histories import ask_for_histories
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.given import (
     Given,
@@ -31,9 +30,6 @@ SILENT_AFTER_MINUTES = 1_440
 SHORTEST_SILENCE, LONGEST_SILENCE = 10, 525_600
 # Who deletes a client asks for this: what its trackers were reported by is removed by a worker.
 REMOVE_DELETED_CLIENTS = Job("remove_deleted_clients")
-
-# As `recompute_from`: the whole history of a tracker is made anew, since no report is older.
-FROM_THE_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 _READERS: dict[str, Any] = {
     "name": lambda value: read_name(value, "name"),
@@ -84,9 +80,7 @@ async def edit_client(
     refuse_another_version(held.version, expected_version)
     await connection.execute(update(Client).where(Client.id == client_id).values(**values, **changed(Client)))
     if values.get("silent_after_minutes", held.silent_after_minutes) != held.silent_after_minutes:
-        of_client = Tracker.client_id == client_id
-        await connection.execute(update(Tracker).where(of_client).values(recompute_from=FROM_THE_START))
-        transaction.enqueue(REMAKE_HISTORIES)
+        await ask_for_histories(transaction, Tracker.client_id == client_id)
 
 
 async def delete_client(

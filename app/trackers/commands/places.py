@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, text, update
+from sqlalchemy import delete, func, insert, not_, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.database import Transaction
+from app.core.database import Transaction, among
 from app.core.ids import new_id
 from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, hold_of_client
 from app.trackers.commands.production_runs import require_run
-from app.trackers.commands.remake_histories import REMAKE_HISTORIES
+from app.trackers.commands.remake_histories import REMAKE_HISTORIES, ask_for_histories
 from app.trackers.given import (
     Given,
     distinct,
@@ -27,7 +27,7 @@ from app.trackers.given import (
     refused,
     too_many,
 )
-from app.trackers.models import Place, ProductionRunPlace
+from app.trackers.models import Place, ProductionRunPlace, Tracker
 from app.trackers.shapes import Shape, read_shape, refused_shape
 
 MOST_PLACES = 10_000
@@ -131,8 +131,7 @@ async def edit_place(
     )
     transaction.enqueue(REMAKE_HISTORIES)
     if run_ids is not None:
-        await connection.execute(delete(ProductionRunPlace).where(ProductionRunPlace.place_id == place_id))
-        await _link_runs(connection, place_id, held.client_id, run_ids)
+        await _exchange_runs(transaction, place_id, held.client_id, run_ids)
 
 
 async def delete_place(
@@ -169,6 +168,21 @@ async def _link_runs(connection: AsyncConnection, place_id: UUID, client_id: UUI
     ]
     if rows:
         await connection.execute(insert(ProductionRunPlace), rows)
+
+
+async def _exchange_runs(transaction: Transaction, place_id: UUID, client_id: UUID, run_ids: Sequence[UUID]) -> None:
+    """Have the place be for these production runs, and no longer for those before."""
+    connection = transaction.connection
+    of_place = delete(ProductionRunPlace).where(ProductionRunPlace.place_id == place_id)
+    before = (await connection.scalars(of_place.returning(ProductionRunPlace.production_run_id))).all()
+    await _link_runs(connection, place_id, client_id, run_ids)
+    if not run_ids:
+        return
+    # A batch that is being taken in may have a tracker of another run arrive here yet. Who looks at the place later
+    # would not know of it: neither by the runs, nor by a visit that is not committed.
+    run_id = Tracker.production_run_id
+    went = among(run_id, set(before) - set(run_ids)) if before else run_id.is_(None) | not_(among(run_id, run_ids))
+    await ask_for_histories(transaction, (Tracker.client_id == client_id) & went)
 
 
 async def _measured(connection: AsyncConnection, shape: Shape) -> Measured:

@@ -95,7 +95,8 @@ class RowReader:
 
     def __init__(self, *, accepted_at: datetime) -> None:
         self._accepted_at = accepted_at
-        self._subjects: dict[str, bytes] = {}
+        # By field too: the same text is an id in one row and has to be refused as a key in another.
+        self._subjects: dict[tuple[str, str], bytes] = {}
 
     def read(self, line_number: int, line: bytes) -> ReadRow:
         """The row; raises BadRow."""
@@ -122,9 +123,9 @@ class RowReader:
         value = row[name]
         if type(value) is not str:
             raise BadReport(f"`{name}` is {shown(value)}, and not a text.")
-        subject = self._subjects.get(value)
+        subject = self._subjects.get((name, value))
         if subject is None:
-            subject = self._subjects[value] = read(value)
+            subject = self._subjects[name, value] = read(value)
         return subject
 
     def _sealed(self, row: Mapping[str, Any]) -> SealedReport:

@@ -2,19 +2,33 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, select, text, update
 
 from app.core.database import Transaction
 from app.core.jobs import Job
 from app.trackers.commands.recompute_histories import work_out_anew
 from app.trackers.commands.tracker_events import record_events
+from app.trackers.models import Tracker
 
 # Enqueued by whoever sets `recompute_from` of a tracker or `is_changed` of a place.
 REMAKE_HISTORIES = Job("remake_histories", key="remake_histories")
 PLACES_AT_ONCE = 20
 
-# A place that changed bears on all of a history: no report is older.
-_FIRST_REPORT = datetime(1970, 1, 1, tzinfo=UTC)
+# As `recompute_from`: the whole history of a tracker is made anew, since no report is older.
+FROM_THE_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def ask_for_histories(transaction: Transaction, which: ColumnElement[bool]) -> None:
+    """Have a worker make the whole histories of these trackers anew.
+
+    Waits for batches that are being taken in, so that what they write is made anew too.
+    """
+    # In the order of ids, as everybody takes them, so that nobody waits for the other in a circle.
+    held = select(Tracker.id).where(which).order_by(Tracker.id).with_for_update(key_share=True).cte("held")
+    await transaction.connection.execute(
+        update(Tracker).where(Tracker.id == held.c.id).values(recompute_from=FROM_THE_START)
+    )
+    transaction.enqueue(REMAKE_HISTORIES)
 
 
 async def remake_histories(transaction: Transaction, *, limit: int, now: datetime) -> int:
@@ -46,7 +60,7 @@ async def tell_silent(transaction: Transaction, *, limit: int, now: datetime) ->
 async def _mark_trackers_of_changed_places(transaction: Transaction) -> None:
     places = (await transaction.connection.scalars(_CHANGED_PLACES, {"limit": PLACES_AT_ONCE})).all()
     if places:
-        parameters = {"places": list(places), "since": _FIRST_REPORT}
+        parameters = {"places": list(places), "since": FROM_THE_START}
         await transaction.connection.execute(_MARK_TRACKERS, parameters)
         await transaction.connection.execute(_PLACES_DONE, {"places": list(places)})
 

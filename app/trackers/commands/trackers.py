@@ -15,12 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets, place_of
-from app.trackers.commands.clients import FROM_THE_START
 from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_client, hold_of_client
 from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.production_runs import require_run
-from app.trackers.commands.remake_histories import REMAKE_HISTORIES
+from app.trackers.commands.remake_histories import FROM_THE_START, REMAKE_HISTORIES
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.find_my import BadKey, KeyPair, make_key_pair, read_private_key
 from app.trackers.given import Given, read_name, refuse_long_list, refused, too_many

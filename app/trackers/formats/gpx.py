@@ -126,6 +126,7 @@ def _fed(parser: "expat.XMLParserType", piece: bytes, *, is_last: bool) -> str |
     """Parse a piece: what is wrong with it, or None."""
     try:
         parser.Parse(piece, is_last)
-    except expat.ExpatError as error:
+    # An encoding that nobody knows is a LookupError, and one that is not read a ValueError.
+    except (expat.ExpatError, LookupError, ValueError) as error:
         return str(error)
     return None

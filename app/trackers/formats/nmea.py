@@ -28,7 +28,7 @@ def is_position(sentence: str) -> bool:
 
 
 def read_nmea(sentence: object, *, accepted_at: datetime) -> Report:
-    """The report of a sentence; of GGA, which has no day, the last such time before the acceptance."""
+    """The report of a sentence; of GGA, which has no day, the last such time that is not in the future."""
     if not isinstance(sentence, str) or len(sentence) > LONGEST_SENTENCE or not is_position(sentence.strip()):
         raise BadReport(f"Trove reads the sentences RMC and GGA; this is {shown(sentence)}.")
     fields = _fields(sentence.strip())
@@ -59,8 +59,9 @@ def _of_gga(fields: Sequence[str], accepted_at: datetime) -> Report:
     _, time, latitude, north, longitude, east, quality = fields[:7]
     if quality in {"", "0"}:
         raise BadReport("The receiver had no fix: the sentence says so.")
-    reported_at = _instant(accepted_at.astimezone(UTC), time)
-    if reported_at > accepted_at + CLOCK_TOLERANCE:
+    latest = accepted_at.astimezone(UTC) + CLOCK_TOLERANCE
+    reported_at = _instant(latest, time)
+    if reported_at > latest:
         reported_at -= timedelta(days=1)
     return _report(reported_at, (latitude, north), (longitude, east), accepted_at)
 
