@@ -45,6 +45,9 @@ class Subscriber(Generic[ChangeType]):
 
     def offer(self, change: ChangeType) -> None:
         """Queue a change; a full queue conflates, which loses no subject and keeps the order of positions."""
+        if self._fell_behind:
+            # What came before was dropped: to hand this on would hide the gap.
+            return
         self._waiting.append(change)
         if len(self._waiting) > self._room:
             if self._loses_nothing:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -150,7 +151,12 @@ class _Writer:
         shown, declared = rows.object.shown, rows.declaration
         own = Scope(shown.relation.table, shown.relation.table.alias())
         in_order = [own.read(expression) for expression in (declared.to, *declared.order)]
-        scope = _scope_of(shown, select(own.base).order_by(*in_order).subquery())
+        ordered = select(own.base).order_by(*in_order)
+        if declared.refused is not None:
+            # The plain path then says what is wrong.
+            fails = failure(text_of(rows.field.name)).is_(None)
+            ordered = ordered.where(case((own.read(declared.refused.where), fails), else_=true()))
+        scope = _scope_of(shown, ordered.subquery())
         key = scope.read(declared.to)
         if shown.relation.is_collected:
             json = joined(self._collected(rows.object, scope))

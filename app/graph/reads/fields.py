@@ -11,6 +11,7 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
+from app.core.errors import Refusal
 from app.core.ids import PublicIdTag
 from app.graph.access import ACCESS, CHECKS_ITSELF
 from app.graph.reads.arguments import (
@@ -237,6 +238,14 @@ Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RefusedRows:
+    """Rows that may not be shown, nor any that were read with them, and what is said instead."""
+
+    where: ColumnElement[bool]
+    refusal: Callable[[], Refusal]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class KeyedRows(Declaration):
     """Rows of a select of its own that takes the keys of all parents at once, by a parameter; it cannot be inlined.
 
@@ -249,6 +258,7 @@ class KeyedRows(Declaration):
     order: Sequence[ColumnElement[Any]]
     is_list: bool
     values: Callable[[Mapping[str, Any], OperationContext], Values]
+    refused: RefusedRows | None = None
 
     def bind(self, arguments: Mapping[str, Any], context: OperationContext) -> Bound:
         """Check the arguments of one request."""
@@ -450,14 +460,16 @@ def keyed_rows(
     arguments: Sequence[StrawberryArgument],
     values: Callable[[Mapping[str, Any], OperationContext], Values],
     is_list: bool = True,
+    refused: RefusedRows | None = None,
 ) -> Any:
     """Rows of a select with parameters: `keys` names the one for the parents' keys, `values` gives the others.
 
     For what is read flat over many parents, such as series over time, and never inside of another statement. Without
     `is_list` it is one object: of a collected type with the values of all rows, of any other the one row there is.
+    One row that is `refused` refuses all that were read for all parents.
     """
     declared = KeyedRows(
-        expression_of(on), expression_of(to), keys, [expression_of(by) for by in order], is_list, values
+        expression_of(on), expression_of(to), keys, [expression_of(by) for by in order], is_list, values, refused
     )
     return _field(description, declared, arguments)
 

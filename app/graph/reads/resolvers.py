@@ -177,8 +177,17 @@ class PlainReads:
 
     def _keyed_rows(self, field: Field, rows: KeyedRows) -> Resolve:
         layout = field.target.layout
-        collect = lists_of_each if rows.is_list else first_of_each
+        gather = lists_of_each if rows.is_list else first_of_each
         missing: Any = () if rows.is_list else None
+
+        refused = rows.refused
+        refused_place = 0 if refused is None else layout.place_of(refused.where)
+
+        def collect(found: Sequence[Row]) -> Mapping[Any, Any]:
+            if refused is not None and any(row[refused_place] for row in found):
+                raise refused.refusal()
+            return gather(found)
+
         if layout.relation.is_collected:
             missing = (None, *(() for _ in layout.expressions))
 

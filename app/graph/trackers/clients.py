@@ -1,30 +1,34 @@
 """Clients: the organisations that trackers belong to, their members, brands and production runs."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry import Parent
 
 from app.core.ids import PublicIdTag
 from app.graph.access import private
-from app.graph.fields import show_enum
-from app.graph.reads.arguments import Orders
-from app.graph.reads.fields import column, connection, edge, edges, shows
+from app.graph.fields import resolved, show_enum
+from app.graph.reads.arguments import OperationContext, Orders
+from app.graph.reads.fields import column, connection, edge, edges, keyed_rows, shows
+from app.graph.reads.layout import Row, value_of
 from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node
 from app.graph.scalars import URL
 from app.graph.trackers.errors import MEMBERS_ALONE, TRACKERS_READ
-from app.graph.trackers.tracker_lists import TRACKER_ORDERS, TrackerFilter
+from app.graph.trackers.tracker_lists import TRACKER_ORDERS, StatusCount, TrackerFilter, status_counts
 from app.identity.models import public_profiles
 from app.trackers.models import Brand as BrandRow
 from app.trackers.models import Client as ClientRow
 from app.trackers.models import Membership as MembershipRow
-from app.trackers.models import MembershipRole
+from app.trackers.models import MembershipRole, TrackerStatus
 from app.trackers.models import Place as PlaceRow
 from app.trackers.models import ProductionRun as RunRow
 from app.trackers.models import ProductionRunPlace as RunPlaceRow
 from app.trackers.models import Tracker as TrackerRow
+from app.trackers.queries.status_times import RELIABLE_FROM, RUN_IDS, RUN_STATISTICS
 
 if TYPE_CHECKING:
     from app.graph.identity.accounts import User
@@ -57,6 +61,7 @@ class RunOrder(Enum):
 CLIENT_ORDERS = Orders("clients", {ClientOrder.NAME: ClientRow.name}, tie=ClientRow.id)
 BRAND_ORDERS = Orders("brands", {ClientOrder.NAME: BrandRow.name}, tie=BrandRow.id)
 RUN_ORDERS = Orders("production-runs", {RunOrder.STARTED_AT: RunRow.started_at}, tie=RunRow.id, newest_first=True)
+OF_STATUS = {status: RUN_STATISTICS.c[f"of_{status.value}"] for status in TrackerStatus}
 OF_RUN = join(RunPlaceRow, RunPlaceRow.place_id == PlaceRow.id)
 
 
@@ -113,6 +118,36 @@ class Brand(Node):
     )
 
 
+@strawberry.type(
+    description="How the trackers of a production run get on. A transit time is from when a tracker first set off "
+    "until it was first delivered after that."
+)
+@private(MEMBERS_ALONE)
+@shows(RUN_STATISTICS, carries=list(OF_STATUS.values()))
+class ProductionRunStatistics:
+    tracker_count: int = column(RUN_STATISTICS.c.tracker_count, "How many trackers ride with it.")
+    sample_size: int = column(
+        RUN_STATISTICS.c.sample_size, "How many of them were delivered: of so many transit times."
+    )
+    is_reliable: bool = column(RUN_STATISTICS.c.is_reliable, f"Whether there are {RELIABLE_FROM} at least.")
+    median_transit_time: timedelta | None = column(
+        RUN_STATISTICS.c.median_transit_time, "The median of their transit times; null where there are none."
+    )
+    p80_transit_time: timedelta | None = column(
+        RUN_STATISTICS.c.p80_transit_time,
+        "The transit time that four of five do not exceed (nearest rank); null where there are none.",
+    )
+
+    @resolved("How many of its trackers have which status; without those that none has.")
+    @staticmethod
+    def statuses(root: Parent[Row]) -> list[StatusCount]:
+        return status_counts({status: value_of(root, count) for status, count in OF_STATUS.items()})
+
+
+def _no_values(_: Mapping[str, Any], __: OperationContext) -> dict[str, Any]:
+    return {}
+
+
 @strawberry.type(description="A batch of one brand's goods that is made, stored and delivered together.")
 @private(MEMBERS_ALONE)
 @shows(RunRow, PublicIdTag.PRODUCTION_RUN)
@@ -140,6 +175,16 @@ class ProductionRun(Node):
         to=TrackerRow.production_run_id,
         orders=TRACKER_ORDERS,
         filter=TrackerFilter,
+    )
+    statistics: ProductionRunStatistics | None = keyed_rows(
+        "How its trackers get on.",
+        on=RunRow.id,
+        to=RUN_STATISTICS.c.production_run_id,
+        keys=RUN_IDS,
+        order=[RUN_STATISTICS.c.production_run_id],
+        is_list=False,
+        values=_no_values,
+        arguments=[],
     )
 
 

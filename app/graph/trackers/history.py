@@ -1,6 +1,6 @@
 """Where trackers were: fixes, statuses and stays at places."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,24 +12,19 @@ from app.graph.reads.fields import column, edge, embedded, shows
 from app.graph.scalars import BigInt
 from app.graph.trackers.errors import MEMBERS_ALONE
 from app.graph.trackers.points import LatLng
-from app.trackers.history_models import LocationFix as FixRow
 from app.trackers.history_models import StatusChange as StatusRow
 from app.trackers.history_models import Visit as VisitRow
 from app.trackers.models import City as CityRow
 from app.trackers.models import Place as PlaceRow
 from app.trackers.models import Tracker as TrackerRow
 from app.trackers.models import TrackerStatus
+from app.trackers.queries.fixes import FIXES
 from app.trackers.queries.positions import POINT, latitude_of, longitude_of
+from app.trackers.queries.status_times import DWELL
 
 if TYPE_CHECKING:
     from app.graph.trackers.places import Place
     from app.graph.trackers.trackers import Tracker
-
-
-class FixOrder(Enum):
-    """What fixes are ordered by."""
-
-    BUCKET = "bucket"
 
 
 class StatusOrder(Enum):
@@ -44,7 +39,6 @@ class VisitOrder(Enum):
     ARRIVED_AT = "arrived_at"
 
 
-FIX_ORDERS = Orders("fixes", {FixOrder.BUCKET: FixRow.bucket}, tie=FixRow.tracker_id)
 STATUS_ORDERS = Orders(
     "tracker-statuses", {StatusOrder.STARTED_AT: StatusRow.started_at}, tie=StatusRow.tracker_id, newest_first=True
 )
@@ -67,25 +61,27 @@ class City:
 
 @strawberry.type(description="Where a tracker was in ten minutes: the best estimate of the reports of that time.")
 @private(MEMBERS_ALONE)
-@shows(FixRow)
+@shows(FIXES)
 class LocationFix:
-    bucket: datetime = column(FixRow.bucket, "The start of the ten minutes.")
+    bucket: datetime = column(FIXES.c.bucket, "The start of the ten minutes.")
     position: LatLng = embedded(
         "Where it was.",
-        instead={POINT.c.latitude: latitude_of(FixRow.position), POINT.c.longitude: longitude_of(FixRow.position)},
+        instead={POINT.c.latitude: FIXES.c.latitude, POINT.c.longitude: FIXES.c.longitude},
     )
-    accuracy_meters: float = column(FixRow.accuracy_meters, "Within how many metres, as far as the reports say.")
+    accuracy_meters: float = column(FIXES.c.accuracy_meters, "Within how many metres, as far as the reports say.")
     confidence: int | None = column(
-        FixRow.confidence, "The highest confidence of its reports, as their network gave it; null where none did."
+        FIXES.c.confidence, "The highest confidence of its reports, as their network gave it; null where none did."
     )
-    last_reported_at: datetime = column(FixRow.last_reported_at, "When the last of its reports saw it.")
-    report_count: int = column(FixRow.report_count, "How many reports there are of that time.")
-    dropped_count: int = column(FixRow.dropped_count, "How many of them lay too far from the others, and do not count.")
+    last_reported_at: datetime = column(FIXES.c.last_reported_at, "When the last of its reports saw it.")
+    report_count: int = column(FIXES.c.report_count, "How many reports there are of that time.")
+    dropped_count: int = column(
+        FIXES.c.dropped_count, "How many of them lay too far from the others, and do not count."
+    )
     is_anomalous: bool = column(
-        FixRow.is_anomalous, "Whether getting there and away took an impossible speed: it is left out of all else."
+        FIXES.c.is_anomalous, "Whether getting there and away took an impossible speed: it is left out of all else."
     )
     nearest_city: City | None = edge(
-        "The nearest city within 50 km; null where there is none.", on=FixRow.city_id, to=CityRow.id
+        "The nearest city within 50 km; null where there is none.", on=FIXES.c.city_id, to=CityRow.id
     )
 
 
@@ -110,6 +106,7 @@ class TrackerStatusChange:
 class TrackerVisit:
     arrived_at: datetime = column(VisitRow.arrived_at, "When it arrived.")
     departed_at: datetime | None = column(VisitRow.departed_at, "When it left; null while it is there.")
+    dwell: timedelta = column(DWELL, "How long it was there; until now while it is.")
     fix_count: int = column(VisitRow.fix_count, "How many fixes there are of it there.")
     place: Annotated["Place", strawberry.lazy("app.graph.trackers.places")] | None = edge(
         "Where it was.", on=VisitRow.place_id, to=PlaceRow.id

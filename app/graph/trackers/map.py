@@ -13,6 +13,7 @@ from app.graph.reads.fields import Reference, refer
 from app.graph.relay import key_of
 from app.graph.trackers.errors import TRACKERS_READ
 from app.graph.trackers.points import BoundingBox, box_of
+from app.graph.trackers.tracker_lists import StatusCount, status_counts
 from app.graph.trackers.trackers import Tracker
 from app.trackers.models import TrackerStatus
 from app.trackers.queries.clusters import Cluster, WantedClusters, clusters_in_box
@@ -21,12 +22,6 @@ from app.trackers.queries.events import Box
 MAXIMUM_ZOOM = 22
 # No row has it, so an id of something else finds nothing.
 NOTHING = UUID(int=0)
-
-
-@strawberry.type(description="How many of the trackers of a cluster have a status.")
-class StatusCount:
-    status: TrackerStatus = attribute("The status.")
-    count: int = attribute("How many of them have it.")
 
 
 @strawberry.type(description="The smallest box that holds something, in degrees.")
@@ -83,7 +78,7 @@ def _shown(cluster: Cluster) -> _Cluster:
         cluster.latitude,
         cluster.longitude,
         cluster.bounds,
-        [StatusCount(status=status, count=count) for status, count in cluster.by_status.items() if count],
+        status_counts(cluster.by_status),
         None if cluster.tracker_id is None else refer(Tracker, cluster.tracker_id),
     )
 

@@ -6,8 +6,10 @@ import strawberry
 
 from app.core.errors import BadUserInput
 from app.graph.reads.fields import column, shows
+from app.trackers.errors import TrackerRefused
 from app.trackers.queries.events import Box
 from app.trackers.queries.positions import POINT
+from app.trackers.shapes import read_shape
 
 
 @strawberry.type(description="A point on the earth, in degrees of WGS 84 with seven decimals at most.")
@@ -62,3 +64,16 @@ def near_in(given: Mapping[str, float], path: str) -> list[float]:
             allowed=["latitude: -90..90", "longitude: -180..180", "meters: 0..20000000"],
         )
     return [latitude, longitude, meters]
+
+
+def polygon_in(given: object, path: str) -> str:
+    """The polygon that a client gave, as GeoJSON; refuses any other shape, and one that does not lie on a map."""
+    try:
+        shape = read_shape(given)
+    except TrackerRefused as refusal:
+        raise BadUserInput(f"`{path}` is no polygon: {refusal.message}", argument=path) from None
+    if not shape.is_polygon:
+        raise BadUserInput(
+            f"`{path}` is a {shape.kind}; give a Polygon, or use `near`.", argument=path, allowed=["Polygon"]
+        )
+    return shape.geojson

@@ -1,5 +1,6 @@
 """How trackers are listed: by what they are ordered and narrowed."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
 
@@ -7,13 +8,14 @@ import strawberry
 
 from app.core.ids import PublicIdTag
 from app.graph.catalogue.items import OrderDirection
-from app.graph.fields import show_enum
+from app.graph.fields import attribute, show_enum
 from app.graph.reads.arguments import Orders, narrow, narrow_to_any
 from app.graph.relay import key_of
-from app.graph.trackers.points import Near, near_in
+from app.graph.scalars import GeoJSON
+from app.graph.trackers.points import Near, near_in, polygon_in
 from app.trackers.models import Tracker as TrackerRow
 from app.trackers.models import TrackerStatus
-from app.trackers.queries.positions import SILENT_FOR, is_near
+from app.trackers.queries.positions import LATITUDE_LONGITUDE_METERS, SILENT_FOR, is_near, is_within
 
 show_enum(
     TrackerStatus,
@@ -26,6 +28,17 @@ show_enum(
         TrackerStatus.SILENT: "It was not heard of for longer than its client waits.",
     },
 )
+
+
+@strawberry.type(description="How many of some trackers have a status.")
+class StatusCount:
+    status: TrackerStatus = attribute("The status.")
+    count: int = attribute("How many of them have it.")
+
+
+def status_counts(counts: Mapping[TrackerStatus, int]) -> list[StatusCount]:
+    """The statuses that any of them have."""
+    return [StatusCount(status=status, count=count) for status, count in counts.items() if count]
 
 
 class TrackerOrderField(Enum):
@@ -82,9 +95,16 @@ class TrackerFilter:
     )
     near: Near | None = narrow(
         "Only trackers in use whose last fix lies near a point.",
-        TrackerRow.last_accuracy_meters,
+        LATITUDE_LONGITUDE_METERS,
         is_near,
         check=near_in,
+    )
+    within: GeoJSON | None = narrow(
+        "Only trackers in use whose last fix lies within a Polygon of 1,000 positions at most, which does not cross "
+        "the antimeridian; one that crosses itself is mended.",
+        TrackerRow.name,
+        is_within,
+        check=polygon_in,
     )
     silent_for: timedelta | None = narrow(
         "Only trackers that were not heard of for this long: since they were made, where they never were.",

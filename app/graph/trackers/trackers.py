@@ -1,32 +1,40 @@
 """Trackers: radio tags, their keys, and what they ride with."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
+from strawberry import Parent
 
 from app.core.ids import PublicIdTag
 from app.graph.access import private
+from app.graph.context import Info
+from app.graph.fields import resolved
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import column, connection, edge, edges, embedded, shows
+from app.graph.reads.layout import Row, value_of
 from app.graph.relay import Connection, Node
+from app.graph.scalars import GeoJSON
 from app.graph.trackers.clients import Client, ProductionRun
 from app.graph.trackers.errors import MEMBERS_ALONE, TRACKERS_READ
 from app.graph.trackers.history import (
     STATUS_ORDERS,
     VISIT_ORDERS,
     City,
+    LocationFix,
     TrackerStatusChange,
     TrackerVisit,
 )
 from app.graph.trackers.points import LatLng
 from app.graph.trackers.tracker_lists import TRACKER_ORDERS, TrackerFilter
+from app.graph.trackers.tracks import OF_A_TIME, asked_fixes, check_times, fixes_of_tracker
 from app.portfolios.models import Holding as HoldingRow
 from app.portfolios.wish_models import Preorder as PreorderRow
 from app.trackers.history_models import StatusChange as StatusRow
 from app.trackers.history_models import Visit as VisitRow
+from app.trackers.lines import geojson_line
 from app.trackers.models import City as CityRow
 from app.trackers.models import Client as ClientRow
 from app.trackers.models import Place as PlaceRow
@@ -35,13 +43,18 @@ from app.trackers.models import Tracker as TrackerRow
 from app.trackers.models import TrackerAttachment as AttachmentRow
 from app.trackers.models import TrackerKey as KeyRow
 from app.trackers.models import TrackerStatus
+from app.trackers.queries.fixes import AskedTrack, distances_of, lines_of
 from app.trackers.queries.keys import ADVERTISED_KEY, HASHED_KEY
 from app.trackers.queries.positions import HAS_FIX, POINT, latitude_of, longitude_of
+from app.trackers.queries.status_times import AskedTimes, StatusTimes, status_times_of
 
 if TYPE_CHECKING:
     from app.graph.portfolios.holdings import Holding
     from app.graph.trackers.places import Place
     from app.graph.wishes.preorders import Preorder
+
+# `from` is a word of Python's own.
+Since = Annotated[datetime | None, strawberry.argument(name="from")]
 
 
 class AttachmentOrder(Enum):
@@ -161,6 +174,7 @@ class Tracker(Node):
     last_fix: LastFix | None = embedded(
         "Where it was when it was last heard of; null where it never was.", when=HAS_FIX
     )
+    fixes: list[LocationFix] = fixes_of_tracker()
     status_changes: Connection[TrackerStatusChange] | None = connection(
         "Its statuses, the newest first.", on=TrackerRow.id, to=StatusRow.tracker_id, orders=STATUS_ORDERS
     )
@@ -179,6 +193,55 @@ class Tracker(Node):
         to=AttachmentRow.tracker_id,
         orders=ATTACHMENT_ORDERS,
     )
+
+    @resolved(f"How far it went in metres: along its fixes without anomalies {OF_A_TIME}.")
+    @staticmethod
+    async def distance(root: Parent[Row], info: Info, from_: Since = None, to: datetime | None = None) -> float:
+        fixes = asked_fixes(from_, to, now=info.context.now)
+        asked = AskedTrack(value_of(root, TrackerRow.id), fixes)
+        (meters,) = await info.context.loaders.several(distances_of, [asked])
+        return meters or 0.0
+
+    @resolved(
+        f"The line through its fixes without anomalies {OF_A_TIME}: a LineString, or a MultiLineString where it is cut "
+        "at the antimeridian. Null of fewer than two fixes. `simplifyMeters` leaves positions out as in `fixes`."
+    )
+    @staticmethod
+    async def path(
+        root: Parent[Row],
+        info: Info,
+        from_: Since = None,
+        to: datetime | None = None,
+        simplify_meters: float | None = None,
+    ) -> GeoJSON | None:
+        fixes = asked_fixes(from_, to, now=info.context.now, simplify_meters=simplify_meters)
+        asked = AskedTrack(value_of(root, TrackerRow.id), fixes)
+        (positions,) = await info.context.loaders.several(lines_of, [asked])
+        line = geojson_line(positions or [])
+        return None if line is None else GeoJSON(line)
+
+    @resolved(
+        "How long it was on its way, from `from` until `to` where they are given: the sum of its statuses "
+        "`IN_TRANSIT`; one that lasts ends now."
+    )
+    @staticmethod
+    async def transit_time(root: Parent[Row], info: Info, from_: Since = None, to: datetime | None = None) -> timedelta:
+        return (await _status_times(root, info, from_, to)).in_transit
+
+    @resolved(
+        "How long it was in storage, from `from` until `to` where they are given: the sum of its statuses "
+        "`IN_STORAGE`; one that lasts ends now."
+    )
+    @staticmethod
+    async def storage_time(root: Parent[Row], info: Info, from_: Since = None, to: datetime | None = None) -> timedelta:
+        return (await _status_times(root, info, from_, to)).in_storage
+
+
+async def _status_times(root: Row, info: Info, since: datetime | None, until: datetime | None) -> StatusTimes:
+    check_times(since, until)
+    asked = AskedTimes(value_of(root, TrackerRow.id), since, until, info.context.now)
+    (times,) = await info.context.loaders.several(status_times_of, [asked])
+    return times or StatusTimes()
 
 
 @strawberry.type

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Double, Numeric, Text, cast, func, literal_column, select
+from sqlalchemy import ARRAY, Double, Integer, Numeric, Text, cast, func, literal_column, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ColumnElement, Grouping
 
 from app.core.database import OPERATION_TIME
 from app.core.geography import WGS84, Geography, Geometry
@@ -44,10 +44,26 @@ HEARD_OF: ColumnElement[datetime] = func.coalesce(Tracker.last_fix_at, Tracker.c
 SILENT_FOR: ColumnElement[Any] = OPERATION_TIME - HEARD_OF
 
 
+# The type in which a point and the metres around it are bound.
+LATITUDE_LONGITUDE_METERS: ColumnElement[Any] = literal_column("NULL", ARRAY(Double()))
+
+
 def is_near(given: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether the last position of a tracker lies near a point: an array of its latitude, longitude, and the metres."""
-    latitude, longitude, meters = given[1], given[2], given[3]
+    values = Grouping(given)
+    latitude, longitude, meters = (values[literal_column(str(place), Integer())] for place in (1, 2, 3))
     center = cast(func.ST_SetSRID(func.ST_Point(longitude, latitude), WGS84), Geography("Point"))
     return Tracker.id.in_(
         select(tracker_positions.c.id).where(func.ST_DWithin(tracker_positions.c.last_position, center, meters))
     )
+
+
+def is_within(given: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the last position of a tracker lies within a polygon of GeoJSON, whose edges are straight on a map.
+
+    What crosses itself is mended: it is what lies within an odd number of its turns.
+    """
+    drawn = func.ST_MakeValid(func.ST_SetSRID(func.ST_GeomFromGeoJSON(given), WGS84))
+    # In a select of its own it is drawn once, and not for each tracker.
+    polygon = select(type_coerce(drawn, Geometry())).scalar_subquery()
+    return Tracker.id.in_(select(tracker_positions.c.id).where(func.ST_Intersects(tracker_positions.c.point, polygon)))

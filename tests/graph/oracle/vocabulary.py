@@ -94,6 +94,14 @@ CANDLE_COUNTS = (1, 2, 3, 10, 500)
 WINDOWS = ("PT1M", "PT6H", "P1D", "P7D", "P30D", "P365D", "P3660D")
 # West, south, east, north: the world, a city, across the antimeridian, and one that is upside down.
 BOXES = ((-180.0, -90.0, 180.0, 90.0), (9.0, 53.0, 12.0, 54.0), (170.0, -40.0, -60.0, 60.0), (0.0, 1.0, 0.0, 0.0))
+TOLERANCES = (0, 0.5, 100, 1_000_000)
+# Much of the earth, a city, one that crosses itself; and one that is open.
+RINGS: tuple[list[list[float]], ...] = (
+    [[-80, -60], [80, -60], [80, 80], [-80, 80], [-80, -60]],
+    [[9, 53], [12, 53], [12, 54], [9, 54], [9, 53]],
+    [[0, 0], [20, 60], [20, 0], [0, 60], [0, 0]],
+)
+WRONG_RINGS: tuple[list[list[float]], ...] = ([[0, 0], [1, 0], [1, 1], [0, 1]],)
 DURATIONS = ("PT0S", "PT10M", "P1D", "P3660D")
 WRONG_WINDOWS = ("PT0S", "PT59S", "P3661D", "P1M", "", 7)
 WRONG_CANDLE_COUNTS = (0, -1, 10_000, 10_001, 100_000, 100_001, 2**31 - 1)
@@ -329,6 +337,8 @@ class Vocabulary:
         if self.random.random() < 0.2:
             wanted["silentFor"] = self.random.choice(DURATIONS)
         if self.random.random() < 0.2:
+            wanted["within"] = self._polygon()
+        if self.random.random() < 0.2:
             wanted["near"] = {
                 "latitude": self.random.choice((53.5461, 0.0, 90.0, 91.0)),
                 "longitude": self.random.choice((9.9661, 0.0, -180.0)),
@@ -420,6 +430,16 @@ class Vocabulary:
         known: list[StrEnum] = list(PriceKind if field_name == "price" else ItemKind)
         kinds = self.random.sample([kind.name for kind in known], self.random.choice((0, 1, 2, 3, 4, 4)))
         return [EnumValue(kind) for kind in kinds]
+
+    def _polygon(self) -> Value:
+        kind = "Polygon" if self._mostly(0.97) else "Point"
+        return {"type": kind, "coordinates": [self.random.choice(RINGS if self._mostly(0.97) else WRONG_RINGS)]}
+
+    def _meters(self, _: str) -> Value:
+        return self.random.choice(TOLERANCES if self._mostly(0.98) else (-1, 1e9))
+
+    def _has_anomalies(self, _: str) -> Value:
+        return self._mostly(0.5)
 
     def _box(self, _: str) -> Value:
         sides = self.random.choice(BOXES)
@@ -559,4 +579,6 @@ _METHOD_OF = {
     "name": "type_name",
     "slug": "slug_of_list",
     "includeDeprecated": "is_deprecated_shown",
+    "includeAnomalies": "has_anomalies",
+    "simplifyMeters": "meters",
 }
