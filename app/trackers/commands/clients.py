@@ -85,6 +85,10 @@ async def edit_client(
     await connection.execute(update(Client).where(Client.id == client_id).values(**values, **changed(Client)))
     if values.get("silent_after_minutes", held.silent_after_minutes) != held.silent_after_minutes:
         of_client = Tracker.client_id == client_id
+        # In the order in which those who process reports take them, so that neither waits for the other in a circle.
+        await connection.execute(
+            select(Tracker.id).where(of_client).order_by(Tracker.id).with_for_update(key_share=True)
+        )
         await connection.execute(update(Tracker).where(of_client).values(recompute_from=FROM_THE_START))
         transaction.enqueue(REMAKE_HISTORIES)
 
