@@ -142,12 +142,12 @@ def moved(known: Organisation, minutes: int, at: tuple[float, float] = (53.5, 10
     return NewTrackerEvent(**(values | more))
 
 
-def changed(known: Organisation, minutes: int, **more: Any) -> NewTrackerEvent:
+def changed(known: Organisation, minutes: int, *at: tuple[float, float], **more: Any) -> NewTrackerEvent:
     """A new status of the tracker of the organisation, so many minutes after Monday."""
-    return moved(known, minutes, kind=TrackerEventKind.STATUS_CHANGED, **more)
+    return moved(known, minutes, *at, kind=TrackerEventKind.STATUS_CHANGED, **more)
 
 
-def foreign(known: Organisation) -> dict[str, UUID | None]:
+def foreign(known: Organisation) -> dict[str, Any]:
     """What makes an event one of the stranger's client."""
     return {"client_id": known.strangers_client_id, "tracker_id": UUID(int=7), "production_run_id": None}
 
