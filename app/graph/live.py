@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Generic
 from uuid import UUID
 
@@ -33,10 +33,18 @@ class Subscriber(Generic[ChangeType]):
     """The changes that one subscriber has yet to see, in order.
 
     A slow one is sent only the latest of each subject; one that `loses_nothing` is ended when it falls far behind.
+    What it does not `want` neither waits nor takes the place of anything.
     """
 
-    def __init__(self, keys: Iterable[UUID], *, loses_nothing: bool = False) -> None:
+    def __init__(
+        self,
+        keys: Iterable[UUID],
+        *,
+        wants: Callable[[ChangeType], bool] | None = None,
+        loses_nothing: bool = False,
+    ) -> None:
         self.keys = frozenset(keys)
+        self._wants = wants
         self._loses_nothing = loses_nothing
         self._waiting: deque[ChangeType] = deque()
         self._room = MOST_WAITING_CHANGES if loses_nothing else WAITING_CHANGES_PER_SUBSCRIBER
@@ -47,6 +55,8 @@ class Subscriber(Generic[ChangeType]):
         """Queue a change; a full queue conflates, which loses no subject and keeps the order of positions."""
         if self._fell_behind:
             # What came before was dropped: to hand this on would hide the gap.
+            return
+        if self._wants is not None and not self._wants(change):
             return
         self._waiting.append(change)
         if len(self._waiting) > self._room:
@@ -104,15 +114,18 @@ class Feed(Generic[ChangeType]):
         since: int | None,
         missed: ReadMissed[ChangeType],
         viewer: DatabaseViewer | None = None,
+        wants: Callable[[ChangeType], bool] | None = None,
         loses_nothing: bool = False,
     ) -> AsyncIterator[ChangeType]:
         """Changes watched by the keys, by position: those beyond `since` as `missed` reads them, then live ones.
+
+        Of the live ones those that the subscriber `wants`, or all; `missed` reads no others by itself.
 
         The subscriber is registered at a known position before the database is asked, so nothing falls between the
         two and nothing comes twice. Each change comes once, however many of the keys it has.
         """
         await self._started.wait()
-        subscriber: Subscriber[ChangeType] = Subscriber(keys, loses_nothing=loses_nothing)
+        subscriber: Subscriber[ChangeType] = Subscriber(keys, wants=wants, loses_nothing=loses_nothing)
         for key in subscriber.keys:
             self._watching.setdefault(key, set()).add(subscriber)
         try:

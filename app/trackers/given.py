@@ -1,6 +1,7 @@
-"""Names, addresses and numbers as members of clients give them, each read as what it must be, or refused."""
+"""Names, addresses, numbers and times as members of clients give them, each read as what it must be, or refused."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from app.core.secure_urls import is_secure_url
@@ -11,6 +12,8 @@ from app.trackers.errors import TrackerErrorCode, TrackerRefused
 LONGEST_NAME = 100
 LONGEST_URL = 2_000
 MOST_AT_ONCE = 250
+# The first and the last instant that Python has stand for infinity in the database, and come back without a zone.
+FIRST_YEAR, LAST_YEAR = 2, 9_998
 
 Given = Mapping[str, Any]
 Read = TypeVar("Read")
@@ -54,6 +57,13 @@ def read_number(value: float | None, *field: str, least: int, most: int) -> floa
     # NaN is within none.
     if value is None or not least <= value <= most:
         raise refused(f"It is a number from {least:,} to {most:,}.", *field)
+    return value
+
+
+def read_instant(value: datetime | None, *field: str) -> datetime | None:
+    """A time, or None."""
+    if value is not None and not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise refused(f"It is a time of the years {FIRST_YEAR} to {LAST_YEAR:,}.", *field)
     return value
 
 

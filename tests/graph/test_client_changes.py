@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from app.core.database import Database
 from app.core.ids import PublicIdTag, public_id
@@ -13,12 +13,13 @@ from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 from app.trackers.commands.clients import edit_client
 from app.trackers.commands.stored_histories import lock_trackers
-from app.trackers.history_models import LocationFix, Visit
+from app.trackers.history_models import LocationFix, StatusChange, Visit
 from app.trackers.models import Client, Membership, MembershipRole, Tracker
 from app.trackers.personal_data import erase
 from tests.graph.changing import change, code_of, done
 from tests.graph.conftest import Graph
 from tests.identity.builders import add_person
+from tests.lock_waits import until_somebody_waits
 from tests.trackers.builders import Organisation, client_of, member_of, organisation, tracker_of
 from workers.clients import remove_all_deleted
 
@@ -180,12 +181,46 @@ async def test_brands_and_runs_go_only_when_nothing_hangs_on_them(graph: Graph, 
     assert await code_of(graph, scene.operator, "deleteProductionRun", id=scene.run) == "NOT_EMPTY"
     await done(graph, scene.operator, "editTracker", "tracker { id }", id=scene.tracker, productionRunId=None)
     refused = await change(graph, scene.operator, "deleteProductionRun", "deletedId", id=scene.run)
-    assert "“Warehouse” is for it alone" in refused["userErrors"][0]["message"]
+    assert "A place is for it alone" in refused["userErrors"][0]["message"]
     await done(graph, scene.operator, "editPlace", "place { id }", id=scene.warehouse, productionRunIds=[])
     assert (await done(graph, scene.operator, "deleteProductionRun", "deletedId", id=scene.run))[
         "deletedId"
     ] == scene.run
     assert (await done(graph, scene.operator, "deleteBrand", "deletedId", id=scene.brand))["deletedId"] == scene.brand
+
+
+@pytest.mark.parametrize("field", ["startedAt", "endedAt"])
+async def test_a_time_that_the_database_has_as_infinite_is_none_of_a_run(
+    graph: Graph, scene: Organisation, field: str
+) -> None:
+    for instant in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+        run = {"brandId": scene.brand, "description": "Batch", "startedAt": "2026-02-01T00:00:00Z"} | {field: instant}
+        payload = await change(graph, scene.operator, "createProductionRun", "productionRun { startedAt }", **run)
+        (error,) = payload["userErrors"]
+        assert (error["code"], error["field"]) == ("INVALID_INPUT", ["input", field])
+
+
+async def test_another_silence_takes_the_trackers_in_the_order_of_those_who_process_reports(
+    graph: Graph, scene: Organisation, database: Database
+) -> None:
+    async with database.transaction() as transaction:
+        first = await tracker_of(transaction.connection, scene.client_id, "Z")
+        last = await tracker_of(transaction.connection, scene.client_id, "A")
+        # Every index of the trackers of a client has them the other way round.
+        await transaction.connection.execute(delete(StatusChange))
+        await transaction.connection.execute(delete(Visit))
+        await transaction.connection.execute(delete(Tracker).where(Tracker.id == scene.tracker_id))
+        await transaction.connection.execute(update(Tracker).where(Tracker.id == first).values(status="silent"))
+    assert first < last
+    async with database.transaction() as worker:
+        await worker.connection.execute(select(Tracker.id).where(Tracker.id == first).with_for_update(key_share=True))
+        editing = asyncio.create_task(
+            done(graph, scene.owner, "editClient", "client { version }", id=scene.client, silentAfterMinutes=77)
+        )
+        await until_somebody_waits(database)
+        second = select(Tracker.id).where(Tracker.id == last).with_for_update(key_share=True, nowait=True)
+        assert await worker.connection.scalar(second) == last
+    await editing
 
 
 async def test_a_run_is_recorded_changed_and_moved_to_another_brand(graph: Graph, scene: Organisation) -> None:

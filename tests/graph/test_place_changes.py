@@ -73,6 +73,10 @@ async def test_a_circle_has_100_metres_unless_told(graph: Graph, scene: Organisa
     assert await row_of(database, made["id"]) == (100, True, None)
     again = (await done(graph, scene.operator, "createPlace", SHOWN, **new))["place"]
     assert again == made
+    await done(graph, scene.operator, "deletePlace", "deletedId", id=made["id"])
+    anew = (await done(graph, scene.operator, "createPlace", SHOWN, **new))["place"]
+    assert anew["shape"] == new["shape"]
+    assert anew["id"] != made["id"]
     wider = await done(graph, scene.operator, "createPlace", SHOWN, **place(scene, circle(1, 2), radiusMeters=2_500.5))
     assert wider["place"]["radiusMeters"] == 2_500.5
 
@@ -144,6 +148,8 @@ async def test_what_is_no_shape_of_a_place_is_refused_with_what_to_do(
         ({"dwellMinutes": 10_081}, "INVALID_INPUT"),
         ({"name": ""}, "INVALID_INPUT"),
         ({"activeFrom": "2026-01-02T00:00:00Z", "activeUntil": "2026-01-02T00:00:00Z"}, "INVALID_INPUT"),
+        ({"activeFrom": "0001-01-01T00:00:00Z"}, "INVALID_INPUT"),
+        ({"activeUntil": "9999-12-31T23:59:59.999999Z"}, "INVALID_INPUT"),
         ({"productionRunIds": ["garbage"]}, "NOT_FOUND"),
         ({"productionRunIds": ["garbage"] * 251}, "TOO_MANY"),
     ],

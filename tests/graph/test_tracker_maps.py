@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
+from random import Random
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -94,9 +95,21 @@ async def test_trackers_within_a_polygon_are_found_also_on_its_edge_and_of_one_t
     assert await named(graph, known, within=holed) == ["Edge", "Inside"]
     bow_tie = {"type": "Polygon", "coordinates": [[[0, 0], [2, 2], [2, 0], [0, 2], [0, 0]]]}
     assert await named(graph, known, within=bow_tie) == ["Hole", "Inside"]
+    # Around the inner turn it goes twice.
+    turns = [[0, 0], [2, 0], [2, 2], [0, 2], [0, 0], [1.2, 1.2], [1.8, 1.2], [1.8, 1.8], [1.2, 1.8], [1.2, 1.2], [0, 0]]
+    twice = {"type": "Polygon", "coordinates": [turns]}
+    assert "Hole" in await named(graph, known, within=twice)
     assert await named(graph, known, within=square(2.5, 2.5, 4, 4), statuses=["SILENT"]) == []
     both = {"latitude": 1, "longitude": 1, "meters": 10}
     assert await named(graph, known, within=square(0, 0, 2, 2), near=both) == ["Inside"]
+
+
+async def test_a_scribble_of_as_many_positions_as_there_may_be_is_answered(database: Database, graph: Graph) -> None:
+    known = await organisation(database)
+    drawn = Random(7)
+    scribble = [[round(drawn.uniform(-80, 80), 3), round(drawn.uniform(-80, 80), 3)] for _ in range(999)]
+    polygon = {"type": "Polygon", "coordinates": [[*scribble, scribble[0]]]}
+    assert await named(graph, known, within=polygon) == ["Box 1"]
 
 
 @pytest.mark.parametrize(

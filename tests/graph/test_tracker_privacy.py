@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 import pytest
@@ -132,6 +133,37 @@ async def test_a_token_without_the_scope_is_refused_and_nobody_is_asked_to_sign_
     lacking = Viewer(user_id=scene.owner.user_id, scopes=scene.owner.scopes - {Scope.TRACKERS_READ})
     assert (await graph.refusal(query, lacking))["extensions"]["code"] == "FORBIDDEN"
     assert (await graph.refusal(query, ANYONE))["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "shown"),
+    [
+        ("editClient", PublicIdTag.CLIENT, "client { name members { user { username } } }"),
+        ("editBrand", PublicIdTag.BRAND, "brand { name }"),
+        ("editProductionRun", PublicIdTag.PRODUCTION_RUN, "productionRun { description }"),
+        ("editPlace", PublicIdTag.PLACE, "place { center { latitude } }"),
+        ("editTracker", PublicIdTag.TRACKER, "tracker { lastFix { position { latitude } } }"),
+    ],
+)
+async def test_a_token_that_may_only_write_is_shown_nothing_by_what_it_changes(
+    graph: Graph, scene: Organisation, name: str, tag: PublicIdTag, shown: str
+) -> None:
+    ids = {
+        PublicIdTag.CLIENT: scene.client,
+        PublicIdTag.BRAND: scene.brand,
+        PublicIdTag.PRODUCTION_RUN: scene.run,
+        PublicIdTag.PLACE: scene.warehouse,
+        PublicIdTag.TRACKER: scene.tracker,
+    }
+    token = Viewer(user_id=scene.owner.user_id, scopes=frozenset({Scope.TRACKERS_WRITE}))
+    query = f"mutation ($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {{ {shown} }} }}"
+    response = await graph.respond(query, token, input={"id": ids[tag]})
+    (error,) = response["errors"]
+    assert error["extensions"]["code"] == "FORBIDDEN"
+    assert "`trackers:read`" in error["message"]
+    assert list(response["data"][name].values()) == [None]
+    # The change itself is made.
+    assert await change(graph, token, name, "__typename", id=ids[tag]) == {"__typename": ANY, "userErrors": []}
 
 
 async def test_a_preorder_and_its_tracker_are_walked_both_ways_with_the_scopes_of_both(

@@ -142,9 +142,9 @@ def moved(known: Organisation, minutes: int, at: tuple[float, float] = (53.5, 10
     return NewTrackerEvent(**(values | more))
 
 
-def changed(known: Organisation, minutes: int, **more: Any) -> NewTrackerEvent:
+def changed(known: Organisation, minutes: int, *at: tuple[float, float], **more: Any) -> NewTrackerEvent:
     """A new status of the tracker of the organisation, so many minutes after Monday."""
-    return moved(known, minutes, kind=TrackerEventKind.STATUS_CHANGED, **more)
+    return moved(known, minutes, *at, kind=TrackerEventKind.STATUS_CHANGED, **more)
 
 
 def foreign(known: Organisation) -> dict[str, Any]:
@@ -369,6 +369,32 @@ async def test_a_reader_that_falls_behind_is_told_so_and_loses_no_status(databas
             assert [answer async for answer in answers] == []
     async with following(live, known.viewer, CHANGED, since=cursor, **asked) as seen:
         assert [await seen.at() for _ in range(5)] == [10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize("is_status", [True, False])
+async def test_what_a_reader_does_not_follow_takes_nothing_from_it(
+    database: Database, live: Graph, is_status: bool
+) -> None:
+    known = await organisation(database)
+    feed = live.engine.resources.feeds.trackers
+    status, movement = TrackerEventKind.STATUS_CHANGED, TrackerEventKind.MOVED
+    wanted, other = (status, movement) if is_status else (movement, status)
+    room = "MOST_WAITING_CHANGES" if is_status else "WAITING_CHANGES_PER_SUBSCRIBER"
+    with patch(f"app.graph.live.{room}", 3):
+        async with stalled(live, known.viewer, CHANGED if is_status else MOVED, trackers=[known.tracker]) as answers:
+            first = asyncio.ensure_future(anext(answers))
+            await until(lambda: subscribers(live) == 1)
+            await tell(database, moved(known, 0, kind=wanted))
+            await first
+            others = (moved(known, minutes, kind=other) for minutes in range(10, 60, 10))
+            await tell(database, moved(known, 10, kind=wanted), *others)
+            async with database.transaction() as transaction:
+                last = await transaction.connection.scalar(text("SELECT max(position) FROM trackers.tracker_events"))
+            await until(lambda: feed._position == last)
+            second = orjson.loads((await asyncio.wait_for(anext(answers), SECONDS)).json)
+    assert "errors" not in second
+    (told,) = second["data"].values()
+    assert told["occurredAt"] == "2026-03-02T00:10:00Z"
 
 
 def event_row(position: int, tracker: int) -> TrackerEventRow:

@@ -9,9 +9,9 @@ from app.identity.access import needs
 from app.identity.scopes import Scope
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 
-MEMBERS_ALONE = Privacy("the members of its client alone")
 TRACKERS_READ = needs(Scope.TRACKERS_READ)
 TRACKERS_WRITE = needs(Scope.TRACKERS_WRITE)
+MEMBERS_ALONE = Privacy("the members of its client alone", TRACKERS_READ)
 
 show_enum(
     TrackerErrorCode,

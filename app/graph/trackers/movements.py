@@ -167,10 +167,11 @@ async def _follow(info: Info, watched: Watched, shown: type, since: str | None) 
         since=position,
         missed=partial(events_watched, watched=watched),
         viewer=viewer,
+        wants=lambda change: change.kind == watched.kind,
         loses_nothing=watched.kind is not TrackerEventKind.MOVED,
     )
     async for change in changes:
-        if change.kind == watched.kind and await _may_be_told(database, viewer, change.position, watched):
+        if await _may_be_told(database, viewer, change.position, watched):
             yield refer(shown, change.position)
 
 

@@ -101,7 +101,7 @@ class TrackerFilter:
     )
     within: GeoJSON | None = narrow(
         "Only trackers in use whose last fix lies within a Polygon of 1,000 positions at most, which does not cross "
-        "the antimeridian; one that crosses itself is mended.",
+        "the antimeridian; one that crosses itself holds what its line goes around.",
         TrackerRow.name,
         is_within,
         check=polygon_in,

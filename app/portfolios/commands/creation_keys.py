@@ -6,7 +6,7 @@ from hashlib import sha256
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import ColumnElement, Row, delete, func, select, true
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
@@ -26,10 +26,11 @@ async def claim_key(
     owner_id: UUID,
     made: InstrumentedAttribute[UUID],
     new_id: UUID,
+    is_kept: ColumnElement[bool] | None = None,
 ) -> UUID:
     """The id of what a person's key stands for: `new_id`, which is to be made, or what was made under it before.
 
-    `made` is the id of the table that it is in.
+    `made` is the id of the table that it is in; rows of which `is_kept` does not hold count as deleted.
 
     Waits for another request with the key that is under way. What has been deleted since is made anew. Raises
     `PortfolioRefused` for a key that was used for something else within 24 hours.
@@ -49,8 +50,10 @@ async def claim_key(
         .on_conflict_do_nothing(index_elements=[CreationKey.owner_id, CreationKey.key])
         .returning(CreationKey.result_id)
     )
+    # Of the id alone: of some of these the API may not read every column.
+    is_there = select(made).where(made == CreationKey.result_id, true() if is_kept is None else is_kept).exists()
     while not (await connection.execute(claim)).all():
-        for stored in await _stored(connection, key, owner_id=owner_id, made=made):
+        for stored in await _stored(connection, key, owner_id=owner_id, is_there=is_there):
             if stored.content_hash != content_hash:
                 raise PortfolioRefused(
                     PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED,
@@ -66,12 +69,10 @@ async def claim_key(
 
 
 async def _stored(
-    connection: AsyncConnection, key: str, *, owner_id: UUID, made: InstrumentedAttribute[UUID]
+    connection: AsyncConnection, key: str, *, owner_id: UUID, is_there: ColumnElement[bool]
 ) -> Sequence[Row[str, UUID, bool]]:
-    # Of the id alone: of some of these the API may not read every column.
-    is_there = select(made).where(made == CreationKey.result_id).exists().label("is_there")
     found = await connection.execute(
-        select(CreationKey.content_hash, CreationKey.result_id, is_there).where(
+        select(CreationKey.content_hash, CreationKey.result_id, is_there.label("is_there")).where(
             CreationKey.owner_id == owner_id, CreationKey.key == key
         )
     )

@@ -5,6 +5,7 @@ They are kept with those of portfolios, so a key of a person stands for one thin
 
 from uuid import UUID
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -21,13 +22,17 @@ async def claim_key(
     user_id: UUID,
     made: InstrumentedAttribute[UUID],
     new_id: UUID,
+    is_kept: ColumnElement[bool] | None = None,
 ) -> UUID:
     """The id of what a person's key stands for: `new_id`, which is to be made, or what was made under it before.
 
-    `made` is the id of the table that it is in. Raises TrackerRefused for a key that was used for something else.
+    `made` is the id of the table that it is in; rows of which `is_kept` does not hold count as deleted. Raises
+    TrackerRefused for a key that was used for something else.
     """
     try:
-        return await creation_keys.claim_key(connection, key, request, owner_id=user_id, made=made, new_id=new_id)
+        return await creation_keys.claim_key(
+            connection, key, request, owner_id=user_id, made=made, new_id=new_id, is_kept=is_kept
+        )
     except PortfolioRefused as refusal:
         is_reused = refusal.reason is PortfolioErrorCode.IDEMPOTENCY_KEY_REUSED
         code = TrackerErrorCode.IDEMPOTENCY_KEY_REUSED if is_reused else TrackerErrorCode.INVALID_INPUT

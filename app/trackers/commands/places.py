@@ -21,6 +21,7 @@ from app.trackers.given import (
     distinct,
     not_found,
     read_given,
+    read_instant,
     read_name,
     read_number,
     refuse_long_list,
@@ -42,8 +43,8 @@ _READERS: dict[str, Any] = {
     "kind": lambda value: _read_kind(value),
     "dwell_fixes": lambda value: read_number(value, "dwellFixes", least=1, most=MOST_DWELL_FIXES),
     "dwell_minutes": lambda value: read_number(value, "dwellMinutes", least=0, most=LONGEST_DWELL_MINUTES),
-    "active_from": lambda value: value,
-    "active_until": lambda value: value,
+    "active_from": lambda value: read_instant(value, "activeFrom"),
+    "active_until": lambda value: read_instant(value, "activeUntil"),
 }
 _CHECK = text("""
     SELECT detail.valid AS is_valid, detail.reason AS reason, ST_AsText(detail.location, 7) AS location
@@ -88,7 +89,15 @@ async def create_place(
     await hold_client(connection, client_id, user_id=user_id)
     request = {"client": client_id, **values, "shape": shape.geojson, "radius": radius, "runs": run_ids}
     place_id = new_id()
-    first = await claim_key(connection, idempotency_key, request, user_id=user_id, made=Place.id, new_id=place_id)
+    first = await claim_key(
+        connection,
+        idempotency_key,
+        request,
+        user_id=user_id,
+        made=Place.id,
+        new_id=place_id,
+        is_kept=Place.deleted_at.is_(None),
+    )
     if first != place_id:
         return first
     is_there = (Place.client_id == client_id, Place.deleted_at.is_(None))

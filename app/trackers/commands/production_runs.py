@@ -13,7 +13,16 @@ from app.core.ids import new_id
 from app.trackers.commands.creation_keys import claim_key
 from app.trackers.commands.held import changed, count_of, hold_of_client
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
-from app.trackers.given import Given, not_found, read_given, read_name, read_url, refused, too_many
+from app.trackers.given import (
+    Given,
+    not_found,
+    read_given,
+    read_instant,
+    read_name,
+    read_url,
+    refused,
+    too_many,
+)
 from app.trackers.models import Brand, Place, ProductionRun, ProductionRunPlace, Tracker
 
 MOST_RUNS = 10_000
@@ -23,7 +32,7 @@ _READERS: dict[str, Any] = {
     "description": lambda value: read_name(value, "description", longest=LONGEST_DESCRIPTION),
     "image_url": lambda value: read_url(value, "imageUrl"),
     "started_at": lambda value: _read_start(value),
-    "ended_at": lambda value: value,
+    "ended_at": lambda value: read_instant(value, "endedAt"),
 }
 
 
@@ -84,10 +93,10 @@ async def delete_production_run(
             TrackerErrorCode.NOT_EMPTY, "Trackers belong to it; move them to another, or to none.", field=["id"]
         )
     # Without any run it would be a place for all trackers.
-    place = await connection.scalar(_place_for_it_alone(run_id))
-    if place is not None:
+    # Its name is not told: who may change things does not see them by that.
+    if await connection.scalar(select(_place_for_it_alone(run_id))):
         raise TrackerRefused(
-            TrackerErrorCode.NOT_EMPTY, f"The place “{place}” is for it alone; edit or delete that first.", field=["id"]
+            TrackerErrorCode.NOT_EMPTY, "A place is for it alone; edit or delete that first.", field=["id"]
         )
     await connection.execute(delete(ProductionRun).where(ProductionRun.id == run_id))
 
@@ -110,21 +119,22 @@ async def _brand_of(connection: AsyncConnection, brand_id: UUID, client_id: UUID
 def _place_for_it_alone(run_id: UUID) -> Any:
     other = aliased(ProductionRunPlace)
     return (
-        select(Place.name)
+        select(Place.id)
         .join(ProductionRunPlace, ProductionRunPlace.place_id == Place.id)
         .where(
             ProductionRunPlace.production_run_id == run_id,
             Place.deleted_at.is_(None),
             ~exists().where(other.place_id == Place.id, other.production_run_id != run_id),
         )
-        .limit(1)
+        .exists()
     )
 
 
 def _read_start(value: datetime | None) -> datetime:
-    if value is None:
+    started_at = read_instant(value, "startedAt")
+    if started_at is None:
         raise refused("A production run has a time at which it began.", "startedAt")
-    return value
+    return started_at
 
 
 def _refuse_end_before_start(started_at: datetime, ended_at: datetime | None) -> None:
