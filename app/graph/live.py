@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Generic
 from uuid import UUID
 
@@ -116,7 +116,7 @@ class Feed(Generic[ChangeType]):
         viewer: DatabaseViewer | None = None,
         wants: Callable[[ChangeType], bool] | None = None,
         loses_nothing: bool = False,
-    ) -> AsyncIterator[ChangeType]:
+    ) -> AsyncGenerator[ChangeType]:
         """Changes watched by the keys, by position: those beyond `since` as `missed` reads them, then live ones.
 
         Of the live ones those that the subscriber `wants`, or all; `missed` reads no others by itself.

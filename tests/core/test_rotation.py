@@ -101,6 +101,7 @@ def test_every_encrypted_column_is_found() -> None:
         "identity.totp_secrets.secret",
         "portfolios.exports.content",
         f"{ProviderCredential.__table__}.secret",
+        "trackers.tracker_keys.private_key",
     ]
 
 

@@ -1,6 +1,7 @@
 """The live streams of trackers: where they move, and what becomes of them."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -170,9 +171,11 @@ async def _follow(info: Info, watched: Watched, shown: type, since: str | None) 
         wants=lambda change: change.kind == watched.kind,
         loses_nothing=watched.kind is not TrackerEventKind.MOVED,
     )
-    async for change in changes:
-        if await _may_be_told(database, viewer, change.position, watched):
-            yield refer(shown, change.position)
+    # Closed with this stream, not some time after it: until then the feed would keep its place.
+    async with aclosing(changes):
+        async for change in changes:
+            if await _may_be_told(database, viewer, change.position, watched):
+                yield refer(shown, change.position)
 
 
 async def _may_be_told(database: Database, viewer: DatabaseViewer | None, position: int, watched: Watched) -> bool:
