@@ -267,6 +267,8 @@ async def test_pages_of_allowed_origins_may_show_tiles_and_no_others(map_: Map) 
 
 
 async def test_without_the_database_a_tile_is_to_be_asked_for_again(map_: Map, owner: AsyncEngine) -> None:
+    # Of a map without trackers nobody would be asked whose they are.
+    await map_.add(SYDNEY)
     async with owner.begin() as connection:
         definition = await connection.scalar(
             text("SELECT pg_get_functiondef('trackers.clients_of_viewer(text)'::regprocedure)")
