@@ -1,6 +1,6 @@
 """When rules fire: a table of sequences, and any sequence against a reference that is written to be read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -23,6 +23,7 @@ from app.alerts.crossings import (
     follow,
 )
 from app.alerts.models import Condition
+from tests.alerts.reference import reference
 
 BEGINNING = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -149,41 +150,6 @@ def test_a_sequence_fires_where_the_table_says(
     assert [crossing.observation for crossing in crossings] == [observations[index] for index in fires_at]
     assert [crossing.old_value for crossing in crossings] == [observations[index - 1].value for index in fires_at]
     assert standing.value == (observations[-1].value if observations else None)
-
-
-_CROSSES: dict[str, Callable[[Decimal, Decimal, Decimal], bool]] = {
-    ABOVE: lambda before, now, level: before <= level < now,
-    BELOW: lambda before, now, level: before >= level > now,
-    AT_MOST: lambda before, now, level: before > level >= now,
-    LEVEL: lambda before, now, level: before <= level < now or before >= level > now,
-}
-_IS_BACK: dict[str, Callable[[Decimal, Decimal, Decimal], bool]] = {
-    ABOVE: lambda now, level, by: now <= level - by,
-    BELOW: lambda now, level, by: now >= level + by,
-    AT_MOST: lambda now, level, by: now > level + by,
-    LEVEL: lambda now, level, by: abs(now - level) >= by,
-}
-_BEGINS_ARMED: dict[str, Callable[[Decimal, Decimal], bool]] = {
-    ABOVE: lambda first, level: first <= level,
-    BELOW: lambda first, level: first >= level,
-    AT_MOST: lambda first, level: first > level,
-    LEVEL: lambda first, level: True,
-}
-
-
-def reference(rule: Watch, observations: Sequence[Observation]) -> list[int]:
-    """Where the rule fires."""
-    kind, level = rule.comparison, rule.threshold
-    fired: list[int] = []
-    is_armed = bool(observations) and _BEGINS_ARMED[kind](observations[0].value, level)
-    for index in range(1, len(observations)):
-        (_, before, _), (time, now, is_fresh) = observations[index - 1 : index + 1]
-        crosses = is_armed and _CROSSES[kind](before, now, level)
-        is_cool = not fired or time >= observations[fired[-1]].time + rule.cooldown
-        if crosses and is_fresh and is_cool and (rule.expires_at is None or time < rule.expires_at):
-            fired.append(index)
-        is_armed = (is_armed and not crosses) or _IS_BACK[kind](now, level, rule.hysteresis)
-    return fired
 
 
 _watches = st.builds(

@@ -23,6 +23,7 @@ from app.prices.models import StoredExchangeRate
 from tests.alerts.price_builders import NOON, Prices, alerts, at, count_of, each, price, rule_of, told
 from tests.catalogue.builders import coin, saved
 from tests.identity.builders import add_person
+from tests.lock_waits import until_somebody_waits
 from tests.prices.builders import candle
 from workers.ingestion import process_waiting_batches
 
@@ -329,6 +330,7 @@ async def test_a_rule_that_is_made_while_a_batch_is_taken_in_begins_at_the_new_p
     async with database.transaction() as transaction:
         await transaction.connection.execute(text("SELECT id FROM prices.price_series FOR UPDATE"))
         processing = asyncio.create_task(prices.process(batch_id))
+        await until_somebody_waits(database)
         await rule_of(database, ada, "crosses_above", "100", key=await item(database), watches_from=at(2))
     await processing
     await prices.come(price("102", 3))
@@ -354,7 +356,7 @@ async def test_what_a_rule_forgot_while_a_batch_was_taken_in_stays_forgotten(
             .values(threshold=Decimal(110), hysteresis=Decimal(0), version=2, reach_low=110, reach_high=110)
         )
         processing = asyncio.create_task(prices.process(batch_id))
-        await asyncio.sleep(0)
+        await until_somebody_waits(database)
     await processing
     assert await count_of(database, "alerts.price_states") == 0
     await prices.come(price("111", 3))
