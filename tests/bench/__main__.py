@@ -23,6 +23,18 @@ from app.cli.database import migrate_database
 from app.core.embedded import PrivateServices
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings
+from tests.bench.alerts import (
+    MANY_SERIES as WATCHED_SERIES,
+)
+from tests.bench.alerts import (
+    QUICK_ROUNDS,
+    QUICK_RULES,
+    QUICK_SERIES,
+    ROUNDS,
+    RULES,
+    AlertFigures,
+    measure_alerts,
+)
 from tests.bench.data import (
     CANDLES_PER_SERIES,
     DATABASE,
@@ -82,6 +94,7 @@ class Part(StrEnum):
     IMPORT = "import"
     LEDGER = "ledger"
     TRACKERS = "trackers"
+    ALERTS = "alerts"
 
 
 def main(
@@ -123,7 +136,7 @@ class _Services:
 
 
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
-    if only not in {Part.INGEST, Part.SEARCH, Part.IMPORT, Part.LEDGER, Part.TRACKERS} and not has_wrk():
+    if only in {None, Part.READS, Part.GROWTH} and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
@@ -135,6 +148,7 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     imports: ImportFigures | None = None
     ledger: LedgerFigures | None = None
     trackers: TrackerFigures | None = None
+    alerts: AlertFigures | None = None
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -163,9 +177,20 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
             ledger = _ledger(services, console, quick=quick)
         if only in {None, Part.TRACKERS}:
             trackers = _trackers(services, console, quick=quick)
+        if only in {None, Part.ALERTS}:
+            alerts = asyncio.run(
+                measure_alerts(
+                    services.databases,
+                    services.redis_url,
+                    rules=QUICK_RULES if quick else RULES,
+                    shape=QUICK_SERIES if quick else WATCHED_SERIES,
+                    rounds=QUICK_ROUNDS if quick else ROUNDS,
+                    console=console,
+                )
+            )
     machine = this_machine(postgres=services.postgres, load_before=load_before)
     measured_at = datetime.now(UTC).replace(microsecond=0)
-    return Report(measured_at, quick, machine, reads, growth, ingestion, search, imports, ledger, trackers)
+    return Report(measured_at, quick, machine, reads, growth, ingestion, search, imports, ledger, trackers, alerts)
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:

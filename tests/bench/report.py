@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
+from tests.bench.alerts import AlertFigures
 from tests.bench.growth import GrowthFigures
 from tests.bench.imports import ImportFigures
 from tests.bench.ingestion import IngestFigures
@@ -56,6 +57,7 @@ class Report:
     imports: ImportFigures | None = None
     ledger: LedgerFigures | None = None
     trackers: TrackerFigures | None = None
+    alerts: AlertFigures | None = None
 
 
 def write(report: Report, file: Path) -> None:
@@ -83,6 +85,8 @@ def show(report: Report, console: Console) -> None:
         console.print(ledger_table(report.ledger))
     if report.trackers:
         _show_trackers(report.trackers, console)
+    if report.alerts:
+        _show_alerts(report.alerts, console)
     if report.search:
         console.print(search_table(report.search))
     if report.imports:
@@ -98,6 +102,15 @@ def _show_trackers(figures: TrackerFigures, console: Console) -> None:
     console.print(
         f"A million reports take {sizes.reports:,.0f} MiB, their fixes {sizes.fixes:,.0f} and what is told of them "
         f"{sizes.events:,.0f}, with indexes",
+        highlight=False,
+    )
+
+
+def _show_alerts(figures: AlertFigures, console: Console) -> None:
+    console.print(
+        f"{figures.rows:,} prices against {figures.rules:,} rules: {figures.watched_seconds:.2f} s, and "
+        f"{figures.unwatched_seconds:.2f} s where nobody watches: {figures.ratio:.2f} times as long, promised: ≤ 1.5; "
+        f"{figures.cpu_ratio:.2f} times the processor's time. {figures.alerts:,} alerts came of {figures.rounds} batches",
         highlight=False,
     )
 
