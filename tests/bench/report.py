@@ -81,18 +81,22 @@ def show(report: Report, console: Console) -> None:
         console.print(growth_table(report.growth))
     if report.ingestion:
         console.print(ingestion_table(report.ingestion))
-    if report.ledger:
-        console.print(ledger_table(report.ledger))
-    if report.trackers:
-        _show_trackers(report.trackers, console)
     if report.alerts:
         _show_alerts(report.alerts, console)
+    if report.ledger:
+        console.print(ledger_table(report.ledger))
+    _show_others(report, console)
+    if report.quick:
+        console.print("A quick run shows that everything works; its figures are not worth quoting.")
+
+
+def _show_others(report: Report, console: Console) -> None:
+    if report.trackers:
+        _show_trackers(report.trackers, console)
     if report.search:
         console.print(search_table(report.search))
     if report.imports:
         _show_imports(report.imports, console)
-    if report.quick:
-        console.print("A quick run shows that everything works; its figures are not worth quoting.")
 
 
 def _show_trackers(figures: TrackerFigures, console: Console) -> None:
@@ -110,7 +114,7 @@ def _show_alerts(figures: AlertFigures, console: Console) -> None:
     console.print(
         f"{figures.rows:,} prices against {figures.rules:,} rules: {figures.watched_seconds:.2f} s, and "
         f"{figures.unwatched_seconds:.2f} s where nobody watches: {figures.ratio:.2f} times as long, promised: ≤ 1.5; "
-        f"{figures.cpu_ratio:.2f} times the processor's time. {figures.alerts:,} alerts came of {figures.rounds} batches",
+        f"{figures.cpu_ratio:.2f} times the processor's time. {figures.alerts:,} alerts came of {figures.rounds}",
         highlight=False,
     )
 

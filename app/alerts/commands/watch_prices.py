@@ -24,7 +24,7 @@ from app.alerts.queries.price_rules import (
     what_is_watched,
 )
 from app.core.database import Transaction
-from app.prices.commands.read_rows import from_microseconds
+from app.prices.commands.read_rows import from_microseconds, in_microseconds
 from app.prices.exchange_rates import Exchange
 from app.prices.observations import DAILY_SOURCES, Observations, ObservedPrice, ObservedSeries
 
@@ -84,7 +84,9 @@ class _Batch:
         self.accepted_at = observations.accepted_at
         self.series: Mapping[int, ObservedSeries] = {one.series.id: one for one in observations.series}
         self.rates = DailyRates()
-        self.touched = [_touched(one) for one in observations.series]
+        self._values = {one.series.id: [Decimal(price[2]) for price in one.prices] for one in observations.series}
+        self._times: dict[int, datetime] = {}
+        self.touched = [_touched(one, self._values[one.series.id]) for one in observations.series]
         self._seen: dict[tuple[int, str], _Seen] = {}
 
     async def read_rates(self, connection: AsyncConnection, currencies: Iterable[str]) -> list[RateSpan]:
@@ -142,15 +144,31 @@ class _Batch:
 
     def _see(self, one: ObservedSeries, currency: str) -> _Seen:
         is_daily = one.series.source in DAILY_SOURCES
-        fresh_since = self.accepted_at - (FRESH_FOR_OF_DAILY_SOURCES if is_daily else FRESH_FOR)
-        observations, prices = [], []
-        for price in one.prices:
-            time, value = from_microseconds(price[0]), Decimal(price[2])
-            converted = self.convert(value, one.series.currency, currency, time)
+        fresh_since = in_microseconds(self.accepted_at - (FRESH_FOR_OF_DAILY_SOURCES if is_daily else FRESH_FOR))
+        own, values = one.series.currency, self._values[one.series.id]
+        observations: list[Observation] = []
+        prices: Sequence[ObservedPrice] = one.prices
+        if currency == own:
+            observations = [
+                Observation(self._time(price[0]), value, price[0] >= fresh_since)
+                for price, value in zip(one.prices, values, strict=True)
+            ]
+            return _Seen(observations, prices)
+        prices = []
+        for price, value in zip(one.prices, values, strict=True):
+            time = self._time(price[0])
+            converted = self.convert(value, own, currency, time)
             if converted is not None:
-                observations.append(Observation(time, converted, time >= fresh_since))
+                observations.append(Observation(time, converted, price[0] >= fresh_since))
                 prices.append(price)
         return _Seen(observations, prices)
+
+    def _time(self, microseconds: int) -> datetime:
+        """The instant; many series have prices of the same one."""
+        time = self._times.get(microseconds)
+        if time is None:
+            time = self._times[microseconds] = from_microseconds(microseconds)
+        return time
 
     def convert(self, amount: Decimal, own: str, currency: str, time: datetime) -> Decimal | None:
         """An amount at the rate of its day."""
@@ -175,11 +193,9 @@ class _Batch:
         return self.convert(series.latest_price, series.currency, currency, latest_at)
 
 
-def _touched(one: ObservedSeries) -> TouchedSeries:
+def _touched(one: ObservedSeries, prices: Sequence[Decimal]) -> TouchedSeries:
     series = one.series
-    values = [Decimal(price[2]) for price in one.prices]
-    if series.latest_price is not None:
-        values.append(series.latest_price)
+    values = prices if series.latest_price is None else [*prices, series.latest_price]
     return TouchedSeries(
         series.id, series.variant_id, series.source_id, series.kind, series.currency, min(values), max(values)
     )

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
 
 from app.alerts.commands.record_alerts import RecordedAlert
 from app.alerts.models import Condition, RuleTarget, Severity
@@ -13,12 +13,10 @@ from app.core.database import Transaction
 from app.core.events import Event, Topic
 from app.core.ids import new_id
 from app.core.jobs import Job
-from app.notifications.models import EventType, Notification
+from app.notifications.models import EventType
 
 # Held from the drawing of positions in notifications to the commit, so that positions become visible in their order.
 NOTIFICATIONS_LOCK = 7_209_463_141_903
-# The driver takes 32,767 values with a statement.
-NOTIFICATIONS_AT_A_TIME = 3_000
 ROUTE_NOTIFICATIONS = Job("route_notifications", key="route_notifications")
 
 _TYPES_OF_TARGETS = {
@@ -83,12 +81,8 @@ async def notify(transaction: Transaction, given: Collection[NewNotification]) -
         }
         for one in given
     ]
-    stored = 0
-    for begin in range(0, len(rows), NOTIFICATIONS_AT_A_TIME):
-        some = insert(Notification).values(rows[begin : begin + NOTIFICATIONS_AT_A_TIME])
-        told = await transaction.connection.execute(some.on_conflict_do_nothing(index_elements=["owner_id", "key"]))
-        stored += told.rowcount
-    if stored:
+    stored = await transaction.connection.execute(_STORE, {"rows": orjson.dumps(rows, default=str).decode()})
+    if stored.rowcount:
         transaction.announce(Event(Topic.NOTIFIED))
         transaction.enqueue(ROUTE_NOTIFICATIONS)
 
@@ -100,3 +94,11 @@ def _type_of(alert: RecordedAlert) -> EventType:
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+# By one statement, however many they are.
+_COLUMNS = "id, owner_id, key, event_type, severity, title, body, alert_id, channels"
+_STORE = text(f"""
+    INSERT INTO notifications.notifications ({_COLUMNS})
+    SELECT {_COLUMNS}
+    FROM json_populate_recordset(CAST(NULL AS notifications.notifications), CAST(CAST(:rows AS text) AS json))
+    ON CONFLICT (owner_id, key) DO NOTHING
+""")  # noqa: S608  # names of our own columns
