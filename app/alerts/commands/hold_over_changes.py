@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 from app.alerts.commands.held_rules import Held, known_price, state_of, watch_of
@@ -25,8 +26,7 @@ from app.prices.exchange_rates import Exchange
 OVER_CHANGES = frozenset({Condition.RISES_BY, Condition.FALLS_BY})
 
 
-@dataclass(frozen=True, slots=True)
-class PriceAt:
+class PriceAt(NamedTuple):
     """What a series is worth at a moment, in its own currency, by a price of `observed_at`."""
 
     time: datetime
@@ -39,6 +39,7 @@ class PriceAt:
 class LookAtChanges:
     """A rule over changes, and the prices of a series to hold against it in the order of time.
 
+    Each is compared with the price a `window` before.
     `began` is what the series was worth when the rule began, where it remembers nothing: the first observation.
     """
 
@@ -49,11 +50,7 @@ class LookAtChanges:
     own_currency: str
     prices: Sequence[PriceAt]
     began: PriceAt | None
-
-    @property
-    def window(self) -> timedelta:
-        """How far back a price is compared with."""
-        return timedelta(minutes=self.rule.window_minutes or 0)
+    window: timedelta
 
     @property
     def currency(self) -> str:
@@ -84,17 +81,25 @@ class LookAtChanges:
                 for observed_at in (price.observed_at, base.observed_at):
                     yield Exchange(self.own_currency, self.currency, day_of(observed_at))
 
-    def change(self, price: PriceAt, past: PastPrices, rates: DailyRates) -> Change | None:
-        """The change of a price against the one a window before it, in the rule's currency; None without one."""
-        base = past.at(self.rule.series_id, price.time - self.window)
-        if base is None:
-            return None
-        before = rates.convert(base.price, Exchange(self.own_currency, self.currency, day_of(base.observed_at)))
-        value = rates.convert(price.price, Exchange(self.own_currency, self.currency, day_of(price.observed_at)))
-        percent = None if before is None or value is None else change_in_percent(before, value)
-        if before is None or percent is None:
-            return None
-        return Change(price.time, percent, before, price.is_fresh)
+    def changes(self, prices: Iterable[PriceAt], past: PastPrices, rates: DailyRates) -> list[tuple[Change, PriceAt]]:
+        """The changes of prices against those a window before, in the rule's currency, as far as both are known."""
+        own, currency, window = self.own_currency, self.currency, self.window
+        changes = []
+        for price in prices:
+            base = past.at(self.rule.series_id, price.time - window)
+            if base is None:
+                continue
+            before: Decimal | None = base.price
+            value: Decimal | None = price.price
+            if currency != own:
+                before = rates.convert(base.price, Exchange(own, currency, day_of(base.observed_at)))
+                value = rates.convert(price.price, Exchange(own, currency, day_of(price.observed_at)))
+            if before is None or value is None:
+                continue
+            percent = change_in_percent(before, value)
+            if percent is not None:
+                changes.append((Change(price.time, percent, before, price.is_fresh), price))
+        return changes
 
 
 def hold_over_changes(look: LookAtChanges, past: PastPrices, rates: DailyRates, held: Held) -> None:
@@ -106,17 +111,12 @@ def hold_over_changes(look: LookAtChanges, past: PastPrices, rates: DailyRates, 
     if rule.is_triggered is not None and rule.value is not None:
         standing = Standing(state_of(is_triggered=rule.is_triggered), sign * rule.value, rule.fired_at)
     elif look.began is not None:
-        began = look.change(look.began, past, rates)
-        standing = first_standing(watch, None if began is None else sign * began.percent)
-    changes, prices = [], []
-    for price in look.prices:
-        change = look.change(price, past, rates)
-        if change is not None:
-            changes.append(change)
-            prices.append(price)
-    after, crossings = follow(watch, standing, as_observations(condition, changes))
+        began = look.changes([look.began], past, rates)
+        standing = first_standing(watch, sign * began[0][0].percent if began else None)
+    changes = look.changes(look.prices, past, rates)
+    after, crossings = follow(watch, standing, as_observations(condition, [change for change, _ in changes]))
     for crossing in crossings:
-        change, price = changes[crossing.index], prices[crossing.index]
+        change, price = changes[crossing.index]
         held.fired.append(
             Fired(
                 rule_id=rule.rule_id,
@@ -136,7 +136,7 @@ def hold_over_changes(look: LookAtChanges, past: PastPrices, rates: DailyRates, 
             )
         )
     if after.value is not None:
-        last = changes[-1].time if changes else look.prices[-1].time
+        last = changes[-1][0].time if changes else look.prices[-1].time
         known = known_price(rule, after, last)
         held.states.append(known if sign == 1 else replace(known, value=-after.value))
         held.versions[rule.rule_id] = rule.version

@@ -96,6 +96,7 @@ async def _looks(
                 own_currency=row.currency,
                 prices=[PriceAt(now, row.latest_price, row.latest_observed_at)],
                 began=began,
+                window=timedelta(minutes=rule.window_minutes),
             )
         )
     return looks

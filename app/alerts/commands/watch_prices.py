@@ -1,9 +1,11 @@
 """Holds rules over prices against the prices of a batch, in the transaction that stores them."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain, repeat
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -142,24 +144,38 @@ class _Batch:
             seen = self._seen[series_id, currency] = self._see(self.series[series_id], currency)
         return seen
 
-    def _see(self, one: ObservedSeries, currency: str) -> _Seen:
+    def last_prices(self, series_id: int, *, is_known_before: bool) -> list[PriceAt]:
+        """The prices of a series that may fire, with one before them; of what is known before, the last alone.
+
+        Of what comes too late to fire only the last counts: so what there was a window before is asked of few.
+        """
+        one, values = self.series[series_id], self._values[series_id]
+        stale = len(values) if is_known_before else bisect_left(one.prices, (self._fresh_since(one),))
+        return [
+            PriceAt(time, values[place], time, place >= stale)
+            for place in range(max(stale - 1, 0), len(values))
+            for time in (self._time(one.prices[place][0]),)
+        ]
+
+    def _fresh_since(self, one: ObservedSeries) -> int:
+        """In microseconds since 1970."""
         is_daily = one.series.source in DAILY_SOURCES
-        fresh_since = in_microseconds(self.accepted_at - (FRESH_FOR_OF_DAILY_SOURCES if is_daily else FRESH_FOR))
+        return in_microseconds(self.accepted_at - (FRESH_FOR_OF_DAILY_SOURCES if is_daily else FRESH_FOR))
+
+    def _see(self, one: ObservedSeries, currency: str) -> _Seen:
         own, values = one.series.currency, self._values[one.series.id]
-        observations: list[Observation] = []
-        prices: Sequence[ObservedPrice] = one.prices
+        times = [self._times.get(price[0]) or self._time(price[0]) for price in one.prices]
+        stale = bisect_left(one.prices, (self._fresh_since(one),))
+        fresh = chain(repeat(False, stale), repeat(True))
         if currency == own:
-            observations = [
-                Observation(self._time(price[0]), value, price[0] >= fresh_since)
-                for price, value in zip(one.prices, values, strict=True)
-            ]
-            return _Seen(observations, prices)
-        prices = []
-        for price, value in zip(one.prices, values, strict=True):
-            time = self._time(price[0])
+            # There are as many as prices, so this is what it costs to be watched: nothing is called for each.
+            return _Seen(list(map(Observation._make, zip(times, values, fresh, strict=False))), one.prices)
+        observations: list[Observation] = []
+        prices: list[ObservedPrice] = []
+        for price, time, value, is_fresh in zip(one.prices, times, values, fresh, strict=False):
             converted = self.convert(value, own, currency, time)
             if converted is not None:
-                observations.append(Observation(time, converted, price[0] >= fresh_since))
+                observations.append(Observation(time, converted, is_fresh))
                 prices.append(price)
         return _Seen(observations, prices)
 
@@ -280,19 +296,16 @@ def _fired_by_price(
 async def _hold_over_changes(
     connection: AsyncConnection, batch: _Batch, rules: Sequence[RuleOfSeries], held: Held
 ) -> None:
-    looks = [look for rule in rules if (look := _look(batch, rule)) is not None]
+    looks = [_look(batch, rule) for rule in rules]
     past = await past_prices(connection, [span for look in looks for span in look.spans])
     await batch.rates.read(connection, [exchange for look in looks for exchange in look.exchanges(past)])
     for look in looks:
         hold_over_changes(look, past, batch.rates, held)
 
 
-def _look(batch: _Batch, rule: RuleOfSeries) -> LookAtChanges | None:
+def _look(batch: _Batch, rule: RuleOfSeries) -> LookAtChanges:
     one = batch.series[rule.series_id]
-    observations = _counting(rule, batch.seen(rule.series_id, one.series.currency).observations, batch.accepted_at)
-    # Of what comes too late to fire only the last counts: which prices there were before it is asked of nobody.
-    first = next((place for place, one in enumerate(observations) if one.is_fresh), len(observations))
-    prices = [PriceAt(time, value, time, is_fresh) for time, value, is_fresh in observations[max(first - 1, 0) :]]
+    prices = batch.last_prices(rule.series_id, is_known_before=rule.watches_from > batch.accepted_at)
     return LookAtChanges(
         rule=rule,
         variant_id=one.series.variant_id,
@@ -301,6 +314,7 @@ def _look(batch: _Batch, rule: RuleOfSeries) -> LookAtChanges | None:
         own_currency=one.series.currency,
         prices=prices,
         began=_began(rule, one, prices[0].time),
+        window=timedelta(minutes=rule.window_minutes or 0),
     )
 
 

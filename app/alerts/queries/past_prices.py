@@ -2,10 +2,9 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,8 +18,7 @@ class Span(NamedTuple):
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class PastPrice:
+class PastPrice(NamedTuple):
     """A price in the series' currency, from its time on until the next one."""
 
     observed_at: datetime
@@ -30,24 +28,21 @@ class PastPrice:
 class PastPrices:
     """The prices of series within spans of time."""
 
-    def __init__(self, prices: Iterable[tuple[int, PastPrice]] = ()) -> None:
-        """Each with the id of its series, in the order in which they came to be known."""
-        self._prices: dict[int, list[PastPrice]] = {}
-        for series_id, price in prices:
-            self._prices.setdefault(series_id, []).append(price)
-        self._times: dict[int, Sequence[datetime]] = {}
-        for series_id, listed in self._prices.items():
-            listed.sort(key=_time)
-            self._times[series_id] = [price.observed_at for price in listed]
+    def __init__(self, rows: Iterable[Sequence[Any]] = ()) -> None:
+        """Each with the id of its series, its time and the price, in the order of time."""
+        self._times: dict[int, list[datetime]] = {}
+        self._prices: dict[int, list[Decimal]] = {}
+        for series_id, observed_at, price in rows:
+            if series_id not in self._times:
+                self._times[series_id], self._prices[series_id] = [], []
+            self._times[series_id].append(observed_at)
+            self._prices[series_id].append(price)
 
     def at(self, series_id: int, instant: datetime) -> PastPrice | None:
         """What the series was worth at an instant: its last price at or before it."""
-        place = bisect_right(self._times.get(series_id, ()), instant)
-        return self._prices[series_id][place - 1] if place else None
-
-
-def _time(price: PastPrice) -> datetime:
-    return price.observed_at
+        times = self._times.get(series_id, ())
+        place = bisect_right(times, instant)
+        return PastPrice(times[place - 1], self._prices[series_id][place - 1]) if place else None
 
 
 async def past_prices(connection: AsyncConnection, spans: Iterable[Span]) -> PastPrices:
@@ -63,7 +58,7 @@ async def past_prices(connection: AsyncConnection, spans: Iterable[Span]) -> Pas
             "until": [span.until for span in asked],
         },
     )
-    return PastPrices((row.series_id, PastPrice(row.known_at, row.price)) for row in rows)
+    return PastPrices(rows.all())
 
 
 # Candles before points of the same moment, so that the point counts.
