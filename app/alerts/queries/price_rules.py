@@ -90,7 +90,8 @@ async def rules_near(
 ) -> list[RuleOfSeries]:
     """The rules over items, variants, card sets and watchlists that have not ended at an instant and look at these.
 
-    Of those over prices only the ones that lie between the low and the high of a series, of those over changes all.
+    Of those over prices only the ones that lie between the low and the high of a series, of those over changes all: the
+    clock looks at these, too.
     """
     branches = tuple(target for target in _JOINS if target in targets)
     if not branches or not touched:
@@ -193,6 +194,12 @@ _COLUMNS = """
     rule.hysteresis, rule.cooldown_minutes, rule.expires_at, rule.watches_from, CAST(NULL AS uuid) AS want_id,
     touched.item_id, touched.series_id
 """
+# The offset makes it one look-up in the index for each rule, however few rules are expected.
+_STATE = """
+    SELECT known.is_triggered, known.value, known.observed_at, known.fired_at FROM alerts.price_states AS known
+    WHERE known.rule_id = found.id AND known.series_id = found.series_id
+    OFFSET 0
+"""
 _JOINS = {
     RuleTarget.VARIANT: "JOIN alerts.rules AS rule ON rule.variant_id = touched.variant_id",
     RuleTarget.ITEM: "JOIN alerts.rules AS rule ON rule.item_id = touched.item_id",
@@ -214,7 +221,7 @@ def _near(branches: Iterable[RuleTarget]) -> TextClause:
         WHERE rule.currency = touched.rule_currency AND {_COUNTS}
         UNION ALL
         SELECT {_COLUMNS} FROM touched {_JOINS[target]} AND rule.reach_low IS NULL
-        WHERE rule.condition IN ('rises_by', 'falls_by') AND {_COUNTS}
+        WHERE rule.condition IN ('rises_by', 'falls_by') AND rule.next_look_at IS NOT NULL AND {_COUNTS}
         """  # noqa: S608  # words of our own
         for target in branches
     )
@@ -230,8 +237,7 @@ def _near(branches: Iterable[RuleTarget]) -> TextClause:
         ),
         found AS ({found})
         SELECT found.*, state.is_triggered, state.value, state.observed_at, state.fired_at
-        FROM found LEFT JOIN alerts.price_states AS state
-            ON state.rule_id = found.id AND state.series_id = found.series_id
+        FROM found LEFT JOIN LATERAL ({_STATE}) AS state ON true
     """)  # noqa: S608  # words of our own
 
 
@@ -286,6 +292,5 @@ _WANTS = text(f"""
         found.minimum_condition, variant.key AS variant_key, variant.name AS variant_name
     FROM found
     JOIN catalogue.item_variants AS variant ON variant.id = found.variant_id
-    LEFT JOIN alerts.price_states AS state
-        ON state.rule_id = found.id AND state.series_id = found.series_id AND found.wants = 1
+    LEFT JOIN LATERAL ({_STATE}) AS state ON found.wants = 1
 """)  # noqa: S608  # words of our own
