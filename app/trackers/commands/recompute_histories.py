@@ -6,8 +6,8 @@ written in the transaction that stores it.
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,11 +40,9 @@ from app.trackers.commands.written_histories import (
 )
 from app.trackers.histories import History, TrackerBefore
 from app.trackers.journey import Nearness, PlaceRules, StatusSpan
-from app.trackers.points import Point
 
 
-@dataclass(frozen=True, slots=True)
-class _Remade:
+class _Remade(NamedTuple):
     """A history whose journey was gone along again, its statuses since then, and what to note with the tracker."""
 
     history: History
@@ -123,17 +121,10 @@ async def _begin(
 
 
 async def _add_cities(connection: AsyncConnection, histories: Iterable[History]) -> None:
-    wanted: list[tuple[History, datetime, Point]] = []
-    for history in histories:
-        points = {fix.bucket: fix.point for fix in history.fixes}
-        wanted += [(history, bucket, points[bucket]) for bucket in history.without_city()]
-    found = await nearest_cities(connection, [point for _, _, point in wanted])
-    cities: dict[UUID, dict[datetime, int | None]] = {}
-    for (history, bucket, _), city_id in zip(wanted, found, strict=True):
-        cities.setdefault(history.tracker.id, {})[bucket] = city_id
-    for history in histories:
-        if history.tracker.id in cities:
-            history.set_cities(cities[history.tracker.id])
+    wanted = [(history, fixes) for history in histories if (fixes := history.without_city())]
+    found = iter(await nearest_cities(connection, [fix.point for _, fixes in wanted for fix in fixes]))
+    for history, fixes in wanted:
+        history.set_cities({fix.bucket: next(found) for fix in fixes})
 
 
 async def _go(connection: AsyncConnection, histories: Sequence[History], now: datetime) -> list[_Remade]:

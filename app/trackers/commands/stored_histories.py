@@ -1,6 +1,7 @@
 """Reads the stored histories of many trackers at once, each kind of row in one statement."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,6 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import text
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.trackers.best_fix import SeenAt
@@ -32,19 +32,17 @@ class PlaceOfRuns:
 async def lock_trackers(connection: AsyncConnection, ids: Collection[UUID]) -> list[TrackerBefore]:
     """Hold these trackers until the transaction ends, in the order of their ids so that writers never deadlock."""
     return [
-        TrackerBefore(
-            id=row.id,
-            client_id=row.client_id,
-            production_run_id=row.production_run_id,
-            created_at=row.created_at,
-            silent_after_minutes=row.silent_after_minutes,
-            status=TrackerStatus(row.status),
-            last_fix_at=row.last_fix_at,
-            last_point=None if row.latitude_e7 is None else Point(row.latitude_e7, row.longitude_e7),
-            last_accuracy_meters=row.last_accuracy_meters,
-            journey=None if row.journey is None else orjson.loads(row.journey),
+        TrackerBefore._make(
+            (
+                *told,
+                None if latitude_e7 is None else Point(latitude_e7, longitude_e7),
+                TrackerStatus(status),
+                None if journey is None else orjson.loads(journey),
+            )
         )
-        for row in await connection.execute(_LOCK_TRACKERS, {"ids": list(ids)})
+        for *told, latitude_e7, longitude_e7, status, journey in await connection.execute(
+            _LOCK_TRACKERS, {"ids": list(ids)}
+        )
     ]
 
 
@@ -169,23 +167,11 @@ async def stored_visits(connection: AsyncConnection, since: Mapping[UUID, dateti
     return found
 
 
-def _by_tracker(rows: Iterable[Row[Any]]) -> dict[UUID, list[Fix]]:
-    found: dict[UUID, list[Fix]] = {}
-    for row in rows:
-        found.setdefault(row.tracker_id, []).append(
-            Fix(
-                bucket=row.bucket,
-                point=Point(row.latitude_e7, row.longitude_e7),
-                accuracy_meters=row.accuracy_meters,
-                confidence=row.confidence,
-                last_reported_at=row.last_reported_at,
-                report_count=row.report_count,
-                dropped_count=row.dropped_count,
-                is_anomalous=row.is_anomalous,
-                city_id=row.city_id,
-                checkpoint=None if row.checkpoint is None else orjson.loads(row.checkpoint),
-            )
-        )
+def _by_tracker(rows: Iterable[Sequence[Any]]) -> dict[UUID, list[Fix]]:
+    found: defaultdict[UUID, list[Fix]] = defaultdict(list)
+    for tracker_id, bucket, latitude_e7, longitude_e7, *told, checkpoint in rows:
+        known = None if checkpoint is None else orjson.loads(checkpoint)
+        found[tracker_id].append(Fix._make((bucket, Point(latitude_e7, longitude_e7), *told, known)))
     return found
 
 
@@ -196,9 +182,9 @@ _E7 = """
 """
 
 _LOCK_TRACKERS = text(f"""
-    SELECT tracker.id, tracker.client_id, tracker.production_run_id, tracker.created_at, tracker.status,
-        tracker.last_fix_at, tracker.last_accuracy_meters, CAST(tracker.journey AS text) AS journey,
-        client.silent_after_minutes, {_E7.format(column="tracker.last_position")}
+    SELECT tracker.id, tracker.client_id, tracker.production_run_id, tracker.created_at, client.silent_after_minutes,
+        tracker.last_fix_at, tracker.last_accuracy_meters, {_E7.format(column="tracker.last_position")}, tracker.status,
+        CAST(tracker.journey AS text) AS journey
     FROM trackers.trackers AS tracker JOIN trackers.clients AS client ON client.id = tracker.client_id
     WHERE tracker.id = ANY (CAST(:ids AS uuid[]))
     ORDER BY tracker.id
@@ -218,8 +204,8 @@ _REPORTS = text("""
     ) AS report
 """)
 _FIX_COLUMNS = f"""
-    tracker_id, bucket, accuracy_meters, confidence, last_reported_at, report_count, dropped_count, is_anomalous,
-    city_id, CAST(checkpoint AS text) AS checkpoint, {_E7.format(column="position")}
+    tracker_id, bucket, {_E7.format(column="position")}, accuracy_meters, confidence, last_reported_at, report_count,
+    dropped_count, is_anomalous, city_id, CAST(checkpoint AS text) AS checkpoint
 """
 _FIXES_AROUND = text(f"""
     SELECT fix.*
