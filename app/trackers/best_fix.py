@@ -5,10 +5,11 @@ others are averaged, weighted by 1/max(accuracy, 5)². Everything is summed in a
 order in which they came cannot change a digit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from math import isfinite, sqrt
 from typing import NamedTuple
+from uuid import UUID
 
 from app.trackers.points import LONGITUDES_E7, Point, as_stored, distance_meters, wrapped_longitude_e7
 
@@ -42,6 +43,10 @@ class BestFix(NamedTuple):
     last_reported_at: datetime
     report_count: int
     dropped_count: int
+
+
+# Of trackers, by the starts of buckets.
+FixesOfBuckets = Mapping[UUID, Mapping[datetime, BestFix]]
 
 
 def best_fix(reports: Iterable[SeenAt]) -> BestFix:

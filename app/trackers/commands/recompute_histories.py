@@ -5,7 +5,7 @@ written in the transaction that stores it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
-from app.trackers.best_fix import best_fix
+from app.trackers.best_fix import FixesOfBuckets, best_fix
 from app.trackers.commands.partitions import ensure_fix_partitions
 from app.trackers.commands.stored_histories import (
     PlaceOfRuns,
@@ -52,33 +52,36 @@ class _Remade(NamedTuple):
 
 async def recompute_histories(
     transaction: Transaction,
-    touched: Mapping[UUID, Collection[datetime]],
+    touched: Mapping[UUID, Set[datetime]],
     *,
     now: datetime,
     received_at: datetime | None = None,
+    fixes: FixesOfBuckets | None = None,
 ) -> list[NewTrackerEvent]:
     """Bring the histories of trackers up to date with reports of these buckets, which are stored; gives what to tell.
 
     `touched` has the starts of buckets, as `bucket_of` gives them. `received_at`, when the reports came in, is noted
-    with the trackers. These stay locked until the transaction ends.
+    with the trackers. These stay locked until the transaction ends. `fixes` are what follows from the new reports of
+    touched buckets by themselves, where that is known: where there was no fix before, they are all reports there are.
     """
-    return await work_out_anew(transaction, touched, since={}, now=now, received_at=received_at)
+    return await work_out_anew(transaction, touched, since={}, now=now, received_at=received_at, fixes=fixes)
 
 
 async def work_out_anew(
     transaction: Transaction,
-    touched: Mapping[UUID, Collection[datetime]],
+    touched: Mapping[UUID, Set[datetime]],
     *,
     since: Mapping[UUID, datetime],
     now: datetime,
     received_at: datetime | None = None,
+    fixes: FixesOfBuckets | None = None,
 ) -> list[NewTrackerEvent]:
     """As `recompute_histories`; journeys are gone along again from `since` on, even where no report changed."""
     connection = transaction.connection
     trackers = await lock_trackers(connection, touched.keys() | since.keys())
     if not trackers:
         return []
-    histories = await _begin(connection, trackers, touched, since)
+    histories = await _begin(connection, trackers, touched, since, fixes or {})
     await _add_cities(connection, histories)
     remade = await _go(connection, [history for history in histories if history.is_remade], now)
     await _write(connection, histories, remade, received_at)
@@ -88,10 +91,10 @@ async def work_out_anew(
 async def _begin(
     connection: AsyncConnection,
     trackers: Sequence[TrackerBefore],
-    touched: Mapping[UUID, Collection[datetime]],
+    touched: Mapping[UUID, Set[datetime]],
     since: Mapping[UUID, datetime],
+    fixes: FixesOfBuckets,
 ) -> list[History]:
-    reports = await reports_of_buckets(connection, touched)
     first = {
         tracker.id: min([*touched.get(tracker.id, ()), *([since[tracker.id]] if tracker.id in since else [])])
         for tracker in trackers
@@ -103,13 +106,28 @@ async def _begin(
         for tracker in trackers
         if tracker.id in first
     ]
+    best = {
+        history.tracker.id: {
+            bucket: fix for bucket, fix in fixes.get(history.tracker.id, {}).items() if bucket not in history.stored
+        }
+        for history in histories
+    }
+    reports = await reports_of_buckets(
+        connection,
+        {
+            tracker_id: unknown
+            for tracker_id, buckets in touched.items()
+            if (unknown := buckets - best.get(tracker_id, {}).keys())
+        },
+    )
 
     def merge(history: History) -> None:
-        of_tracker = reports.get(history.tracker.id, {})
+        tracker_id = history.tracker.id
+        of_buckets = {bucket: best_fix(seen) for bucket, seen in reports.get(tracker_id, {}).items()}
         history.merge(
-            {bucket: best_fix(seen) for bucket, seen in of_tracker.items()},
-            set(touched.get(history.tracker.id, ())),
-            remade_since=since.get(history.tracker.id),
+            best[tracker_id] | of_buckets,
+            touched.get(tracker_id, frozenset()),
+            remade_since=since.get(tracker_id),
         )
 
     await _each(merge, histories)
