@@ -100,6 +100,7 @@ def _rank(report: Report) -> tuple[float, int]:
 def _lines(reports: Iterable[NewReport]) -> Iterator[str]:
     """The reports as lines of COPY, in the order of `_COLUMNS`."""
     beginnings: dict[tuple[bytes, UUID, UUID, datetime], str] = {}
+    times: dict[datetime, str] = {}
     for subject, tracker_id, client_id, received_at, report in reports:
         known = (subject, tracker_id, client_id, received_at)
         beginning = beginnings.get(known)
@@ -108,8 +109,11 @@ def _lines(reports: Iterable[NewReport]) -> Iterator[str]:
                 f"\\\\x{subject.hex()}\t{tracker_id}\t{client_id}\t{received_at.isoformat()}"
             )
         latitude_e7, longitude_e7, reported_at, accuracy_meters, confidence, status_byte, source, published_at = report
+        time = times.get(reported_at)
+        if time is None:
+            time = times[reported_at] = reported_at.isoformat()
         yield (
-            f"{beginning}\t{reported_at.isoformat()}\t{latitude_e7}\t{longitude_e7}\t"
+            f"{beginning}\t{time}\t{latitude_e7}\t{longitude_e7}\t"
             f"{_NULL if accuracy_meters is None else accuracy_meters}\t"
             f"{_NULL if confidence is None else confidence}\t{_NULL if status_byte is None else status_byte}\t"
             f"{_NULL if published_at is None else published_at.isoformat()}\t{source.value}\n"
