@@ -81,6 +81,8 @@ class TrackerBefore(NamedTuple):
     last_accuracy_meters: float | None
     last_point: Point | None
     status: TrackerStatus
+    status_since: datetime
+    status_place_id: UUID | None
     journey: Mapping[str, Any] | None
 
 
@@ -95,10 +97,11 @@ class _News(NamedTuple):
 
 
 class StatusesToWrite(NamedTuple):
-    """Rows of status changes that are new or differ, and the starts of those that are no more."""
+    """Rows of status changes that are new or differ, the starts of those that are no more, and that of the last one."""
 
     written: Sequence[StatusRow]
     deleted: Sequence[datetime]
+    last_since: datetime
 
 
 class VisitsToWrite(NamedTuple):
@@ -123,6 +126,7 @@ class History:
     needs_earlier: bool = False
     journey: Journey | None = None
     _state: JourneyState | None = None
+    _goes_on: bool = False
     _start: int = 0
     _first_changed: datetime | None = None
 
@@ -215,11 +219,11 @@ class History:
         return self._state.settled_until if self._state.place_id is None else self._state.since
 
     def statuses_to_write(self, spans: Sequence[StatusSpan], stored: Iterable[StatusRow]) -> StatusesToWrite:
-        """What differs from the stored rows: those since `statuses_from`, and the last one before."""
+        """What differs from the stored rows: those since `statuses_from`, and the last one before. There is a span."""
         rows = [StatusRow(span.started_at, span.ended_at, span.status, span.place_id) for span in spans]
         by_start = {row.started_at: row for row in stored}
         before = max((row for row in by_start.values() if row.started_at < self.statuses_from), default=None)
-        if before is not None and rows:
+        if before is not None:
             if before[2:] == rows[0][2:]:
                 rows[0] = rows[0]._replace(started_at=before.started_at)
             else:
@@ -228,7 +232,20 @@ class History:
         return StatusesToWrite(
             written=[row for row in rows if by_start.get(row.started_at) != row],
             deleted=sorted(by_start.keys() - kept),
+            last_since=rows[-1].started_at,
         )
+
+    def is_as_before(self, spans: Sequence[StatusSpan]) -> bool:
+        """Whether the tracker goes on in the status in which it was: then all rows of status changes are as stored."""
+        before = self.tracker
+        if not self._goes_on or len(spans) != 1 or spans[0][2:4] != (before.status, before.status_place_id):
+            return False
+        return before.status_since < self.statuses_from or before.status_since == spans[0].started_at
+
+    @property
+    def is_nowhere_as_before(self) -> bool:
+        """Whether the tracker was at no place and still is: then all rows of visits are as stored."""
+        return self._goes_on and self.journey is not None and [stay.place_id for stay in self.journey.stays] == [None]
 
     def visits_to_write(self, stored: Iterable[VisitRow]) -> VisitsToWrite:
         """What differs from the stored rows since `visits_from`."""
@@ -285,6 +302,7 @@ class History:
         if self.tracker.journey is not None and max(self.stored, default=BEGINNING) < self._first_changed:
             self._start = position
             self._state = JourneyState.of_json(self.tracker.journey)
+            self._goes_on = True
         else:
             self._begin_at_checkpoint(position)
             # With fewer before it, those that are here begin with the first fix of all.

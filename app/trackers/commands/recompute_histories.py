@@ -84,8 +84,10 @@ async def work_out_anew(
     histories = await _begin(connection, trackers, touched, since, fixes or {})
     await _add_cities(connection, histories)
     remade = await _go(connection, [history for history in histories if history.is_remade], now)
+    # Worked out while PostgreSQL writes.
+    telling = asyncio.create_task(asyncio.to_thread(_events, remade, now))
     await _write(connection, histories, remade, received_at)
-    return [event for one in remade for event in one.history.events(one.spans, now=now)]
+    return await telling
 
 
 async def _begin(
@@ -205,6 +207,10 @@ def _remade(history: History, now: datetime) -> _Remade:
     )
 
 
+def _events(remade: Iterable[_Remade], now: datetime) -> list[NewTrackerEvent]:
+    return [event for one in remade for event in one.history.events(one.spans, now=now)]
+
+
 async def _write(
     connection: AsyncConnection, histories: Sequence[History], remade: Sequence[_Remade], received_at: datetime | None
 ) -> None:
@@ -212,8 +218,13 @@ async def _write(
     await ensure_fix_partitions(connection, {fix.bucket for _, fix in fixes})
     await delete_fixes(connection, [(one.tracker.id, bucket) for one in histories for bucket in one.deleted])
     await write_fixes(connection, fixes)
-    await _write_statuses_and_visits(connection, remade)
-    await write_trackers(connection, [one.after for one in remade], received_at=received_at)
+    status_since = await _write_statuses(connection, [one for one in remade if not one.history.is_as_before(one.spans)])
+    await _write_visits(connection, [one for one in remade if not one.history.is_nowhere_as_before])
+    after = [
+        one.after._replace(status_since=status_since.get(one.after.id, one.history.tracker.status_since))
+        for one in remade
+    ]
+    await write_trackers(connection, after, received_at=received_at)
     repeated = {history.tracker.id: history.last_fix for history in histories if not history.is_remade}
     if received_at is not None:
         await write_received(connection, repeated, at=received_at)
@@ -221,25 +232,31 @@ async def _write(
     await write_last_fixes(connection, [(key, fix) for key, fix in repeated.items() if fix and key in written])
 
 
-async def _write_statuses_and_visits(connection: AsyncConnection, remade: Sequence[_Remade]) -> None:
+async def _write_statuses(connection: AsyncConnection, remade: Sequence[_Remade]) -> dict[UUID, datetime]:
+    """Write what changed, and give since when each of these trackers has had its last status."""
     if not remade:
-        return
-    statuses = await stored_statuses(connection, {one.after.id: one.history.statuses_from for one in remade})
-    visits = await stored_visits(connection, {one.after.id: one.history.visits_from for one in remade})
-    status_changes = [
-        (one.history.tracker, one.history.statuses_to_write(one.spans, statuses.get(one.after.id, ())))
-        for one in remade
+        return {}
+    stored = await stored_statuses(connection, {one.after.id: one.history.statuses_from for one in remade})
+    changes = [
+        (one.history.tracker, one.history.statuses_to_write(one.spans, stored.get(one.after.id, ()))) for one in remade
     ]
-    stays = [(one.history.tracker, one.history.visits_to_write(visits.get(one.after.id, ()))) for one in remade]
     await write_statuses(
         connection,
-        [(tracker, row) for tracker, changes in status_changes for row in changes.written],
-        [(tracker.id, instant) for tracker, changes in status_changes for instant in changes.deleted],
+        [(tracker, row) for tracker, of_tracker in changes for row in of_tracker.written],
+        [(tracker.id, instant) for tracker, of_tracker in changes for instant in of_tracker.deleted],
     )
+    return {tracker.id: of_tracker.last_since for tracker, of_tracker in changes}
+
+
+async def _write_visits(connection: AsyncConnection, remade: Sequence[_Remade]) -> None:
+    if not remade:
+        return
+    stored = await stored_visits(connection, {one.after.id: one.history.visits_from for one in remade})
+    changes = [(one.history.tracker, one.history.visits_to_write(stored.get(one.after.id, ()))) for one in remade]
     await write_visits(
         connection,
-        [(tracker, row) for tracker, changes in stays for row in changes.written],
-        [(tracker.id, instant) for tracker, changes in stays for instant in changes.deleted],
+        [(tracker, row) for tracker, of_tracker in changes for row in of_tracker.written],
+        [(tracker.id, instant) for tracker, of_tracker in changes for instant in of_tracker.deleted],
     )
 
 
