@@ -126,7 +126,6 @@ class History:
     needs_earlier: bool = False
     journey: Journey | None = None
     _state: JourneyState | None = None
-    _goes_on: bool = False
     _start: int = 0
     _first_changed: datetime | None = None
 
@@ -236,16 +235,18 @@ class History:
         )
 
     def is_as_before(self, spans: Sequence[StatusSpan]) -> bool:
-        """Whether the tracker goes on in the status in which it was: then all rows of status changes are as stored."""
+        """Whether the tracker is all the while in the status in which it was since before: no row of them differs."""
         before = self.tracker
-        if not self._goes_on or len(spans) != 1 or spans[0][2:4] != (before.status, before.status_place_id):
-            return False
-        return before.status_since < self.statuses_from or before.status_since == spans[0].started_at
+        return (
+            len(spans) == 1
+            and (spans[0].status, spans[0].place_id) == (before.status, before.status_place_id)
+            and before.status_since < self.statuses_from
+        )
 
-    @property
-    def is_nowhere_as_before(self) -> bool:
-        """Whether the tracker was at no place and still is: then all rows of visits are as stored."""
-        return self._goes_on and self.journey is not None and [stay.place_id for stay in self.journey.stays] == [None]
+    def is_nowhere_as_before(self, spans: Sequence[StatusSpan]) -> bool:
+        """Whether the tracker is at no place all the while, and was at none: no row of visits differs."""
+        stays = [] if self.journey is None else self.journey.stays
+        return [stay.place_id for stay in stays] == [None] and self.is_as_before(spans)
 
     def visits_to_write(self, stored: Iterable[VisitRow]) -> VisitsToWrite:
         """What differs from the stored rows since `visits_from`."""
@@ -302,7 +303,6 @@ class History:
         if self.tracker.journey is not None and max(self.stored, default=BEGINNING) < self._first_changed:
             self._start = position
             self._state = JourneyState.of_json(self.tracker.journey)
-            self._goes_on = True
         else:
             self._begin_at_checkpoint(position)
             # With fewer before it, those that are here begin with the first fix of all.

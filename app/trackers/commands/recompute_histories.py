@@ -219,7 +219,7 @@ async def _write(
     await delete_fixes(connection, [(one.tracker.id, bucket) for one in histories for bucket in one.deleted])
     await write_fixes(connection, fixes)
     status_since = await _write_statuses(connection, [one for one in remade if not one.history.is_as_before(one.spans)])
-    await _write_visits(connection, [one for one in remade if not one.history.is_nowhere_as_before])
+    await _write_visits(connection, [one for one in remade if not one.history.is_nowhere_as_before(one.spans)])
     after = [
         one.after._replace(status_since=status_since.get(one.after.id, one.history.tracker.status_since))
         for one in remade
