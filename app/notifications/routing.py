@@ -9,7 +9,7 @@ from app.alerts.models import Severity
 from app.notifications.models import ChannelKind, EventType
 from app.notifications.quiet_hours import Hours
 
-OUTSIDE = tuple(kind for kind in ChannelKind if kind is not ChannelKind.IN_APP)
+OUTSIDE: Sequence[ChannelKind] = tuple(kind for kind in ChannelKind if kind is not ChannelKind.IN_APP)
 _ORDER = tuple(Severity)
 
 
