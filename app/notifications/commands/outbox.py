@@ -91,7 +91,7 @@ async def claim_due(
     """
     connection = transaction.connection
     await connection.execute(_LOCK, {"lock": OUTBOX_LOCK + list(ChannelKind).index(channel)})
-    if not await connection.scalar(select(Channel.is_enabled).where(Channel.kind == channel.value)):
+    if await connection.scalar(select(Channel.is_enabled).where(Channel.kind == channel.value)) is False:
         return []
     used = dict(lanes or {})
     chosen: list[Row[Any]] = []
@@ -165,9 +165,10 @@ async def prune_deliveries(transaction: Transaction, *, now: datetime) -> int:
 
 async def _without_needless(connection: AsyncConnection, rows: Sequence[Row[Any]], now: datetime) -> list[Row[Any]]:
     """Those that may go now: what is needless is dropped, what is too old given up, what is in quiet hours put off."""
+    wanted = [row for row in rows if not row.is_settled and row.is_on]
+    left = [row for row in wanted if row.created_at >= now - DAYS_IN_ALL]
     dropped = [row for row in rows if row.is_settled or not row.is_on]
-    old = [row for row in rows if row.created_at < now - DAYS_IN_ALL and row not in dropped]
-    left = [row for row in rows if row not in dropped and row not in old]
+    old = [row for row in wanted if row.created_at < now - DAYS_IN_ALL]
     quiet = {row.id: end for row in left if (end := _quiet_until(row, now)) is not None}
     await _change(connection, dropped, status=DeliveryStatus.DROPPED.value)
     error = func.coalesce(Delivery.last_error, "It could not be sent for days.")
@@ -187,7 +188,7 @@ async def _change(connection: AsyncConnection, rows: Sequence[Row[Any]], **value
 def _lane(channel: ChannelKind) -> ColumnElement[str]:
     match channel:
         case ChannelKind.WEBHOOK:
-            return func.lower(func.substring(Webhook.url, "^[^:/]*://([^/?#]*)"))
+            return func.lower(func.substring(Webhook.url, "^[^:/]*://(?:[^/?#]*@)?([^/?#]*)"), type_=Text)
         case ChannelKind.WEB_PUSH:
             return cast(PushSubscription.host, Text)
         case ChannelKind.SERVICE:

@@ -55,8 +55,8 @@ async def route_notifications(transaction: Transaction, *, limit: int, now: date
     if not notifications:
         return 0
     owners = await _owners(connection, {one.owner_id for one in notifications})
-    kinds = await connection.scalars(select(Channel.kind).where(Channel.is_enabled))
-    switched_on = [ChannelKind(kind) for kind in kinds]
+    switched_off = set(await connection.scalars(select(Channel.kind).where(~Channel.is_enabled)))
+    switched_on = [kind for kind in ChannelKind if kind.value not in switched_off]
     rows = [
         _row(one, planned, now)
         for one in notifications
