@@ -50,8 +50,9 @@ EMAIL, WEBHOOK, SERVICE = ChannelKind.EMAIL, ChannelKind.WEBHOOK, ChannelKind.SE
 
 async def claimed(database: Database, channel: ChannelKind = WEBHOOK, **more: Any) -> list[Parcel]:
     """Take what is due."""
+    given: dict[str, Any] = {"now": utc_now(), "limit": 100} | more
     async with database.transaction() as transaction:
-        return await claim_due(transaction, channel, **{"now": utc_now(), "limit": 100} | more)
+        return await claim_due(transaction, channel, **given)
 
 
 async def statuses(database: Database) -> list[str]:

@@ -1,6 +1,7 @@
 """Where a notification goes and when: by routes, a rule's own channels, quiet hours and digests."""
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -36,7 +37,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-ANY_OWNER = {"destinations": ONE_OF_EACH, "has_address": True}
+ANY_OWNER: dict[str, Any] = {"destinations": ONE_OF_EACH, "has_address": True}
 WAYS: dict[str, tuple[Owner, Told, set[ChannelKind]]] = {
     "what matters little comes by all but mail": (Owner(**ANY_OWNER), told(INFO), {PUSH, WEBHOOK, SERVICE}),
     "a warning comes by mail too": (Owner(**ANY_OWNER), told(WARNING), {EMAIL, PUSH, WEBHOOK, SERVICE}),
@@ -105,7 +106,7 @@ def test_each_destination_of_a_kind_gets_its_own_delivery() -> None:
     assert [one.destination_id for one in planned] == [one.id for one in browsers]
 
 
-NIGHT = {"quiet_from": time(22), "quiet_until": time(7)}
+NIGHT: dict[str, Any] = {"quiet_from": time(22), "quiet_until": time(7)}
 QUIET: dict[str, tuple[Hours, str, str | None]] = {
     "no quiet hours": (Hours(), "2026-01-15 23:00", None),
     "before them": (Hours(**NIGHT), "2026-01-15 21:59:59", None),
