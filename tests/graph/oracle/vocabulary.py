@@ -273,7 +273,7 @@ class Vocabulary:
 
     def _ids(self, _: str) -> Value:
         tags = self._tags()
-        # Of nothing wrong for the most part: one refusal takes the whole answer with it.
+        # Of nothing wrong for the most part, so that there is something to read.
         sure = [key for tag in tags for key in self.world.public_ids(tag)] or [MISSING_ITEM]
         ids = [self.random.choice(sure) for _ in range(self.random.choice((0, 1, 2, 4, 6)))]
         if self.random.random() < 0.1:
