@@ -161,6 +161,17 @@ async def test_owners_add_members_and_give_them_roles(graph: Graph, scene: Organ
     assert await count(database, Membership, Membership.client_id == scene.client_id) == 3
 
 
+async def test_a_client_leads_to_its_trackers_and_places_and_to_nobody_elses(graph: Graph, scene: Organisation) -> None:
+    query = """{ clients(first: 9) { nodes {
+        trackers(filter: { isRetired: false }) { nodes { name } } places(filter: { kinds: [STORAGE] }) { totalCount }
+    } } }"""
+    (seen,) = (await graph.ask(query, scene.viewer))["clients"]["nodes"]
+    assert seen["trackers"]["nodes"] == [{"name": "Box 1"}]
+    assert seen["places"]["totalCount"] == 1
+    (of_stranger,) = (await graph.ask(query, scene.stranger))["clients"]["nodes"]
+    assert (of_stranger["trackers"]["nodes"], of_stranger["places"]["totalCount"]) == ([], 0)
+
+
 async def test_who_may_report_from_now_on_has_what_waits_of_theirs_taken_in(
     scene: Organisation, database: Database, api_database: Database
 ) -> None:
