@@ -108,6 +108,40 @@ def follow(
     return follower(watch, standing, observations, skipped)
 
 
+def settle(watch: Watch, standing: Standing, observations: Sequence[Observation], count: int) -> Standing:
+    """What is known after the first `count` of the observations, as `follow` would say it were none of them fresh.
+
+    It looks at the last of them only, as far back as one leaves no doubt: years of prices may come in at once.
+    """
+    if not count:
+        return standing
+    begin = 0
+    if standing.value is None or standing.state is State.UNKNOWN:
+        standing = Standing(
+            first_standing(watch, observations[0].value).state, observations[0].value, standing.fired_at
+        )
+        begin = 1
+    last = observations[count - 1].value
+    if watch.comparison is Comparison.CROSSES_LEVEL:
+        place = count - 1
+        while place >= begin and abs(observations[place].value - watch.threshold) < watch.hysteresis:
+            place -= 1
+        if place >= begin:
+            standing = Standing(State.ARMED, observations[place].value, standing.fired_at)
+        rest = [one._replace(is_fresh=False) for one in observations[max(place + 1, begin) : count]]
+        after, _ = _follow_level(watch, standing, rest, 0)
+        return after
+    is_past, is_back = _SIDES[watch.comparison]
+    back = _back(watch)
+    for place in range(count - 1, begin - 1, -1):
+        value = observations[place].value
+        if is_past(value, watch.threshold):
+            return Standing(State.TRIGGERED, last, standing.fired_at)
+        if is_back(value, back):
+            return Standing(State.ARMED, last, standing.fired_at)
+    return Standing(standing.state, last, standing.fired_at)
+
+
 def _follow_side(
     watch: Watch, standing: Standing, observations: Sequence[Observation], skipped: int
 ) -> tuple[Standing, Sequence[Crossing]]:

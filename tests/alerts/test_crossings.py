@@ -21,6 +21,7 @@ from app.alerts.crossings import (
     comparison_of,
     first_standing,
     follow,
+    settle,
 )
 from app.alerts.models import Condition
 from tests.alerts.reference import reference
@@ -193,6 +194,18 @@ def test_a_sequence_in_pieces_is_followed_as_the_whole_is(
     whole, crossings = follow(rule, Standing(), observations)
     assert standing == whole
     assert fired == [(crossing.observation, crossing.old_value) for crossing in crossings]
+
+
+@given(_watches, _sequences, st.integers(0, 25))
+def test_what_comes_too_late_settles_as_if_it_were_followed(
+    rule: Watch, steps: list[tuple[int, Decimal, bool]], before: int
+) -> None:
+    observations = timed(steps)
+    standing, _ = follow(rule, Standing(), observations[:before])
+    late = [observation._replace(is_fresh=False) for observation in observations[before:]]
+
+    for count in range(len(late) + 1):
+        assert settle(rule, standing, late, count) == follow(rule, standing, late[:count])[0]
 
 
 @pytest.mark.parametrize(

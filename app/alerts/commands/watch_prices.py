@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts.commands.held_rules import Held, are_unchanged, known_price, state_of, watch_of, write_states
 from app.alerts.commands.hold_over_changes import OVER_CHANGES, LookAtChanges, PriceAt, hold_over_changes
 from app.alerts.commands.record_alerts import RecordedAlert, record_alerts
-from app.alerts.crossings import Crossing, Observation, Standing, first_standing, follow
+from app.alerts.crossings import Crossing, Observation, Standing, first_standing, follow, settle
 from app.alerts.fired import Fired
 from app.alerts.models import RuleTarget
 from app.alerts.queries.daily_rates import ONE_DAY, DailyRates, day_of
@@ -73,10 +73,12 @@ async def hold_against_prices(transaction: Transaction, observations: Observatio
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The prices of a series in a currency, as far as there was a rate, and what they were."""
+    """The prices of a series in a currency, as far as there was a rate, and what they were; the first few are stale."""
 
     observations: Sequence[Observation]
     prices: Sequence[ObservedPrice]
+    stale_count: int
+    fresh: Sequence[Observation]
 
 
 class _Batch:
@@ -169,7 +171,8 @@ class _Batch:
         fresh = chain(repeat(False, stale), repeat(True))
         if currency == own:
             # There are as many as prices, so this is what it costs to be watched: nothing is called for each.
-            return _Seen(list(map(Observation._make, zip(times, values, fresh, strict=False))), one.prices)
+            seen = list(map(Observation._make, zip(times, values, fresh, strict=False)))
+            return _Seen(seen, one.prices, stale, seen[stale:])
         observations: list[Observation] = []
         prices: list[ObservedPrice] = []
         for price, time, value, is_fresh in zip(one.prices, times, values, fresh, strict=False):
@@ -177,7 +180,8 @@ class _Batch:
             if converted is not None:
                 observations.append(Observation(time, converted, is_fresh))
                 prices.append(price)
-        return _Seen(observations, prices)
+        stale = bisect_left(prices, (self._fresh_since(one),))
+        return _Seen(observations, prices, stale, observations[stale:])
 
     def _time(self, microseconds: int) -> datetime:
         """The instant; many series have prices of the same one."""
@@ -235,18 +239,22 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
     series = batch.series[rule.series_id].series
     currency = rule.currency or series.currency
     seen = batch.seen(rule.series_id, currency)
-    observations = _counting(rule, seen.observations, batch.accepted_at)
-    if not observations:
+    if not seen.observations:
         return
     watch = watch_of(rule)
     before = batch.value_before(rule, currency)
     standing = first_standing(watch, before)
     if before is not None and rule.is_triggered is not None:
         standing = Standing(state_of(is_triggered=rule.is_triggered), before, rule.fired_at)
-    after, crossings = follow(watch, standing, observations)
+    # What was known before the rule began does not fire.
+    is_old = rule.watches_from > batch.accepted_at
+    stale_count = len(seen.observations) if is_old else seen.stale_count
+    after = settle(watch, standing, seen.observations, stale_count)
+    after, crossings = follow(watch, after, () if is_old else seen.fresh)
     for crossing in crossings:
-        held.fired.append(_fired_by_price(batch, rule, currency, crossing, seen.prices[crossing.index]))
-    last = observations[-1]
+        price = seen.prices[stale_count + crossing.index]
+        held.fired.append(_fired_by_price(batch, rule, currency, crossing, price))
+    last = seen.observations[-1]
     follows_from_price = (
         currency == series.currency
         and after.state is first_standing(watch, last.value).state
@@ -260,13 +268,6 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
         held.versions[rule.rule_id] = rule.version
     elif crossings:
         held.versions[rule.rule_id] = rule.version
-
-
-def _counting(rule: RuleOfSeries, observations: Sequence[Observation], accepted_at: datetime) -> Sequence[Observation]:
-    """The observations as they count for a rule: what was known before it began does not fire."""
-    if rule.watches_from <= accepted_at:
-        return observations
-    return [observation._replace(is_fresh=False) for observation in observations]
 
 
 def _fired_by_price(
