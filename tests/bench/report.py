@@ -113,10 +113,11 @@ def _show_trackers(figures: TrackerFigures, console: Console) -> None:
 def _show_alerts(figures: AlertFigures, console: Console) -> None:
     console.print(
         f"{figures.rows:,} prices against {figures.rules:,} rules: {figures.watched_seconds:.2f} s, and "
-        f"{figures.unwatched_seconds:.2f} s where nobody watches: {figures.ratio:.2f} times as long, promised: ≤ 1.5; "
-        f"{figures.cpu_ratio:.2f} times the processor's time. {figures.alerts:,} alerts came of {figures.rounds}",
+        f"{figures.unwatched_seconds:.2f} s where nobody watches: {figures.ratio:.2f} times as long, promised: ≤ 1.5, "
+        f"and {figures.cpu_ratio:.2f} times the processor's time",
         highlight=False,
     )
+    console.print(f"{figures.alerts:,} alerts came of {figures.rounds} batches", highlight=False)
 
 
 def _show_imports(figures: ImportFigures, console: Console) -> None:
