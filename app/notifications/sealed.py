@@ -1,4 +1,4 @@
-"""What destinations keep secret, as it is encrypted: browsers' endpoints, secrets of webhooks, addresses of services."""
+"""What destinations keep secret, as it is encrypted: endpoints of browsers, keys of webhooks, addresses of services."""
 
 import base64
 import binascii

@@ -1,7 +1,7 @@
 """Which addresses of services may be given: Apprise connects by itself, so what it may reach is decided beforehand."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apprise import Apprise, AppriseAsset
@@ -82,7 +82,7 @@ def service_of(address: str, settings: Settings) -> NotifyBase:
 
 def _read(address: str) -> Mapping[str, Any] | None:
     try:
-        read: Mapping[str, Any] | None = url_to_dict(address)
+        read: Mapping[str, Any] | None = url_to_dict(address)  # type: ignore[no-untyped-call]  # Apprise leaves it untyped
     except Exception:  # noqa: BLE001  # a hundred parsers, of which each may stumble over what somebody made up
         return None
     return read
@@ -100,7 +100,8 @@ def _names_a_host(service: NotifyBase) -> bool:
     # A topic alone is one of ntfy.sh, by HTTPS.
     if getattr(service, "mode", None) == "cloud" and service.schema in {"ntfy", "ntfys"}:
         return False
-    return any("{host}" in str(template) for template in type(service).templates)
+    templates: Sequence[object] = type(service).templates
+    return any("{host}" in str(template) for template in templates)
 
 
 def _may_be_called(kind: str, service: NotifyBase, settings: Settings) -> bool:
