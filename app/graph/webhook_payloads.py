@@ -29,7 +29,7 @@ LARGEST_ANSWER_BYTES = 256 * 1024
 VARIABLE = "notificationId"
 CONNECTIONS = 4
 # Of an answer that says nothing of what was asked for: it may come a little later.
-_PASSING = frozenset({ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.INTERNAL_SERVER_ERROR})
+_PASSING = frozenset({ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.TIMEOUT})
 
 # Its own, so that what webhooks ask for drives nothing out of the API's memory.
 _documents = CheckedDocuments()

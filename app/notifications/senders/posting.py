@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 
 from app.core.clock import utc_now
-from app.core.outbound import OutsideFailure, OutsideServiceFailed, client_for_given_urls
+from app.core.outbound import TOTAL_SECONDS, OutsideFailure, OutsideServiceFailed, client_options
 from app.core.public_addresses import PublicAddresses
 from app.core.retrying import retry_after_of
 from app.notifications.sending import NotDelivered
@@ -17,9 +17,17 @@ GONE_STATUSES = frozenset({404, 410})
 PASSING_STATUSES = frozenset({408, 425, 429})
 
 
-def posting_client(addresses: PublicAddresses | None = None) -> httpx.AsyncClient:
-    """The client that posts, 10 s for each at most; whoever makes it closes it."""
-    return client_for_given_urls(addresses=addresses, largest_answer_bytes=LARGEST_ANSWER_BYTES)
+def posting_client(
+    addresses: PublicAddresses | None = None, *, total_seconds: float = TOTAL_SECONDS
+) -> httpx.AsyncClient:
+    """The client that posts, with so many seconds for each; whoever makes it closes it."""
+    return httpx.AsyncClient(
+        **client_options(
+            total_seconds=total_seconds,
+            largest_answer_bytes=LARGEST_ANSWER_BYTES,
+            addresses=addresses or PublicAddresses(),
+        )
+    )
 
 
 async def post(http: httpx.AsyncClient, url: str, *, content: bytes, headers: Mapping[str, str]) -> None:
