@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import orjson
+import structlog
 from graphql import DocumentNode, NonNullTypeNode, OperationDefinitionNode, OperationType, VariableDefinitionNode
 
 from app.core.database import Database, DatabaseRole, create_engine
@@ -23,6 +24,8 @@ from app.identity.scopes import Scope
 from app.identity.services import identity_services
 from app.identity.viewer import Caller, Viewer
 from app.notifications.sending import PayloadNotMade
+
+logger = structlog.get_logger(__name__)
 
 LONGEST_WEBHOOK_DOCUMENT = 10_000
 LARGEST_ANSWER_BYTES = 256 * 1024
@@ -88,7 +91,11 @@ class WebhookPayloads:
             # The schema has changed since it was taken.
             raise PayloadNotMade(f"The document can no longer be asked: {refused}", is_permanent=True) from None
         viewer = Viewer(user_id=owner_id, credential_id=webhook_id, scopes=scopes)
-        response = await self.engine.run(operation, Caller(viewer))
+        try:
+            response = await self.engine.run(operation, Caller(viewer))
+        except Exception:
+            logger.exception("webhook_document_not_answered", webhook=str(webhook_id))
+            raise PayloadNotMade("The document could not be answered, by a mistake of ours.") from None
         if _codes(response) & _PASSING:
             raise PayloadNotMade("The document could not be answered.")
         answer = orjson.dumps({part: response[part] for part in ("data", "errors") if part in response})

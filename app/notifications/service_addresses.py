@@ -1,4 +1,7 @@
-"""Which addresses of services may be given: Apprise connects by itself, so what it may reach is decided beforehand."""
+"""Which addresses of services may be given: Apprise connects by itself, so what it may reach is decided beforehand.
+
+The first look at an address in a process takes a second, since Apprise then reads all that it knows: look in a thread.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -45,14 +48,15 @@ for _name in ("apprise", "urllib3"):
 
 def check_service_address(address: str, settings: Settings) -> str:
     """The kind of a service, by its address: the scheme. Raises BadUserInput with what an address has to be."""
-    return str(service_of(address, settings).schema)
+    service_of(address, settings)
+    return _kind_of(address)
 
 
 def service_of(address: str, settings: Settings) -> NotifyBase:
     """The service of an address, if it is one that may be told; raises BadUserInput, which tells nothing of it."""
     if len(address) > LONGEST_SERVICE_ADDRESS or not address.isascii() or not address.isprintable() or " " in address:
         raise _refused(f"An address has at most {LONGEST_SERVICE_ADDRESS:,} characters, without spaces, and of ASCII.")
-    kind = address.partition("://")[0].lower()
+    kind = _kind_of(address)
     if kind not in settings.notification_services:
         raise _refused(
             "Give an address as Apprise writes it, of one of the services that this server tells: "
@@ -71,13 +75,17 @@ def service_of(address: str, settings: Settings) -> NotifyBase:
         )
     if len(service) != 1:
         raise _refused("Name one receiver; add another service for each of the others.")
-    if _names_a_host(service) and not _may_be_called(kind, service, settings):
+    if _names_a_host(kind, service) and not _may_be_called(kind, service, settings):
         raise _refused(
             "This server tells no service at that host; its operator lists hosts in TROVE_NOTIFICATION_HOSTS."
         )
     service.socket_connect_timeout = CONNECT_SECONDS
     service.socket_read_timeout = READ_SECONDS
     return service
+
+
+def _kind_of(address: str) -> str:
+    return address.partition("://")[0].lower()
 
 
 def _read(address: str) -> Mapping[str, Any] | None:
@@ -95,10 +103,10 @@ def _made(read: Mapping[str, Any]) -> NotifyBase | None:
         return None
 
 
-def _names_a_host(service: NotifyBase) -> bool:
+def _names_a_host(kind: str, service: NotifyBase) -> bool:
     """Whether what it connects to is said by its address."""
     # A topic alone is one of ntfy.sh, by HTTPS.
-    if getattr(service, "mode", None) == "cloud" and service.schema in {"ntfy", "ntfys"}:
+    if getattr(service, "mode", None) == "cloud" and kind in {"ntfy", "ntfys"}:
         return False
     templates: Sequence[object] = type(service).templates
     return any("{host}" in str(template) for template in templates)

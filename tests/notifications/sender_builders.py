@@ -38,7 +38,7 @@ LOOPBACK = ip_address("127.0.0.1")
 PRIVATE_HOST = "private.example"
 TOLD_AT = datetime(2026, 3, 9, 8, 0, tzinfo=UTC)
 # Says nothing, and keeps the line.
-SILENCE = b""
+SILENCE = b"silence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Listener:
 
     says: list[bytes]
     taken: list[Taken] = field(default_factory=list)
+    kept: list[asyncio.StreamWriter] = field(default_factory=list)
     port: int = 0
 
     def url(self, host: str = "hooks.example") -> str:
@@ -76,7 +77,8 @@ class Listener:
             self.taken.append(Taken(first.split(" ")[1], headers, body))
             said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
             if said == SILENCE:
-                await reader.read()
+                self.kept.append(writer)
+                return
             writer.write(said)
             await writer.drain()
         writer.close()
@@ -91,6 +93,8 @@ async def listening(*says: bytes) -> AsyncIterator[Listener]:
     try:
         yield listener
     finally:
+        for writer in listener.kept:
+            writer.close()
         server.close()
         await server.wait_closed()
 

@@ -27,12 +27,12 @@ from tests.notifications.sender_builders import (
     Browser,
     Taken,
     add_browser,
-    answer,
     client,
     listening,
     outgoing,
     rows,
 )
+from tests.providers.builders import answer
 
 CONTACT = "mailto:operator@trove.example"
 

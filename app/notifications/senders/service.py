@@ -46,7 +46,12 @@ class ServiceSender:
     async def send(self, outgoing: Sequence[Outgoing]) -> None:
         """Tell one service of one notification; raises NotDelivered."""
         (one,) = outgoing
-        service = await self._service(one)
+        address = await self._address(one)
+        try:
+            service = await asyncio.to_thread(service_of, address, self._settings)
+        except BadUserInput:
+            # Operators may take a service, or a host, from the list.
+            raise NotDelivered("This server no longer tells services at such an address.", is_permanent=True) from None
         try:
             async with asyncio.timeout(self._total_seconds):
                 was_taken = await self._in_thread(lambda: _tell(service, one))
@@ -56,21 +61,17 @@ class ServiceSender:
             # It tells nobody why, but its log, which holds secrets.
             raise NotDelivered("The service cannot be reached, or did not take it; look whether its address holds.")
 
-    async def _service(self, one: Outgoing) -> NotifyBase:
+    async def _address(self, one: Outgoing) -> str:
         statement = select(Service.id, Service.address).where(Service.id == one.destination_id, Service.is_enabled)
         async with self._database.transaction() as transaction:
             row = (await transaction.connection.execute(statement)).one_or_none()
         if row is None:
             raise NotDelivered("The service is gone or was disabled.", is_permanent=True)
         try:
-            address = open_service_address(self._secrets, row.id, row.address)
-            return service_of(address, self._settings)
+            return open_service_address(self._secrets, row.id, row.address)
         except SecretUnreadable as unreadable:
             # The key may be put back.
             raise NotDelivered(f"The address cannot be read: {unreadable}.") from None
-        except BadUserInput:
-            # Operators may take a service, or a host, from the list.
-            raise NotDelivered("This server no longer tells services at such an address.", is_permanent=True) from None
 
     async def _in_thread(self, work: Callable[[], bool]) -> bool:
         """What `work` gives; a thread that nobody waits for any longer counts as busy until it ends."""
