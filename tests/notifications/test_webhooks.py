@@ -16,10 +16,12 @@ from app.core.database import Database
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.secrets import KeyRing, Secrets
+from app.core.settings import Settings
 from app.identity.scopes import OWN, Scope
 from app.notifications.commands.destinations import after_delivery, after_failure
 from app.notifications.models import Notification, Webhook
 from app.notifications.sealed import new_webhook_secret, webhook_key
+from app.notifications.senders.posting import addresses_of, posting_client
 from app.notifications.senders.webhook import WebhookSender
 from app.notifications.sending import NotDelivered, Outgoing, PayloadNotMade
 from app.notifications.webhook_scopes import check_webhook_scopes, scopes_of_webhook
@@ -161,6 +163,22 @@ async def test_a_redirect_is_not_followed_and_a_private_address_not_called(datab
         assert (failure.status, failure.is_permanent) == (307, False)
         assert (await failure_of(database, await add_webhook(database, elsewhere.url("private.example")))).is_permanent
         assert elsewhere.taken == []
+
+
+async def test_only_a_developers_own_server_posts_to_this_machine(database: Database, trove_settings: Settings) -> None:
+    in_production = trove_settings.model_copy(update={"environment": "production"})
+    async with listening() as shop:
+        one = await add_webhook(database, shop.url("localhost"))
+        for settings in (in_production, trove_settings):
+            async with posting_client(addresses_of(settings)) as http:
+                sending = WebhookSender(database, SECRETS, http, answer_document=no_document).send([one])
+                if settings is in_production:
+                    with pytest.raises(NotDelivered, match="not public"):
+                        await sending
+                    assert shop.taken == []
+                else:
+                    await sending
+        assert len(shop.taken) == 1
 
 
 async def test_what_was_disabled_or_deleted_meanwhile_gets_nothing_and_is_not_to_blame(database: Database) -> None:

@@ -20,7 +20,7 @@ def senders_of(
     http: httpx.AsyncClient,
     answer_document: AnswerDocument,
 ) -> dict[ChannelKind, Sender]:
-    """Who sends by Web Push, to webhooks and to services; `http` is made by `posting_client`."""
+    """Who sends by Web Push, to webhooks and to services; `http` is a `posting_client(addresses_of(settings))`."""
     return {
         ChannelKind.WEB_PUSH: WebPushSender(database, secrets, http, contact=contact_of(settings)),
         ChannelKind.WEBHOOK: WebhookSender(database, secrets, http, answer_document=answer_document),

@@ -7,14 +7,22 @@ import httpx
 
 from app.core.clock import utc_now
 from app.core.outbound import TOTAL_SECONDS, OutsideFailure, OutsideServiceFailed, client_options
-from app.core.public_addresses import PublicAddresses
+from app.core.public_addresses import PublicAddresses, is_public
 from app.core.retrying import retry_after_of
+from app.core.settings import Settings
 from app.notifications.sending import NotDelivered
 
 # Whoever is told something has little to say to it.
 LARGEST_ANSWER_BYTES = 16 * 1024
 GONE_STATUSES = frozenset({404, 410})
 PASSING_STATUSES = frozenset({408, 425, 429})
+
+
+def addresses_of(settings: Settings) -> PublicAddresses:
+    """Where may be posted to: the public network, and on a developer's own server this very machine too."""
+    if settings.is_development:
+        return PublicAddresses(is_allowed=lambda address: is_public(address) or address.is_loopback)
+    return PublicAddresses()
 
 
 def posting_client(
