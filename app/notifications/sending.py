@@ -55,10 +55,6 @@ class NotDelivered(Exception):
         self.retry_after = retry_after
 
 
-class PayloadNotMade(NotDelivered):
-    """Nothing was sent, since what was to be sent could not be made: the destination has not failed."""
-
-
 class Sender(Protocol):
     """Sends by one kind of channel. It reads the destination by itself, and holds no connection while it sends."""
 
@@ -68,3 +64,7 @@ class Sender(Protocol):
         Raises NotDelivered.
         """
         ...
+
+
+class PayloadNotMade(NotDelivered):
+    """Nothing was sent, since what was to be sent could not be made: the destination has not failed."""

@@ -21,7 +21,7 @@ from app.graph.webhook_payloads import (
 from app.identity.scopes import Scope
 from app.notifications.models import ChannelKind
 from app.notifications.sealed import new_webhook_secret
-from app.notifications.senders import senders_of
+from app.notifications.senders.configured import senders_of
 from app.notifications.sending import PayloadNotMade
 from app.notifications.webhook_scopes import scopes_of_webhook
 from app.portfolios.models import Portfolio
