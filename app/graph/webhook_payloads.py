@@ -11,7 +11,7 @@ import structlog
 from graphql import DocumentNode, NonNullTypeNode, OperationDefinitionNode, OperationType, VariableDefinitionNode
 
 from app.core.database import Database, DatabaseRole, create_engine
-from app.core.errors import BadUserInput, ErrorCode, ServiceUnavailable
+from app.core.errors import BadUserInput, ErrorCode
 from app.core.events import EventBus
 from app.core.ids import PublicIdTag, public_id
 from app.core.jobs import JobQueue, connect_redis
@@ -23,6 +23,7 @@ from app.graph.feeds import Feeds
 from app.identity.scopes import Scope
 from app.identity.services import identity_services
 from app.identity.viewer import Caller, Viewer
+from app.notifications.senders.webhook import AnswerDocument
 from app.notifications.sending import PayloadNotMade
 
 logger = structlog.get_logger(__name__)
@@ -112,14 +113,16 @@ def _codes(response: Response) -> set[str]:
 
 
 @asynccontextmanager
-async def open_webhook_payloads(settings: Settings) -> AsyncIterator[WebhookPayloads]:
+async def open_webhook_payloads(settings: Settings) -> AsyncIterator[AnswerDocument]:
     """What answers documents in a worker, with a few connections as the API's role.
 
-    Raises ServiceUnavailable when the settings do not say where the services are.
+    Where the settings give none, no document is answered until they do; other webhooks are told all the same.
     """
     url = settings.api_database_url or settings.database_url
     if url is None or settings.redis_url is None:
-        raise ServiceUnavailable("Documents of webhooks are asked as the API: set DATABASE_URL and REDIS_URL.")
+        logger.warning("webhook_documents_not_answered", missing="TROVE_API_DATABASE_URL")
+        yield _without_database
+        return
     redis = connect_redis(settings.redis_url)
     engine = create_engine(url, role=DatabaseRole.API, pool_size=CONNECTIONS, application_name="trove-worker-payloads")
     events = EventBus(redis)
@@ -132,3 +135,9 @@ async def open_webhook_payloads(settings: Settings) -> AsyncIterator[WebhookPayl
         await identity.stop()
         await database.close()
         await redis.aclose()
+
+
+async def _without_database(
+    document: str, *, owner_id: UUID, webhook_id: UUID, notification_id: UUID, scopes: frozenset[Scope]
+) -> bytes:
+    raise PayloadNotMade("This server cannot answer documents: its operator gives the worker TROVE_API_DATABASE_URL.")

@@ -23,7 +23,7 @@ from app.notifications.models import ChannelKind
 from app.notifications.sealed import new_webhook_secret
 from app.notifications.senders.configured import senders_of
 from app.notifications.sending import PayloadNotMade
-from app.notifications.webhook_scopes import scopes_of_webhook
+from app.notifications.webhook_scopes import ALWAYS, scopes_of_webhook
 from app.portfolios.models import Portfolio
 from tests.graph.conftest import Graph
 from tests.identity.builders import SECRETS, add_person
@@ -155,3 +155,17 @@ async def test_a_webhook_gets_the_signed_answer_to_its_document(
         (taken,) = shop.taken
     answer = Receiver(secret).verify(taken.body, dict(taken.headers))
     assert answer == {"data": {"item": None, "viewer": {"portfolios": {"nodes": [{"name": "Mine"}]}}}}
+
+
+async def test_a_worker_without_the_apis_login_answers_no_documents_and_blames_no_webhook(
+    trove_settings: Settings,
+) -> None:
+    settings = trove_settings.model_copy(
+        update={"database_url": None, "worker_database_url": "postgresql://worker@host"}
+    )
+    async with open_webhook_payloads(settings) as answer_document:
+        with pytest.raises(PayloadNotMade, match="TROVE_API_DATABASE_URL") as failed:
+            await answer_document(
+                PORTFOLIOS, owner_id=new_id(), webhook_id=new_id(), notification_id=new_id(), scopes=ALWAYS
+            )
+    assert not failed.value.is_permanent
