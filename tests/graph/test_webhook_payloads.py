@@ -28,6 +28,7 @@ from app.portfolios.models import Portfolio
 from tests.graph.conftest import Graph
 from tests.identity.builders import SECRETS, add_person
 from tests.notifications.sender_builders import add_webhook, client, listening
+from workers.webhook_documents import WebhookDocuments
 
 PORTFOLIOS = """
 query Told($notificationId: ID!) { item(id: $notificationId) { id } viewer { portfolios { nodes { name } } } }
@@ -145,14 +146,16 @@ async def test_a_webhook_gets_the_signed_answer_to_its_document(
 ) -> None:
     owner_id = await owner_of_a_portfolio(database, "Mine")
     secret = new_webhook_secret()
-    async with listening() as shop, client() as http, open_webhook_payloads(trove_settings) as payloads:
+    documents = WebhookDocuments(trove_settings)
+    async with listening() as shop, client() as http:
         one = await add_webhook(
             database, shop.url(), secret=secret, owner_id=owner_id, document=PORTFOLIOS, scopes=list(CHOSEN)
         )
-        senders = senders_of(database, SECRETS, trove_settings, http=http, answer_document=payloads)
+        senders = senders_of(database, SECRETS, trove_settings, http=http, answer_document=documents)
         assert set(senders) == {ChannelKind.WEB_PUSH, ChannelKind.WEBHOOK, ChannelKind.SERVICE}
         await senders[ChannelKind.WEBHOOK].send([one])
         (taken,) = shop.taken
+    await documents.close()
     answer = Receiver(secret).verify(taken.body, dict(taken.headers))
     assert answer == {"data": {"item": None, "viewer": {"portfolios": {"nodes": [{"name": "Mine"}]}}}}
 
