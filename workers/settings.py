@@ -21,7 +21,7 @@ from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.key_rings import key_ring_of
-from app.core.mail import Postman, postman_of
+from app.core.mail import postman_of
 from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
 from app.core.storage import Storage, storage_of
@@ -33,7 +33,9 @@ from app.ingestion.commands import PROCESS_BATCHES
 from app.notifications.commands.notify import ROUTE_NOTIFICATIONS
 from app.notifications.commands.route_notifications import DELIVER
 from app.notifications.models import ChannelKind
+from app.notifications.senders.configured import senders_of
 from app.notifications.senders.email import EmailSender
+from app.notifications.senders.posting import addresses_of, posting_client
 from app.notifications.sending import Sender
 from app.operations.commands.runs import RUN_JOBS
 from app.portfolios.commands.inventory_imports import READ_INVENTORIES
@@ -60,6 +62,7 @@ from workers.scheduled import JOBS
 from workers.scheduler import JobScheduler
 from workers.trackers import HistoryRunner
 from workers.valuations import ValuationRunner
+from workers.webhook_documents import WebhookDocuments
 
 logger = structlog.get_logger(__name__)
 
@@ -96,7 +99,10 @@ async def serve(settings: Settings) -> None:
     secrets = Secrets(key_ring_of(settings))
     storage = storage_of(settings, secrets)
     http = provider_http()
-    runners = _runners(settings, database, secrets, http, storage)
+    posting = posting_client(addresses_of(settings))
+    documents = WebhookDocuments(settings)
+    senders = senders_of(database, secrets, settings, http=posting, answer_document=documents)
+    runners = _runners(settings, database, secrets, http, storage, senders)
     looking = [BeginningRunner(database), DeliveryMeter(database), *runners.values()]
     logger.info("worker_started")
     tasks = {
@@ -117,16 +123,24 @@ async def serve(settings: Settings) -> None:
         _, late = await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
         await end_tasks(late)
         await http.aclose()
+        await posting.aclose()
+        await documents.close()
         await database.close()
         await redis.aclose()
         logger.info("worker_stopped")
 
 
 def _runners(
-    settings: Settings, database: Database, secrets: Secrets, http: httpx.AsyncClient, storage: Storage
+    settings: Settings,
+    database: Database,
+    secrets: Secrets,
+    http: httpx.AsyncClient,
+    storage: Storage,
+    senders: Mapping[ChannelKind, Sender],
 ) -> dict[str, Runner]:
     """What does the work of each job that only nudges."""
     postman = postman_of(settings) or NoPostman()
+    mails = EmailSender(database, secrets, postman, public_url=settings.public_url)
     return {
         PROCESS_BATCHES.name: BatchRunner(database, secrets),
         ATTACH_ORPHANS.name: OrphanRunner(database, secrets),
@@ -135,7 +149,7 @@ def _runners(
         REMOVE_DELETED_CLIENTS.name: ClientRunner(database),
         SEND_MAILS.name: MailRunner(database, secrets, postman),
         ROUTE_NOTIFICATIONS.name: RouteRunner(database),
-        DELIVER.name: delivery_runner(database, _senders(settings, database, secrets, postman)),
+        DELIVER.name: delivery_runner(database, {ChannelKind.EMAIL: mails, **senders}),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),
         READ_INVENTORIES.name: InventoryRunner(database, http),
@@ -144,13 +158,6 @@ def _runners(
             database, settings, secrets, http, storage, jobs=_jobs_of(settings), on_request=IMPORTS
         ),
     }
-
-
-def _senders(
-    settings: Settings, database: Database, secrets: Secrets, postman: Postman
-) -> Mapping[ChannelKind, Sender]:
-    """Who sends notifications, by kind of channel."""
-    return {ChannelKind.EMAIL: EmailSender(database, secrets, postman, public_url=settings.public_url)}
 
 
 def _jobs_of(settings: Settings) -> Sequence[ScheduledJob]:
