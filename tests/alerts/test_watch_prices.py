@@ -478,3 +478,17 @@ async def test_a_waiting_batch_that_is_processed_by_two_workers_fires_once(
         await prices.accept(price("101", 1))
     await asyncio.gather(*(process_waiting_batches(database, WATCHED_PRICE_BATCHES) for _ in range(2)))
     assert await alerts(database) == [(1, "101")]
+
+
+async def test_the_clock_passes_over_series_that_prices_are_coming_into(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    await rule_of(database, ada, "rises_by", "10", key=await item(database), window_minutes=60)
+    for value, minute in (("100", 0), ("80", 30), ("95", 61)):
+        await prices.come(price(value, minute))
+    async with database.transaction() as batch:
+        await batch.connection.execute(text("SELECT id FROM prices.price_series FOR UPDATE"))
+        async with database.transaction() as transaction:
+            assert await look_at_windows(transaction, limit=10, now=at(91)) == []
+    async with database.transaction() as transaction:
+        assert [fired.base_value for fired in await look_at_windows(transaction, limit=10, now=at(92))] == [Decimal(80)]
