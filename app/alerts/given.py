@@ -126,9 +126,7 @@ def read_changed_terms(target: RuleTarget, stored: Terms, given: Given) -> Terms
 
 def read_others(given: Given, *, now: datetime) -> dict[str, Any]:
     """What is given of a rule beside its terms, as it is stored. Raises AlertRefused."""
-    return {
-        column: value for name, read in _OTHERS.items() if name in given for column, value in read(given[name], now)
-    }
+    return dict([read(given[name], now) for name, read in _OTHERS.items() if name in given])
 
 
 def _condition_of(target: RuleTarget, condition: Condition | None) -> Condition:
