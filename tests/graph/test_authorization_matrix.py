@@ -101,6 +101,8 @@ GIVEN: dict[str, object] = {
     "mutation grantRole.input.permissions": ["PRICES_WRITE"],
     "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
     "mutation addMember.input.username": "support",
+    "mutation createAlertRule.input.target": {"allWants": True},
+    "mutation createAlertRule.input.condition": "WANT_MET",
     "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
 }
 
@@ -261,6 +263,21 @@ WHOSE: Mapping[str, Whose] = {
     "mutation attachTracker.input.preorderId": Whose(PublicIdTag.PREORDER),
     "mutation attachTracker.input.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
     "mutation detachTracker.input.trackerId": Whose(PublicIdTag.TRACKER, is_not_found),
+    # One of these is named; the tests of rules say what comes of another's.
+    "mutation createAlertRule.input.target.itemId": Whose(PublicIdTag.ITEM),
+    "mutation createAlertRule.input.target.variantId": Whose(PublicIdTag.ITEM_VARIANT),
+    "mutation createAlertRule.input.target.cardSetId": Whose(PublicIdTag.CARD_SET),
+    "mutation createAlertRule.input.target.watchlistId": Whose(PublicIdTag.WATCHLIST),
+    "mutation createAlertRule.input.target.portfolioId": Whose(PublicIdTag.PORTFOLIO),
+    "mutation createAlertRule.input.target.trackerId": Whose(PublicIdTag.TRACKER),
+    "mutation createAlertRule.input.target.placeId": Whose(PublicIdTag.PLACE),
+    "mutation createAlertRule.input.target.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation createAlertRule.input.target.preorderId": Whose(PublicIdTag.PREORDER),
+    "mutation createAlertRule.input.target.wantId": Whose(PublicIdTag.WANT),
+    "mutation editAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation pauseAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation resumeAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation deleteAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -287,10 +304,12 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.TRACKER,
     PublicIdTag.TRACKER_KEY,
     PublicIdTag.TRACKER_ATTACHMENT,
+    PublicIdTag.ALERT_RULE,
+    PublicIdTag.ALERT,
 }
 # Where tables are somebody's, unless they are listed as everybody's.
 PRIVATE_SCHEMAS = (
-    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers."),
+    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers.", "alerts."),
     "catalogue.item_revisions",
 )
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from app.alerts.models import Alert, PriceState, Rule, SubjectState
 from app.catalogue.models import (
     Card,
     CardRuling,
@@ -44,6 +45,7 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
+from app.notifications.models import Notification
 from app.operations.models import JobRun, ScheduledJob
 from app.portfolios.models import (
     Holding,
@@ -169,6 +171,11 @@ TABLES: tuple[type[Base], ...] = (
     LocationFix,
     StatusChange,
     Visit,
+    Rule,
+    PriceState,
+    SubjectState,
+    Alert,
+    Notification,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -278,6 +285,8 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRACKER: Tracker,
     PublicIdTag.TRACKER_KEY: TrackerKey,
     PublicIdTag.TRACKER_ATTACHMENT: TrackerAttachment,
+    PublicIdTag.ALERT_RULE: Rule,
+    PublicIdTag.ALERT: Alert,
 }
 
 

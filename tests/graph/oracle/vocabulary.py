@@ -11,6 +11,7 @@ from uuid import UUID
 
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
+from app.alerts.models import Condition, RuleTarget, Severity
 from app.catalogue.models import (
     Card,
     CardSet,
@@ -293,6 +294,7 @@ class Vocabulary:
             "trackers": self._filter_of_trackers,
             "trackersInBox": self._filter_of_map,
             "places": self._filter_of_places,
+            "alertRules": self._filter_of_rules,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -361,6 +363,30 @@ class Vocabulary:
             kinds = self.random.sample(list(PlaceKind), self.random.choice((0, 1, 2)))
             wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
         return wanted
+
+    def _filter_of_rules(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        words: tuple[tuple[str, type[StrEnum]], ...] = (
+            ("targets", RuleTarget),
+            ("conditions", Condition),
+            ("severities", Severity),
+        )
+        for name, values in words:
+            if self.random.random() < 0.2:
+                chosen = self.random.sample(list(values), self.random.choice((0, 1, 3)))
+                wanted[name] = [EnumValue(value.name) for value in chosen]
+        if self.random.random() < 0.3:
+            wanted["isActive"] = self._mostly(0.5)
+        return wanted
+
+    def _unread(self, _: str) -> Value:
+        return self._mostly(0.5)
+
+    def _severity(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(Severity)).name)
+
+    def _condition(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(Condition)).name)
 
     def _of_client(self, name: str = "", tag: PublicIdTag | None = None) -> dict[str, Value]:
         wanted: dict[str, Value] = {}
@@ -562,6 +588,7 @@ _TABLE_OF: Mapping[str, type[Base]] = {
 _ORDERS_OF = {
     "holdings": ("POSITION", "CREATED_AT", "COST"),
     "trackers": ("NAME", "CREATED_AT", "STATUS_SINCE"),
+    "alertRules": ("CREATED_AT", "UPDATED_AT", "FIRED_COUNT"),
 }
 _TAG_OF = {
     "ingestBatch": PublicIdTag.INGEST_BATCH,
