@@ -208,7 +208,8 @@ class World:
 
     def public_ids(self, tag: PublicIdTag) -> list[str]:
         """The ids by which the public knows what there is."""
-        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]])
+        rows = self.rows[TABLE_OF[tag]] if tag in TABLE_OF else ()
+        keys = (shown_key(tag, row) for row in rows)
         return [public_id(tag, key) for key in keys if key is not None]
 
     def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
