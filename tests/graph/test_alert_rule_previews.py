@@ -83,7 +83,7 @@ async def test_a_rule_is_replayed_over_the_points_of_each_series_by_itself(
     found = await firings(graph, ada, **above(scene))
     assert told(found, "oldValue", "newValue", "currency") == [
         ("90", "101", "USD"),
-        ("87.5", "101.25", "USD"),
+        ("87.50", "101.25", "USD"),
         ("99", "102", "USD"),
         ("100", "103", "USD"),
         ("99.99", "150", "USD"),
@@ -101,13 +101,13 @@ async def test_a_change_is_held_against_the_value_a_window_before(
 ) -> None:
     start = utc_now() - 10 * DAY
     await prices(database, "100", "104", "106", "100", start=start)
-    change = {"condition": "RISES_BY", "threshold": "5", "window": "P2D", "currency": None}
+    change: dict[str, Any] = {"condition": "RISES_BY", "threshold": "5", "window": "P2D", "currency": None}
     found = await firings(graph, ada, **above(scene, **change))
     assert told(found, "newValue", "baseValue") == []
     # The first change that there is counts as the first observation: here that of a day.
     found = await firings(graph, ada, **above(scene, **change | {"window": "P1D", "threshold": "1.9"}))
     assert told(found, "newValue") == []
-    fall = {"condition": "FALLS_BY", "threshold": "5", "window": "P1D", "currency": None}
+    fall: dict[str, Any] = {"condition": "FALLS_BY", "threshold": "5", "window": "P1D", "currency": None}
     found = await firings(graph, ada, **above(scene, **fall))
     assert told(found, "oldValue", "newValue", "baseValue", "currency") == [("1.923077", "-5.660377", "106", "USD")]
 
@@ -121,7 +121,7 @@ async def test_where_there_are_no_points_the_closes_of_days_count(
         candle("heron", midnight + number * DAY, DAY, f"{close} {close} {close} {close}")
         for number, close in enumerate(closes)
     ]
-    await ingested(database, *rows, kind=BatchKind.PRICE_CANDLES)
+    await ingested(database, *rows, kind=BatchKind.CANDLES)
     found = await firings(graph, ada, **above(scene))
     assert told(found, "at", "newValue") == [((midnight + 2 * DAY).strftime("%Y-%m-%dT00:00:00Z"), "120")]
 
@@ -143,7 +143,7 @@ async def test_a_portfolio_is_replayed_over_its_values_at_the_ends_of_days(
                     realized_gain=0,
                     net_flow=0,
                     holding_count=1,
-                    unpriced_count=0,
+                    unpriced_count=int(value is None),
                     stale_count=0,
                     parts={},
                     computed_at=utc_now(),
@@ -157,7 +157,7 @@ async def test_a_portfolio_is_replayed_over_its_values_at_the_ends_of_days(
     found = await firings(graph, ada, **given)
     assert told(found, "oldValue", "newValue", "currency") == [("90", "110", "EUR"), ("80", "105", "EUR")]
     reader = await session_of(api_database, scene.ada, scopes=[Scope.ALERTS_READ])
-    query = "mutation ($input: CreateAlertRuleInput!) { previewAlertRule(input: $input) { preview { firedCount } } }"
+    query = "mutation ($input: PreviewAlertRuleInput!) { previewAlertRule(input: $input) { preview { firedCount } } }"
     assert (await graph.refusal(query, reader, input=given))["extensions"]["code"] == "FORBIDDEN"
 
 

@@ -11,7 +11,7 @@ import strawberry
 from app.alerts.commands.preview_rule import LOOKS_BACK, MOST_OBSERVATIONS, MOST_SERIES, Firing, Preview, preview_rule
 from app.alerts.models import RuleTarget
 from app.graph.alerts.errors import ALERTS_READ, AlertError, alert_changes
-from app.graph.alerts.rule_changes import CreateAlertRuleInput, target_of, with_channels
+from app.graph.alerts.rule_changes import PreviewAlertRuleInput, target_of, with_channels
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import PORTFOLIOS_READ
@@ -103,12 +103,12 @@ class AlertRulePreviewMutations:
         access=ALERTS_READ,
     )
     @staticmethod
-    async def preview_alert_rule(info: Info, input: CreateAlertRuleInput) -> Previewed:
+    async def preview_alert_rule(info: Info, input: PreviewAlertRuleInput) -> Previewed:
         target = target_of(input.target)
         for kinds, access in ((_OF_PORTFOLIOS, PORTFOLIOS_READ), (_OF_TRACKERS, TRACKERS_READ)):
             if target.kind in kinds:
                 access.check(info.context.viewer, info.context.now)
-        values = with_channels(sent(input, "target", "idempotency_key"))
+        values = with_channels(sent(input, "target"))
         async with info.context.transaction() as transaction:
             preview = await preview_rule(transaction, target, values, owner_id=info.context.viewer.own_id)
         return Previewed(_shown(preview))
