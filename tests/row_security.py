@@ -105,6 +105,16 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("trackers.attachments", "production_run_id"): None,
     ("trackers.attachments", "parcel"): None,
     ("trackers.location_fixes", "dropped_count"): "0",
+    # A rule has one target.
+    ("alerts.rules", "target"): "portfolio",
+    **{
+        ("alerts.rules", f"{target}_id"): None
+        for target in (
+            *("item", "variant", "card_set", "watchlist", "tracker", "place", "production_run", "preorder", "want"),
+        )
+    },
+    ("alerts.rules", "window_minutes"): "60",
+    ("alerts.rules", "duration_minutes"): "60",
 }
 # Tables that name a client without a reference: what follows from reports is written in bulk.
 NAMING_CLIENTS = ("trackers.location_reports", "trackers.location_fixes", "trackers.tracker_events")
