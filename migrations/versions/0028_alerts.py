@@ -65,6 +65,8 @@ CREATE TABLE notifications.push_subscriptions (
         REFERENCES identity.users (id) ON DELETE CASCADE
 );
 
+CREATE INDEX push_subscriptions_by_endpoint ON notifications.push_subscriptions (endpoint_hash);
+
 CREATE TABLE notifications.routes (
     owner_id uuid NOT NULL,
     event_type text NOT NULL,
@@ -391,7 +393,10 @@ RIGHTS = {
         "SELECT (id, owner_id, name, kind, is_enabled, last_delivered_at, version, created_at, updated_at), INSERT, "
         "UPDATE (name, kind, address, is_enabled, version, updated_at), DELETE"
     ),
-    "notifications.deliveries": "SELECT",
+    # A test is sent by who asks for it; of any other the worker makes them.
+    "notifications.deliveries": (
+        "SELECT, INSERT (id, owner_id, notification_id, channel, push_subscription_id, webhook_id, service_id)"
+    ),
 }
 RULES = """
 ALTER TABLE alerts.rules ENABLE ROW LEVEL SECURITY;
@@ -445,6 +450,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE EXECUTE ON FUNCTION notifications.last_position(), notifications.told_after(bigint, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION notifications.last_position(), notifications.told_after(bigint, integer) TO trove_api;
+
+-- A browser tells one person only: who is signed in there now. Who knows its endpoint has the browser.
+CREATE FUNCTION notifications.take_over_endpoint(hash bytea) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM notifications.push_subscriptions AS other
+    WHERE other.endpoint_hash = hash AND other.owner_id <> (SELECT identity.viewer_id())
+$$;
+REVOKE EXECUTE ON FUNCTION notifications.take_over_endpoint(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION notifications.take_over_endpoint(bytea) TO trove_api;
 """
 
 
