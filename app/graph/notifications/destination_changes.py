@@ -7,7 +7,6 @@ import strawberry
 from app.core.ids import PublicIdTag
 from app.graph.context import Info
 from app.graph.fields import attribute
-from app.graph.notifications.channels import ChannelKind, EventType
 from app.graph.notifications.destinations import NotificationService, PushSubscription, Webhook
 from app.graph.notifications.errors import NOTIFICATIONS_WRITE, NotificationError, notification_changes
 from app.graph.notifications.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_of, own_key, sent
@@ -40,6 +39,7 @@ from app.notifications.commands.webhooks import (
     rotate_webhook_secret,
 )
 from app.notifications.given import LONGEST_NAME, LONGEST_URL, not_found
+from app.notifications.models import ChannelKind, EventType
 
 _NAME = f"The name, of {LONGEST_NAME} characters at most."
 _URL = f"Where to tell it: an address that everybody can reach by https, of {LONGEST_URL:,} characters at most."

@@ -9,15 +9,14 @@ import strawberry
 from app.core.ids import PublicIdTag
 from app.graph.access import private
 from app.graph.fields import show_enum
-from app.graph.notifications.channels import ChannelKind, EventType
 from app.graph.notifications.destinations import NotificationService, PushSubscription, Webhook
 from app.graph.notifications.errors import OWNER_ALONE
 from app.graph.reads.arguments import Orders, equals, holds, includes
 from app.graph.reads.fields import column, edge, edges, shows
 from app.graph.relay import Node
 from app.graph.severities import Severity
+from app.notifications.models import ChannelKind, DeliveryStatus, EventType
 from app.notifications.models import Delivery as DeliveryRow
-from app.notifications.models import DeliveryStatus
 from app.notifications.models import Notification as NotificationRow
 from app.notifications.models import PushSubscription as PushSubscriptionRow
 from app.notifications.models import Service as ServiceRow

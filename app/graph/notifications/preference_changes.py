@@ -6,7 +6,7 @@ import strawberry
 
 from app.graph.context import Info
 from app.graph.fields import attribute
-from app.graph.notifications.channels import ChannelKind, EventType, NotificationChannel
+from app.graph.notifications.channels import NotificationChannel
 from app.graph.notifications.errors import NOTIFICATIONS_WRITE, NotificationError, notification_changes
 from app.graph.notifications.inputs import EXPECTED_VERSION, given, sent
 from app.graph.notifications.preferences import NotificationPreferences
@@ -18,7 +18,7 @@ from app.identity.scopes import Scope
 from app.notifications.commands.channels import edit_channel
 from app.notifications.commands.preferences import edit_preferences
 from app.notifications.commands.routes import GivenRoute
-from app.notifications.models import Digest
+from app.notifications.models import ChannelKind, Digest, EventType
 
 STAFF_WRITE = needs(Scope.OPERATIONS_WRITE)
 

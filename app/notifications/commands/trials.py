@@ -1,7 +1,9 @@
 """Notifications that people send to themselves, to see whether and how they arrive."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -27,7 +29,8 @@ MOST_TRIALS_PER_HOUR = 10
 TITLE = "This is a test"
 BODY = "If you can read this, notifications reach you here."
 
-_TABLES = {
+# The table of each kind of destination, and the column of deliveries that leads there.
+_TABLES: Mapping[ChannelKind, tuple[Any, Any]] = {
     ChannelKind.WEB_PUSH: (PushSubscription, Delivery.push_subscription_id),
     ChannelKind.WEBHOOK: (Webhook, Delivery.webhook_id),
     ChannelKind.SERVICE: (Service, Delivery.service_id),
