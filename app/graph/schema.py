@@ -10,6 +10,10 @@ from strawberry.schema.config import StrawberryConfig
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.access import guard
+from app.graph.alerts.alerts import Alert
+from app.graph.alerts.errors import ALERTS_READ
+from app.graph.alerts.rule_changes import AlertRuleMutations
+from app.graph.alerts.rules import AlertQueries, AlertRule
 from app.graph.catalogue.cards import Card, CardQueries, CardSet
 from app.graph.catalogue.coins import Coin
 from app.graph.catalogue.editing import CatalogueMutations
@@ -147,6 +151,8 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.TRACKER_KEY: (TrackerKey, TRACKERS_READ),
     PublicIdTag.TRACKER_ATTACHMENT: (TrackerAttachment, TRACKERS_READ),
     PublicIdTag.PLACE: (Place, TRACKERS_READ),
+    PublicIdTag.ALERT_RULE: (AlertRule, ALERTS_READ),
+    PublicIdTag.ALERT: (Alert, ALERTS_READ),
     PublicIdTag.NOTIFICATION: (Notification, NOTIFICATIONS_READ),
     PublicIdTag.DELIVERY: (NotificationDelivery, NOTIFICATIONS_READ),
     PublicIdTag.PUSH_SUBSCRIPTION: (PushSubscription, NOTIFICATIONS_READ),
@@ -192,6 +198,7 @@ class Query(
     TrackerQueries,
     MapQueries,
     PlaceQueries,
+    AlertQueries,
     RunQueries,
     JobQueries,
     ChannelQueries,
@@ -254,6 +261,7 @@ class Mutation(
     ClientMutations,
     PlaceMutations,
     TrackerMutations,
+    AlertRuleMutations,
     ReadingMutations,
     PreferenceMutations,
     DestinationMutations,

@@ -25,7 +25,7 @@ subscription ($since: String) { notificationReceived(since: $since) { cursor not
 """
 FIRED = """
 subscription ($rules: [ID!], $severity: AlertSeverity, $since: String) {
-  alertFired(ruleIds: $rules, severity: $severity, since: $since) { cursor notification { title } }
+  alertFired(ruleIds: $rules, severity: $severity, since: $since) { cursor alert { severity } notification { title } }
 }
 """
 SECONDS = 10
@@ -164,6 +164,7 @@ async def test_a_token_of_alerts_alone_sees_no_notifications(database: Database,
         await tell(database, ada, "one", alert_id=await alert_of(database, ada, rule))
         answer = await seen.answer()
     assert answer["data"]["alertFired"]["notification"] is None
+    assert answer["data"]["alertFired"]["alert"] == {"severity": "INFO"}
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
 
 

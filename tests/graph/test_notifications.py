@@ -132,9 +132,9 @@ async def test_an_alert_stands_for_its_notification(database: Database, graph: G
     alert = await alert_of(database, ada, await rule_of(database, ada))
     id_ = await tell(database, ada, "of an alert", alert_id=alert)
     payload = await done(
-        graph, ada.viewer, "markRead", "notifications { id }", ids=[public_id(PublicIdTag.ALERT, alert)]
+        graph, ada.viewer, "markRead", "notifications { id alert { title } }", ids=[public_id(PublicIdTag.ALERT, alert)]
     )
-    assert payload["notifications"] == [{"id": id_}]
+    assert payload["notifications"] == [{"id": id_, "alert": {"title": "It can be had"}}]
 
 
 @pytest.mark.parametrize("until", [-1, 366, None])

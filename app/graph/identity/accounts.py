@@ -6,8 +6,12 @@ from enum import Enum
 import strawberry
 from strawberry import UNSET
 
+from app.alerts.models import Alert as AlertRow
+from app.alerts.models import Rule as RuleRow
 from app.core.ids import PublicIdTag
 from app.graph.access import OWNER_AND_STAFF, private
+from app.graph.alerts.alerts import Alert, alerts_of
+from app.graph.alerts.rules import AlertRule, rules_of
 from app.graph.fields import show_enum
 from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.notifications.account import (
@@ -372,6 +376,16 @@ class Account(Node):
         to=MembershipRow.user_id,
         order=[MembershipRow.created_at, MembershipRow.id],
         access=TRACKERS_READ,
+    )
+    alert_rules: Connection[AlertRule] | None = rules_of(
+        "Their rules, the oldest first unless ordered otherwise; empty for everybody but their owner.",
+        on=models.User.id,
+        to=RuleRow.owner_id,
+    )
+    alerts: Connection[Alert] | None = alerts_of(
+        "Their alerts, the newest first; empty for everybody but their owner.",
+        on=models.User.id,
+        to=AlertRow.owner_id,
     )
     preorders_due: list[PreordersDue] | None = preorders_due_of_account()
     preorder_slips: list[MakerSlips] | None = preorder_slips_of_account()

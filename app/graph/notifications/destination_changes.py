@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import strawberry
 
+from app.alerts.models import Severity
 from app.core.ids import PublicIdTag
 from app.graph.context import Info
 from app.graph.fields import attribute
@@ -13,7 +14,6 @@ from app.graph.notifications.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, gi
 from app.graph.notifications.notifications import Notification
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL
-from app.graph.severities import Severity
 from app.graph.user_errors import USER_ERRORS, Done
 from app.notifications.commands.push_subscriptions import (
     MOST_PUSH_SUBSCRIPTIONS,

@@ -4,13 +4,13 @@ from datetime import datetime
 
 import strawberry
 
+from app.alerts.models import Severity
 from app.core.ids import PublicIdTag
 from app.graph.access import private
 from app.graph.notifications.errors import OWNER_ALONE
 from app.graph.reads.fields import column, shows
 from app.graph.relay import Node
 from app.graph.scalars import URL
-from app.graph.severities import Severity
 from app.notifications.models import EventType
 from app.notifications.models import PushSubscription as PushSubscriptionRow
 from app.notifications.models import Service as ServiceRow

@@ -7,11 +7,15 @@ from uuid import UUID
 
 import strawberry
 
+from app.alerts.models import Alert as AlertRow
+from app.alerts.models import Severity
 from app.core.database import Database, DatabaseViewer
 from app.core.errors import BadUserInput, NotFound
 from app.core.ids import PublicIdTag
 from app.core.paging import decode_cursor
 from app.graph.access import private
+from app.graph.alerts.alerts import Alert
+from app.graph.alerts.errors import ALERTS_READ
 from app.graph.context import Info
 from app.graph.fields import streamed
 from app.graph.notifications.errors import NOTIFICATIONS_READ, OWNER_ALONE
@@ -19,15 +23,11 @@ from app.graph.notifications.notifications import Notification
 from app.graph.reads.fields import Reference, column, edge, refer, shows
 from app.graph.reads.wire import cursor_text
 from app.graph.relay import key_of
-from app.graph.severities import Severity
-from app.identity.access import needs
-from app.identity.scopes import Scope
 from app.notifications.models import Notification as NotificationRow
 from app.notifications.queries.told import AlertsWatched, may_be_told, told_between, visible_rules
 
 TOLD_ORDER = "told"
 MOST_RULES = 250
-ALERTS_READ = needs(Scope.ALERTS_READ)
 CURSOR = cursor_text(TOLD_ORDER, [NotificationRow.position])
 OF_THE_STREAM = "The position of this update; give it as `since` to go on from here after a reconnect."
 LOSES_NOTHING = (
@@ -49,6 +49,7 @@ class NotificationReceived:
 @shows(NotificationRow, key=NotificationRow.position)
 class AlertFired:
     cursor: str = column(CURSOR, OF_THE_STREAM)
+    alert: Alert | None = edge("The alert.", on=NotificationRow.alert_id, to=AlertRow.id, access=ALERTS_READ)
     notification: Notification | None = edge(
         "What is told of it.", on=NotificationRow.id, to=NotificationRow.id, access=NOTIFICATIONS_READ
     )

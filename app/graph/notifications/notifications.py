@@ -6,15 +6,18 @@ from typing import Annotated
 
 import strawberry
 
+from app.alerts.models import Alert as AlertRow
+from app.alerts.models import Severity
 from app.core.ids import PublicIdTag
 from app.graph.access import private
+from app.graph.alerts.alerts import Alert
+from app.graph.alerts.errors import ALERTS_READ
 from app.graph.fields import show_enum
 from app.graph.notifications.destinations import NotificationService, PushSubscription, Webhook
 from app.graph.notifications.errors import OWNER_ALONE
 from app.graph.reads.arguments import Orders, equals, holds, includes
 from app.graph.reads.fields import column, edge, edges, shows
 from app.graph.relay import Node
-from app.graph.severities import Severity
 from app.notifications.models import ChannelKind, DeliveryStatus, EventType
 from app.notifications.models import Delivery as DeliveryRow
 from app.notifications.models import Notification as NotificationRow
@@ -108,6 +111,12 @@ class Notification(Node):
     )
     snoozed_until: datetime | None = column(
         NotificationRow.snoozed_until, "Until when it is, or was, put off; null where it was not."
+    )
+    alert: Alert | None = edge(
+        "The alert that it tells of, if it tells of one.",
+        on=NotificationRow.alert_id,
+        to=AlertRow.id,
+        access=ALERTS_READ,
     )
     deliveries: list[NotificationDelivery] = edges(
         "Where else it went, the first first.",

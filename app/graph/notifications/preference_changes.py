@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import strawberry
 
+from app.alerts.models import Severity
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.notifications.channels import NotificationChannel
@@ -11,7 +12,6 @@ from app.graph.notifications.errors import NOTIFICATIONS_WRITE, NotificationErro
 from app.graph.notifications.inputs import EXPECTED_VERSION, given, sent
 from app.graph.notifications.preferences import NotificationPreferences
 from app.graph.reads.fields import Reference, refer
-from app.graph.severities import Severity
 from app.graph.user_errors import USER_ERRORS, Done
 from app.identity.access import needs
 from app.identity.scopes import Scope

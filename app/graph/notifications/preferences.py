@@ -2,11 +2,11 @@
 
 import strawberry
 
+from app.alerts.models import Severity
 from app.graph.access import private
 from app.graph.fields import show_enum
 from app.graph.notifications.errors import OWNER_ALONE
 from app.graph.reads.fields import column, edges, shows
-from app.graph.severities import Severity
 from app.notifications.models import ChannelKind, Digest, EventType
 from app.notifications.models import Route as RouteRow
 from app.notifications.queries.notifications import COUNTS, PREFERENCES
