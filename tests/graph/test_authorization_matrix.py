@@ -102,6 +102,7 @@ GIVEN: dict[str, object] = {
     "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
     "mutation addMember.input.username": "support",
     "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
+    "mutation snooze.input.until": None,
 }
 
 
@@ -261,6 +262,20 @@ WHOSE: Mapping[str, Whose] = {
     "mutation attachTracker.input.preorderId": Whose(PublicIdTag.PREORDER),
     "mutation attachTracker.input.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
     "mutation detachTracker.input.trackerId": Whose(PublicIdTag.TRACKER, is_not_found),
+    "mutation markRead.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation markRead.input.upToId": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation dismiss.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation snooze.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation removePushSubscription.input.id": Whose(PublicIdTag.PUSH_SUBSCRIPTION, is_not_found),
+    "mutation editWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation rotateWebhookSecret.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation enableWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation disableWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation deleteWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation editNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
+    "mutation removeNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
+    "mutation sendTestNotification.input.destinationId": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "subscription alertFired.ruleIds": Whose(PublicIdTag.ALERT_RULE),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -287,10 +302,16 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.TRACKER,
     PublicIdTag.TRACKER_KEY,
     PublicIdTag.TRACKER_ATTACHMENT,
+    PublicIdTag.NOTIFICATION,
+    PublicIdTag.DELIVERY,
+    PublicIdTag.PUSH_SUBSCRIPTION,
+    PublicIdTag.WEBHOOK,
+    PublicIdTag.NOTIFICATION_SERVICE,
 }
 # Where tables are somebody's, unless they are listed as everybody's.
 PRIVATE_SCHEMAS = (
     *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers."),
+    "notifications.",
     "catalogue.item_revisions",
 )
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
