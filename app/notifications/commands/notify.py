@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
 
 from app.alerts.commands.record_alerts import RecordedAlert
 from app.alerts.models import Condition, RuleTarget, Severity
@@ -13,7 +13,7 @@ from app.core.database import Transaction
 from app.core.events import Event, Topic
 from app.core.ids import new_id
 from app.core.jobs import Job
-from app.notifications.models import EventType, Notification
+from app.notifications.models import EventType
 
 # Held from the drawing of positions in notifications to the commit, so that positions become visible in their order.
 NOTIFICATIONS_LOCK = 7_209_463_141_903
@@ -67,26 +67,21 @@ async def notify(transaction: Transaction, given: Collection[NewNotification]) -
     if not given:
         return
     await transaction.connection.execute(_LOCK, {"lock": NOTIFICATIONS_LOCK})
-    stored = await transaction.connection.execute(
-        insert(Notification)
-        .values(
-            [
-                {
-                    "id": new_id(),
-                    "owner_id": one.owner_id,
-                    "key": one.key,
-                    "event_type": one.event_type.value,
-                    "severity": one.severity.value,
-                    "title": one.title,
-                    "body": one.body,
-                    "alert_id": one.alert_id,
-                    "channels": None if one.channels is None else list(one.channels),
-                }
-                for one in given
-            ]
-        )
-        .on_conflict_do_nothing(index_elements=["owner_id", "key"])
-    )
+    rows = [
+        {
+            "id": new_id(),
+            "owner_id": one.owner_id,
+            "key": one.key,
+            "event_type": one.event_type.value,
+            "severity": one.severity.value,
+            "title": one.title,
+            "body": one.body,
+            "alert_id": one.alert_id,
+            "channels": None if one.channels is None else list(one.channels),
+        }
+        for one in given
+    ]
+    stored = await transaction.connection.execute(_STORE, {"rows": orjson.dumps(rows, default=str).decode()})
     if stored.rowcount:
         transaction.announce(Event(Topic.NOTIFIED))
         transaction.enqueue(ROUTE_NOTIFICATIONS)
@@ -98,4 +93,12 @@ def _type_of(alert: RecordedAlert) -> EventType:
     return _TYPES_OF_TARGETS.get(RuleTarget(alert.target), EventType.PRICE)
 
 
+# By one statement however many they are, at positions in their order.
+_STORE = text("""
+    INSERT INTO notifications.notifications
+        (id, owner_id, key, event_type, severity, title, body, alert_id, channels)
+    SELECT id, owner_id, key, event_type, severity, title, body, alert_id, channels
+    FROM json_populate_recordset(CAST(NULL AS notifications.notifications), CAST(CAST(:rows AS text) AS json))
+    ON CONFLICT (owner_id, key) DO NOTHING
+""")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
