@@ -64,3 +64,7 @@ class Sender(Protocol):
         Raises NotDelivered.
         """
         ...
+
+
+class PayloadNotMade(NotDelivered):
+    """Nothing was sent, since what was to be sent could not be made: the destination has not failed."""

@@ -106,6 +106,7 @@ CREATE TABLE notifications.webhooks (
     url text NOT NULL,
     secret bytea NOT NULL,
     document text,
+    scopes text[] NOT NULL DEFAULT '{}',
     event_types text[],
     minimum_severity text NOT NULL DEFAULT 'info',
     is_enabled boolean NOT NULL DEFAULT true,
@@ -385,9 +386,10 @@ RIGHTS = {
         "UPDATE (subscription, name, refusals), DELETE"
     ),
     "notifications.webhooks": (
-        "SELECT (id, owner_id, name, url, document, event_types, minimum_severity, is_enabled, failing_since, "
+        "SELECT (id, owner_id, name, url, document, scopes, event_types, minimum_severity, is_enabled, failing_since, "
         "disabled_at, last_delivered_at, version, created_at, updated_at), INSERT, UPDATE (name, url, secret, "
-        "document, event_types, minimum_severity, is_enabled, failing_since, disabled_at, version, updated_at), DELETE"
+        "document, scopes, event_types, minimum_severity, is_enabled, failing_since, disabled_at, version, "
+        "updated_at), DELETE"
     ),
     "notifications.services": (
         "SELECT (id, owner_id, name, kind, is_enabled, last_delivered_at, version, created_at, updated_at), INSERT, "
