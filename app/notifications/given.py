@@ -1,26 +1,21 @@
 """Names, addresses and times as people give them, each read as what it must be, or refused with the path to it."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import time
 from functools import cache
-from ipaddress import ip_address
 from typing import TypeVar
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from app.core.public_addresses import is_public
-from app.core.secure_urls import is_secure_url
+from app.core.errors import BadUserInput
 from app.notifications.errors import NotificationErrorCode, NotificationRefused
+from app.notifications.webhook_urls import check_webhook_url
 from app.portfolios import texts
 from app.portfolios.errors import PortfolioRefused
 
 LONGEST_NAME = 100
-LONGEST_URL = 2_000
 MOST_AT_ONCE = 250
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
-# Names that lead to this machine or to a network of one's own, wherever they are asked for.
-_LOCAL_NAMES = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")
 
 Value = TypeVar("Value")
 
@@ -56,29 +51,17 @@ def read_optional_name(value: str | None, *field: str) -> str | None:
         raise refused(refusal.message, *refusal.field) from None
 
 
-def read_public_url(value: str | None, *field: str) -> str:
-    """The address of a server that everybody can reach, by https. Where its name leads, who sends to it finds out."""
-    if value is None or len(value) > LONGEST_URL or not value.startswith("https://") or not is_secure_url(value):
-        raise refused(
-            f"It is an address that begins with https:// and has {LONGEST_URL:,} characters at most, without a name, a "
-            "password or a fragment.",
-            *field,
-        )
-    if not _may_be_public((urlsplit(value).hostname or "").rstrip(".").lower()):
-        raise refused("It leads to an address that is not public; give one that everybody can reach.", *field)
-    return value
+def read_public_url(value: str | None, *field: str, is_development: bool = False) -> str:
+    """The URL of a server that everybody can reach by https; on a developer's server also of this very machine."""
+    return checked(lambda: check_webhook_url(value or "", is_development=is_development), *field)
 
 
-def _may_be_public(host: str) -> bool:
+def checked(check: Callable[[], Value], *field: str) -> Value:
+    """What a check gives, whose refusal names the field at fault by the path that the graph has for it."""
     try:
-        return is_public(ip_address(host))
-    except ValueError:
-        pass
-    labels = host.split(".")
-    # What ends in a number is an address, in one of the ways that programs read it, such as 2130706433 or 0x7f.1.
-    is_number = labels[-1].isdigit() or labels[-1].startswith("0x")
-    is_local = any(host == name or host.endswith(f".{name}") for name in _LOCAL_NAMES)
-    return len(labels) > 1 and all(labels) and not is_number and not is_local
+        return check()
+    except BadUserInput as refusal:
+        raise refused(refusal.message, *field) from None
 
 
 def read_time_of_day(value: str | None, *field: str) -> time | None:

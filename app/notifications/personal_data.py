@@ -82,8 +82,14 @@ def _browsers(user_id: UUID) -> Select[*tuple[Any, ...]]:
 def _webhooks(user_id: UUID) -> Select[*tuple[Any, ...]]:
     return (
         select(
-            *(Webhook.id, Webhook.name, Webhook.url, Webhook.document, Webhook.event_types, Webhook.minimum_severity),
-            *(Webhook.is_enabled, Webhook.failing_since, Webhook.disabled_at, Webhook.last_delivered_at),
+            *(Webhook.id, Webhook.name, Webhook.url, Webhook.document, Webhook.scopes, Webhook.event_types),
+            *(
+                Webhook.minimum_severity,
+                Webhook.is_enabled,
+                Webhook.failing_since,
+                Webhook.disabled_at,
+                Webhook.last_delivered_at,
+            ),
             *(Webhook.version, Webhook.created_at, Webhook.updated_at),
         )
         .where(Webhook.owner_id == user_id)

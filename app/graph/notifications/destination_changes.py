@@ -1,6 +1,7 @@
 """The mutations by which people keep where they are told outside of the app."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import strawberry
 
@@ -15,21 +16,22 @@ from app.graph.notifications.notifications import Notification
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL
 from app.graph.user_errors import USER_ERRORS, Done
+from app.graph.webhook_payloads import LONGEST_WEBHOOK_DOCUMENT, check_webhook_document
+from app.identity.scopes import Scope
 from app.notifications.commands.push_subscriptions import (
     MOST_PUSH_SUBSCRIPTIONS,
     add_push_subscription,
     remove_push_subscription,
 )
 from app.notifications.commands.services import (
-    LONGEST_ADDRESS,
     MOST_SERVICES,
     add_service,
     edit_service,
+    read_service_address,
     remove_service,
 )
 from app.notifications.commands.trials import MOST_TRIALS_PER_HOUR, Destination, send_trial
 from app.notifications.commands.webhooks import (
-    LONGEST_DOCUMENT,
     MOST_WEBHOOKS,
     create_webhook,
     delete_webhook,
@@ -38,18 +40,22 @@ from app.notifications.commands.webhooks import (
     enable_webhook,
     rotate_webhook_secret,
 )
-from app.notifications.given import LONGEST_NAME, LONGEST_URL, not_found
+from app.notifications.given import LONGEST_NAME, checked, not_found
 from app.notifications.models import ChannelKind, EventType
+from app.notifications.service_addresses import LONGEST_SERVICE_ADDRESS
+from app.notifications.webhook_urls import LONGEST_WEBHOOK_URL
 
 _NAME = f"The name, of {LONGEST_NAME} characters at most."
-_URL = f"Where to tell it: an address that everybody can reach by https, of {LONGEST_URL:,} characters at most."
-_DOCUMENT = (
-    f"The query of GraphQL whose answer to send, of {LONGEST_DOCUMENT:,} characters at most; null for the usual one."
+_URL = f"Where to tell it: an address that everybody can reach by https, of {LONGEST_WEBHOOK_URL:,} characters at most."
+_DOCUMENT = f"The query of GraphQL whose answer to send, of {LONGEST_WEBHOOK_DOCUMENT:,} characters at most; null for the usual one."
+_SCOPES = (
+    "What the document may read beside alerts and notifications: `ACCOUNT_READ`, `PORTFOLIOS_READ` and `TRACKERS_READ`, "
+    "as far as one may, or the token may, oneself."
 )
 _EVENT_TYPES = "What to tell it of; null for everything."
 _SEVERITY = "From which severity on to tell it."
 _ADDRESS = (
-    f"Its address as Apprise writes it, such as `ntfys://ntfy.sh/topic`, of {LONGEST_ADDRESS:,} characters at most. It "
+    f"Its address as Apprise writes it, such as `ntfys://ntfy.sh/topic`, of {LONGEST_SERVICE_ADDRESS:,} characters at most. It "
     "is kept encrypted, and shown to nobody again."
 )
 _SECRET = "By which what it is told is signed. It is shown this once; keep it. Null when refused"  # noqa: S105  # words
@@ -74,6 +80,7 @@ class CreateWebhookInput:
     name: str = strawberry.field(description=_NAME)
     url: URL = strawberry.field(description=_URL)
     document: str | None = strawberry.field(default=None, description=_DOCUMENT)
+    scopes: list[Scope] = strawberry.field(default_factory=list, description=_SCOPES)
     event_types: list[EventType] | None = strawberry.field(default=None, description=_EVENT_TYPES)
     minimum_severity: Severity = strawberry.field(default=Severity.INFO, description=_SEVERITY)
     idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
@@ -86,6 +93,7 @@ class EditWebhookInput:
     name: str | None = given(_NAME)
     url: URL | None = given(_URL)
     document: str | None = given(_DOCUMENT)
+    scopes: list[Scope] | None = given(_SCOPES)
     event_types: list[EventType] | None = given(_EVENT_TYPES)
     minimum_severity: Severity | None = given(_SEVERITY)
 
@@ -281,6 +289,7 @@ class DestinationMutations:
                 p256dh=input.p256dh,
                 auth=input.auth,
                 name=input.name,
+                is_development=info.context.resources.settings.is_development,
             )
         return BrowserAdded(refer(PushSubscription, key))
 
@@ -299,13 +308,15 @@ class DestinationMutations:
     )
     @staticmethod
     async def create_webhook(info: Info, input: CreateWebhookInput) -> WebhookChanged:
+        changes = _with_checked_document(sent(input, "idempotency_key"))
         async with info.context.transaction() as transaction:
             created = await create_webhook(
                 transaction,
                 info.context.resources.identity.secrets,
-                sent(input, "idempotency_key"),
-                owner_id=info.context.viewer.own_id,
+                changes,
+                viewer=info.context.viewer,
                 idempotency_key=input.idempotency_key,
+                is_development=info.context.resources.settings.is_development,
             )
         return WebhookChanged(refer(Webhook, created.id), created.secret)
 
@@ -313,13 +324,15 @@ class DestinationMutations:
     @staticmethod
     async def edit_webhook(info: Info, input: EditWebhookInput) -> WebhookChanged:
         key = own_key(input.id, PublicIdTag.WEBHOOK, "webhook", "id")
+        changes = _with_checked_document(sent(input, "id", "expected_version"))
         async with info.context.transaction() as transaction:
             await edit_webhook(
                 transaction,
                 key,
-                sent(input, "id", "expected_version"),
-                owner_id=info.context.viewer.own_id,
+                changes,
+                viewer=info.context.viewer,
                 expected_version=input.expected_version,
+                is_development=info.context.resources.settings.is_development,
             )
         return WebhookChanged(refer(Webhook, key))
 
@@ -386,13 +399,14 @@ class DestinationMutations:
     )
     @staticmethod
     async def add_notification_service(info: Info, input: AddNotificationServiceInput) -> ServiceChanged:
+        address = await read_service_address(input.address, info.context.resources.settings)
         async with info.context.transaction() as transaction:
             key = await add_service(
                 transaction,
                 info.context.resources.identity.secrets,
                 owner_id=info.context.viewer.own_id,
                 name=input.name,
-                address=input.address,
+                address=address,
                 idempotency_key=input.idempotency_key,
             )
         return ServiceChanged(refer(NotificationService, key))
@@ -401,12 +415,15 @@ class DestinationMutations:
     @staticmethod
     async def edit_notification_service(info: Info, input: EditNotificationServiceInput) -> ServiceChanged:
         key = own_key(input.id, PublicIdTag.NOTIFICATION_SERVICE, "service", "id")
+        changes = sent(input, "id", "expected_version")
+        if "address" in changes:
+            changes["address"] = await read_service_address(changes["address"], info.context.resources.settings)
         async with info.context.transaction() as transaction:
             await edit_service(
                 transaction,
                 info.context.resources.identity.secrets,
                 key,
-                sent(input, "id", "expected_version"),
+                changes,
                 owner_id=info.context.viewer.own_id,
                 expected_version=input.expected_version,
             )
@@ -443,6 +460,14 @@ class DestinationMutations:
                 destination=destination,
             )
         return TestSent(refer(Notification, key))
+
+
+def _with_checked_document(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes of a webhook, whose document is one that can be asked."""
+    document: str | None = changes.get("document")
+    if document is not None:
+        checked(lambda: check_webhook_document(document), "document")
+    return changes
 
 
 _CHANNELS = {

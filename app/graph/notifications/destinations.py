@@ -11,6 +11,7 @@ from app.graph.notifications.errors import OWNER_ALONE
 from app.graph.reads.fields import column, shows
 from app.graph.relay import Node
 from app.graph.scalars import URL
+from app.identity.scopes import Scope
 from app.notifications.models import EventType
 from app.notifications.models import PushSubscription as PushSubscriptionRow
 from app.notifications.models import Service as ServiceRow
@@ -39,6 +40,7 @@ class Webhook(Node):
     document: str | None = column(
         WebhookRow.document, "The query of GraphQL whose answer it gets; null for the usual one."
     )
+    scopes: list[Scope] = column(WebhookRow.scopes, "What the document may read beside alerts and notifications.")
     event_types: list[EventType] | None = column(WebhookRow.event_types, "What it is told of; null for everything.")
     minimum_severity: Severity = column(WebhookRow.minimum_severity, "From which severity on it is told.")
     is_enabled: bool = column(WebhookRow.is_enabled, "Whether it is told at all.")

@@ -5,16 +5,16 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import orjson
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from sqlalchemy import delete, func, insert, select, update
 
 from app.core.database import Transaction
 from app.core.ids import new_id
-from app.core.secrets import Secrets, place_of
+from app.core.secrets import Secrets
 from app.notifications.commands.held import only_writer_of, refuse_more_than
 from app.notifications.given import not_found, read_optional_name, read_public_url, refused
 from app.notifications.models import PushSubscription
+from app.notifications.sealed import BrowserEndpoint, seal_browser
 
 MOST_PUSH_SUBSCRIPTIONS = 20
 LONGEST_KEY = 100
@@ -30,6 +30,7 @@ async def add_push_subscription(
     p256dh: str,
     auth: str,
     name: str | None = None,
+    is_development: bool = False,
 ) -> UUID:
     """Keep what a browser gave when it was allowed to be told; gives the subscription's key.
 
@@ -38,12 +39,13 @@ async def add_push_subscription(
     than 20.
     """
     connection = transaction.connection
-    endpoint = read_public_url(endpoint, "endpoint")
-    _check_point(_decoded(p256dh, "p256dh"))
-    if len(_decoded(auth, "auth")) != AUTH_BYTES:
+    url = read_public_url(endpoint, "endpoint", is_development=is_development)
+    browser = BrowserEndpoint(url, _decoded(p256dh, "p256dh"), _decoded(auth, "auth"))
+    _check_point(browser.p256dh)
+    if len(browser.auth) != AUTH_BYTES:
         raise refused(f"It is {AUTH_BYTES} bytes in base64url, as the browser gives them.", "auth")
     name = read_optional_name(name, "name")
-    endpoint_hash = sha256(endpoint.encode()).digest()
+    endpoint_hash = sha256(url.encode()).digest()
     await only_writer_of(connection, owner_id)
     await connection.execute(select(func.notifications.take_over_endpoint(endpoint_hash)))
     of_owner = (PushSubscription.owner_id == owner_id, PushSubscription.endpoint_hash == endpoint_hash)
@@ -51,8 +53,7 @@ async def add_push_subscription(
     if stored is None:
         await refuse_more_than(connection, PushSubscription, MOST_PUSH_SUBSCRIPTIONS, "browsers", owner_id=owner_id)
     key = stored or new_id()
-    subscription = orjson.dumps({"endpoint": endpoint, "keys": {"p256dh": p256dh, "auth": auth}})
-    encrypted = secrets.encrypt(subscription, place_of(PushSubscription.subscription, key))
+    encrypted = seal_browser(secrets, key, browser)
     if stored is not None:
         changes = {"subscription": encrypted, "name": name, "refusals": 0}
         await connection.execute(update(PushSubscription).where(PushSubscription.id == key).values(**changes))
@@ -62,7 +63,7 @@ async def add_push_subscription(
             id=key,
             owner_id=owner_id,
             endpoint_hash=endpoint_hash,
-            host=urlsplit(endpoint).hostname,
+            host=urlsplit(url).hostname,
             subscription=encrypted,
             name=name,
         )

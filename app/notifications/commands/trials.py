@@ -14,6 +14,7 @@ from app.core.database import Transaction, among
 from app.core.ids import new_id
 from app.notifications.commands.held import only_writer_of
 from app.notifications.commands.notify import NewNotification, notify
+from app.notifications.commands.route_notifications import DELIVER
 from app.notifications.given import not_found, too_many
 from app.notifications.models import (
     ChannelKind,
@@ -95,6 +96,7 @@ async def send_trial(
                 }
             )
         )
+        transaction.enqueue(DELIVER)
     return notification_id
 
 

@@ -1,7 +1,5 @@
 """Webhooks: addresses of people's own that are told, signed with a secret that is shown once."""
 
-import base64
-import secrets as randomness
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts.models import Severity
 from app.core.database import Transaction
 from app.core.ids import new_id
-from app.core.secrets import Secrets, place_of
+from app.core.secrets import Secrets
+from app.identity.scopes import Scope
+from app.identity.viewer import Viewer
 from app.notifications.commands.creation_keys import claim_key
 from app.notifications.commands.held import changed, only_writer_of, refuse_more_than
 from app.notifications.given import (
+    checked,
     distinct,
     not_found,
     present,
@@ -27,13 +28,18 @@ from app.notifications.given import (
     refused,
 )
 from app.notifications.models import EventType, Webhook
+from app.notifications.sealed import new_webhook_secret, seal_webhook_secret
+from app.notifications.webhook_scopes import check_webhook_scopes
 
 MOST_WEBHOOKS = 20
 LONGEST_DOCUMENT = 10_000
-SECRET_PREFIX = "whsec_"  # noqa: S105  # how every one begins
-SECRET_BYTES = 32
 
-_NOTHING_SAID: Mapping[str, Any] = {"document": None, "event_types": None, "minimum_severity": Severity.INFO}
+_NOTHING_SAID: Mapping[str, Any] = {
+    "document": None,
+    "scopes": (),
+    "event_types": None,
+    "minimum_severity": Severity.INFO,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +55,27 @@ async def create_webhook(
     secrets: Secrets,
     given: Mapping[str, Any],
     *,
-    owner_id: UUID,
+    viewer: Viewer,
     idempotency_key: str | None = None,
+    is_development: bool = False,
 ) -> CreatedWebhook:
-    """Make a webhook of `name` and `url`, and maybe `document`, `event_types` (None for all) and `minimum_severity`.
+    """Make a webhook of `name` and `url`, and maybe `document`, which was looked at before, `scopes` (those that the
+    document is asked with, of the viewer's own), `event_types` (None for all) and `minimum_severity`.
 
     Raises NotificationRefused for what it cannot have, and for more than 20.
     """
     connection = transaction.connection
-    values = _read({**_NOTHING_SAID, **given})
+    owner_id = viewer.own_id
+    values = _read({**_NOTHING_SAID, **given}, viewer, is_development=is_development)
     await only_writer_of(connection, owner_id)
     key = new_id()
     first = await claim_key(connection, idempotency_key, values, owner_id=owner_id, made=Webhook.id, new_id=key)
     if first != key:
         return CreatedWebhook(first, None)
     await refuse_more_than(connection, Webhook, MOST_WEBHOOKS, "webhooks", owner_id=owner_id)
-    text = _new_secret()
+    text = new_webhook_secret()
     await connection.execute(
-        insert(Webhook).values(id=key, owner_id=owner_id, secret=_encrypted(secrets, text, key), **values)
+        insert(Webhook).values(id=key, owner_id=owner_id, secret=seal_webhook_secret(secrets, key, text), **values)
     )
     return CreatedWebhook(key, text)
 
@@ -76,15 +85,16 @@ async def edit_webhook(
     key: UUID,
     given: Mapping[str, Any],
     *,
-    owner_id: UUID,
+    viewer: Viewer,
     expected_version: int | None = None,
+    is_development: bool = False,
 ) -> None:
     """Change what is given of a webhook, as in `create_webhook`.
 
     Raises NotificationRefused as that does, for one that is not the owner's, and for another version than expected.
     """
-    values = _read(given)
-    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    values = _read(given, viewer, is_development=is_development)
+    await _hold(transaction.connection, key, owner_id=viewer.own_id, expected_version=expected_version)
     await _change(transaction.connection, key, values)
 
 
@@ -93,8 +103,8 @@ async def rotate_webhook_secret(
 ) -> str:
     """Give a webhook another secret, which signs from now on; gives its text. Raises as `edit_webhook` does."""
     await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
-    text = _new_secret()
-    await _change(transaction.connection, key, {"secret": _encrypted(secrets, text, key)})
+    text = new_webhook_secret()
+    await _change(transaction.connection, key, {"secret": seal_webhook_secret(secrets, key, text)})
     return text
 
 
@@ -126,8 +136,14 @@ async def delete_webhook(
     await transaction.connection.execute(delete(Webhook).where(Webhook.id == key))
 
 
-def _read(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: read(given[name]) for name, read in _READERS.items() if name in given}
+def _read(given: Mapping[str, Any], viewer: Viewer, *, is_development: bool) -> dict[str, Any]:
+    values = {name: read(given[name]) for name, read in _READERS.items() if name in given}
+    if "url" in given:
+        values["url"] = read_public_url(given["url"], "url", is_development=is_development)
+    if "scopes" in given:
+        chosen = [Scope(one).value for one in present(given["scopes"], "scopes")]
+        values["scopes"] = checked(lambda: check_webhook_scopes(chosen, viewer.scopes), "scopes")
+    return values
 
 
 def _document(value: str | None) -> str | None:
@@ -147,19 +163,10 @@ def _event_types(value: Sequence[EventType] | None) -> list[str] | None:
 
 _READERS: Mapping[str, Any] = {
     "name": lambda value: read_name(value, "name"),
-    "url": lambda value: read_public_url(value, "url"),
     "document": _document,
     "event_types": _event_types,
     "minimum_severity": lambda value: Severity(present(value, "minimumSeverity")).value,
 }
-
-
-def _new_secret() -> str:
-    return SECRET_PREFIX + base64.b64encode(randomness.token_bytes(SECRET_BYTES)).decode()
-
-
-def _encrypted(secrets: Secrets, text: str, key: UUID) -> bytes:
-    return secrets.encrypt(text.encode(), place_of(Webhook.secret, key))
 
 
 async def _hold(

@@ -110,6 +110,7 @@ def _add_destinations(world: World, random: Random, owner_id: UUID) -> None:
             url="https://hooks.example/" + any_text(random),
             secret=random.randbytes(8),
             document=maybe(random, any_text(random)),
+            scopes=random.sample(["account:read", "portfolios:read", "trackers:read"], random.choice((0, 1, 3))),
             event_types=maybe(random, types),
             minimum_severity=_any_severity(random),
             is_enabled=random.random() < 0.7,
