@@ -15,14 +15,17 @@ from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, parse_public_id, public_id
 from app.core.secrets import place_of
 from app.graph.context import Resources
+from app.identity.scopes import Scope
 from app.notifications.commands.trials import MOST_TRIALS_PER_HOUR
 from app.notifications.models import Delivery, Notification, PushSubscription, Service, Webhook
 from tests.graph.changing import change, code_of, done
 from tests.graph.conftest import Graph
+from tests.identity.builders import session_of
 from tests.notifications.told_people import Told, browser, in_base64url, person, tell
 
 WEBHOOK = {"name": "Mine", "url": "https://hooks.example.com/trove"}
-SERVICE = {"name": "Phone", "address": "ntfys://hunter2@ntfy.example.com/topic"}
+SERVICE = {"name": "Phone", "address": "ntfys://ntfy.sh/hunter2"}
+DOCUMENT = "query ($notificationId: ID!) { node(id: $notificationId) { id } }"
 BROWSERS = "{ viewer { pushSubscriptions { id host name lastDeliveredAt } } }"
 PRIVATE_URLS = (
     "http://hooks.example.com/",
@@ -160,9 +163,7 @@ async def test_a_webhook_shows_its_secret_once(database: Database, graph: Graph)
 
 async def test_a_webhook_is_changed_and_what_is_left_out_stays(database: Database, graph: Graph) -> None:
     ada, shown = await person(database), "webhook { name url document eventTypes minimumSeverity version }"
-    made = await done(
-        graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK, document="{ notification { title } }"
-    )
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK, document=DOCUMENT)
     id_ = made["webhook"]["id"]
     edited = await done(
         graph, ada.viewer, "editWebhook", shown, id=id_, expectedVersion=1, name="Ours", eventTypes=["TRACKER"]
@@ -170,7 +171,7 @@ async def test_a_webhook_is_changed_and_what_is_left_out_stays(database: Databas
     assert edited["webhook"] == {
         "name": "Ours",
         "url": "https://hooks.example.com/trove",
-        "document": "{ notification { title } }",
+        "document": DOCUMENT,
         "eventTypes": ["TRACKER"],
         "minimumSeverity": "INFO",
         "version": 2,
@@ -245,11 +246,24 @@ async def test_a_webhook_leads_to_an_address_that_everybody_can_reach(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": " "}, {"eventTypes": []}, {"document": " "}, {"document": "a" * 10_001}], ids=str
+    "wrong", [{"name": " "}, {"eventTypes": []}, {"document": " "}, {"document": "{ nothing }"}], ids=str
 )
 async def test_a_webhook_that_cannot_be_is_refused(database: Database, graph: Graph, wrong: dict[str, Any]) -> None:
     ada = await person(database)
     assert await code_of(graph, ada.viewer, "createWebhook", **(WEBHOOK | wrong)) == "INVALID_INPUT"
+
+
+async def test_a_document_reads_no_more_than_who_makes_the_webhook(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    made = await done(
+        graph, ada.viewer, "createWebhook", "webhook { id scopes }", **WEBHOOK, scopes=["TRACKERS_READ", "ALERTS_READ"]
+    )
+    assert made["webhook"]["scopes"] == ["TRACKERS_READ"]
+    edited = await done(graph, ada.viewer, "editWebhook", "webhook { scopes }", id=made["webhook"]["id"], scopes=[])
+    assert edited["webhook"] == {"scopes": []}
+    token = await session_of(database, ada.id, scopes=[Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE])
+    assert await code_of(graph, token, "createWebhook", **WEBHOOK, scopes=["TRACKERS_READ"]) == "INVALID_INPUT"
+    assert await code_of(graph, ada.viewer, "createWebhook", **WEBHOOK, scopes=["ACCOUNTS_READ"]) == "INVALID_INPUT"
 
 
 async def test_a_service_is_kept_encrypted_and_shown_by_its_kind(database: Database, graph: Graph) -> None:
@@ -263,7 +277,7 @@ async def test_a_service_is_kept_encrypted_and_shown_by_its_kind(database: Datab
     ciphertext = await stored(database, Service.address, id_)
     assert secrets_of(graph).decrypt(ciphertext, place_of(Service.address, key_of(id_))).decode() == SERVICE["address"]
     assert "hunter2" not in str(logs)
-    other = SERVICE | {"address": "ntfys://other@ntfy.example.com/topic", "idempotencyKey": "once"}
+    other = SERVICE | {"address": "ntfys://ntfy.sh/other", "idempotencyKey": "once"}
     assert await code_of(graph, ada.viewer, "addNotificationService", **other) == "IDEMPOTENCY_KEY_REUSED"
 
 
@@ -277,7 +291,7 @@ async def test_a_service_is_changed_and_forgotten(database: Database, graph: Gra
         "editNotificationService",
         shown,
         id=id_,
-        address="discord://1234/abcd",
+        address="discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
         isEnabled=False,
         expectedVersion=1,
     )
@@ -288,7 +302,9 @@ async def test_a_service_is_changed_and_forgotten(database: Database, graph: Gra
     assert removed["removedId"] == id_
 
 
-@pytest.mark.parametrize("address", ["hunter2", "ntfys:/hunter2", "://hunter2", "ntfys://hunter2 x", "a" * 3_000])
+@pytest.mark.parametrize(
+    "address", ["hunter2", "ntfys:/hunter2", "://hunter2", "json://hunter2@127.0.0.1/", "a" * 3_000]
+)
 async def test_what_is_no_address_of_a_service_is_refused_without_being_repeated(
     database: Database, graph: Graph, address: str
 ) -> None:

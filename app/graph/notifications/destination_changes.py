@@ -1,6 +1,8 @@
 """The mutations by which people keep where they are told outside of the app."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import Any
 
 import strawberry
@@ -16,7 +18,6 @@ from app.graph.notifications.notifications import Notification
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL
 from app.graph.user_errors import USER_ERRORS, Done
-from app.graph.webhook_payloads import LONGEST_WEBHOOK_DOCUMENT, check_webhook_document
 from app.identity.scopes import Scope
 from app.notifications.commands.push_subscriptions import (
     MOST_PUSH_SUBSCRIPTIONS,
@@ -45,18 +46,23 @@ from app.notifications.models import ChannelKind, EventType
 from app.notifications.service_addresses import LONGEST_SERVICE_ADDRESS
 from app.notifications.webhook_urls import LONGEST_WEBHOOK_URL
 
+# By its name: it holds documents against the schema, which this module is a part of.
+DOCUMENT_CHECK = "app.graph.webhook_payloads:check_webhook_document"
 _NAME = f"The name, of {LONGEST_NAME} characters at most."
 _URL = f"Where to tell it: an address that everybody can reach by https, of {LONGEST_WEBHOOK_URL:,} characters at most."
-_DOCUMENT = f"The query of GraphQL whose answer to send, of {LONGEST_WEBHOOK_DOCUMENT:,} characters at most; null for the usual one."
+_DOCUMENT = (
+    "The query of GraphQL whose answer to send, of 10,000 characters at most, with the variable `$notificationId: ID!` if "
+    "it takes one; null for the usual answer."
+)
 _SCOPES = (
-    "What the document may read beside alerts and notifications: `ACCOUNT_READ`, `PORTFOLIOS_READ` and `TRACKERS_READ`, "
-    "as far as one may, or the token may, oneself."
+    "What the document may read beside alerts and notifications, as far as one, or one's token, may: `ACCOUNT_READ`, "
+    "`PORTFOLIOS_READ` and `TRACKERS_READ`."
 )
 _EVENT_TYPES = "What to tell it of; null for everything."
 _SEVERITY = "From which severity on to tell it."
 _ADDRESS = (
-    f"Its address as Apprise writes it, such as `ntfys://ntfy.sh/topic`, of {LONGEST_SERVICE_ADDRESS:,} characters at most. It "
-    "is kept encrypted, and shown to nobody again."
+    f"Its address as Apprise writes it, such as `ntfys://ntfy.sh/topic`, of {LONGEST_SERVICE_ADDRESS:,} characters at "
+    "most. It is kept encrypted, and shown to nobody again."
 )
 _SECRET = "By which what it is told is signed. It is shown this once; keep it. Null when refused"  # noqa: S105  # words
 _WEBHOOK = "The webhook as it is now; null when refused."
@@ -466,7 +472,8 @@ def _with_checked_document(changes: dict[str, Any]) -> dict[str, Any]:
     """The changes of a webhook, whose document is one that can be asked."""
     document: str | None = changes.get("document")
     if document is not None:
-        checked(lambda: check_webhook_document(document), "document")
+        check: Callable[[str], str] = resolve_name(DOCUMENT_CHECK)
+        checked(lambda: check(document), "document")
     return changes
 
 
