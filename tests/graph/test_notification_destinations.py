@@ -302,9 +302,7 @@ async def test_a_service_is_changed_and_forgotten(database: Database, graph: Gra
     assert removed["removedId"] == id_
 
 
-@pytest.mark.parametrize(
-    "address", ["hunter2", "ntfys:/hunter2", "://hunter2", "json://hunter2@127.0.0.1/", "a" * 3_000]
-)
+@pytest.mark.parametrize("address", ["hunter2", "ntfys:/hunter2", "://hunter2", "json://hunter2@127.1/", "a" * 3_000])
 async def test_what_is_no_address_of_a_service_is_refused_without_being_repeated(
     database: Database, graph: Graph, address: str
 ) -> None:

@@ -13,6 +13,7 @@ from app.graph.access import OWNER_AND_STAFF, private
 from app.graph.alerts.alerts import Alert, alerts_of
 from app.graph.alerts.rules import AlertRule, rules_of
 from app.graph.fields import show_enum
+from app.graph.identity import scopes  # noqa: F401  # shows the enum
 from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.notifications.account import (
     deliveries_of_account,
@@ -59,7 +60,7 @@ from app.identity.queries.expressions import (
     SESSION_ADDRESS,
     USERNAME_KEY,
 )
-from app.identity.scopes import MEANINGS, Scope
+from app.identity.scopes import Scope
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Store as StoreRow
 from app.portfolios.models import shared_portfolios
@@ -69,7 +70,6 @@ from app.portfolios.wish_models import Watchlist as WatchlistRow
 from app.providers.models import ProviderCredential as CredentialRow
 from app.trackers.models import Membership as MembershipRow
 
-show_enum(Scope, "What one may do.", MEANINGS)
 show_enum(
     NsfwVisibility,
     "What becomes of pictures that are not safe for work.",

@@ -7,6 +7,9 @@ import strawberry
 from app.alerts.models import Severity
 from app.core.ids import PublicIdTag
 from app.graph.access import private
+from app.graph.alerts import words  # noqa: F401  # shows the enums
+from app.graph.identity import scopes  # noqa: F401  # as above
+from app.graph.notifications import channels  # noqa: F401  # as above
 from app.graph.notifications.errors import OWNER_ALONE
 from app.graph.reads.fields import column, shows
 from app.graph.relay import Node

@@ -4,7 +4,9 @@ import strawberry
 
 from app.alerts.models import Severity
 from app.graph.access import private
+from app.graph.alerts import words  # noqa: F401  # shows the enums
 from app.graph.fields import show_enum
+from app.graph.notifications import channels  # noqa: F401  # as above
 from app.graph.notifications.errors import OWNER_ALONE
 from app.graph.reads.fields import column, edges, shows
 from app.notifications.models import ChannelKind, Digest, EventType
