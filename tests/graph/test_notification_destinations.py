@@ -30,12 +30,9 @@ BROWSERS = "{ viewer { pushSubscriptions { id host name lastDeliveredAt } } }"
 PRIVATE_URLS = (
     "http://hooks.example.com/",
     "https://",
-    "https://127.0.0.1/",
-    "https://[::1]/",
     "https://[::ffff:10.0.0.1]/",
     "https://10.0.0.8/",
     "https://169.254.169.254/latest",
-    "https://localhost/",
     "https://intranet/",
     "https://printer.local/",
     "https://2130706433/",
@@ -108,7 +105,7 @@ async def test_a_browser_tells_who_is_signed_in_there_now(database: Database, gr
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"endpoint": "https://127.0.0.1/send"},
+        {"endpoint": "https://10.0.0.8/send"},
         {"endpoint": "http://push.example.com/send"},
         {"p256dh": "garbage!"},
         {"p256dh": in_base64url(bytes(65))},
