@@ -162,6 +162,10 @@ class ChannelRunner(Runner):
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
         self._has_room.set()
+        mistake = None if task.cancelled() else task.exception()
+        if mistake is not None:
+            # It comes again after its lease.
+            logger.error("delivery_not_marked", channel=self._channel.value, reason=type(mistake).__name__)
 
     async def _send(self, parcel: Parcel) -> None:
         try:

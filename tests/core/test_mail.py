@@ -6,6 +6,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -154,7 +155,7 @@ def test_a_text_holds_no_control_characters_but_ends_of_lines_and_tabs() -> None
         {"unsubscribe_url": ""},
     ],
 )
-def test_what_would_not_stay_in_its_place_is_in_no_mail(more: dict[str, str]) -> None:
+def test_what_would_not_stay_in_its_place_is_in_no_mail(more: dict[str, Any]) -> None:
     with pytest.raises(InvalidMail):
         Mail(to="ada@example.com", subject="a", text="a", **more)
 

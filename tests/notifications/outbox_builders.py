@@ -85,19 +85,17 @@ async def told(
     database: Database, owner_id: UUID, *titles: str, severity: Severity = Severity.WARNING, **more: Any
 ) -> None:
     """Tell somebody something, and decide where it goes."""
-    async with database.transaction() as transaction:
-        await notify(
-            transaction,
-            [
-                NewNotification(
-                    owner_id=owner_id,
-                    key=str(new_id()),
-                    **{"event_type": EventType.PRICE, "severity": severity, "title": title} | more,
-                )
-                for title in titles
-            ],
-        )
+    await noted(database, owner_id, *titles, severity=severity, **more)
     await route_all_notifications(database)
+
+
+async def noted(
+    database: Database, owner_id: UUID, *titles: str, severity: Severity = Severity.WARNING, **more: Any
+) -> None:
+    """Tell somebody something in the app, and nobody has decided where else it goes."""
+    said = [{"event_type": EventType.PRICE, "severity": severity, "title": title} | more for title in titles]
+    async with database.transaction() as transaction:
+        await notify(transaction, [NewNotification(owner_id=owner_id, key=str(new_id()), **one) for one in said])
 
 
 async def deliveries(database: Database) -> Sequence[Any]:

@@ -19,7 +19,7 @@ from app.identity.models import User
 from app.notifications.commands.outbox import LEASE
 from app.notifications.models import ChannelKind, Delivery, Digest
 from app.notifications.senders.email import LONGEST_SUBJECT, MOST_IN_A_DIGEST
-from tests.conftest import running
+from tests.conftest import READY_SECONDS, running
 from tests.core.mail_builders import Mailbox, mail_server
 from tests.notifications.outbox_builders import (
     PUBLIC_URL,
@@ -27,12 +27,13 @@ from tests.notifications.outbox_builders import (
     deliveries,
     mails_by,
     moved_back,
+    noted,
     notifications,
     prefers,
     somebody,
     told,
 )
-from tests.outages_builders import PATIENCE_SECONDS, eventually
+from tests.outages_builders import eventually
 from workers.deliveries import ChannelRunner
 
 MARKUP = "<script>alert('x')</script> & <b>bold</b>"
@@ -221,28 +222,28 @@ async def test_a_worker_killed_before_it_sends_and_before_it_marks_leaves_the_ma
     ada = await somebody(database)
     not_sent, not_marked, mailbox = _Waits(waits_at="RCPT"), _Waits(waits_at="DATA"), Mailbox()
     monkeypatch.setenv("TROVE_MAIL_FROM", SENDER)
-    await told(database, ada, "Gold is up")
+    await noted(database, ada, "Gold is up")
     async with mail_server(not_sent) as port:
         monkeypatch.setenv("TROVE_SMTP_URL", f"smtp://127.0.0.1:{port}")
         with worker_to_kill(trove_settings) as kill:
-            await asyncio.wait_for(not_sent.reached.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(not_sent.reached.wait(), READY_SECONDS)
             kill()
         not_sent.goes_on.set()
     await moved_back(database, LEASE)
     async with mail_server(not_marked) as port:
         monkeypatch.setenv("TROVE_SMTP_URL", f"smtp://127.0.0.1:{port}")
         with worker_to_kill(trove_settings) as kill:
-            await asyncio.wait_for(not_marked.reached.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(not_marked.reached.wait(), READY_SECONDS)
             async with owner.begin() as connection:
                 await connection.execute(select(Delivery.id).with_for_update())
                 not_marked.goes_on.set()
-                await eventually("the mail is to be marked", lambda: _waits_for_a_lock(owner))
+                await eventually("the mail is to be marked", lambda: _waits_for_a_lock(owner), within=READY_SECONDS)
                 kill()
     await moved_back(database, LEASE)
     async with mail_server(mailbox) as port:
         monkeypatch.setenv("TROVE_SMTP_URL", f"smtp://127.0.0.1:{port}")
         with running(["worker"], trove_settings):
-            await eventually("the mail is delivered", lambda: _is_delivered(database))
+            await eventually("the mail is delivered", lambda: _is_delivered(database), within=READY_SECONDS)
     (row,) = await deliveries(database)
     assert not_sent.envelopes == []
     assert not_marked.message()["Message-ID"] == mailbox.message()["Message-ID"] == f"<{row.id}@trove.example>"
