@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from app.alerts.personal_data import PERSONAL_DATA as ALERTS
 from app.catalogue.personal_data import PERSONAL_DATA as CATALOGUE
 from app.core.database import DATABASE_FAILURES, Database, is_database_away
 from app.core.personal_data import PersonalData
@@ -29,7 +30,7 @@ logger = structlog.get_logger(__name__)
 
 # All rooms that keep something of people, the higher before those they build on: identity comes last.
 ROOMS: Sequence[PersonalData] = (
-    *(NOTIFICATIONS, TRACKERS, WISHES, PORTFOLIOS),
+    *(NOTIFICATIONS, ALERTS, TRACKERS, WISHES, PORTFOLIOS),
     *(CATALOGUE, INGESTION, PROVIDERS, OPERATIONS, IDENTITY),
 )
 AT_ONCE = 100

@@ -12,6 +12,7 @@ from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.access import guard
 from app.graph.alerts.alerts import Alert
 from app.graph.alerts.errors import ALERTS_READ
+from app.graph.alerts.previews import AlertRulePreviewMutations
 from app.graph.alerts.rule_changes import AlertRuleMutations
 from app.graph.alerts.rules import AlertQueries, AlertRule
 from app.graph.catalogue.cards import Card, CardQueries, CardSet
@@ -262,6 +263,7 @@ class Mutation(
     PlaceMutations,
     TrackerMutations,
     AlertRuleMutations,
+    AlertRulePreviewMutations,
     ReadingMutations,
     PreferenceMutations,
     DestinationMutations,

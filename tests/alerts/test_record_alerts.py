@@ -212,7 +212,7 @@ async def test_an_alert_about_a_portfolio_says_what_it_is_worth(
         (Condition.ENTERED, "Box 1 arrived at Warehouse"),
         (Condition.LEFT, "Box 1 left Warehouse"),
         (Condition.DELIVERED, "Box 1 was delivered to Warehouse"),
-        (Condition.MOVED_IN_STORAGE, "Box 1 was moved in storage, to Warehouse"),
+        (Condition.MOVED_IN_STORAGE, "Box 1 moved while in storage at Warehouse"),
         (Condition.SILENT_FOR, "Box 1 has not been heard of for 36 hours"),
     ],
 )

@@ -23,6 +23,7 @@ from graphql import (
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.alerts.models import Alert, Rule
 from app.catalogue.models import Item, ItemPhoto, ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -79,6 +80,8 @@ OWNER_COLUMNS = {
     Preorder: "owner_id",
     PortfolioImport: "owner_id",
     PortfolioExport: "owner_id",
+    Rule: "owner_id",
+    Alert: "owner_id",
     Notification: "owner_id",
     Delivery: "owner_id",
     PushSubscription: "owner_id",

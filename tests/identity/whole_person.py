@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.alerts.models import Alert, Rule, SubjectState
 from app.catalogue.models import CreationKey, Item, ItemRevision, ItemVariant, PhotoUpload
 from app.core.clock import utc_now
 from app.core.database import Transaction
@@ -448,7 +449,28 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
         ),
         *_wishes(owner_id, item_id, variant_id, word),
         *_organisation(owner_id, holding_id, word),
+        *_alerts(owner_id, portfolio_id, word),
         *_notifications(owner_id, word),
+    ]
+
+
+def _alerts(owner_id: UUID, portfolio_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A rule that remembers something, and fired once."""
+    rule_id = new_id()
+    of_rule = {"owner_id": owner_id, "rule_id": rule_id}
+    return [
+        (
+            Rule,
+            {"id": rule_id, "owner_id": owner_id, "target": "portfolio", "portfolio_id": portfolio_id}
+            | {"condition": "crosses_above", "threshold": 10, "currency": "CHF", "notes": f"Rule of {word}"},
+        ),
+        (SubjectState, of_rule | {"subject_id": portfolio_id, "is_triggered": True}),
+        (
+            Alert,
+            of_rule
+            | {"crossing": f"value-of-{word}", "condition": "crosses_above", "severity": "info"}
+            | {"title": f"Everything of {word} is worth more", "notes": f"Rule of {word}", "observed_at": CREATED_AT},
+        ),
     ]
 
 

@@ -120,7 +120,7 @@ _TITLES: Mapping[Condition, Callable[[Fired, Mapping[str, Any]], str]] = {
     Condition.ENTERED: _moved("arrived at"),
     Condition.LEFT: _moved("left"),
     Condition.DELIVERED: _moved("was delivered to"),
-    Condition.MOVED_IN_STORAGE: _moved("was moved in storage, to"),
+    Condition.MOVED_IN_STORAGE: _moved("moved while in storage at"),
     Condition.SILENT_FOR: _silent,
     Condition.DATE_SLIPPED: _slipped,
     Condition.WANT_MET: _met,

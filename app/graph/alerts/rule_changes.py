@@ -69,8 +69,8 @@ class AlertTargetInput:
     all_wants: bool | None = given("True for all that one wants, now and later.")
 
 
-@strawberry.input(description="A new rule. Which values go with which condition says `AlertCondition`.")
-class CreateAlertRuleInput:
+@strawberry.input(description="A rule to preview. Which values go with which condition says `AlertCondition`.")
+class PreviewAlertRuleInput:
     target: AlertTargetInput = strawberry.field(description="What it looks at.")
     condition: Condition = strawberry.field(description="What has to become true.")
     threshold: Decimal | None = strawberry.field(default=None, description=_THRESHOLD)
@@ -86,6 +86,10 @@ class CreateAlertRuleInput:
     severity: Severity = strawberry.field(default=Severity.INFO, description=_SEVERITY)
     notes: str | None = strawberry.field(default=None, description=_NOTES)
     channels: list[ChannelKind] | None = strawberry.field(default=None, description=_CHANNELS)
+
+
+@strawberry.input(description="A new rule. Which values go with which condition says `AlertCondition`.")
+class CreateAlertRuleInput(PreviewAlertRuleInput):
     idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
 
 

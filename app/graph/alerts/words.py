@@ -37,8 +37,8 @@ show_enum(
         Condition.LEFT: "A tracker left a place. Of trackers, places and production runs.",
         Condition.DELIVERED: "A tracker came to a place of delivery. Of trackers, places and production runs.",
         Condition.SILENT_FOR: "A tracker was not heard of for the duration. Of trackers and production runs.",
-        Condition.MOVED_IN_STORAGE: "A tracker moved from one place of storage to another. Of trackers, places and "
-        "production runs.",
+        Condition.MOVED_IN_STORAGE: "A stored tracker lies elsewhere in its place of storage than where it came to "
+        "rest. Of trackers, places and production runs.",
         Condition.DATE_SLIPPED: "The release was put off; with a threshold, by that many days at least. Of preorders.",
         Condition.WANT_MET: "Something wanted can be had for its maximum price or less. Of wants.",
     },

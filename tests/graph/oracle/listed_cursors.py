@@ -29,6 +29,7 @@ POSSESSIONS = frozenset(
         PublicIdTag.LOT,
         PublicIdTag.PORTFOLIO_IMPORT,
         PublicIdTag.WATCHLIST,
+        PublicIdTag.ALERT_RULE,
     }
 )
 # What has lists and belongs to a client, and the lists of the roots that everybody has of their own clients.

@@ -141,6 +141,7 @@ def _add_notification(world: World, random: Random, owner_id: UUID) -> None:
     told = world.add(
         Notification,
         id=any_key(random),
+        position=len(world.rows[Notification]) + 1,
         owner_id=owner_id,
         key=str(any_key(random)),
         event_type=random.choice(list(EventType)).value,

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from app.alerts.models import Alert, PriceState, Rule, SubjectState
 from app.catalogue.models import (
     Card,
     CardRuling,
@@ -179,6 +180,10 @@ TABLES: tuple[type[Base], ...] = (
     LocationFix,
     StatusChange,
     Visit,
+    Rule,
+    PriceState,
+    SubjectState,
+    Alert,
     Channel,
     Preferences,
     Route,
@@ -219,7 +224,8 @@ class World:
 
     def public_ids(self, tag: PublicIdTag) -> list[str]:
         """The ids by which the public knows what there is."""
-        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]])
+        rows = self.rows[TABLE_OF[tag]] if tag in TABLE_OF else ()
+        keys = (shown_key(tag, row) for row in rows)
         return [public_id(tag, key) for key in keys if key is not None]
 
     def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
@@ -296,6 +302,8 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRACKER: Tracker,
     PublicIdTag.TRACKER_KEY: TrackerKey,
     PublicIdTag.TRACKER_ATTACHMENT: TrackerAttachment,
+    PublicIdTag.ALERT_RULE: Rule,
+    PublicIdTag.ALERT: Alert,
     PublicIdTag.NOTIFICATION: Notification,
     PublicIdTag.DELIVERY: Delivery,
     PublicIdTag.PUSH_SUBSCRIPTION: PushSubscription,

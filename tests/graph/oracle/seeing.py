@@ -6,6 +6,7 @@ Both paths ask the same database, so a policy that is wrong would make no differ
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from app.alerts.models import Alert, Rule
 from app.catalogue.models import Item
 from app.core.database import Base
 from app.core.ids import PublicIdTag, parse_public_id
@@ -91,6 +92,8 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     Tracker: (_of_client(), None),
     TrackerKey: (_of_client(), None),
     TrackerAttachment: (_of_client(), None),
+    Rule: (_names("owner_id"), None),
+    Alert: (_names("owner_id"), None),
     Notification: (_names("owner_id"), None),
     Delivery: (_names("owner_id"), None),
     PushSubscription: (_names("owner_id"), None),

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
-from app.alerts.models import Severity
+from app.alerts.models import Condition, RuleTarget, Severity
 from app.catalogue.models import (
     Card,
     CardSet,
@@ -295,6 +295,7 @@ class Vocabulary:
             "trackers": self._filter_of_trackers,
             "trackersInBox": self._filter_of_map,
             "places": self._filter_of_places,
+            "alertRules": self._filter_of_rules,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -363,6 +364,30 @@ class Vocabulary:
             kinds = self.random.sample(list(PlaceKind), self.random.choice((0, 1, 2)))
             wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
         return wanted
+
+    def _filter_of_rules(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        words: tuple[tuple[str, type[StrEnum]], ...] = (
+            ("targets", RuleTarget),
+            ("conditions", Condition),
+            ("severities", Severity),
+        )
+        for name, values in words:
+            if self.random.random() < 0.2:
+                chosen = self.random.sample(list(values), self.random.choice((0, 1, 3)))
+                wanted[name] = [EnumValue(value.name) for value in chosen]
+        if self.random.random() < 0.3:
+            wanted["isActive"] = self._mostly(0.5)
+        return wanted
+
+    def _unread(self, _: str) -> Value:
+        return self._mostly(0.5)
+
+    def _severity(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(Severity)).name)
+
+    def _condition(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(Condition)).name)
 
     def _of_client(self, name: str = "", tag: PublicIdTag | None = None) -> dict[str, Value]:
         wanted: dict[str, Value] = {}
@@ -539,9 +564,6 @@ class Vocabulary:
     def _is_either(self, _: str) -> Value:
         return self._mostly(0.5)
 
-    def _severity(self, _: str) -> Value:
-        return EnumValue(self.random.choice(list(Severity)).name)
-
     def _event_type(self, _: str) -> Value:
         return EnumValue(self.random.choice(list(EventType)).name)
 
@@ -579,6 +601,7 @@ _TABLE_OF: Mapping[str, type[Base]] = {
 _ORDERS_OF = {
     "holdings": ("POSITION", "CREATED_AT", "COST"),
     "trackers": ("NAME", "CREATED_AT", "STATUS_SINCE"),
+    "alertRules": ("CREATED_AT", "UPDATED_AT", "FIRED_COUNT"),
 }
 _TAG_OF = {
     "ingestBatch": PublicIdTag.INGEST_BATCH,
@@ -600,9 +623,7 @@ _METHOD_OF = {
     "slug": "slug_of_list",
     "includeDeprecated": "is_deprecated_shown",
     "includeAnomalies": "has_anomalies",
-    "unread": "is_either",
     "includeDismissed": "is_either",
-    "severity": "severity",
     "eventType": "event_type",
     "channel": "channel_kind",
     "status": "delivery_status",
