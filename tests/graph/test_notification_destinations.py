@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from sqlalchemy import func, insert, select
 from structlog.testing import capture_logs
 
@@ -81,6 +82,14 @@ async def test_a_browser_is_kept_as_it_was_given_and_encrypted(database: Databas
         "endpoint": given["endpoint"],
         "keys": {"p256dh": given["p256dh"], "auth": given["auth"]},
     }
+
+
+async def test_browsers_are_given_one_key_of_the_server(database: Database, graph: Graph) -> None:
+    ada, bob, query = await person(database), await person(database), "{ vapidPublicKey }"
+    first = (await graph.ask(query, ada.viewer))["vapidPublicKey"]
+    point = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4))
+    assert EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point)
+    assert (await graph.ask(query, bob.viewer))["vapidPublicKey"] == first
 
 
 async def test_the_same_endpoint_again_replaces_its_keys(database: Database, graph: Graph) -> None:

@@ -1,17 +1,21 @@
 """Kinds of channels, and whether staff have switched them on."""
 
+import base64
 from datetime import datetime
 from enum import Enum
 
 import strawberry
 
-from app.graph.fields import show_enum
+from app.graph.context import Info
+from app.graph.fields import resolved, show_enum
 from app.graph.notifications.errors import NOTIFICATIONS_READ
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import column, connection, shows
 from app.graph.relay import Connection
+from app.notifications.commands.vapid_keys import vapid_key
 from app.notifications.models import Channel as ChannelRow
 from app.notifications.models import ChannelKind, EventType
+from app.notifications.queries.vapid_keys import newest_public_key
 
 show_enum(
     ChannelKind,
@@ -63,3 +67,17 @@ class ChannelQueries:
     notification_channels: Connection[NotificationChannel] | None = connection(
         "The kinds of channels, and which of them are there.", orders=CHANNEL_ORDERS, access=NOTIFICATIONS_READ
     )
+
+    @resolved(
+        "The key by which push services know this server, in base64url: what browsers take as `applicationServerKey`.",
+        access=NOTIFICATIONS_READ,
+    )
+    @staticmethod
+    async def vapid_public_key(info: Info) -> str:
+        key = await info.context.snapshot.read(newest_public_key)
+        if key is None:
+            resources = info.context.resources
+            # Whoever asks first makes it.
+            async with resources.database.transaction(viewer=info.context.viewer.in_database) as transaction:
+                key = await vapid_key(transaction, resources.identity.secrets)
+        return base64.urlsafe_b64encode(key).decode().rstrip("=")
