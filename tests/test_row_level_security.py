@@ -39,10 +39,14 @@ FOR_API = FOR_EVERYBODY | {
     "trackers.end_rides": "operators free trackers of whatever they ride with; it says how many and shows nothing",
     "trackers.last_event_position": "streams begin there; it says how much has happened, and nothing of what",
     "trackers.events_after": "streams hand events to those who may see them; it says whose they are, not what happened",
+    "notifications.last_position": "streams begin there; it says how much was told, and nothing of what",
+    "notifications.told_after": "streams hand notifications to those whose they are; it says whose, not what",
+    "notifications.take_over_endpoint": "a browser tells one person only; it shows nothing, and takes what one knows",
     "identity.viewer_sees_nsfw": "lists of items ask it, and it says no more than what the asker chose",
 }
 READABLE_BYTES = {
     "ingestion.ingest_batches.content_hash": "tells its sender whether a repeat is the same batch",
+    "notifications.push_subscriptions.endpoint_hash": "tells whether a browser is one that is known",
     "trackers.tracker_keys.advertised_key": "what a tracker tells everybody near it",
     "trackers.tracker_keys.hashed_key": "what strangers' phones name it by",
     "trackers.location_reports.subject": "which hashed key, or which tracker, was reported",

@@ -51,6 +51,14 @@ from app.graph.jobs.changes import JobMutations
 from app.graph.jobs.progress import ImportSubscriptions
 from app.graph.jobs.runs import RUNS_READ, ImportRun, JobRun, RunQueries
 from app.graph.jobs.schedules import JobQueries
+from app.graph.notifications.channels import ChannelQueries
+from app.graph.notifications.destination_changes import DestinationMutations
+from app.graph.notifications.destinations import NotificationService, PushSubscription, Webhook
+from app.graph.notifications.errors import NOTIFICATIONS_READ
+from app.graph.notifications.live import NotificationSubscriptions
+from app.graph.notifications.notifications import Notification, NotificationDelivery
+from app.graph.notifications.preference_changes import PreferenceMutations
+from app.graph.notifications.reading import ReadingMutations
 from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.exports import ExportMutations, ExportQueries, PortfolioExport
@@ -146,6 +154,11 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.PLACE: (Place, TRACKERS_READ),
     PublicIdTag.ALERT_RULE: (AlertRule, ALERTS_READ),
     PublicIdTag.ALERT: (Alert, ALERTS_READ),
+    PublicIdTag.NOTIFICATION: (Notification, NOTIFICATIONS_READ),
+    PublicIdTag.DELIVERY: (NotificationDelivery, NOTIFICATIONS_READ),
+    PublicIdTag.PUSH_SUBSCRIPTION: (PushSubscription, NOTIFICATIONS_READ),
+    PublicIdTag.WEBHOOK: (Webhook, NOTIFICATIONS_READ),
+    PublicIdTag.NOTIFICATION_SERVICE: (NotificationService, NOTIFICATIONS_READ),
 }
 
 
@@ -189,6 +202,7 @@ class Query(
     AlertQueries,
     RunQueries,
     JobQueries,
+    ChannelQueries,
 ):
     @reference(
         "Anything with an id; null when it is gone.",
@@ -250,12 +264,21 @@ class Mutation(
     TrackerMutations,
     AlertRuleMutations,
     AlertRulePreviewMutations,
+    ReadingMutations,
+    PreferenceMutations,
+    DestinationMutations,
 ):
     pass
 
 
 @strawberry.type(description="What happens, as it happens.")
-class Subscription(PriceSubscriptions, ImportSubscriptions, PortfolioSubscriptions, TrackerSubscriptions):
+class Subscription(
+    PriceSubscriptions,
+    ImportSubscriptions,
+    PortfolioSubscriptions,
+    TrackerSubscriptions,
+    NotificationSubscriptions,
+):
     pass
 
 

@@ -184,6 +184,7 @@ class PushSubscription(Base):
         UniqueConstraint("id", "owner_id"),
         UniqueConstraint("owner_id", "endpoint_hash"),
         CheckConstraint("octet_length(endpoint_hash) = 32", name="endpoint_hash_is_whole"),
+        Index("push_subscriptions_by_endpoint", "endpoint_hash"),
         {"schema": SCHEMA},
     )
 
@@ -202,8 +203,8 @@ class PushSubscription(Base):
 class Webhook(Base):
     """An address of somebody's own that is told, signed with a secret that both know.
 
-    `document` is the query whose answer it gets. `failing_since` is when the first of a row of failures was; after a
-    day of these it is disabled.
+    `document` is the query whose answer it gets, asked with `scopes` beside what a notification takes. `failing_since`
+    is when the first of a row of failures was; after a day of these it is disabled.
     """
 
     __tablename__ = "webhooks"
@@ -221,6 +222,7 @@ class Webhook(Base):
     url: Mapped[str]
     secret: Mapped[bytes] = encrypted()
     document: Mapped[str | None]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     # Null for all.
     event_types: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     minimum_severity: Mapped[str] = mapped_column(server_default=text("'info'"))

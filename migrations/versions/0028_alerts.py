@@ -5,7 +5,7 @@ from alembic import op
 from migrations.statements import run
 
 revision = "0028"
-down_revision = "0026"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
@@ -65,6 +65,8 @@ CREATE TABLE notifications.push_subscriptions (
         REFERENCES identity.users (id) ON DELETE CASCADE
 );
 
+CREATE INDEX push_subscriptions_by_endpoint ON notifications.push_subscriptions (endpoint_hash);
+
 CREATE TABLE notifications.routes (
     owner_id uuid NOT NULL,
     event_type text NOT NULL,
@@ -104,6 +106,7 @@ CREATE TABLE notifications.webhooks (
     url text NOT NULL,
     secret bytea NOT NULL,
     document text,
+    scopes text[] NOT NULL DEFAULT '{}',
     event_types text[],
     minimum_severity text NOT NULL DEFAULT 'info',
     is_enabled boolean NOT NULL DEFAULT true,
@@ -384,15 +387,19 @@ RIGHTS = {
         "UPDATE (subscription, name, refusals), DELETE"
     ),
     "notifications.webhooks": (
-        "SELECT (id, owner_id, name, url, document, event_types, minimum_severity, is_enabled, failing_since, "
+        "SELECT (id, owner_id, name, url, document, scopes, event_types, minimum_severity, is_enabled, failing_since, "
         "disabled_at, last_delivered_at, version, created_at, updated_at), INSERT, UPDATE (name, url, secret, "
-        "document, event_types, minimum_severity, is_enabled, failing_since, disabled_at, version, updated_at), DELETE"
+        "document, scopes, event_types, minimum_severity, is_enabled, failing_since, disabled_at, version, "
+        "updated_at), DELETE"
     ),
     "notifications.services": (
         "SELECT (id, owner_id, name, kind, is_enabled, last_delivered_at, version, created_at, updated_at), INSERT, "
         "UPDATE (name, kind, address, is_enabled, version, updated_at), DELETE"
     ),
-    "notifications.deliveries": "SELECT",
+    # A test is sent by who asks for it; of any other the worker makes them.
+    "notifications.deliveries": (
+        "SELECT, INSERT (id, owner_id, notification_id, channel, push_subscription_id, webhook_id, service_id)"
+    ),
 }
 RULES = """
 ALTER TABLE alerts.rules ENABLE ROW LEVEL SECURITY;
@@ -446,6 +453,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE EXECUTE ON FUNCTION notifications.last_position(), notifications.told_after(bigint, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION notifications.last_position(), notifications.told_after(bigint, integer) TO trove_api;
+
+-- A browser tells one person only: who is signed in there now. Who knows its endpoint has the browser.
+CREATE FUNCTION notifications.take_over_endpoint(hash bytea) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM notifications.push_subscriptions AS other
+    WHERE other.endpoint_hash = hash AND other.owner_id <> (SELECT identity.viewer_id())
+$$;
+REVOKE EXECUTE ON FUNCTION notifications.take_over_endpoint(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION notifications.take_over_endpoint(bytea) TO trove_api;
 """
 
 

@@ -106,6 +106,7 @@ GIVEN: dict[str, object] = {
     "mutation previewAlertRule.input.target": {"allWants": True},
     "mutation previewAlertRule.input.condition": "WANT_MET",
     "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
+    "mutation snooze.input.until": None,
 }
 
 
@@ -290,6 +291,20 @@ WHOSE: Mapping[str, Whose] = {
     "mutation pauseAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
     "mutation resumeAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
     "mutation deleteAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation markRead.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation markRead.input.upToId": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation dismiss.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation snooze.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation removePushSubscription.input.id": Whose(PublicIdTag.PUSH_SUBSCRIPTION, is_not_found),
+    "mutation editWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation rotateWebhookSecret.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation enableWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation disableWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation deleteWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation editNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
+    "mutation removeNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
+    "mutation sendTestNotification.input.destinationId": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "subscription alertFired.ruleIds": Whose(PublicIdTag.ALERT_RULE),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -318,10 +333,15 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.TRACKER_ATTACHMENT,
     PublicIdTag.ALERT_RULE,
     PublicIdTag.ALERT,
+    PublicIdTag.NOTIFICATION,
+    PublicIdTag.DELIVERY,
+    PublicIdTag.PUSH_SUBSCRIPTION,
+    PublicIdTag.WEBHOOK,
+    PublicIdTag.NOTIFICATION_SERVICE,
 }
 # Where tables are somebody's, unless they are listed as everybody's.
 PRIVATE_SCHEMAS = (
-    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers.", "alerts."),
+    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers.", "alerts.", "notifications."),
     "catalogue.item_revisions",
 )
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]

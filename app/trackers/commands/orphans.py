@@ -80,7 +80,7 @@ async def attach_orphans(transaction: Transaction, secrets: Secrets, *, limit: i
     sorted_rows = await asyncio.to_thread(sort_out, rows, trackers, secrets)
     stored = await store_reports(connection, sorted_rows.reports)
     now = utc_now()
-    events = await recompute_histories(transaction, stored.touched, now=now, received_at=now)
+    events = await recompute_histories(transaction, stored.touched, now=now, received_at=now, fixes=stored.fixes)
     await record_events(transaction, events)
     reasons = [*refused, *(reject.reason for reject in sorted_rows.rejects)]
     return AttachedOrphans(len(taken), stored.count, reasons)

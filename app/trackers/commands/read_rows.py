@@ -97,6 +97,7 @@ class RowReader:
         self._accepted_at = accepted_at
         # By field too: the same text is an id in one row and has to be refused as a key in another.
         self._subjects: dict[tuple[str, str], bytes] = {}
+        self._instants: dict[str, datetime] = {}
 
     def read(self, line_number: int, line: bytes) -> ReadRow:
         """The row; raises BadRow."""
@@ -166,6 +167,13 @@ class RowReader:
         return None if value is None else self._instant(value, "publishedAt")
 
     def _instant(self, value: object, name: str) -> datetime:
+        known = self._instants.get(value) if type(value) is str else None
+        if known is None:
+            known = self._read_instant(value, name)
+            self._instants[str(value)] = known
+        return known
+
+    def _read_instant(self, value: object, name: str) -> datetime:
         matched = _INSTANT.fullmatch(value) if type(value) is str else None
         if matched is None:
             raise BadReport(f"`{name}` is {shown(value)}, and not a time such as 2026-01-31T12:00:00Z.")

@@ -1,8 +1,8 @@
 """Tells what became of trackers to those who follow them, and deletes what nobody can ask for any more."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, text
@@ -19,8 +19,7 @@ TRACKER_EVENTS_KEPT_FOR = timedelta(days=7)
 ORPHAN_REPORTS_KEPT_FOR = timedelta(days=90)
 
 
-@dataclass(frozen=True, slots=True)
-class NewTrackerEvent:
+class NewTrackerEvent(NamedTuple):
     """Something to tell of a tracker: what, when it was so, its status then, at which place, and where it was seen."""
 
     client_id: UUID

@@ -45,7 +45,16 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
-from app.notifications.models import Notification
+from app.notifications.models import (
+    Channel,
+    Delivery,
+    Notification,
+    Preferences,
+    PushSubscription,
+    Route,
+    Service,
+    Webhook,
+)
 from app.operations.models import JobRun, ScheduledJob
 from app.portfolios.models import (
     Holding,
@@ -175,7 +184,14 @@ TABLES: tuple[type[Base], ...] = (
     PriceState,
     SubjectState,
     Alert,
+    Channel,
+    Preferences,
+    Route,
+    PushSubscription,
+    Webhook,
+    Service,
     Notification,
+    Delivery,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -289,6 +305,11 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRACKER_ATTACHMENT: TrackerAttachment,
     PublicIdTag.ALERT_RULE: Rule,
     PublicIdTag.ALERT: Alert,
+    PublicIdTag.NOTIFICATION: Notification,
+    PublicIdTag.DELIVERY: Delivery,
+    PublicIdTag.PUSH_SUBSCRIPTION: PushSubscription,
+    PublicIdTag.WEBHOOK: Webhook,
+    PublicIdTag.NOTIFICATION_SERVICE: Service,
 }
 
 

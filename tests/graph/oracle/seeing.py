@@ -25,6 +25,7 @@ from app.identity.models import (
 from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
+from app.notifications.models import Delivery, Notification, PushSubscription, Service, Webhook
 from app.operations.models import IMPORT_PREFIX, JobRun
 from app.portfolios.models import Holding, HoldingPhoto, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
@@ -93,6 +94,11 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     TrackerAttachment: (_of_client(), None),
     Rule: (_names("owner_id"), None),
     Alert: (_names("owner_id"), None),
+    Notification: (_names("owner_id"), None),
+    Delivery: (_names("owner_id"), None),
+    PushSubscription: (_names("owner_id"), None),
+    Webhook: (_names("owner_id"), None),
+    Service: (_names("owner_id"), None),
 }
 
 

@@ -35,6 +35,7 @@ from app.identity.access import Access
 from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
+from app.notifications.models import ChannelKind, DeliveryStatus, EventType
 from app.operations.models import Importer, JobRun, RunState
 from app.portfolios.models import CostBasisMethod, ImportChange, Portfolio, Snapshot, TradeKind
 from app.portfolios.queries.history import HistoryResolution
@@ -560,6 +561,18 @@ class Vocabulary:
         methods: list[Enum] = list(CostBasisMethod if field_name == "realizedGains" else ReturnMethod)
         return EnumValue(self.random.choice(methods).name)
 
+    def _is_either(self, _: str) -> Value:
+        return self._mostly(0.5)
+
+    def _event_type(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(EventType)).name)
+
+    def _channel_kind(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(ChannelKind)).name)
+
+    def _delivery_status(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(DeliveryStatus)).name)
+
     def _type_name(self, _: str) -> Value:
         return self.random.choice(("Skin", "Item", "Query", "ItemKind", "Nothing", ""))
 
@@ -610,5 +623,9 @@ _METHOD_OF = {
     "slug": "slug_of_list",
     "includeDeprecated": "is_deprecated_shown",
     "includeAnomalies": "has_anomalies",
+    "includeDismissed": "is_either",
+    "eventType": "event_type",
+    "channel": "channel_kind",
+    "status": "delivery_status",
     "simplifyMeters": "meters",
 }
