@@ -107,6 +107,16 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("trackers.attachments", "production_run_id"): None,
     ("trackers.attachments", "parcel"): None,
     ("trackers.location_fixes", "dropped_count"): "0",
+    # A rule has one target.
+    ("alerts.rules", "target"): "portfolio",
+    **{
+        ("alerts.rules", f"{target}_id"): None
+        for target in (
+            *("item", "variant", "card_set", "watchlist", "tracker", "place", "production_run", "preorder", "want"),
+        )
+    },
+    ("alerts.rules", "window_minutes"): "60",
+    ("alerts.rules", "duration_minutes"): "60",
     ("notifications.preferences", "quiet_from"): "22:00",
     ("notifications.preferences", "quiet_until"): "07:00",
     ("notifications.preferences", "digest_at"): "08:00",

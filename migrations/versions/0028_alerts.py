@@ -424,6 +424,31 @@ GRANT UPDATE (condition, threshold, currency, window_minutes, duration_minutes, 
     paused_at, ended_at, watches_from, next_look_at, last_fired_at, fired_count, version, updated_at)
     ON alerts.rules TO trove_api;
 """
+# Who merges items moves everybody's rules along, and sees none of them.
+TAKE_OVER = """
+CREATE FUNCTION alerts.take_over_rules(merged_item uuid, kept_item uuid, merged uuid[], kept uuid[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    moved uuid[];
+BEGIN
+    IF current_setting('role', true) IS DISTINCT FROM 'trove_worker' AND NOT identity.viewer_may('catalogue:write') THEN
+        RAISE EXCEPTION 'merging takes catalogue:write' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    WITH changed AS (
+        UPDATE alerts.rules AS rule
+        SET item_id = CASE WHEN rule.item_id = merged_item THEN kept_item ELSE rule.item_id END,
+            variant_id = coalesce(kept[array_position(merged, rule.variant_id)], rule.variant_id),
+            watches_from = now(), version = rule.version + 1, updated_at = now()
+        WHERE rule.item_id = merged_item OR rule.variant_id = ANY (merged)
+        RETURNING rule.id
+    )
+    SELECT array_agg(id) INTO moved FROM changed;
+    DELETE FROM alerts.price_states WHERE rule_id = ANY (moved);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION alerts.take_over_rules(uuid, uuid, uuid[], uuid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION alerts.take_over_rules(uuid, uuid, uuid[], uuid[]) TO trove_api, trove_worker;
+"""
 MORE = """
 GRANT SELECT ON notifications.channels TO trove_api, trove_worker;
 GRANT UPDATE ON notifications.channels TO trove_api;
@@ -470,6 +495,7 @@ def upgrade() -> None:
     run(TABLES)
     op.execute("GRANT USAGE ON SCHEMA alerts, notifications TO trove_api, trove_worker")
     run(RULES)
+    run(TAKE_OVER)
     for table, rights in RIGHTS.items():
         run(OWN.format(table=table, rights=rights))
     run(MORE)

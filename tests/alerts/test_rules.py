@@ -11,15 +11,18 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from app.alerts.commands.rules import create_rule, delete_rule, edit_rule, pause_rule, resume_rule
+from app.alerts.commands.take_over_rules import take_over_rules
 from app.alerts.errors import AlertErrorCode
 from app.alerts.given import CONDITIONS_OF, Target, Terms
 from app.alerts.models import Alert, Condition, Rule, RuleTarget
+from app.catalogue.commands.merge_items import merge_items
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import new_id
 from app.portfolios.commands.preorders import add_preorder
 from app.portfolios.commands.wants import add_want, remove_want
 from app.portfolios.commands.watchlists import create_watchlist
+from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import PriceKind
 from tests.alerts.builders import refusal_of, remember_price, remembered, row_of, rule_of
 from tests.portfolios.builders import change
@@ -419,3 +422,27 @@ async def test_alerts_outlive_the_rule_that_gave_them(database: Database, target
     async with database.transaction() as transaction:
         left = await transaction.connection.execute(select(Alert.id, Alert.rule_id))
         assert left.one() == (alert_id, None)
+
+
+async def test_rules_over_an_item_that_is_merged_begin_anew_over_the_one_that_stays(
+    database: Database, targets: Targets
+) -> None:
+    scene = targets.scene
+    await ingested(database, point("lantern-old", "90", currency="EUR"))
+    foil = scene.variant("lantern-old", "foil")
+    of_item = await rule_of(database, scene.ada, RuleTarget.ITEM, scene.items["lantern-old"])
+    of_default = await rule_of(database, scene.bob, RuleTarget.VARIANT, scene.variant("lantern-old"))
+    of_foil = await rule_of(database, scene.bob, RuleTarget.VARIANT, foil)
+    await remember_price(database, scene.ada, of_item)
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction,
+            winner_id=scene.items["lantern-new"],
+            loser_id=scene.items["lantern-old"],
+            editor_id=None,
+            followers=[merge_variants, take_over_rules],
+        )
+    row = await row_of(database, of_item)
+    assert (row["item_id"], row["version"], await remembered(database, of_item)) == (scene.items["lantern-new"], 2, 0)
+    assert (await row_of(database, of_default))["variant_id"] == scene.variant("lantern-new")
+    assert (await row_of(database, of_foil))["variant_id"] == foil

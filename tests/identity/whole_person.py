@@ -6,10 +6,10 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.alerts.models import Alert, Rule, SubjectState
+from app.alerts.models import Alert, PriceState, Rule, SubjectState
 from app.catalogue.models import CreationKey, Item, ItemRevision, ItemVariant, PhotoUpload
 from app.core.clock import utc_now
 from app.core.database import Transaction
@@ -71,6 +71,7 @@ from app.portfolios.wish_models import (
     Watchlist,
     WatchlistItem,
 )
+from app.prices.models import PriceSeries, Source
 from app.providers.commands.save_known import save_known_providers
 from app.providers.models import ProviderCall, ProviderCredential
 from app.trackers.history_models import LocationFix, LocationReport, OrphanReport, StatusChange, TrackerEvent, Visit
@@ -449,14 +450,17 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
         ),
         *_wishes(owner_id, item_id, variant_id, word),
         *_organisation(owner_id, holding_id, word),
-        *_alerts(owner_id, portfolio_id, word),
+        *_alerts(owner_id, portfolio_id, variant_id, word),
         *_notifications(owner_id, word),
     ]
 
 
-def _alerts(owner_id: UUID, portfolio_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
-    """A rule that remembers something, and fired once."""
+def _alerts(owner_id: UUID, portfolio_id: UUID, variant_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A rule that remembers something of a portfolio and of a price, and fired once."""
     rule_id = new_id()
+    code = f"shop-{rule_id.hex[:12]}"
+    source_id = select(Source.id).where(Source.code == code).scalar_subquery()
+    series_id = select(PriceSeries.id).where(PriceSeries.variant_id == variant_id).scalar_subquery()
     of_rule = {"owner_id": owner_id, "rule_id": rule_id}
     return [
         (
@@ -464,6 +468,9 @@ def _alerts(owner_id: UUID, portfolio_id: UUID, word: str) -> list[tuple[type[An
             {"id": rule_id, "owner_id": owner_id, "target": "portfolio", "portfolio_id": portfolio_id}
             | {"condition": "crosses_above", "threshold": 10, "currency": "CHF", "notes": f"Rule of {word}"},
         ),
+        (Source, {"code": code, "name": "Shop"}),
+        (PriceSeries, {"variant_id": variant_id, "source_id": source_id, "kind": "ask", "currency": "CHF"}),
+        (PriceState, of_rule | {"series_id": series_id, "is_triggered": True}),
         (SubjectState, of_rule | {"subject_id": portfolio_id, "is_triggered": True}),
         (
             Alert,

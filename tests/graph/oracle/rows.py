@@ -231,7 +231,8 @@ class World:
     def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
         """The ids of what is a person's or a client's that they belong to, or names them."""
         whose = {user_id, *self.clients_of(user_id)}
-        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]] if whose & set(_keys_in(row)))
+        rows = self.rows[TABLE_OF[tag]] if tag in TABLE_OF else ()
+        keys = (shown_key(tag, row) for row in rows if whose & set(_keys_in(row)))
         return [public_id(tag, key) for key in keys if key is not None]
 
     def clients_of(self, user_id: UUID | None) -> set[UUID]:
