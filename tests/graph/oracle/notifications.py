@@ -60,7 +60,7 @@ def _any_severity(random: Random) -> str:
 
 
 def _short_text(random: Random) -> str:
-    return any_text(random, longest=100).strip() or "?"
+    return any_text(random)[:100].strip() or "?"
 
 
 def _add_choices(world: World, random: Random, owner_id: UUID) -> None:
