@@ -50,8 +50,8 @@ class NotificationPreferences:
     digest_at: str = column(PREFERENCES.c.digest_at, "When a daily mail is sent.")
     version: int = column(PREFERENCES.c.version, "How often they were changed, from 0; give it with an edit.")
     routes: list[NotificationRoute] = edges(
-        "What they chose. Without a choice push and services tell everything, mails what is a warning or critical, both "
-        "unless the preferences of the account say no, and webhooks what they ask for themselves.",
+        "What they chose. Without a choice push and services tell everything, mails what is a warning or critical, "
+        "both unless the preferences of the account say no, and webhooks what they ask for themselves.",
         on=PREFERENCES.c.owner_id,
         to=RouteRow.owner_id,
         order=[RouteRow.event_type, RouteRow.channel],
