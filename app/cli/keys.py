@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
+import app.notifications.models
 import app.operations.models
 import app.portfolios.models
 import app.prices.models
@@ -32,6 +33,7 @@ ROOMS = (
     app.catalogue.models,
     app.identity.models,
     app.ingestion.models,
+    app.notifications.models,
     app.operations.models,
     app.portfolios.models,
     app.prices.models,

@@ -184,6 +184,7 @@ class PushSubscription(Base):
         UniqueConstraint("id", "owner_id"),
         UniqueConstraint("owner_id", "endpoint_hash"),
         CheckConstraint("octet_length(endpoint_hash) = 32", name="endpoint_hash_is_whole"),
+        Index("push_subscriptions_by_endpoint", "endpoint_hash"),
         {"schema": SCHEMA},
     )
 

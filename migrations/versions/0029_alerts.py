@@ -65,6 +65,8 @@ CREATE TABLE notifications.push_subscriptions (
         REFERENCES identity.users (id) ON DELETE CASCADE
 );
 
+CREATE INDEX push_subscriptions_by_endpoint ON notifications.push_subscriptions (endpoint_hash);
+
 CREATE TABLE notifications.routes (
     owner_id uuid NOT NULL,
     event_type text NOT NULL,
@@ -375,7 +377,7 @@ GRANT {rights} ON {table} TO trove_api;
 """
 RIGHTS = {
     "alerts.price_states": "SELECT, DELETE",
-    "alerts.subject_states": "SELECT, INSERT, UPDATE, DELETE",
+    "alerts.subject_states": "SELECT, INSERT, UPDATE (is_triggered, value, observed_at, fired_at), DELETE",
     "alerts.alerts": "SELECT, INSERT",
     "notifications.notifications": "SELECT, INSERT, UPDATE (read_at, dismissed_at, snoozed_until)",
     "notifications.preferences": "SELECT, INSERT, UPDATE, DELETE",
@@ -394,7 +396,10 @@ RIGHTS = {
         "SELECT (id, owner_id, name, kind, is_enabled, last_delivered_at, version, created_at, updated_at), INSERT, "
         "UPDATE (name, kind, address, is_enabled, version, updated_at), DELETE"
     ),
-    "notifications.deliveries": "SELECT",
+    # A test is sent by who asks for it; of any other the worker makes them.
+    "notifications.deliveries": (
+        "SELECT, INSERT (id, owner_id, notification_id, channel, push_subscription_id, webhook_id, service_id)"
+    ),
 }
 RULES = """
 ALTER TABLE alerts.rules ENABLE ROW LEVEL SECURITY;
@@ -418,6 +423,31 @@ GRANT UPDATE (condition, threshold, currency, window_minutes, duration_minutes, 
     price_kind, source_id, is_recurring, expires_at, severity, notes, channels, reach_low, reach_high, is_active,
     paused_at, ended_at, watches_from, next_look_at, last_fired_at, fired_count, version, updated_at)
     ON alerts.rules TO trove_api;
+"""
+# Who merges items moves everybody's rules along, and sees none of them.
+TAKE_OVER = """
+CREATE FUNCTION alerts.take_over_rules(merged_item uuid, kept_item uuid, merged uuid[], kept uuid[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    moved uuid[];
+BEGIN
+    IF current_setting('role', true) IS DISTINCT FROM 'trove_worker' AND NOT identity.viewer_may('catalogue:write') THEN
+        RAISE EXCEPTION 'merging takes catalogue:write' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    WITH changed AS (
+        UPDATE alerts.rules AS rule
+        SET item_id = CASE WHEN rule.item_id = merged_item THEN kept_item ELSE rule.item_id END,
+            variant_id = coalesce(kept[array_position(merged, rule.variant_id)], rule.variant_id),
+            watches_from = now(), version = rule.version + 1, updated_at = now()
+        WHERE rule.item_id = merged_item OR rule.variant_id = ANY (merged)
+        RETURNING rule.id
+    )
+    SELECT array_agg(id) INTO moved FROM changed;
+    DELETE FROM alerts.price_states WHERE rule_id = ANY (moved);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION alerts.take_over_rules(uuid, uuid, uuid[], uuid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION alerts.take_over_rules(uuid, uuid, uuid[], uuid[]) TO trove_api, trove_worker;
 """
 MORE = """
 GRANT SELECT ON notifications.channels TO trove_api, trove_worker;
@@ -448,6 +478,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE EXECUTE ON FUNCTION notifications.last_position(), notifications.told_after(bigint, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION notifications.last_position(), notifications.told_after(bigint, integer) TO trove_api;
+
+-- A browser tells one person only: who is signed in there now. Who knows its endpoint has the browser.
+CREATE FUNCTION notifications.take_over_endpoint(hash bytea) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM notifications.push_subscriptions AS other
+    WHERE other.endpoint_hash = hash AND other.owner_id <> (SELECT identity.viewer_id())
+$$;
+REVOKE EXECUTE ON FUNCTION notifications.take_over_endpoint(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION notifications.take_over_endpoint(bytea) TO trove_api;
 """
 
 
@@ -456,6 +495,7 @@ def upgrade() -> None:
     run(TABLES)
     op.execute("GRANT USAGE ON SCHEMA alerts, notifications TO trove_api, trove_worker")
     run(RULES)
+    run(TAKE_OVER)
     for table, rights in RIGHTS.items():
         run(OWN.format(table=table, rights=rights))
     run(MORE)

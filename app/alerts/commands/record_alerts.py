@@ -4,12 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
+import orjson
+from sqlalchemy import ARRAY, Boolean, DateTime, Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.alerts.fired import Fired
-from app.alerts.models import Alert, Rule
+from app.alerts.models import Rule
+from app.alerts.queries.titles import titles_of
 from app.core.database import Transaction, among
 from app.core.ids import new_id
 
@@ -60,7 +61,6 @@ async def record_alerts(transaction: Transaction, fired: Collection[Fired]) -> l
         if not rule.is_recurring:
             ended.add(one.rule_id)
         chosen.append(one)
-    titles = await titles_of(connection, chosen)
     rows = [
         {
             "id": new_id(),
@@ -75,11 +75,11 @@ async def record_alerts(transaction: Transaction, fired: Collection[Fired]) -> l
             "threshold": rules[one.rule_id].threshold,
             **{name: getattr(one, name) for name in _OBSERVED},
         }
-        for one, title in zip(chosen, titles, strict=True)
+        for one, title in zip(chosen, await titles_of(connection, chosen), strict=True)
     ]
     if not rows:
         return []
-    stored = set(await connection.scalars(insert(Alert).values(rows).on_conflict_do_nothing().returning(Alert.id)))
+    stored = set(await connection.scalars(_STORE, {"rows": orjson.dumps(rows, default=str).decode()}))
     await _mark_fired(connection, [one for one, row in zip(chosen, rows, strict=True) if row["id"] in stored], ended)
     return [
         RecordedAlert(
@@ -97,20 +97,45 @@ async def record_alerts(transaction: Transaction, fired: Collection[Fired]) -> l
     ]
 
 
-async def titles_of(connection: AsyncConnection, fired: Sequence[Fired]) -> list[str]:
-    """What each of these says in one line."""
-    return [f"{one.crossing}" for one in fired]
-
-
 _OBSERVED = tuple(name for name in Fired.__slots__ if name not in {"rule_id", "crossing"})
 
 
-async def _mark_fired(connection: AsyncConnection, fired: Collection[Fired], ended: Collection[UUID]) -> None:
-    for rule_id in sorted({one.rule_id for one in fired}):
-        times = [one.observed_at for one in fired if one.rule_id == rule_id]
-        is_over = {"is_active": False, "ended_at": func.now()} if rule_id in ended else {}
-        await connection.execute(
-            update(Rule)
-            .where(Rule.id == rule_id)
-            .values(last_fired_at=max(times), fired_count=Rule.fired_count + len(times), **is_over)
-        )
+# By one statement however many they are; the names are those of the columns.
+_OF_RULE = ("id", "owner_id", "rule_id", "crossing", "condition", "severity", "title", "notes", "channels", "threshold")
+_COLUMNS = ", ".join((*_OF_RULE, *_OBSERVED))
+_STORE = text(f"""
+    INSERT INTO alerts.alerts ({_COLUMNS})
+    SELECT {_COLUMNS}
+    FROM json_populate_recordset(CAST(NULL AS alerts.alerts), CAST(CAST(:rows AS text) AS json))
+    ON CONFLICT (rule_id, crossing) DO NOTHING RETURNING id
+""")  # noqa: S608  # names of our own columns
+_MARK = text("""
+    UPDATE alerts.rules AS rule
+    SET last_fired_at = greatest(rule.last_fired_at, fired.last_fired_at),
+        fired_count = rule.fired_count + fired.times,
+        is_active = rule.is_active AND NOT fired.is_over,
+        ended_at = CASE WHEN fired.is_over THEN now() ELSE rule.ended_at END
+    FROM (
+        SELECT rule_id, max(observed_at) AS last_fired_at, CAST(count(*) AS integer) AS times,
+            bool_or(is_over) AS is_over
+        FROM unnest(:rule_ids, :times, :are_over) AS each (rule_id, observed_at, is_over)
+        GROUP BY rule_id
+    ) AS fired
+    WHERE rule.id = fired.rule_id
+""").bindparams(
+    bindparam("rule_ids", type_=ARRAY(Uuid)),
+    bindparam("times", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("are_over", type_=ARRAY(Boolean)),
+)
+
+
+async def _mark_fired(connection: AsyncConnection, fired: Sequence[Fired], ended: Collection[UUID]) -> None:
+    """Count for each rule how often it fired, and end those that were to fire once."""
+    await connection.execute(
+        _MARK,
+        {
+            "rule_ids": [one.rule_id for one in fired],
+            "times": [one.observed_at for one in fired],
+            "are_over": [one.rule_id in ended for one in fired],
+        },
+    )
