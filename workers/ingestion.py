@@ -13,6 +13,7 @@ from app.ingestion.processing import BatchHandlers, FailedBatch, ProcessedBatch,
 from app.ingestion.queries import waiting_batches
 from app.prices.commands.price_batches import PRICE_BATCHES
 from app.trackers.commands.location_batches import location_batches
+from workers.alerts import alert_of_trackers
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -24,7 +25,7 @@ class BatchRunner(Runner):
     def __init__(self, database: Database, secrets: Secrets) -> None:
         super().__init__()
         self._database = database
-        self._handlers: BatchHandlers = {**PRICE_BATCHES, **location_batches(secrets)}
+        self._handlers: BatchHandlers = {**PRICE_BATCHES, **location_batches(secrets, alert_of_trackers)}
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Process what waits now."""

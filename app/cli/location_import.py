@@ -17,6 +17,7 @@ from app.ingestion.models import BatchKind
 from app.trackers.commands.location_batches import location_batches
 from app.trackers.formats.gpx import GpxFile, GpxNotUnderstood
 from app.trackers.models import Tracker
+from workers.alerts import alert_of_trackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ async def import_gpx(
         points = GpxFile(stream, tracker=public_id(PublicIdTag.TRACKER, tracker_id))
         delivery = await deliver(
             database,
-            location_batches(secrets),
+            location_batches(secrets, alert_of_trackers),
             kind=BatchKind.LOCATION_REPORTS,
             batches=in_batches(points.rows()),
             on_progress=on_progress,

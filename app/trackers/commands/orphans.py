@@ -22,7 +22,7 @@ from app.trackers.commands.recompute_histories import recompute_histories
 from app.trackers.commands.reported_trackers import MAY_REPORT, lock_reported_trackers
 from app.trackers.commands.sort_out import sort_out
 from app.trackers.commands.store_reports import store_reports
-from app.trackers.commands.tracker_events import record_events
+from app.trackers.commands.tracker_events import WatchEvents, record_events
 from app.trackers.history_models import OrphanReport
 from app.trackers.models import Membership, TrackerKey
 
@@ -61,7 +61,9 @@ async def keep_orphans(
     return len(kept), [by_key[key].rejected(_TOO_MANY) for key in left_out]
 
 
-async def attach_orphans(transaction: Transaction, secrets: Secrets, *, limit: int) -> AttachedOrphans:
+async def attach_orphans(
+    transaction: Transaction, secrets: Secrets, *, limit: int, watch: WatchEvents | None = None
+) -> AttachedOrphans:
     """Take in the oldest orphans, of one sender, whose keys have trackers by now that the sender may report.
 
     Whoever calls goes on until none is taken. Nothing may follow in the transaction.
@@ -81,7 +83,7 @@ async def attach_orphans(transaction: Transaction, secrets: Secrets, *, limit: i
     stored = await store_reports(connection, sorted_rows.reports)
     now = utc_now()
     events = await recompute_histories(transaction, stored.touched, now=now, received_at=now)
-    await record_events(transaction, events)
+    await record_events(transaction, events, known_at=now, watch=watch)
     reasons = [*refused, *(reject.reason for reject in sorted_rows.rejects)]
     return AttachedOrphans(len(taken), stored.count, reasons)
 

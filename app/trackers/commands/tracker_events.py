@@ -1,12 +1,13 @@
 """Tells what became of trackers to those who follow them, and deletes what nobody can ask for any more."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, text
 
+from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.events import Event, Topic
 from app.trackers.history_models import OrphanReport, TrackerEvent, TrackerEventKind
@@ -33,11 +34,27 @@ class NewTrackerEvent:
     point: Point | None = None
     accuracy_meters: float | None = None
 
+    @property
+    def key(self) -> tuple[UUID, str, datetime, UUID | None]:
+        """What tells it from others: all but `moved` are told once of one."""
+        return self.tracker_id, self.kind.value, self.occurred_at, self.place_id
 
-async def record_events(transaction: Transaction, events: Collection[NewTrackerEvent]) -> None:
-    """Tell these, in their order; what was told before is not told again.
 
-    The last step before the commit: others queue for its lock.
+# Does something about what is told for the first time, in the transaction that tells it; the time is when that was
+# known, by the reports that it follows from.
+WatchEvents = Callable[[Transaction, Sequence[NewTrackerEvent], datetime], Awaitable[None]]
+
+
+async def record_events(
+    transaction: Transaction,
+    events: Collection[NewTrackerEvent],
+    *,
+    known_at: datetime | None = None,
+    watch: WatchEvents | None = None,
+) -> None:
+    """Tell these, in their order; what was told before is not told again. Whoever watches is given what is new.
+
+    The last step before the commit: others queue for its lock. `known_at` is now unless it is given.
     """
     if not events:
         return
@@ -57,8 +74,11 @@ async def record_events(transaction: Transaction, events: Collection[NewTrackerE
             "accuracies": [event.accuracy_meters for event in events],
         },
     )
-    if recorded.rowcount:
+    told = {(row.tracker_id, row.kind, row.occurred_at, row.place_id) for row in recorded}
+    if told:
         transaction.announce(Event(Topic.TRACKERS_CHANGED))
+    if told and watch is not None:
+        await watch(transaction, [event for event in events if event.key in told], known_at or utc_now())
 
 
 async def prune_tracker_events(transaction: Transaction, *, now: datetime) -> int:
@@ -93,4 +113,5 @@ _RECORD_EVENTS = text("""
     )
     ORDER BY number
     ON CONFLICT DO NOTHING
+    RETURNING tracker_id, kind, occurred_at, place_id
 """)

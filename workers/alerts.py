@@ -1,0 +1,16 @@
+"""Makes alerts of what happens, where the rooms below do not know of rules, and tells those whose they are."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from app.alerts.commands.record_alerts import record_alerts
+from app.alerts.commands.watch_trackers import watch_trackers
+from app.core.database import Transaction
+from app.notifications.commands.notify import notify_of_alerts
+from app.trackers.commands.tracker_events import NewTrackerEvent
+
+
+async def alert_of_trackers(transaction: Transaction, events: Sequence[NewTrackerEvent], known_at: datetime) -> None:
+    """Hold the rules against what became of trackers. The last step before the commit: others queue for its lock."""
+    fired = await watch_trackers(transaction, events, known_at=known_at)
+    await notify_of_alerts(transaction, await record_alerts(transaction, fired))
