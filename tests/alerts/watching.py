@@ -74,5 +74,5 @@ async def alerts(database: Database, rule_id: UUID) -> Sequence[Any]:
         told = await transaction.connection.scalars(
             select(Notification.alert_id).where(Notification.alert_id.in_([row.id for row in rows]))
         )
-        assert sorted(told.all()) == sorted(row.id for row in rows)
+        assert set(told) == {row.id for row in rows}
     return rows
