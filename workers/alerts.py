@@ -1,16 +1,97 @@
-"""Makes alerts of what happens, where the rooms below do not know of rules, and tells those whose they are."""
+"""Makes alerts of what happens where the rooms below do not know of rules, and of what only time brings about."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
+import structlog
+
+from app.alerts.commands.due_rules import EXPIRED_AT_A_TIME, Looked, end_expired_rules
+from app.alerts.commands.look_at_portfolios import look_at_portfolios
+from app.alerts.commands.look_at_silences import look_at_silences
+from app.alerts.commands.prune_alerts import DELETED_AT_A_TIME, prune_alerts
 from app.alerts.commands.record_alerts import record_alerts
 from app.alerts.commands.watch_trackers import watch_trackers
-from app.core.database import Transaction
+from app.alerts.fired import Fired
+from app.core.clock import utc_now
+from app.core.database import Database, Transaction
 from app.notifications.commands.notify import notify_of_alerts
+from app.notifications.commands.prune_notifications import prune_notifications
 from app.trackers.commands.tracker_events import NewTrackerEvent
+from workers.jobs import JobContext, JobResult
+from workers.runner import Runner
+
+logger = structlog.get_logger(__name__)
+
+Look = Callable[[Transaction, datetime], Awaitable[Looked]]
 
 
 async def alert_of_trackers(transaction: Transaction, events: Sequence[NewTrackerEvent], known_at: datetime) -> None:
     """Hold the rules against what became of trackers. The last step before the commit: others queue for its lock."""
-    fired = await watch_trackers(transaction, events, known_at=known_at)
+    await _alert(transaction, await watch_trackers(transaction, events, known_at=known_at))
+
+
+class AlertClock(Runner):
+    """Ends rules that expired, and looks at those to which time alone may bring something."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__()
+        self._database = database
+        self._clock = clock
+
+    async def work(self, stopping: asyncio.Event) -> None:
+        """Look at what is due now."""
+        await end_all_expired(self._database, now=self._clock(), stopping=stopping)
+        for look in LOOKS:
+            await look_at_all(self._database, look, now=self._clock(), stopping=stopping)
+
+
+async def end_all_expired(database: Database, *, now: datetime, stopping: asyncio.Event | None = None) -> int:
+    """End all rules that have expired, some in each transaction; gives how many there were."""
+    ended = 0
+    while stopping is None or not stopping.is_set():
+        async with database.transaction() as transaction:
+            count = await end_expired_rules(transaction, now=now)
+        ended += count
+        if count < EXPIRED_AT_A_TIME:
+            break
+    if ended:
+        logger.info("alert_rules_expired", count=ended)
+    return ended
+
+
+async def look_at_all(database: Database, look: Look, *, now: datetime, stopping: asyncio.Event | None = None) -> int:
+    """Look at all rules that are due, some in each transaction, and make their alerts; gives how many fired."""
+    fired = 0
+    while stopping is None or not stopping.is_set():
+        async with database.transaction() as transaction:
+            looked = await look(transaction, now)
+            await _alert(transaction, looked.fired)
+        fired += len(looked.fired)
+        if looked.is_finished:
+            break
+    return fired
+
+
+async def prune_all_alerts(job: JobContext) -> JobResult:
+    """Delete what is kept no longer, some in each transaction."""
+    now = utc_now()
+    counts = {"alerts": 0, "notifications": 0}
+    for name, prune in (("alerts", prune_alerts), ("notifications", prune_notifications)):
+        deleted = DELETED_AT_A_TIME
+        while deleted == DELETED_AT_A_TIME:
+            async with job.database.transaction() as transaction:
+                deleted = await prune(transaction, now=now, limit=DELETED_AT_A_TIME)
+            counts[name] += deleted
+    return counts
+
+
+async def _alert(transaction: Transaction, fired: Sequence[Fired]) -> None:
     await notify_of_alerts(transaction, await record_alerts(transaction, fired))
+
+
+# Each looks at some rules of a kind that are due, and has them look again later.
+LOOKS: Sequence[Look] = (
+    lambda transaction, now: look_at_silences(transaction, now=now),
+    lambda transaction, now: look_at_portfolios(transaction, now=now),
+)

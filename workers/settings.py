@@ -38,6 +38,7 @@ from app.providers.client import provider_http
 from app.trackers.commands.clients import REMOVE_DELETED_CLIENTS
 from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.remake_histories import REMAKE_HISTORIES
+from workers.alerts import AlertClock
 from workers.beginning import BeginningRunner
 from workers.clients import ClientRunner
 from workers.erasure import ErasureRunner
@@ -91,7 +92,7 @@ async def serve(settings: Settings) -> None:
     storage = storage_of(settings, secrets)
     http = provider_http()
     runners = _runners(settings, database, secrets, http, storage)
-    looking = [BeginningRunner(database), *runners.values()]
+    looking = [BeginningRunner(database), AlertClock(database), *runners.values()]
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),

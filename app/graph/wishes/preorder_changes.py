@@ -9,6 +9,8 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
+from app.alerts.commands.record_alerts import record_alerts
+from app.alerts.commands.watch_preorders import watch_preorders
 from app.core.ids import PublicIdTag
 from app.graph.context import Info
 from app.graph.fields import attribute
@@ -19,6 +21,7 @@ from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
 from app.graph.user_errors import USER_ERRORS, Done
 from app.graph.wishes.preorders import Preorder
+from app.notifications.commands.notify import notify_of_alerts
 from app.portfolios.commands.preorders import (
     add_preorder,
     delete_preorder,
@@ -263,7 +266,7 @@ class PreorderMutations:
         preorder_id = preorder_key(input.id)
         release = None if input.release is None else _release_date(input.release, "release")
         async with info.context.transaction() as transaction:
-            await reschedule_preorder(
+            change = await reschedule_preorder(
                 transaction,
                 preorder_id,
                 release,
@@ -272,6 +275,8 @@ class PreorderMutations:
                 note=input.note,
                 expected_version=input.expected_version,
             )
+            fired = await watch_preorders(transaction, change)
+            await notify_of_alerts(transaction, await record_alerts(transaction, fired))
         return PreorderChanged(refer(Preorder, preorder_id))
 
     @portfolio_changes(
