@@ -19,7 +19,7 @@ from app.notifications.commands.prune_notifications import prune_notifications
 from tests.alerts.watching import alerts, member, person, rule, rule_row
 from tests.catalogue.builders import coin, saved
 from tests.portfolios.possessing import Deal, Owned, hold, portfolio_of_somebody
-from tests.prices.builders import ingested, point
+from tests.prices.builders import Line, ingested, point
 from tests.trackers.history_builders import Told, minutes, save_client, save_run, save_tracker, take_in
 from workers.alerts import AlertClock, look_at_all
 
@@ -203,7 +203,7 @@ async def owned(database: Database) -> Owned:
     return owned
 
 
-def price(amount: str, slug: str = "aurum") -> dict[str, object]:
+def price(amount: str, slug: str = "aurum") -> Line:
     return point(slug, amount, currency="EUR", at=utc_now())
 
 
@@ -260,7 +260,7 @@ async def test_a_portfolio_is_looked_at_once_a_minute_and_valued_where_something
     rule_id = await watch_value(database, owned, "crosses_above", "30")
     now = utc_now() + timedelta(hours=3)
 
-    async def valued_at(after: timedelta) -> datetime:
+    async def valued_at(after: timedelta) -> timedelta:
         await tick(database, now + after)
         async with database.transaction() as transaction:
             found = await transaction.connection.scalar(

@@ -1,6 +1,7 @@
 """Whoever puts a preorder off is told by their rules in the same moment."""
 
 from decimal import Decimal
+from uuid import UUID
 
 from app.core.database import Database
 from app.core.ids import PublicIdTag, parse_public_id
@@ -26,13 +27,15 @@ async def test_putting_a_preorder_off_makes_the_alert_of_its_rule(database: Data
     public = added["preorder"]["id"]
     named = parse_public_id(public)
     assert named is not None
-    assert named[0] is PublicIdTag.PREORDER
-    rule_id = await rule(database, scene.ada, "preorder", named[1], "date_slipped", notes="Tell the others.")
+    tag, preorder_id = named
+    assert tag is PublicIdTag.PREORDER
+    assert isinstance(preorder_id, UUID)
+    rule_id = await rule(database, scene.ada, "preorder", preorder_id, "date_slipped", notes="Tell the others.")
 
     assert await code_of(graph, bob, "reschedulePreorder", id=public, release={"day": "2027-04-01"}) == "NOT_FOUND"
     assert await alerts(database, rule_id) == []
     await done(graph, ada, "reschedulePreorder", "preorder { slipDays }", id=public, release={"day": "2027-04-01"})
 
     (alert,) = await alerts(database, rule_id)
-    assert (alert.owner_id, alert.preorder_id, alert.new_value) == (scene.ada, named[1], Decimal(31))
+    assert (alert.owner_id, alert.preorder_id, alert.new_value) == (scene.ada, preorder_id, Decimal(31))
     assert alert.notes == "Tell the others."
