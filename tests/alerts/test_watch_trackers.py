@@ -1,6 +1,7 @@
 """Rules over what becomes of trackers fire once, for those who may see it."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -9,10 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from app.core.clock import utc_now
-from app.core.database import Database
+from app.core.database import Database, Transaction
 from app.trackers.commands.remake_histories import remake_histories
+from app.trackers.commands.tracker_events import NewTrackerEvent
 from tests.alerts.watching import alerts, changed, member, person, rule, rule_row
 from tests.identity.builders import SECRETS
+from tests.lock_waits import until_somebody_waits
 from tests.trackers.history_builders import (
     TestPlace,
     Told,
@@ -208,6 +211,44 @@ async def test_what_was_reported_more_than_a_day_late_does_not_fire(
     rule_id = await rule(database, world.viewer_id, "tracker", world.tracker_id, "entered")
     await go(database, way(world.tracker_id, [0]), now=minutes(0) + age)
     assert len(await alerts(database, rule_id)) == expected
+
+
+async def test_a_rule_that_is_to_fire_once_does_so_at_one_of_several_trackers_that_come_at_once(
+    database: Database, world: World
+) -> None:
+    async with database.transaction() as transaction:
+        trackers = [await save_tracker(transaction, world.client_id, created_at=minutes(-60)) for _ in range(4)]
+    rule_id = await rule(database, world.viewer_id, "place", world.yard, "entered", is_recurring=False)
+    await asyncio.gather(*(go(database, way(tracker_id, [0]), now=minutes(10)) for tracker_id in trackers))
+    assert len(await alerts(database, rule_id)) == 1
+    row = await rule_row(database, rule_id)
+    assert (row["is_active"], row["fired_count"]) == (False, 1)
+
+
+async def test_what_is_rolled_back_after_it_fired_fires_when_it_comes_again(database: Database, world: World) -> None:
+    rule_id = await rule(database, world.viewer_id, "place", world.yard, "entered", cooldown_minutes=60)
+
+    async def alert_and_fail(transaction: Transaction, events: Sequence[NewTrackerEvent], known_at: datetime) -> None:
+        await alert_of_trackers(transaction, events, known_at)
+        raise RuntimeError("at the last moment")
+
+    with pytest.raises(RuntimeError, match="at the last moment"):
+        await take_in(database, way(world.tracker_id, [0]), now=minutes(10), watch=alert_and_fail)
+    assert await alerts(database, rule_id) == []
+    await go(database, way(world.tracker_id, [0]), now=minutes(10))
+    assert await times_of(database, rule_id) == [minutes(0)]
+
+
+async def test_a_rule_that_is_paused_while_a_batch_comes_in_does_not_fire(database: Database, world: World) -> None:
+    rule_id = await rule(database, world.viewer_id, "place", world.yard, "entered")
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            text("UPDATE alerts.rules SET is_active = false, paused_at = now() WHERE id = :id"), {"id": rule_id}
+        )
+        coming_in = asyncio.create_task(go(database, way(world.tracker_id, [0]), now=minutes(10)))
+        await until_somebody_waits(database)
+    await coming_in
+    assert await alerts(database, rule_id) == []
 
 
 async def test_a_paused_rule_that_goes_on_begins_anew(database: Database, world: World) -> None:

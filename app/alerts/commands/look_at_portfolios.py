@@ -77,14 +77,16 @@ async def look_at_portfolios(transaction: Transaction, *, now: datetime, limit: 
 def _hold(rule: Any, known: Any, observed: _Observed | None, now: datetime) -> tuple[KnownState, Fired | None]:
     """What the rule remembers now, and what fired."""
     state = State.TRIGGERED if known.is_triggered else State.ARMED
-    standing = Standing(State.UNKNOWN if known.value is None else state, known.value, known.fired_at)
+    standing = Standing(State.UNKNOWN)
+    if known.value is not None:
+        standing = Standing(state, _turned(rule, known.value), known.fired_at)
     seen = [] if observed is None else _as_observations(rule, observed, now)
     after, crossings = follow(_watch(rule), standing, seen)
     remembered = KnownState(
         rule_id=rule.id,
         subject_id=rule.portfolio_id,
         is_triggered=after.state is State.TRIGGERED,
-        value=after.value,
+        value=None if after.value is None else _turned(rule, after.value),
         observed_at=now,
         fired_at=after.fired_at,
         subject_version=known.version,
@@ -96,7 +98,7 @@ def _hold(rule: Any, known: Any, observed: _Observed | None, now: datetime) -> t
         crossing=f"value:{rule.portfolio_id}@{now.isoformat()}",
         observed_at=now,
         portfolio_id=rule.portfolio_id,
-        old_value=_as_told(rule, crossings[0].old_value),
+        old_value=_turned(rule, crossings[0].old_value),
         new_value=observed.value,
         base_value=observed.base,
         currency=rule.currency,
@@ -119,8 +121,10 @@ def _as_observations(rule: Any, observed: _Observed, now: datetime) -> Sequence[
     return as_observations(Condition(rule.condition), [Change(now, observed.value, observed.base)])
 
 
-def _as_told(rule: Any, value: Decimal) -> Decimal:
-    """A fall is negative, though more of it is more to a rule over falls."""
+def _turned(rule: Any, value: Decimal) -> Decimal:
+    """A change as a rule follows it, of one that is told, and the other way round: to a rule over falls a fall, which
+    is told as negative, is more than nothing.
+    """
     return -value if rule.condition == Condition.FALLS_BY else value
 
 

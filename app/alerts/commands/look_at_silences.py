@@ -12,8 +12,8 @@ from app.alerts.models import Condition
 from app.core.database import Transaction
 from app.trackers.buckets import BUCKET
 
-RULES_AT_A_TIME = 100
-TRACKERS_AT_A_TIME = 2_000
+RULES_AT_A_TIME = 20
+TRACKERS_AT_A_TIME = 5_000
 # A tracker that joins a run, or is heard of late, falls silent before those that were looked at.
 LOOKED_AT_LEAST_EVERY = timedelta(hours=1)
 

@@ -27,7 +27,8 @@ async def watch_trackers(
     """The rules that fire at these events, which are new: rules of the tracker, of the place, or of the production run.
 
     An event does not fire that is older than a day at `known_at`, or than the rule; nor one that only corrects when a
-    tracker came or went that was told of. The trackers are held already; the rules are held from here on.
+    tracker came or went that was told of. The trackers are held already, and the lock of their events; the rules are
+    held from here on. Nobody who holds rules waits for that lock.
     """
     fresh = [event for event in events if event.kind.value in WATCHED and known_at - event.occurred_at <= LATEST_BY]
     if not fresh:
@@ -154,7 +155,8 @@ _CANDIDATES = text("""
     JOIN trackers.memberships AS member ON member.client_id = given.client_id AND member.user_id = found.owner_id
     WHERE given.kind = 'moved_in_storage' OR NOT EXISTS (
         SELECT FROM trackers.tracker_events AS told
-        WHERE told.tracker_id = given.tracker_id AND told.kind = given.kind AND told.place_id = given.place_id
+        WHERE told.tracker_id = given.tracker_id AND told.kind = given.kind AND told.kind <> 'moved'
+            AND told.place_id = given.place_id
             AND told.occurred_at > given.occurred_at
             AND NOT EXISTS (
                 SELECT FROM trackers.visits AS visit
