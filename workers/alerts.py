@@ -9,6 +9,7 @@ import structlog
 from app.alerts.commands.due_rules import EXPIRED_AT_A_TIME, Looked, end_expired_rules
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
+from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.prune_alerts import DELETED_AT_A_TIME, prune_alerts
 from app.alerts.commands.record_alerts import record_alerts
 from app.alerts.commands.watch_trackers import watch_trackers
@@ -22,6 +23,9 @@ from workers.jobs import JobContext, JobResult
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
+
+# What is left over is looked at the next time.
+WINDOWS_AT_A_TIME = 500
 
 Look = Callable[[Transaction, datetime], Awaitable[Looked]]
 
@@ -90,8 +94,13 @@ async def _alert(transaction: Transaction, fired: Sequence[Fired]) -> None:
     await notify_of_alerts(transaction, await record_alerts(transaction, fired))
 
 
+async def _look_at_windows(transaction: Transaction, now: datetime) -> Looked:
+    return Looked(await look_at_windows(transaction, limit=WINDOWS_AT_A_TIME, now=now))
+
+
 # Each looks at some rules of a kind that are due, and has them look again later.
 LOOKS: Sequence[Look] = (
     lambda transaction, now: look_at_silences(transaction, now=now),
     lambda transaction, now: look_at_portfolios(transaction, now=now),
+    _look_at_windows,
 )

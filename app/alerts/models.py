@@ -125,13 +125,18 @@ class Rule(Base):
         ),
         Index("rules_by_owner", "owner_id", "created_at", "id"),
         *(
-            Index(f"rules_by_{target}", f"{target}_id", "reach_low", postgresql_where=text(f"{target}_id IS NOT NULL"))
+            Index(
+                f"rules_by_{target}",
+                *(f"{target}_id", "reach_low", "reach_high"),
+                postgresql_where=text(f"{target}_id IS NOT NULL"),
+            )
             for target in ("item", "variant", "card_set", "watchlist")
         ),
         *(
             Index(f"rules_by_{target}", f"{target}_id", postgresql_where=text(f"{target}_id IS NOT NULL"))
             for target in ("portfolio", "tracker", "place", "production_run", "preorder", "want")
         ),
+        Index("rules_by_currency", "currency", postgresql_where=text("is_active AND currency IS NOT NULL")),
         Index("rules_of_wants", "owner_id", postgresql_where=text("is_active AND condition = 'want_met'")),
         Index("rules_expiring", "expires_at", postgresql_where=text("is_active")),
         Index("rules_by_clock", "next_look_at", postgresql_where=text("is_active AND next_look_at IS NOT NULL")),

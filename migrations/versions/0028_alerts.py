@@ -200,18 +200,19 @@ CREATE TABLE alerts.rules (
     CONSTRAINT rules_want_id_reference FOREIGN KEY (want_id) REFERENCES portfolios.wants (id) ON DELETE CASCADE,
     CONSTRAINT rules_source_id_reference FOREIGN KEY (source_id) REFERENCES prices.sources (id)
 );
-CREATE INDEX rules_by_card_set ON alerts.rules (card_set_id, reach_low) WHERE card_set_id IS NOT NULL;
+CREATE INDEX rules_by_card_set ON alerts.rules (card_set_id, reach_low, reach_high) WHERE card_set_id IS NOT NULL;
 CREATE INDEX rules_by_clock ON alerts.rules (next_look_at) WHERE is_active AND next_look_at IS NOT NULL;
-CREATE INDEX rules_by_item ON alerts.rules (item_id, reach_low) WHERE item_id IS NOT NULL;
+CREATE INDEX rules_by_currency ON alerts.rules (currency) WHERE is_active AND currency IS NOT NULL;
+CREATE INDEX rules_by_item ON alerts.rules (item_id, reach_low, reach_high) WHERE item_id IS NOT NULL;
 CREATE INDEX rules_by_owner ON alerts.rules (owner_id, created_at, id);
 CREATE INDEX rules_by_place ON alerts.rules (place_id) WHERE place_id IS NOT NULL;
 CREATE INDEX rules_by_portfolio ON alerts.rules (portfolio_id) WHERE portfolio_id IS NOT NULL;
 CREATE INDEX rules_by_preorder ON alerts.rules (preorder_id) WHERE preorder_id IS NOT NULL;
 CREATE INDEX rules_by_production_run ON alerts.rules (production_run_id) WHERE production_run_id IS NOT NULL;
 CREATE INDEX rules_by_tracker ON alerts.rules (tracker_id) WHERE tracker_id IS NOT NULL;
-CREATE INDEX rules_by_variant ON alerts.rules (variant_id, reach_low) WHERE variant_id IS NOT NULL;
+CREATE INDEX rules_by_variant ON alerts.rules (variant_id, reach_low, reach_high) WHERE variant_id IS NOT NULL;
 CREATE INDEX rules_by_want ON alerts.rules (want_id) WHERE want_id IS NOT NULL;
-CREATE INDEX rules_by_watchlist ON alerts.rules (watchlist_id, reach_low) WHERE watchlist_id IS NOT NULL;
+CREATE INDEX rules_by_watchlist ON alerts.rules (watchlist_id, reach_low, reach_high) WHERE watchlist_id IS NOT NULL;
 CREATE INDEX rules_expiring ON alerts.rules (expires_at) WHERE is_active;
 CREATE INDEX rules_of_wants ON alerts.rules (owner_id) WHERE is_active AND condition = 'want_met';
 

@@ -381,6 +381,23 @@ async def test_some_portfolios_at_a_time_are_looked_at_in_a_transaction(database
     assert [len(await alerts(database, rule_id)) for rule_id in rules] == [1] * 5
 
 
+# --- changes of prices ----------------------------------------------------------------------------------------------
+
+
+async def test_the_clock_looks_at_changes_of_prices_too(database: Database) -> None:
+    items = await saved(database, coin("aurum"))
+    began = utc_now() - timedelta(minutes=120)
+    for amount, minute in (("100", 0), ("80", 30), ("95", 61)):
+        await ingested(database, point("aurum", amount, currency="EUR", at=began + timedelta(minutes=minute)))
+    columns = {"threshold": Decimal(10), "currency": "EUR", "window_minutes": 60, "next_look_at": BEFORE}
+    rule_id = await rule(database, await person(database), "item", items["aurum"], "rises_by", **columns)
+    for minute in (70, 91, 92):
+        await tick(database, began + timedelta(minutes=minute))
+    assert [(alert.new_value, alert.base_value) for alert in await alerts(database, rule_id)] == [
+        (Decimal("18.75"), Decimal(80))
+    ]
+
+
 # --- what is kept -------------------------------------------------------------------------------------------------
 
 

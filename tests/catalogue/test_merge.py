@@ -52,7 +52,7 @@ from app.portfolios.commands.portfolios import create_portfolio
 from app.portfolios.commands.preorders import add_preorder
 from app.portfolios.commands.wants import add_want
 from app.portfolios.commands.watchlists import add_to_watchlist, create_watchlist
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.valuations import value_due_variants
 from app.prices.models import Candle, PriceChange, PricePoint, PriceSeries, Valuation
@@ -650,10 +650,12 @@ async def test_merges_and_batches_at_once_lose_nothing(database: Database) -> No
             await merged(database, ids["lantern-0"], ids[loser])
 
     await asyncio.gather(
-        process_waiting_batches(database, PRICE_BATCHES), process_waiting_batches(database, PRICE_BATCHES), merge_all()
+        process_waiting_batches(database, price_batches()),
+        process_waiting_batches(database, price_batches()),
+        merge_all(),
     )
     # What a merge came in between of is tried again.
-    await process_waiting_batches(database, PRICE_BATCHES)
+    await process_waiting_batches(database, price_batches())
     kinds = await rows(
         database,
         text(
@@ -682,8 +684,8 @@ async def test_a_batch_that_found_a_series_just_before_it_went_is_tried_again(
         return resolved
 
     monkeypatch.setattr("app.prices.commands.ingest_points.resolve_series", resolve_then_merge)
-    assert await process_waiting_batches(database, PRICE_BATCHES) == 0
-    assert await process_waiting_batches(database, PRICE_BATCHES) == 1
+    assert await process_waiting_batches(database, price_batches()) == 0
+    assert await process_waiting_batches(database, price_batches()) == 1
     (row,) = await rows(
         database,
         text("SELECT attempts FROM ingestion.ingest_batches WHERE status = 'processed' ORDER BY sequence DESC LIMIT 1"),

@@ -24,7 +24,7 @@ from app.ingestion.delivery import Delivery, deliver
 from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.file_rows import RowBatch
 from app.ingestion.models import BatchKind
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.commands.series_state import PRICE_CHANGES_LOCK
 from app.prices.resolutions import ROLLED_UP, bucket_start
 from tests.catalogue.builders import coin, saved
@@ -233,7 +233,7 @@ async def test_a_batch_sent_three_times_goes_in_once(prices: Database) -> None:
     lines = sales(2_000, seed=7)
     for key in ("one", "one", None, None):
         await accepted(prices, lines, key=key)
-    await process_waiting_batches(prices, PRICE_BATCHES)
+    await process_waiting_batches(prices, price_batches())
     assert await value_of(prices, "SELECT count(*) FROM ingestion.ingest_batches") == 3
     assert await value_of(prices, "SELECT sum(duplicate_count) FROM ingestion.ingest_batches") == 4_000
     await assert_stored_once(prices, lines)
@@ -259,7 +259,7 @@ async def test_a_batch_that_fails_again_and_again_is_given_up_and_holds_nothing_
         bad = await accepted(prices, [*sales(3, seed=30), point(ITEMS[0], "666", at=MONDAY, quantity="1")])
         lines = sales(100, seed=31)
         await accepted(prices, lines)
-        assert [await process_waiting_batches(prices, PRICE_BATCHES) for _ in range(6)] == [1, 0, 0, 0, 0, 0]
+        assert [await process_waiting_batches(prices, price_batches()) for _ in range(6)] == [1, 0, 0, 0, 0, 0]
     finally:
         async with owner.begin() as connection:
             await connection.execute(text("ALTER TABLE prices.price_points DROP CONSTRAINT refuses_in_this_test"))
@@ -289,13 +289,13 @@ async def test_a_full_disk_costs_a_batch_no_attempt(prices: Database, owner: Asy
     await accepted(prices, lines)
     try:
         for _ in range(7):
-            assert await process_waiting_batches(prices, PRICE_BATCHES) == 0
+            assert await process_waiting_batches(prices, price_batches()) == 0
     finally:
         async with owner.begin() as connection:
             await connection.execute(text("DROP FUNCTION prices.disk_is_full() CASCADE"))
     assert await value_of(prices, "SELECT attempts FROM ingestion.ingest_batches") == 0
     assert await value_of(prices, "SELECT count(*) FROM prices.price_points") == 0
-    assert await process_waiting_batches(prices, PRICE_BATCHES) == 1
+    assert await process_waiting_batches(prices, price_batches()) == 1
     await assert_stored_once(prices, lines)
 
 
@@ -333,7 +333,7 @@ DEADLOCK, CHECK_VIOLATION, DISK_FULL = "40P01", "23514", "53100"
 async def delivered(database: Database, *prices: str) -> Delivery:
     """What became of prices that an importer delivers, each in a batch of its own."""
     batches = [RowBatch(orjson.dumps(point(ITEMS[0], price, at=MONDAY, key=price)), [1]) for price in prices]
-    return await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=batches)
+    return await deliver(database, price_batches(), kind=BatchKind.PRICE_POINTS, batches=batches)
 
 
 @pytest.mark.parametrize(("sqlstate", "attempts"), [(DEADLOCK, 0), (CHECK_VIOLATION, 1)])
@@ -346,7 +346,7 @@ async def test_who_delivers_does_not_give_up_what_others_sent(
     row = f"FROM ingestion.ingest_batches WHERE id = '{others.id}'"
     assert await value_of(prices, f"SELECT status {row}") == "received"
     assert await value_of(prices, f"SELECT attempts {row}") == attempts
-    assert await process_waiting_batches(prices, PRICE_BATCHES) == 1
+    assert await process_waiting_batches(prices, price_batches()) == 1
 
 
 async def test_a_delivery_that_deadlocks_is_tried_again_and_loses_no_attempt(

@@ -17,6 +17,8 @@ from app.notifications.models import EventType, Notification
 
 # Held from the drawing of positions in notifications to the commit, so that positions become visible in their order.
 NOTIFICATIONS_LOCK = 7_209_463_141_903
+# The driver takes 32,767 values with a statement.
+NOTIFICATIONS_AT_A_TIME = 3_000
 ROUTE_NOTIFICATIONS = Job("route_notifications", key="route_notifications")
 
 _TYPES_OF_TARGETS = {
@@ -67,27 +69,26 @@ async def notify(transaction: Transaction, given: Collection[NewNotification]) -
     if not given:
         return
     await transaction.connection.execute(_LOCK, {"lock": NOTIFICATIONS_LOCK})
-    stored = await transaction.connection.execute(
-        insert(Notification)
-        .values(
-            [
-                {
-                    "id": new_id(),
-                    "owner_id": one.owner_id,
-                    "key": one.key,
-                    "event_type": one.event_type.value,
-                    "severity": one.severity.value,
-                    "title": one.title,
-                    "body": one.body,
-                    "alert_id": one.alert_id,
-                    "channels": None if one.channels is None else list(one.channels),
-                }
-                for one in given
-            ]
-        )
-        .on_conflict_do_nothing(index_elements=["owner_id", "key"])
-    )
-    if stored.rowcount:
+    rows = [
+        {
+            "id": new_id(),
+            "owner_id": one.owner_id,
+            "key": one.key,
+            "event_type": one.event_type.value,
+            "severity": one.severity.value,
+            "title": one.title,
+            "body": one.body,
+            "alert_id": one.alert_id,
+            "channels": None if one.channels is None else list(one.channels),
+        }
+        for one in given
+    ]
+    stored = 0
+    for begin in range(0, len(rows), NOTIFICATIONS_AT_A_TIME):
+        some = insert(Notification).values(rows[begin : begin + NOTIFICATIONS_AT_A_TIME])
+        told = await transaction.connection.execute(some.on_conflict_do_nothing(index_elements=["owner_id", "key"]))
+        stored += told.rowcount
+    if stored:
         transaction.announce(Event(Topic.NOTIFIED))
         transaction.enqueue(ROUTE_NOTIFICATIONS)
 
