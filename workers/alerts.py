@@ -1,4 +1,4 @@
-"""Makes alerts of what happens where the rooms below do not know of rules, and of what only time brings about."""
+"""Makes alerts of what only time brings about, and deletes those that are kept no longer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,13 +12,11 @@ from app.alerts.commands.look_at_silences import look_at_silences
 from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.prune_alerts import DELETED_AT_A_TIME, prune_alerts
 from app.alerts.commands.record_alerts import record_alerts
-from app.alerts.commands.watch_trackers import watch_trackers
 from app.alerts.fired import Fired
 from app.core.clock import utc_now
 from app.core.database import Database, Transaction
 from app.notifications.commands.notify import notify_of_alerts
 from app.notifications.commands.prune_notifications import prune_notifications
-from app.trackers.commands.tracker_events import NewTrackerEvent
 from workers.jobs import JobContext, JobResult
 from workers.runner import Runner
 
@@ -28,11 +26,6 @@ logger = structlog.get_logger(__name__)
 WINDOWS_AT_A_TIME = 500
 
 Look = Callable[[Transaction, datetime], Awaitable[Looked]]
-
-
-async def alert_of_trackers(transaction: Transaction, events: Sequence[NewTrackerEvent], known_at: datetime) -> None:
-    """Hold the rules against what became of trackers. The last step before the commit: others queue for its lock."""
-    await _alert(transaction, await watch_trackers(transaction, events, known_at=known_at))
 
 
 class AlertClock(Runner):

@@ -8,8 +8,8 @@ import structlog
 
 from app.core.database import Database
 from app.core.secrets import Secrets
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands.orphans import attach_orphans
-from workers.alerts import alert_of_trackers
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ async def attach_all_orphans(database: Database, secrets: Secrets, *, stopping: 
     refused: Counter[str] = Counter()
     while stopping is None or not stopping.is_set():
         async with database.transaction() as transaction:
-            attached = await attach_orphans(transaction, secrets, limit=ORPHANS_AT_A_TIME, watch=alert_of_trackers)
+            attached = await attach_orphans(transaction, secrets, limit=ORPHANS_AT_A_TIME, watch=tell_of_trackers)
         if not attached.taken:
             break
         taken += attached.taken

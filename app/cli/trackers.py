@@ -14,10 +14,10 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.core.worker_database import worker_database
 from app.ingestion.delivery import Delivery, process_batches
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands.location_batches import location_batches
 from app.trackers.commands.poll_gateway import PollOutcome, poll_gateway
 from app.trackers.gateway import Gateway, require_gateway
-from workers.alerts import alert_of_trackers
 
 commands = typer.Typer(name="trackers", help="Ask for reports of trackers.", no_args_is_help=True)
 console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -43,7 +43,7 @@ def poll() -> None:
 
 
 async def _poll(settings: Settings, gateway: Gateway) -> tuple[PollOutcome, Delivery]:
-    handlers = location_batches(Secrets(key_ring_of(settings)), alert_of_trackers)
+    handlers = location_batches(Secrets(key_ring_of(settings)), tell_of_trackers)
     async with worker_database(settings, application_name="trove-trackers") as database:
         outcome = await poll_gateway(database, gateway)
         return outcome, await process_batches(database, handlers, outcome.batch_ids)

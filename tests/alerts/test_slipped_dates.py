@@ -7,11 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from app.alerts.commands.record_alerts import record_alerts
-from app.alerts.commands.watch_preorders import watch_preorders
 from app.core.clock import utc_now
 from app.core.database import Database, DatabaseViewer
-from app.notifications.commands.notify import notify_of_alerts
+from app.notifications.commands.preorder_alerts import tell_of_release
 from app.portfolios.commands.preorders import add_preorder, reschedule_preorder
 from app.portfolios.given_wishes import ReleaseDate, release_day, release_month
 from tests.alerts.watching import alerts, rule, rule_row
@@ -42,8 +40,7 @@ async def put_off(api: Database, scene: Scene, preorder_id: UUID, release: str |
     """Move the date as Ada does, who sees her own rows alone."""
     async with api.transaction(viewer=DatabaseViewer(scene.ada)) as transaction:
         change = await reschedule_preorder(transaction, preorder_id, on(release), owner_id=scene.ada)
-        fired = await watch_preorders(transaction, change)
-        await notify_of_alerts(transaction, await record_alerts(transaction, fired))
+        await tell_of_release(transaction, change)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +111,7 @@ async def test_what_is_refused_fires_nothing(database: Database, api_database: D
     async def put_off_and_fail() -> None:
         async with api_database.transaction(viewer=DatabaseViewer(scene.ada)) as transaction:
             change = await reschedule_preorder(transaction, preorder_id, on("2027-06-01"), owner_id=scene.ada)
-            assert await record_alerts(transaction, await watch_preorders(transaction, change))
+            await tell_of_release(transaction, change)
             raise RuntimeError("at the last moment")
 
     with pytest.raises(RuntimeError, match="at the last moment"):

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from app.core.clock import utc_now
 from app.core.database import Database, Transaction
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands.remake_histories import remake_histories
 from app.trackers.commands.tracker_events import NewTrackerEvent
 from tests.alerts.watching import alerts, changed, member, person, rule, rule_row
@@ -28,7 +29,6 @@ from tests.trackers.history_builders import (
     take_in,
 )
 from tests.trackers.sending import accepted, add_tag, ndjson, sighting
-from workers.alerts import alert_of_trackers
 from workers.ingestion import BatchRunner
 
 
@@ -63,7 +63,7 @@ def way(tracker_id: UUID, meters_north: Iterable[float], *, begin: float = 0) ->
 
 
 async def go(database: Database, reports: list[Told], *, now: datetime) -> None:
-    await take_in(database, reports, now=now, watch=alert_of_trackers)
+    await take_in(database, reports, now=now, watch=tell_of_trackers)
 
 
 async def times_of(database: Database, rule_id: UUID) -> list[datetime]:
@@ -96,7 +96,7 @@ async def test_a_rule_of_a_tracker_a_place_or_a_run_fires_once_each_time(
         await go(database, reports[:count], now=minutes(10 * count))
     async with database.transaction() as transaction:
         await transaction.connection.execute(text("UPDATE trackers.trackers SET recompute_from = '1970-01-01Z'"))
-        await remake_histories(transaction, limit=10, now=minutes(110), watch=alert_of_trackers)
+        await remake_histories(transaction, limit=10, now=minutes(110), watch=tell_of_trackers)
 
     assert await times_of(database, rule_id) == [minutes(count) for count in expected]
     row = await rule_row(database, rule_id)
@@ -229,7 +229,7 @@ async def test_what_is_rolled_back_after_it_fired_fires_when_it_comes_again(data
     rule_id = await rule(database, world.viewer_id, "place", world.yard, "entered", cooldown_minutes=60)
 
     async def alert_and_fail(transaction: Transaction, events: Sequence[NewTrackerEvent], known_at: datetime) -> None:
-        await alert_of_trackers(transaction, events, known_at)
+        await tell_of_trackers(transaction, events, known_at)
         raise RuntimeError("at the last moment")
 
     with pytest.raises(RuntimeError, match="at the last moment"):

@@ -9,8 +9,6 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
-from app.alerts.commands.record_alerts import record_alerts
-from app.alerts.commands.watch_preorders import watch_preorders
 from app.core.ids import PublicIdTag
 from app.graph.context import Info
 from app.graph.fields import attribute
@@ -21,7 +19,7 @@ from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
 from app.graph.user_errors import USER_ERRORS, Done
 from app.graph.wishes.preorders import Preorder
-from app.notifications.commands.notify import notify_of_alerts
+from app.notifications.commands.preorder_alerts import tell_of_release
 from app.portfolios.commands.preorders import (
     add_preorder,
     delete_preorder,
@@ -275,8 +273,7 @@ class PreorderMutations:
                 note=input.note,
                 expected_version=input.expected_version,
             )
-            fired = await watch_preorders(transaction, change)
-            await notify_of_alerts(transaction, await record_alerts(transaction, fired))
+            await tell_of_release(transaction, change)
         return PreorderChanged(refer(Preorder, preorder_id))
 
     @portfolio_changes(
