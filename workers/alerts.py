@@ -10,14 +10,13 @@ from app.alerts.commands.due_rules import EXPIRED_AT_A_TIME, Looked, end_expired
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
 from app.alerts.commands.look_at_windows import look_at_windows
-from app.alerts.commands.prune_alerts import DELETED_AT_A_TIME, prune_alerts
+from app.alerts.commands.prune_alerts import prune_alerts
 from app.alerts.commands.record_alerts import record_alerts
 from app.alerts.fired import Fired
 from app.core.clock import utc_now
 from app.core.database import Database, Transaction
 from app.notifications.commands.notify import notify_of_alerts
 from app.notifications.commands.prune_notifications import prune_notifications
-from workers.jobs import JobContext, JobResult
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -70,17 +69,23 @@ async def look_at_all(database: Database, look: Look, *, now: datetime, stopping
     return fired
 
 
-async def prune_all_alerts(job: JobContext) -> JobResult:
-    """Delete what is kept no longer, some in each transaction."""
+async def prune_old_alerts(database: Database) -> None:
+    """Delete alerts, and notifications that were read, that are kept no longer: some in each transaction."""
     now = utc_now()
-    counts = {"alerts": 0, "notifications": 0}
-    for name, prune in (("alerts", prune_alerts), ("notifications", prune_notifications)):
-        deleted = DELETED_AT_A_TIME
-        while deleted == DELETED_AT_A_TIME:
-            async with job.database.transaction() as transaction:
-                deleted = await prune(transaction, now=now, limit=DELETED_AT_A_TIME)
-            counts[name] += deleted
-    return counts
+    alerts = await _prune_all(database, lambda transaction: prune_alerts(transaction, now=now))
+    notifications = await _prune_all(database, lambda transaction: prune_notifications(transaction, now=now))
+    if alerts or notifications:
+        logger.info("alerts_pruned", alerts=alerts, notifications=notifications)
+
+
+async def _prune_all(database: Database, prune: Callable[[Transaction], Awaitable[int]]) -> int:
+    deleted = 0
+    while True:
+        async with database.transaction() as transaction:
+            count = await prune(transaction)
+        if not count:
+            return deleted
+        deleted += count
 
 
 async def _alert(transaction: Transaction, fired: Sequence[Fired]) -> None:

@@ -25,7 +25,7 @@ from app.operations.models import Importer
 from app.prices.commands.sweeps import SWEEPS
 from app.trackers.commands.poll_gateway import poll_gateway
 from app.trackers.gateway import gateway_of, require_gateway
-from workers.alerts import prune_all_alerts
+from workers.alerts import prune_old_alerts
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.imports import fetch_ecb_rates, import_scryfall
 from workers.jobs import JobContext, JobResult, RunJob, ScheduledJob
@@ -168,7 +168,7 @@ JOBS: Sequence[ScheduledJob] = (
     ),
     ScheduledJob(
         "prune-alerts",
-        prune_all_alerts,
+        _upkeep(prune_old_alerts),
         "Alerts that are older than a year go, and notifications that were read.",
         cron="35 4 * * *",
     ),

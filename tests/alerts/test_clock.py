@@ -12,16 +12,14 @@ from sqlalchemy import text
 from app.alerts.commands.due_rules import end_expired_rules
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
-from app.alerts.commands.prune_alerts import prune_alerts
 from app.core.clock import utc_now
 from app.core.database import Database
-from app.notifications.commands.prune_notifications import prune_notifications
 from tests.alerts.watching import alerts, member, person, rule, rule_row
 from tests.catalogue.builders import coin, saved
 from tests.portfolios.possessing import Deal, Owned, hold, portfolio_of_somebody
 from tests.prices.builders import Line, ingested, point
 from tests.trackers.history_builders import Told, minutes, save_client, save_run, save_tracker, take_in
-from workers.alerts import AlertClock, look_at_all
+from workers.alerts import AlertClock, look_at_all, prune_old_alerts
 
 # Long before any test runs, so that rules are due whenever it is.
 BEFORE = minutes(-10_000)
@@ -423,9 +421,7 @@ async def test_alerts_and_notifications_that_were_read_go_after_a_year(database:
         await connection.execute(
             text("UPDATE notifications.notifications SET read_at = now() WHERE alert_id = :read"), {"read": read.id}
         )
-    async with database.transaction() as transaction:
-        assert await prune_notifications(transaction, now=now) == 1
-        assert await prune_alerts(transaction, now=now) == 1
+    await prune_old_alerts(database)
     async with database.transaction() as transaction:
         left = await transaction.connection.scalars(text("SELECT alert_id FROM notifications.notifications"))
         assert left.all() == [kept.id]
