@@ -1,7 +1,7 @@
 """Takes in reports of keys that no tracker had when they came."""
 
 import asyncio
-from collections import Counter
+import base64
 from typing import ClassVar
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from app.core.database import Database
 from app.core.secrets import Secrets
 from app.notifications.commands.tracker_alerts import tell_of_trackers
-from app.trackers.commands.orphans import attach_orphans
+from app.trackers.commands.orphans import RefusedOrphan, attach_orphans
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ ORPHANS_AT_A_TIME = 5_000
 class OrphanRunner(Runner):
     """Takes in all orphans whose keys have trackers by now."""
 
-    # Whoever makes a key nudges; looking by itself is for memberships that change, and for nudges that got lost.
+    # Whoever makes a key or an operator nudges; looking by itself is for nudges that got lost.
     seconds_between_looks: ClassVar[float] = 60.0
 
     def __init__(self, database: Database, secrets: Secrets) -> None:
@@ -39,7 +39,7 @@ async def attach_all_orphans(database: Database, secrets: Secrets, *, stopping: 
     Raises what the database driver raises when it is away; what was not committed stays an orphan.
     """
     taken, accepted = 0, 0
-    refused: Counter[str] = Counter()
+    refused: dict[tuple[str, bytes], list[RefusedOrphan]] = {}
     while stopping is None or not stopping.is_set():
         async with database.transaction() as transaction:
             attached = await attach_orphans(transaction, secrets, limit=ORPHANS_AT_A_TIME, watch=tell_of_trackers)
@@ -47,9 +47,16 @@ async def attach_all_orphans(database: Database, secrets: Secrets, *, stopping: 
             break
         taken += attached.taken
         accepted += attached.accepted
-        refused.update(attached.refused)
+        for orphan in attached.refused:
+            refused.setdefault((orphan.reason, orphan.hashed_key), []).append(orphan)
     if taken:
         logger.info("orphans_attached", taken=taken, accepted=accepted)
-    for reason, count in refused.items():
-        logger.warning("orphans_refused", reason=reason, count=count)
+    for (reason, hashed_key), orphans in refused.items():
+        logger.warning(
+            "orphans_refused",
+            reason=reason,
+            hashed_key=base64.b64encode(hashed_key).decode(),
+            first_received_at=min(orphan.received_at for orphan in orphans).isoformat(),
+            count=len(orphans),
+        )
     return accepted

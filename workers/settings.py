@@ -21,7 +21,7 @@ from app.core.errors import ServiceUnavailable
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.key_rings import key_ring_of
-from app.core.mail import postman_of
+from app.core.mail import Postman, postman_of
 from app.core.secrets import Secrets
 from app.core.settings import Settings, current_settings
 from app.core.storage import Storage, storage_of
@@ -30,6 +30,11 @@ from app.identity.commands.deletion import ERASE_PEOPLE
 from app.identity.commands.exports import PREPARE_EXPORTS
 from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
+from app.notifications.commands.notify import ROUTE_NOTIFICATIONS
+from app.notifications.commands.route_notifications import DELIVER
+from app.notifications.models import ChannelKind
+from app.notifications.senders.email import EmailSender
+from app.notifications.sending import Sender
 from app.operations.commands.runs import RUN_JOBS
 from app.portfolios.commands.inventory_imports import READ_INVENTORIES
 from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
@@ -41,6 +46,7 @@ from app.trackers.commands.remake_histories import REMAKE_HISTORIES
 from workers.alerts import AlertClock
 from workers.beginning import BeginningRunner
 from workers.clients import ClientRunner
+from workers.deliveries import DeliveryMeter, RouteRunner, delivery_runner
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
 from workers.imports import IMPORTS
@@ -92,7 +98,7 @@ async def serve(settings: Settings) -> None:
     storage = storage_of(settings, secrets)
     http = provider_http()
     runners = _runners(settings, database, secrets, http, storage)
-    looking = [BeginningRunner(database), AlertClock(database), *runners.values()]
+    looking = [BeginningRunner(database), AlertClock(database), DeliveryMeter(database), *runners.values()]
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
@@ -121,13 +127,16 @@ def _runners(
     settings: Settings, database: Database, secrets: Secrets, http: httpx.AsyncClient, storage: Storage
 ) -> dict[str, Runner]:
     """What does the work of each job that only nudges."""
+    postman = postman_of(settings) or NoPostman()
     return {
         PROCESS_BATCHES.name: BatchRunner(database, secrets),
         ATTACH_ORPHANS.name: OrphanRunner(database, secrets),
         VALUE_VARIANTS.name: ValuationRunner(database),
         REMAKE_HISTORIES.name: HistoryRunner(database),
         REMOVE_DELETED_CLIENTS.name: ClientRunner(database),
-        SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
+        SEND_MAILS.name: MailRunner(database, secrets, postman),
+        ROUTE_NOTIFICATIONS.name: RouteRunner(database),
+        DELIVER.name: delivery_runner(database, _senders(settings, database, secrets, postman)),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),
         READ_INVENTORIES.name: InventoryRunner(database, http),
@@ -136,6 +145,13 @@ def _runners(
             database, settings, secrets, http, storage, jobs=_jobs_of(settings), on_request=IMPORTS
         ),
     }
+
+
+def _senders(
+    settings: Settings, database: Database, secrets: Secrets, postman: Postman
+) -> Mapping[ChannelKind, Sender]:
+    """Who sends notifications, by kind of channel."""
+    return {ChannelKind.EMAIL: EmailSender(database, secrets, postman, public_url=settings.public_url)}
 
 
 def _jobs_of(settings: Settings) -> Sequence[ScheduledJob]:

@@ -203,11 +203,13 @@ def _watch(children: list[Child]) -> None:
 
 def _welcome(url: str, directory: Path) -> None:
     console.print(
-        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the four tabs:\n"
-        "  a walk through the catalogue, who you are, a mutation that sends a price, and prices as they move;\n"
+        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the six tabs:\n"
+        "  a walk through the catalogue, who you are, what you own, where things are, a mutation that sends a\n"
+        "  price, and prices as they move;\n"
         "  one click there signs you in as the demo collector.\n\n"
         f"  GraphQL        {url}/graphql\n"
-        f"  ingest prices  {url}/ingest/prices\n"
+        f"  send prices    {url}/ingest/prices\n"
+        f"  send reports   {url}/ingest/locations   (of where trackers are)\n"
         f"  your token     {directory / TOKEN_FILE}   (send it as Authorization: Bearer …)\n"
         f"  your password  {directory / PASSWORD_FILE}   (of {EMAIL})\n"
         f"  mails          {directory / MAIL_FOLDER}   (each is a file, once there is one)\n"

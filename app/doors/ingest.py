@@ -23,6 +23,7 @@ from app.ingestion.models import BatchKind
 
 # Storing takes milliseconds; a database that takes this long is as good as away.
 STORED_WITHIN_SECONDS = 10.0
+BATCH_HEADER = "Trove-Batch-Id"
 _GZIP = 16 + zlib.MAX_WBITS
 REFUSALS = Refusals(realm="trove-ingest", statuses={BatchTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 DATABASE_AWAY = "The database cannot be reached; send it again, with the same Idempotency-Key if it had one."
@@ -55,7 +56,7 @@ def batch_endpoint(kind: BatchKind, access: Access) -> Endpoint:
         payload = await read_body(request)
         key = request.headers.get("idempotency-key")
         batch = await store_batch(request, viewer, kind=kind, payload=payload, idempotency_key=key)
-        return JSONResponse(answer_of(batch), status_code=HTTPStatus.ACCEPTED)
+        return JSONResponse(answer_of(batch), status_code=HTTPStatus.ACCEPTED, headers=headers_of(batch))
 
     return refusing(ingest, REFUSALS)
 
@@ -67,6 +68,11 @@ def answer_of(batch: AcceptedBatch) -> dict[str, object]:
         "rows": batch.row_count,
         "repeated": batch.is_repeat,
     }
+
+
+def headers_of(batch: AcceptedBatch) -> dict[str, str]:
+    """The id of a stored batch for who reads no answer, such as the log of a phone."""
+    return {BATCH_HEADER: public_id(PublicIdTag.INGEST_BATCH, batch.id)}
 
 
 async def store_batch(

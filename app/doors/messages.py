@@ -17,10 +17,11 @@ from starlette.routing import BaseRoute, Route
 from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, parse_public_id
 from app.doors.callers import Device, device_of
-from app.doors.ingest import answer_of, read_body, refusing, store_batch
+from app.doors.ingest import answer_of, headers_of, read_body, refusing, store_batch
 from app.doors.refusals import Refusals
 from app.identity.access import needs
 from app.identity.scopes import Scope
+from app.ingestion.batch_rows import shown
 from app.ingestion.commands import AcceptedBatch
 from app.ingestion.errors import BatchTooLarge
 from app.ingestion.models import BatchKind
@@ -42,9 +43,10 @@ async def ingest_owntracks(request: Request) -> Response:
     kind = message.get("_type")
     if not isinstance(kind, str) or kind == "encrypted":
         raise BadUserInput("Send a message of OwnTracks that is not encrypted: an object with a `_type`.")
-    if is_location(message):
-        await _store(request, device, ReportSource.OWNTRACKS, [message], _name_of(request, device))
-    return JSONResponse([])
+    if not is_location(message):
+        return JSONResponse([])
+    batch = await _store(request, device, ReportSource.OWNTRACKS, [message], _name_of(request, device))
+    return JSONResponse([], headers=headers_of(batch))
 
 
 async def ingest_osmand(request: Request) -> Response:
@@ -56,7 +58,8 @@ async def ingest_osmand(request: Request) -> Response:
     message = _object(body) if body.lstrip().startswith(b"{") else _fields(request.url.query, body)
     name = device_named_in(message) or _name_of(request, device)
     told = message if body.lstrip().startswith(b"{") else urlencode(message)
-    return JSONResponse(answer_of(await _store(request, device, ReportSource.OSMAND, [told], name)))
+    batch = await _store(request, device, ReportSource.OSMAND, [told], name)
+    return JSONResponse(answer_of(batch), headers=headers_of(batch))
 
 
 async def ingest_nmea(request: Request) -> Response:
@@ -67,7 +70,7 @@ async def ingest_nmea(request: Request) -> Response:
     if not sentences:
         raise BadUserInput("Send sentences such as $GPRMC,… and $GPGGA,…, one a line; these have none of them.")
     batch = await _store(request, device, ReportSource.NMEA, sentences, _name_of(request, device))
-    return JSONResponse(answer_of(batch), status_code=HTTPStatus.ACCEPTED)
+    return JSONResponse(answer_of(batch), status_code=HTTPStatus.ACCEPTED, headers=headers_of(batch))
 
 
 async def _store(
@@ -77,8 +80,10 @@ async def _store(
         case (PublicIdTag.TRACKER, _):
             pass
         case _:
+            wrong = f"{shown(name)} is not the id of a tracker. " if name else ""
             raise BadUserInput(
-                "Name the tracker by its id: as the user name of Basic authentication, or as `id` in the address."
+                f"{wrong}Name the tracker by its id: as the user name of Basic authentication, or as `id` in the "
+                "address."
             )
     rows = ({"tracker": name, "source": source.value, "message": message} for message in messages)
     try:

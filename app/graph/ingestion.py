@@ -9,7 +9,7 @@ from strawberry import UNSET
 from app.core.ids import PublicIdTag
 from app.graph.access import Privacy, private
 from app.graph.fields import show_enum
-from app.graph.reads.arguments import OperationContext, Orders, graphql_argument
+from app.graph.reads.arguments import OperationContext, Orders, graphql_argument, narrow
 from app.graph.reads.fields import Reference, column, connection, refer, reference, shows
 from app.graph.relay import Connection, Node, key_of
 from app.identity.access import needs
@@ -38,6 +38,18 @@ class RejectOrder(Enum):
     ROW_NUMBER = "row_number"
 
 
+class BatchOrder(Enum):
+    """What batches are ordered by."""
+
+    RECEIVED_AT = "received_at"
+
+
+BATCH_ORDERS = Orders(
+    "ingest-batches",
+    {BatchOrder.RECEIVED_AT: models.IngestBatch.received_at},
+    tie=models.IngestBatch.id,
+    newest_first=True,
+)
 REJECT_ORDERS = Orders(
     "ingest-rejects", {RejectOrder.ROW_NUMBER: models.IngestReject.row_number}, tie=models.IngestReject.row_number
 )
@@ -78,6 +90,20 @@ class IngestBatch(Node):
         on=models.IngestBatch.id,
         to=models.IngestReject.batch_id,
         orders=REJECT_ORDERS,
+    )
+
+
+@strawberry.input(description="Which batches to list; what is left out does not narrow the list.")
+class IngestBatchFilter:
+    status: BatchStatus | None = narrow(
+        "Only batches that have come this far.",
+        models.IngestBatch.status,
+        lambda status: models.IngestBatch.status == status,
+    )
+    has_rejects: bool | None = narrow(
+        "Only processed batches that have refused rows, or that have none.",
+        models.IngestBatch.rejected_count > 0,
+        lambda has_rejects: (models.IngestBatch.rejected_count > 0) == has_rejects,
     )
 
 

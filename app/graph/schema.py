@@ -7,7 +7,7 @@ from graphql import GraphQLSchema
 from strawberry import UNSET
 from strawberry.schema.config import StrawberryConfig
 
-from app.core.errors import BadUserInput
+from app.core.errors import BadUserInput, Refusal
 from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.access import guard
 from app.graph.catalogue.cards import Card, CardQueries, CardSet
@@ -156,6 +156,14 @@ def _refer_to_node(context: OperationContext, id: str, argument: str) -> Referen
     return refer(node_type, key)
 
 
+def _refer_or_refuse(context: OperationContext, id: str, argument: str) -> Reference | Refusal:
+    """What an id of a list refers to; a refusal is told in its place, and the others are answered."""
+    try:
+        return _refer_to_node(context, id, argument)
+    except Refusal as refusal:
+        return refusal
+
+
 @strawberry.type(description="Where every question begins.")
 class Query(
     CatalogueQueries,
@@ -193,20 +201,21 @@ class Query(
         return _refer_to_node(context, id, "id")
 
     @reference(
-        "Things by their ids (100 at most), in the order asked for; null for what is gone.",
+        "Things by their ids (100 at most), in the order asked for; null for what is gone, and with an error each for "
+        "what is no id or may not be asked for.",
         [graphql_argument("ids", list[strawberry.ID], default=UNSET)],
         type=list[Node | None],
         access=ANYBODY,
     )
     @staticmethod
-    def nodes(context: OperationContext, ids: list[str]) -> list[Reference]:
+    def nodes(context: OperationContext, ids: list[str]) -> list[Reference | Refusal]:
         if len(ids) > MAXIMUM_NODES:
             raise BadUserInput(
                 f"`ids` may hold {MAXIMUM_NODES} ids, and holds {len(ids)}.",
                 argument="ids",
                 allowed=[f"0..{MAXIMUM_NODES} ids"],
             )
-        return [_refer_to_node(context, node_id, "ids") for node_id in ids]
+        return [_refer_or_refuse(context, node_id, "ids") for node_id in ids]
 
 
 @strawberry.type(description="What changes something. Each field is a transaction of its own.")

@@ -1,5 +1,6 @@
 """The lines of a batch, and what is the same of their rows whichever room they are for; what is wrong is a `BadRow`."""
 
+import json
 from collections.abc import Iterator, Set
 from difflib import get_close_matches
 from typing import Any
@@ -10,6 +11,7 @@ from app.ingestion.errors import BadRow
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN_LENGTH = 60
+_NDJSON = "send NDJSON: one whole JSON object a line, with no brackets around all of them and no commas between."
 
 
 def lines_of(payload: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -26,19 +28,38 @@ def read_object(line: bytes) -> dict[str, Any]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
-        raise BadRow("The row is not valid JSON; send one JSON object a line.") from None
+        no_number = _no_number_in(line)
+        if no_number is not None:
+            raise BadRow(f"The row holds {no_number}, which JSON does not have; leave the field out.") from None
+        raise BadRow(f"The row is not valid JSON; {_NDJSON}") from None
     if type(row) is not dict:
-        raise BadRow("The row is not a JSON object; send one JSON object a line.")
+        raise BadRow(f"The row is not a JSON object; {_NDJSON}")
     return row
 
 
-def refuse_other_fields(row: dict[str, Any], known: Set[str]) -> None:
-    """Refuse a row with a field that means nothing: it may be one that is spelt wrongly, and was meant to count."""
+def _no_number_in(line: bytes) -> str | None:
+    """NaN or Infinity, where such a word is all that keeps the line from being JSON; some programs write them."""
+    found: list[str] = []
+    try:
+        json.loads(line, parse_constant=found.append)
+    except (ValueError, RecursionError):
+        return None
+    return found[0] if found else None
+
+
+def refuse_other_fields(row: dict[str, Any], known: Set[str], *, others: Set[str] = frozenset()) -> None:
+    """Refuse a row with a field that means nothing: it may be one that is spelt wrongly, and was meant to count.
+
+    `others` are fields that rows of another kind have: this one has none of them, but one of them may be meant.
+    """
     if row.keys() <= known:
         return
     other = next(field for field in row if field not in known)
-    alike = get_close_matches(other, known, n=1)
-    meant = f"perhaps `{alike[0]}` was meant." if alike else f"a row has {', '.join(sorted(known))}."
+    every = known | others
+    if other in others:
+        raise BadRow(f"`{other}` is no field of such a row, which has {', '.join(sorted(known))}.")
+    alike = get_close_matches(other, every, n=1)
+    meant = f"perhaps `{alike[0]}` was meant." if alike else f"a row has {', '.join(sorted(every))}."
     raise BadRow(f"`{other[:_SHOWN_LENGTH]}` is no field of a row; {meant}")
 
 

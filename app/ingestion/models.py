@@ -47,6 +47,7 @@ class IngestBatch(Base):
         UniqueConstraint("sequence"),
         CheckConstraint("kind IN ('price_points', 'candles', 'location_reports')", name="kind_is_known"),
         CheckConstraint("status IN ('received', 'processed', 'failed')", name="status_is_known"),
+        Index("ingest_batches_by_sender", "sender_id", "received_at", "id"),
         Index("ingest_batches_waiting", "sequence", postgresql_where=text("status = 'received'")),
         {"schema": SCHEMA},
     )

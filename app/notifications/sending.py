@@ -55,6 +55,13 @@ class NotDelivered(Exception):
         self.retry_after = retry_after
 
 
+class ProviderAway(NotDelivered):
+    """What carries all deliveries of a kind, such as the mail server, cannot be reached or takes nothing from us.
+
+    The others need not find that out one by one: they wait a moment. Nothing is given up for it within days.
+    """
+
+
 class Sender(Protocol):
     """Sends by one kind of channel. It reads the destination by itself, and holds no connection while it sends."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.trackers.points import Point, distance_meters
 
@@ -19,19 +19,33 @@ FASTEST_METERS_PER_SECOND = 1_000_000 / 3600
 TIMES_THE_MEDIAN = 3
 
 
-class PlacedAt(NamedTuple):
+class Placed(Protocol):
     """Where a tracker was in the bucket that begins then."""
+
+    @property
+    def bucket(self) -> datetime:
+        """The start of the bucket."""
+
+    @property
+    def point(self) -> Point:
+        """Where it was."""
+
+
+class PlacedAt(NamedTuple):
+    """A place and the start of a bucket, and nothing else."""
 
     bucket: datetime
     point: Point
 
 
-def anomalous(fixes: Sequence[PlacedAt]) -> list[bool]:
+def anomalous(fixes: Sequence[Placed]) -> list[bool]:
     """Which of these neighbouring fixes, in the order of time, are anomalous.
 
     The marks of the first and of the last five hold only where no other fixes come before or after these.
     """
     speeds = [_speed(before, after) for before, after in pairwise(fixes)]
+    if max(speeds, default=0.0) <= FASTEST_METERS_PER_SECOND:
+        return [False] * len(fixes)
     return [
         0 < index < len(fixes) - 1
         and min(speeds[index - 1], speeds[index]) > FASTEST_METERS_PER_SECOND
@@ -46,5 +60,5 @@ def _usual_speed(speeds: Sequence[float], index: int) -> float:
     return median(others) if others else 0.0
 
 
-def _speed(before: PlacedAt, after: PlacedAt) -> float:
+def _speed(before: Placed, after: Placed) -> float:
     return distance_meters(before.point, after.point) / (after.bucket - before.bucket).total_seconds()

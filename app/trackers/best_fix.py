@@ -5,11 +5,11 @@ others are averaged, weighted by 1/max(accuracy, 5)². Everything is summed in a
 order in which they came cannot change a digit.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from math import isfinite, sqrt
 from typing import NamedTuple
+from uuid import UUID
 
 from app.trackers.points import LONGITUDES_E7, Point, as_stored, distance_meters, wrapped_longitude_e7
 
@@ -30,8 +30,7 @@ class SeenAt(NamedTuple):
     confidence: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BestFix:
+class BestFix(NamedTuple):
     """The best estimate of a bucket, from `report_count` reports of which `dropped_count` lay too far off.
 
     The accuracy is what the reports that count say of theirs, and how far they lie apart: the root of the mean square.
@@ -46,46 +45,53 @@ class BestFix:
     dropped_count: int
 
 
+# Of trackers, by the starts of buckets.
+FixesOfBuckets = Mapping[UUID, Mapping[datetime, BestFix]]
+
+
 def best_fix(reports: Iterable[SeenAt]) -> BestFix:
     """The fix of a bucket's reports, of which there is at least one."""
     ordered = sorted(reports, key=_order)
-    points = _neighbours([report.point for report in ordered])
-    kept = list(zip(ordered, points, strict=True))
+    points = _neighbours([point for _, point, _, _ in ordered])
+    kept: Sequence[tuple[SeenAt, Point]] = list(zip(ordered, points, strict=True))
     # Two are both as far from the middle between them.
     if len(kept) > FEWEST_TO_DROP_FROM:
         center = _median_point(points)
         distances = [distance_meters(point, center) for point in points]
         allowed = DEVIATIONS_ALLOWED * _median(sorted(distances))
-        kept = [pair for pair, distance in zip(kept, distances, strict=True) if distance <= allowed]
-    accuracies = [_accuracy(report) for report, _ in kept]
-    weights = [1 / max(accuracy, BEST_ACCURACY_METERS) ** 2 for accuracy in accuracies]
-    total = sum(weights)
-    mean = Point(
-        round(sum(weight * point[0] for weight, (_, point) in zip(weights, kept, strict=True)) / total),
-        round(sum(weight * point[1] for weight, (_, point) in zip(weights, kept, strict=True)) / total),
-    )
-    square = sum(
-        weight * (accuracy**2 + distance_meters(point, mean) ** 2)
-        for weight, accuracy, (_, point) in zip(weights, accuracies, kept, strict=True)
-    )
+        if max(distances) > allowed:
+            kept = [pair for pair, distance in zip(kept, distances, strict=True) if distance <= allowed]
+    total = north = east = 0.0
+    weighed: list[tuple[float, float, Point]] = []
+    for report, point in kept:
+        accuracy = _accuracy(report)
+        weight = 1 / max(accuracy, BEST_ACCURACY_METERS) ** 2
+        total += weight
+        north += weight * point[0]
+        east += weight * point[1]
+        weighed.append((weight, accuracy, point))
+    mean = Point(round(north / total), round(east / total))
+    square = 0.0
+    for weight, accuracy, point in weighed:
+        square += weight * (accuracy**2 + distance_meters(point, mean) ** 2)
     return BestFix(
         point=Point(mean.latitude_e7, wrapped_longitude_e7(mean.longitude_e7)),
         accuracy_meters=as_stored(sqrt(square / total)),
-        confidence=max((report.confidence for report, _ in kept if report.confidence is not None), default=None),
-        last_reported_at=max(report.reported_at for report in ordered),
+        confidence=max([report.confidence for report, _ in kept if report.confidence is not None], default=None),
+        last_reported_at=ordered[-1].reported_at,
         report_count=len(ordered),
         dropped_count=len(ordered) - len(kept),
     )
 
 
 def _order(report: SeenAt) -> tuple[datetime, Point, float, int]:
-    confidence = -1 if report.confidence is None else report.confidence
-    return report.reported_at, report.point, _accuracy(report), confidence
+    reported_at, point, _, confidence = report
+    return reported_at, point, _accuracy(report), -1 if confidence is None else confidence
 
 
 def _neighbours(points: Sequence[Point]) -> Sequence[Point]:
     """The points with longitudes that can be compared: across the antimeridian those to the west of it go on."""
-    longitudes = [point.longitude_e7 for point in points]
+    longitudes = [longitude_e7 for _, longitude_e7 in points]
     if max(longitudes) - min(longitudes) <= LONGITUDES_E7 // 2:
         return points
     return [
@@ -96,8 +102,8 @@ def _neighbours(points: Sequence[Point]) -> Sequence[Point]:
 
 def _median_point(points: Sequence[Point]) -> Point:
     return Point(
-        round(_median(sorted(point.latitude_e7 for point in points))),
-        round(_median(sorted(point.longitude_e7 for point in points))),
+        round(_median(sorted([latitude_e7 for latitude_e7, _ in points]))),
+        round(_median(sorted([longitude_e7 for _, longitude_e7 in points]))),
     )
 
 

@@ -1,6 +1,7 @@
 """Buckets of time: ten minutes, half-open, labelled by their start in UTC. A tracker has one fix a bucket."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 BUCKET = timedelta(minutes=10)
 
@@ -22,5 +23,10 @@ def silent_from(last_bucket: datetime, silent_after_minutes: int) -> datetime:
 
     Silence begins where a bucket begins, so that a fix is either before it or after it.
     """
+    return last_bucket + _until_silent(silent_after_minutes)
+
+
+@lru_cache
+def _until_silent(silent_after_minutes: int) -> timedelta:
     silence = -(-timedelta(minutes=silent_after_minutes) // BUCKET) * BUCKET
-    return last_bucket + BUCKET + silence
+    return BUCKET + silence

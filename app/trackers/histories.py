@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zlib import crc32
 
-from app.trackers.anomalies import NEIGHBOURS, PlacedAt, anomalous
+from app.trackers.anomalies import NEIGHBOURS, anomalous
 from app.trackers.best_fix import BestFix
 from app.trackers.buckets import bucket_number
 from app.trackers.commands.tracker_events import TRACKER_EVENTS_KEPT_FOR, NewTrackerEvent
@@ -69,8 +69,7 @@ class VisitRow(NamedTuple):
     fix_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerBefore:
+class TrackerBefore(NamedTuple):
     """A locked tracker as it was before its history changes."""
 
     id: UUID
@@ -78,23 +77,34 @@ class TrackerBefore:
     production_run_id: UUID | None
     created_at: datetime
     silent_after_minutes: int
-    status: TrackerStatus
     last_fix_at: datetime | None
-    last_point: Point | None
     last_accuracy_meters: float | None
+    last_point: Point | None
+    status: TrackerStatus
+    status_since: datetime
+    status_place_id: UUID | None
     journey: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class StatusesToWrite:
-    """Rows of status changes that are new or differ, and the starts of those that are no more."""
+class _News(NamedTuple):
+    """Something that may be told; by `known_at`, the fix by which it was known, None for what was known before."""
+
+    known_at: datetime | None
+    kind: TrackerEventKind
+    occurred_at: datetime
+    status: TrackerStatus
+    place_id: UUID | None
+
+
+class StatusesToWrite(NamedTuple):
+    """Rows of status changes that are new or differ, the starts of those that are no more, and that of the last one."""
 
     written: Sequence[StatusRow]
     deleted: Sequence[datetime]
+    last_since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class VisitsToWrite:
+class VisitsToWrite(NamedTuple):
     """Rows of visits that are new or differ, and the arrivals of those that are no more."""
 
     written: Sequence[VisitRow]
@@ -131,8 +141,8 @@ class History:
         self.deleted = sorted(self.stored.keys() - merged.keys())
         self.fixes = [merged[bucket] for bucket in sorted(merged)]
         self._mark(min(touched, default=None))
-        changed = [bucket for bucket in merged.keys() | self.stored.keys() if self._bears_otherwise(bucket)]
-        self._first_changed = min([*changed, *([] if remade_since is None else [remade_since])], default=None)
+        changed = [*self.deleted, *self._bearing_otherwise()]
+        self._first_changed = min(changed if remade_since is None else [*changed, remade_since], default=None)
         self._find_start()
 
     def add_earlier(self, earlier: Sequence[Fix]) -> None:
@@ -151,13 +161,14 @@ class History:
         """The fixes that the journey is to go along."""
         return [fix for fix in self.fixes[self._start :] if not fix.is_anomalous] if self.is_remade else []
 
-    def without_city(self) -> list[datetime]:
-        """The buckets of the fixes whose nearest city is not known: those that are new, or elsewhere than before."""
-        return [
-            fix.bucket
-            for fix in self.fixes
-            if fix.bucket not in self.stored or self.stored[fix.bucket].point != fix.point
-        ]
+    def without_city(self) -> list[Fix]:
+        """The fixes whose nearest city is not known: those that are new, or elsewhere than before."""
+        found = []
+        for fix in self.fixes:
+            stored = self.stored.get(fix.bucket)
+            if stored is not fix and (stored is None or stored.point != fix.point):
+                found.append(fix)
+        return found
 
     def set_cities(self, cities: Mapping[datetime, int | None]) -> None:
         """Give these fixes their nearest cities."""
@@ -175,12 +186,19 @@ class History:
                 nearness = near.get(fix.bucket, ())
                 journey.go_on(JourneyFix(fix.bucket, fix.point, fix.accuracy_meters, nearness))
             if self._first_changed is not None and fix.bucket >= self._first_changed:
-                is_held = not fix.is_anomalous and holds_checkpoint(fix.bucket)
-                self.fixes[index] = fix._replace(checkpoint=journey.state().as_json() if is_held else None)
+                if not fix.is_anomalous and holds_checkpoint(fix.bucket):
+                    self.fixes[index] = fix._replace(checkpoint=journey.state().as_json())
+                elif fix.checkpoint is not None:
+                    self.fixes[index] = fix._replace(checkpoint=None)
 
     def fixes_to_write(self) -> list[Fix]:
         """The fixes that are new, or not as they are stored."""
-        return [fix for fix in self.fixes if self.stored.get(fix.bucket) != fix]
+        found = []
+        for fix in self.fixes:
+            stored = self.stored.get(fix.bucket)
+            if stored is not fix and stored != fix:
+                found.append(fix)
+        return found
 
     @property
     def last_fix(self) -> Fix | None:
@@ -200,11 +218,11 @@ class History:
         return self._state.settled_until if self._state.place_id is None else self._state.since
 
     def statuses_to_write(self, spans: Sequence[StatusSpan], stored: Iterable[StatusRow]) -> StatusesToWrite:
-        """What differs from the stored rows: those since `statuses_from`, and the last one before."""
+        """What differs from the stored rows: those since `statuses_from`, and the last one before. There is a span."""
         rows = [StatusRow(span.started_at, span.ended_at, span.status, span.place_id) for span in spans]
         by_start = {row.started_at: row for row in stored}
         before = max((row for row in by_start.values() if row.started_at < self.statuses_from), default=None)
-        if before is not None and rows:
+        if before is not None:
             if before[2:] == rows[0][2:]:
                 rows[0] = rows[0]._replace(started_at=before.started_at)
             else:
@@ -213,7 +231,22 @@ class History:
         return StatusesToWrite(
             written=[row for row in rows if by_start.get(row.started_at) != row],
             deleted=sorted(by_start.keys() - kept),
+            last_since=rows[-1].started_at,
         )
+
+    def is_as_before(self, spans: Sequence[StatusSpan]) -> bool:
+        """Whether the tracker is all the while in the status in which it was since before: no row of them differs."""
+        before = self.tracker
+        return (
+            len(spans) == 1
+            and (spans[0].status, spans[0].place_id) == (before.status, before.status_place_id)
+            and before.status_since < self.statuses_from
+        )
+
+    def is_nowhere_as_before(self, spans: Sequence[StatusSpan]) -> bool:
+        """Whether the tracker is at no place all the while, and was at none: no row of visits differs."""
+        stays = [] if self.journey is None else self.journey.stays
+        return [stay.place_id for stay in stays] == [None] and self.is_as_before(spans)
 
     def visits_to_write(self, stored: Iterable[VisitRow]) -> VisitsToWrite:
         """What differs from the stored rows since `visits_from`."""
@@ -235,25 +268,28 @@ class History:
         Only what was known by the last fix that there was before, or later; so a past that is made anew is not told.
         Nor is what was known longer ago than events are kept. Only that the last fix is another is told always.
         """
-        told = [*self._news_of_stays(), *self._news_of_statuses(spans)]
         since = max(self.tracker.last_fix_at or BEGINNING, now - TRACKER_EVENTS_KEPT_FOR)
-        news = [(known_at, event) for known_at, event in told if known_at is not None and known_at >= since]
+        told = [*self._news_of_stays(), *self._news_of_statuses(spans)]
+        news = [one for one in told if one.known_at is not None and one.known_at >= since]
         news += self._news_of_last_fix(spans)
-        news.sort(key=lambda item: (item[0], item[1].occurred_at, _TOLD_IN_ORDER.index(item[1].kind)))
-        return [event for _, event in news]
+        if len(news) > 1:
+            news.sort(key=lambda one: (one.known_at, one.occurred_at, _TOLD_IN_ORDER.index(one.kind)))
+        return [self._event(one) for one in news]
 
     def _mark(self, first_touched: datetime | None) -> None:
         position = self._index_of(first_touched)
-        marks = anomalous([PlacedAt(fix.bucket, fix.point) for fix in self.fixes])
+        marks = anomalous(self.fixes)
         for index in range(max(0, position - NEIGHBOURS), len(self.fixes)):
             if self.fixes[index].is_anomalous != marks[index]:
                 self.fixes[index] = self.fixes[index]._replace(is_anomalous=marks[index])
 
-    def _bears_otherwise(self, bucket: datetime) -> bool:
-        stored = self.stored.get(bucket)
-        index = self._index_of(bucket)
-        is_there = index < len(self.fixes) and self.fixes[index].bucket == bucket
-        return (stored.bearing if stored else None) != (self.fixes[index].bearing if is_there else None)
+    def _bearing_otherwise(self) -> Iterable[datetime]:
+        """The buckets whose fixes are new, or bear otherwise on the journey than those that are stored."""
+        for fix in self.fixes:
+            stored = self.stored.get(fix.bucket)
+            # Most are the very ones that are stored.
+            if stored is not fix and (stored is None or stored.bearing != fix.bearing):
+                yield fix.bucket
 
     def _index_of(self, bucket: datetime | None) -> int:
         if bucket is None:
@@ -282,7 +318,7 @@ class History:
                 return
         self._start = 0
 
-    def _news_of_stays(self) -> Iterable[tuple[datetime | None, NewTrackerEvent]]:
+    def _news_of_stays(self) -> Iterable[_News]:
         if self.journey is None:
             return
         stays = self.journey.stays
@@ -290,28 +326,23 @@ class History:
             if stay.place_id is None:
                 continue
             status = self.journey.status_at(stay.place_id)
-            yield stay.known_at, self._event(TrackerEventKind.ENTERED, stay.since, status, stay.place_id)
+            yield _News(stay.known_at, TrackerEventKind.ENTERED, stay.since, status, stay.place_id)
             if status is TrackerStatus.DELIVERED:
-                yield stay.known_at, self._event(TrackerEventKind.DELIVERED, stay.since, status, stay.place_id)
+                yield _News(stay.known_at, TrackerEventKind.DELIVERED, stay.since, status, stay.place_id)
             if following is not None:
                 status = self.journey.status_at(following.place_id)
-                yield following.known_at, self._event(TrackerEventKind.LEFT, following.since, status, stay.place_id)
+                yield _News(following.known_at, TrackerEventKind.LEFT, following.since, status, stay.place_id)
         for moved in self.journey.moves:
             instant = moved.fix.bucket
-            yield (
-                instant,
-                self._event(TrackerEventKind.MOVED_IN_STORAGE, instant, TrackerStatus.IN_STORAGE, moved.place_id),
-            )
+            yield _News(instant, TrackerEventKind.MOVED_IN_STORAGE, instant, TrackerStatus.IN_STORAGE, moved.place_id)
 
-    def _news_of_statuses(self, spans: Iterable[StatusSpan]) -> Iterable[tuple[datetime | None, NewTrackerEvent]]:
+    def _news_of_statuses(self, spans: Iterable[StatusSpan]) -> Iterable[_News]:
         for span in spans:
-            kinds = [TrackerEventKind.STATUS_CHANGED]
+            yield _News(span.known_at, TrackerEventKind.STATUS_CHANGED, span.started_at, span.status, span.place_id)
             if span.status is TrackerStatus.SILENT:
-                kinds.append(TrackerEventKind.SILENT)
-            for kind in kinds:
-                yield span.known_at, self._event(kind, span.started_at, span.status, span.place_id)
+                yield _News(span.known_at, TrackerEventKind.SILENT, span.started_at, span.status, span.place_id)
 
-    def _news_of_last_fix(self, spans: Sequence[StatusSpan]) -> list[tuple[datetime, NewTrackerEvent]]:
+    def _news_of_last_fix(self, spans: Sequence[StatusSpan]) -> list[_News]:
         last, before = self.last_fix, self.tracker
         if last is None or not spans:
             return []
@@ -321,21 +352,18 @@ class History:
             before.last_accuracy_meters,
         ):
             return []
-        event = self._event(TrackerEventKind.MOVED, last.bucket, spans[-1].status, spans[-1].place_id)
-        return [(last.bucket, event)]
+        return [_News(last.bucket, TrackerEventKind.MOVED, last.bucket, spans[-1].status, spans[-1].place_id)]
 
-    def _event(
-        self, kind: TrackerEventKind, occurred_at: datetime, status: TrackerStatus, place_id: UUID | None
-    ) -> NewTrackerEvent:
-        point, accuracy_meters = self._seen_at(occurred_at)
+    def _event(self, news: _News) -> NewTrackerEvent:
+        point, accuracy_meters = self._seen_at(news.occurred_at)
         return NewTrackerEvent(
             client_id=self.tracker.client_id,
             tracker_id=self.tracker.id,
             production_run_id=self.tracker.production_run_id,
-            kind=kind,
-            occurred_at=occurred_at,
-            status=status,
-            place_id=place_id,
+            kind=news.kind,
+            occurred_at=news.occurred_at,
+            status=news.status,
+            place_id=news.place_id,
             point=point,
             accuracy_meters=accuracy_meters,
         )

@@ -13,7 +13,7 @@ never from before `JourneyState.settled_until`. Silence lies over all of it: it 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 from uuid import UUID
@@ -117,8 +117,7 @@ class MovedInStorage(NamedTuple):
     place_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class StatusSpan:
+class StatusSpan(NamedTuple):
     """A time in which status and place stayed the same; open without an end. `known_at` as `Stay` has it."""
 
     started_at: datetime
@@ -128,8 +127,7 @@ class StatusSpan:
     known_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class JourneyState:
+class JourneyState(NamedTuple):
     """What is to be known of a journey after a fix, to go on from it."""
 
     last_bucket: datetime
@@ -145,10 +143,12 @@ class JourneyState:
     @property
     def settled_until(self) -> datetime:
         """What was before then stays as it is, whatever comes."""
+        if not self.rows:
+            return self.last_bucket if self.leaving_since is None else self.leaving_since
         pending = [max(row.since, self.since) for row in self.rows]
         if self.leaving_since is not None:
             pending.append(self.leaving_since)
-        return min(pending, default=self.last_bucket)
+        return min(pending)
 
     def as_json(self) -> dict[str, Any]:
         """The state as a small JSON object."""
@@ -232,8 +232,9 @@ class Journey:
 
     def go_on(self, fix: JourneyFix) -> None:
         """Take the next fix in."""
-        if self.silent_at is not None and fix.bucket > self.silent_at:
-            self.silences.append(Silence(self.silent_at, fix.bucket))
+        silent_at = self.silent_at
+        if silent_at is not None and fix.bucket > silent_at:
+            self.silences.append(Silence(silent_at, fix.bucket))
         self._last_bucket = fix.bucket
         if not self.stays:
             self.stays.append(Stay(fix.bucket, None, 0, fix.bucket))
@@ -266,8 +267,12 @@ class Journey:
             rows=tuple(self._rows),
             silences=(),
         )
-        recent = tuple(silence for silence in self.silences if silence.started_at >= state.settled_until)
-        return replace(state, silences=recent)
+        if not self.silences:
+            return state
+        settled_until = state.settled_until
+        return state._replace(
+            silences=tuple(silence for silence in self.silences if silence.started_at >= settled_until)
+        )
 
     def statuses(self, *, created_at: datetime, now: datetime) -> list[StatusSpan]:
         """The statuses since the state was settled, or since the tracker was made, up to now; the last one is open."""
@@ -295,8 +300,9 @@ class Journey:
                 yield silence.started_at, TrackerStatus.SILENT, None, silence.started_at
                 if following is None or silence.ended_at < following.since:
                     yield silence.ended_at, status, stay.place_id, silence.ended_at
-        if self.silent_at is not None and self.silent_at <= now:
-            yield self.silent_at, TrackerStatus.SILENT, None, self.silent_at
+        silent_at = self.silent_at
+        if silent_at is not None and silent_at <= now:
+            yield silent_at, TrackerStatus.SILENT, None, silent_at
 
     def status_at(self, place_id: UUID | None) -> TrackerStatus:
         """The status that a tracker has at a place, or at none."""
@@ -309,6 +315,9 @@ class Journey:
 
     def _extend_rows(self, bucket: datetime, inside: Mapping[UUID, Nearness]) -> None:
         """Count the fixes in a row inside places other than the one the tracker is at, if they contain it better."""
+        if not inside:
+            self._rows = []
+            return
         rows = {row.place_id: row for row in self._rows}
         current = self.stays[-1].place_id
         self._rows = []
@@ -347,6 +356,8 @@ class Journey:
         return certainly > place.radius_meters + place.margin_meters
 
     def _look_for_arrival(self, fix: JourneyFix, inside: Mapping[UUID, Nearness]) -> None:
+        if not self._rows:
+            return
         current = self.stays[-1]
         arrived = [
             row for row in self._rows if self._has_dwelt(row, fix.bucket, is_elsewhere=current.place_id is not None)

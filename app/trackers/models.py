@@ -253,12 +253,14 @@ class Tracker(Base):
             "status IN ('created', 'in_storage', 'in_transit', 'delivered', 'silent')", name="status_is_known"
         ),
         Index("trackers_by_client", "client_id", "name", "id"),
-        Index("trackers_by_production_run", "production_run_id"),
+        Index(
+            "trackers_by_production_run", "production_run_id", postgresql_where=text("production_run_id IS NOT NULL")
+        ),
         Index("trackers_by_status", "client_id", "status", "id"),
         Index("trackers_by_last_position", "last_position", postgresql_using="gist"),
         # In degrees, for boxes on a map.
         Index("trackers_by_last_point", text("(last_position::geometry)"), postgresql_using="gist"),
-        Index("trackers_by_place", "status_place_id"),
+        Index("trackers_by_place", "status_place_id", postgresql_where=text("status_place_id IS NOT NULL")),
         Index("trackers_falling_silent", "silent_at", postgresql_where=text("status <> 'silent'")),
         Index("trackers_to_recompute", "id", postgresql_where=text("recompute_from IS NOT NULL")),
         {"schema": SCHEMA},

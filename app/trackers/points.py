@@ -7,6 +7,7 @@ from typing import NamedTuple
 from app.trackers.history_models import TEN_MILLIONTHS
 
 EARTH_RADIUS_METERS = 6_371_008.8
+EARTH_DIAMETER_METERS = 2 * EARTH_RADIUS_METERS
 LONGITUDES_E7 = 360 * TEN_MILLIONTHS
 RADIANS = pi / (180 * TEN_MILLIONTHS)
 
@@ -30,13 +31,15 @@ class Point(NamedTuple):
 
 def distance_meters(first: Point, second: Point) -> float:
     """The distance over a round earth, right to half a percent; the same whichever point is named first."""
-    if first == second:
+    first_latitude_e7, first_longitude_e7 = first
+    second_latitude_e7, second_longitude_e7 = second
+    if first_latitude_e7 == second_latitude_e7 and first_longitude_e7 == second_longitude_e7:
         return 0.0
-    first_latitude, second_latitude = first[0] * RADIANS, second[0] * RADIANS
+    first_latitude, second_latitude = first_latitude_e7 * RADIANS, second_latitude_e7 * RADIANS
     across = sin((second_latitude - first_latitude) / 2)
-    along = sin((second[1] - first[1]) * RADIANS / 2)
+    along = sin((second_longitude_e7 - first_longitude_e7) * RADIANS / 2)
     chord = across * across + cos(first_latitude) * cos(second_latitude) * (along * along)
-    return 2 * EARTH_RADIUS_METERS * asin(min(1.0, sqrt(chord)))
+    return EARTH_DIAMETER_METERS * asin(sqrt(chord) if chord < 1 else 1.0)
 
 
 def wrapped_longitude_e7(longitude_e7: int) -> int:

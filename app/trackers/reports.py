@@ -43,7 +43,8 @@ def refuse_no_place(latitude_e7: int, longitude_e7: int) -> None:
     if latitude_e7 == 0 == longitude_e7:
         raise BadReport("The point is (0, 0), which receivers say while they do not know where they are.")
     if abs(latitude_e7) > HIGHEST_LATITUDE * TEN_MILLIONTHS or abs(longitude_e7) > HIGHEST_LONGITUDE * TEN_MILLIONTHS:
-        raise BadReport("The point is not on earth.")
+        latitude, longitude = latitude_e7 / TEN_MILLIONTHS, longitude_e7 / TEN_MILLIONTHS
+        raise BadReport(f"The point is not on earth: its latitude is {latitude}, its longitude {longitude} degrees.")
 
 
 def accuracy_of(value: object, *, name: str = "accuracy") -> float | None:
@@ -69,12 +70,16 @@ def confidence_of(value: object) -> int | None:
     return value
 
 
-def check_time(instant: datetime, *, name: str, accepted_at: datetime) -> datetime:
-    """The same time; refuses one before 2000, and one more than 5 minutes after the acceptance."""
+def check_time(instant: datetime, *, name: str, accepted_at: datetime, is_inside: bool = False) -> datetime:
+    """The same time, of the field of this name or inside of it.
+
+    Refuses one before 2000, and one more than 5 minutes after the acceptance.
+    """
+    told = f"The time inside of `{name}`" if is_inside else f"`{name}`"
     if instant < EARLIEST:
-        raise BadReport(f"`{name}` is {instant.isoformat()}, before the year 2000.")
+        raise BadReport(f"{told} is {instant.isoformat()}, before the year 2000.")
     if instant > accepted_at + CLOCK_TOLERANCE:
-        raise BadReport(f"`{name}` is {instant.isoformat()}, in the future.")
+        raise BadReport(f"{told} is {instant.isoformat()}, in the future.")
     return instant
 
 

@@ -46,8 +46,11 @@ def refused_shape(message: str) -> TrackerRefused:
     return TrackerRefused(TrackerErrorCode.INVALID_SHAPE, message, field=FIELD)
 
 
-def read_shape(value: object) -> Shape:
-    """The shape in a value of GeoJSON; raises TrackerRefused that says what is wrong and what to send instead."""
+def read_shape(value: object, *, each: str = "make a place") -> Shape:
+    """The shape in a value of GeoJSON; raises TrackerRefused that says what is wrong and what to send instead.
+
+    `each` is what to do with each part of what is no single polygon.
+    """
     if not isinstance(value, Mapping):
         raise refused_shape('It is an object such as {"type": "Point", "coordinates": [9.99, 53.55]}.')
     if "crs" in value:
@@ -56,20 +59,20 @@ def read_shape(value: object) -> Shape:
         case "Point":
             return Shape("Point", _position(value.get("coordinates")))
         case "Polygon":
-            return Shape("Polygon", _rings(value.get("coordinates")))
+            return Shape("Polygon", _rings(value.get("coordinates"), each))
         case "Feature" | "FeatureCollection":
             raise refused_shape("It is a feature; send the `geometry` that is in it.")
         case "MultiPolygon" | "GeometryCollection":
-            raise refused_shape("A place has one polygon; make a place for each part.")
+            raise refused_shape(f"It is more than one polygon: {each} for each part.")
     raise refused_shape("Its `type` is `Point` for a circle, or `Polygon`.")
 
 
 def _position(value: object) -> Position:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) not in (2, 3):
         raise refused_shape("A position is [longitude, latitude].")
-    numbers = [_number(each) for each in value]
+    numbers = [_number(number) for number in value]
     longitude, latitude = numbers[0], numbers[1]
-    if abs(latitude) > QUARTER_TURN and abs(longitude) <= QUARTER_TURN:
+    if QUARTER_TURN < abs(latitude) <= HALF_TURN and abs(longitude) <= QUARTER_TURN:
         raise refused_shape(f"[{longitude}, {latitude}] has its numbers the wrong way round: longitude comes first.")
     if abs(longitude) > HALF_TURN or abs(latitude) > QUARTER_TURN:
         raise refused_shape(
@@ -86,12 +89,12 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _rings(value: object) -> Sequence[Ring]:
+def _rings(value: object, each: str) -> Sequence[Ring]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or not value:
         raise refused_shape("The `coordinates` of a polygon are rings of positions, the outer one first.")
     if sum(len(ring) for ring in value if isinstance(ring, Sequence)) > MOST_POSITIONS:
         raise refused_shape(f"A polygon has {MOST_POSITIONS:,} positions at most; simplify it.")
-    rings = [_ring(ring) for ring in value]
+    rings = [_ring(ring, each) for ring in value]
     longitudes = [longitude for longitude, _ in rings[0]]
     if max(longitudes) - min(longitudes) > HALF_TURN:
         raise refused_shape("The polygon goes more than half around the earth, or around a pole: send a smaller one.")
@@ -99,10 +102,10 @@ def _rings(value: object) -> Sequence[Ring]:
     return [_turned(ring, is_outer=number == 0) for number, ring in enumerate(rings)]
 
 
-def _ring(value: object) -> Ring:
+def _ring(value: object, each: str) -> Ring:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise refused_shape("A ring is a list of positions.")
-    ring = [_position(each) for each in value]
+    ring = [_position(position) for position in value]
     if len(ring) < FEWEST_IN_A_RING:
         raise refused_shape(f"A ring has {FEWEST_IN_A_RING} positions at least, the last one the same as the first.")
     if ring[0] != ring[-1]:
@@ -110,7 +113,7 @@ def _ring(value: object) -> Ring:
     if any(abs(latitude) == QUARTER_TURN for _, latitude in ring):
         raise refused_shape("The polygon touches a pole, where a longitude means nothing: end it short of it.")
     if any(abs(one[0] - other[0]) > HALF_TURN for one, other in pairwise(ring)):
-        raise refused_shape("The polygon crosses the antimeridian (longitude 180): make a place on each side of it.")
+        raise refused_shape(f"The polygon crosses the antimeridian (longitude 180): {each} for each side of it.")
     return ring
 
 

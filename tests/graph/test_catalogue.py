@@ -6,8 +6,10 @@ import pytest
 
 from app.catalogue.new_items import NewVariant
 from app.core.database import Database
+from app.core.ids import PublicIdTag, public_id
 from tests.catalogue.builders import card, coin, figure, saved, skin
 from tests.graph.conftest import Graph
+from tests.identity.builders import PARTNER_ID
 from tests.prices.builders import ingested, point
 
 FOUR_LEVELS = """
@@ -158,6 +160,20 @@ async def test_nodes_come_back_in_the_order_asked_for(database: Database, graph:
         "ItemVariant",
         "Coin",
         "PriceSeries",
+    ]
+
+
+async def test_an_id_of_several_that_is_refused_leaves_the_others_answered(database: Database, graph: Graph) -> None:
+    await saved(database, coin("aurum"))
+    aurum = (await graph.ask('{ item(slug: "aurum") { id } }'))["item"]["id"]
+    account = public_id(PublicIdTag.ACCOUNT, PARTNER_ID)
+    response = await graph.respond(
+        "query ($ids: [ID!]!) { nodes(ids: $ids) { id } items { totalCount } }", ids=[account, aurum, "AAAA"]
+    )
+    assert response["data"] == {"nodes": [None, {"id": aurum}, None], "items": {"totalCount": 1}}
+    assert [(error["path"], error["extensions"]["code"]) for error in response["errors"]] == [
+        (["nodes", 0], "UNAUTHENTICATED"),
+        (["nodes", 2], "BAD_USER_INPUT"),
     ]
 
 

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, func, select, text, update
 
-from app.core.database import Database
+from app.core.database import Database, Transaction
 from app.core.ids import PublicIdTag, public_id
+from app.identity.models import User
 from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 from app.trackers.commands.clients import edit_client
+from app.trackers.commands.members import add_member, remove_member, set_member_role
+from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.stored_histories import lock_trackers
 from app.trackers.history_models import LocationFix, StatusChange, Visit
 from app.trackers.models import Client, Membership, MembershipRole, Tracker
@@ -155,6 +159,41 @@ async def test_owners_add_members_and_give_them_roles(graph: Graph, scene: Organ
     assert raised["membership"]["role"] == "OWNER"
     await done(graph, scene.stranger, "removeMember", "removedId", id=await membership_of(database, scene, scene.owner))
     assert await count(database, Membership, Membership.client_id == scene.client_id) == 3
+
+
+async def test_a_client_leads_to_its_trackers_and_places_and_to_nobody_elses(graph: Graph, scene: Organisation) -> None:
+    query = """{ clients(first: 9) { nodes {
+        trackers(filter: { isRetired: false }) { nodes { name } } places(filter: { kinds: [STORAGE] }) { totalCount }
+    } } }"""
+    (seen,) = (await graph.ask(query, scene.viewer))["clients"]["nodes"]
+    assert seen["trackers"]["nodes"] == [{"name": "Box 1"}]
+    assert seen["places"]["totalCount"] == 1
+    (of_stranger,) = (await graph.ask(query, scene.stranger))["clients"]["nodes"]
+    assert (of_stranger["trackers"]["nodes"], of_stranger["places"]["totalCount"]) == ([], 0)
+
+
+async def test_who_may_report_from_now_on_has_what_waits_of_theirs_taken_in(
+    scene: Organisation, database: Database, api_database: Database
+) -> None:
+    owner, stranger = scene.owner.user_id, scene.stranger.user_id
+    assert owner is not None
+    assert stranger is not None
+    async with database.transaction() as transaction:
+        name = await transaction.connection.scalar(select(User.username).where(User.id == stranger))
+
+    async def added(transaction: Transaction, role: MembershipRole) -> UUID:
+        return await add_member(transaction, scene.client_id, user_id=owner, username=str(name), role=role)
+
+    async with api_database.transaction(viewer=scene.owner.in_database) as transaction:
+        made = await added(transaction, MembershipRole.VIEWER)
+        assert transaction.jobs == []
+        await set_member_role(transaction, made, user_id=owner, role=MembershipRole.OPERATOR)
+        assert transaction.jobs == [ATTACH_ORPHANS]
+        await set_member_role(transaction, made, user_id=owner, role=MembershipRole.VIEWER)
+        await remove_member(transaction, made, user_id=owner)
+        assert transaction.jobs == [ATTACH_ORPHANS]
+        await added(transaction, MembershipRole.OWNER)
+        assert transaction.jobs == [ATTACH_ORPHANS] * 2
 
 
 async def test_the_last_owner_stays_and_others_may_go(graph: Graph, scene: Organisation, database: Database) -> None:

@@ -209,10 +209,44 @@ async def test_movements_are_followed_by_ids_by_run_and_by_box(database: Databas
         )
         assert [await by_id.at() for _ in range(3)] == [20, 30, 40]
         assert [await by_run.at() for _ in range(5)] == [0, 10, 50, 60, 70]
-        assert [await by_box.at() for _ in range(3)] == [0, 30, 60]
-        assert [await across.at() for _ in range(3)] == [10, 20, 50]
+        # Where a tracker leaves a box it is told once.
+        assert [await by_box.at() for _ in range(6)] == [0, 10, 30, 40, 60, 70]
+        assert [await across.at() for _ in range(5)] == [10, 20, 30, 50, 60]
         assert by_id.sent.empty()
         assert by_box.sent.empty()
+
+
+async def test_leaving_a_box_is_told_once_also_after_a_reconnect_and_to_a_slow_reader(
+    database: Database, live: Graph
+) -> None:
+    known = await organisation(database)
+    far, farther = (0, 0), (1, 1)
+    async with following(live, known.viewer, MOVED, box=HAMBURG) as seen:
+        await tell(database, moved(known, 0, far), moved(known, 10), moved(known, 20, far), moved(known, 30, farther))
+        first = await seen.next()
+        left = await seen.next()
+        assert left["position"] == {"latitude": 0, "longitude": 0}
+        await tell(database, moved(known, 40))
+        assert await seen.at() == 40
+    await until(lambda: subscribers(live) == 0)
+    async with following(live, known.viewer, MOVED, box=HAMBURG, since=first["cursor"]) as seen:
+        assert [await seen.at() for _ in range(2)] == [20, 40]
+        await tell(database, moved(known, 50, far), moved(known, 60, farther), moved(known, 70))
+        assert [await seen.at() for _ in range(2)] == [50, 70]
+    await until(lambda: subscribers(live) == 0)
+    feed = live.engine.resources.feeds.trackers
+    with patch("app.graph.live.WAITING_CHANGES_PER_SUBSCRIBER", 1):
+        async with stalled(live, known.viewer, MOVED, box=HAMBURG) as answers:
+            told = asyncio.ensure_future(anext(answers))
+            await until(lambda: subscribers(live) == 1)
+            await tell(database, moved(known, 80))
+            await told
+            await tell(database, *(moved(known, minutes, far) for minutes in (90, 100, 110)))
+            async with database.transaction() as transaction:
+                last = await transaction.connection.scalar(text("SELECT max(position) FROM trackers.tracker_events"))
+            await until(lambda: feed._position == last)
+            (latest,) = orjson.loads((await asyncio.wait_for(anext(answers), SECONDS)).json)["data"].values()
+    assert latest["occurredAt"] > "2026-03-02T01:30:00Z"
 
 
 async def test_statuses_are_followed_by_ids_by_run_and_by_client(database: Database, live: Graph) -> None:

@@ -240,7 +240,7 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     "key is a number": ({**GOOD, "key": 7}, "1 to 200 characters"),
     "not an object": ([1, 2], "not a JSON object"),
     "not JSON": (b"{broken", "not valid JSON"),
-    "NaN literal": (b'{"price": NaN}', "not valid JSON"),
+    "NaN literal": (b'{"price": NaN}', "holds NaN"),
     "zero byte": (b'{"item": "\x00"}', "not valid JSON"),
     "nested without end": (b"[" * 100_000, "not valid JSON"),
     "two objects in a line": (orjson.dumps(GOOD) + b"," + orjson.dumps(GOOD), "not valid JSON"),

@@ -4,6 +4,7 @@ import base64
 import random
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,13 @@ def test_a_hashed_key_is_read_in_either_alphabet(text: str) -> None:
 @pytest.mark.parametrize("text", [REPORT, LONG_REPORT, LONG_REPORT.translate(UNPADDED)])
 def test_the_vectors_are_opened(text: str) -> None:
     assert ReportOpener(base64.b64decode(PRIVATE_KEY)).open(read_payload(text)) == OPENED
+
+
+def test_the_docs_show_the_vectors() -> None:
+    told = (Path(__file__).resolve().parents[2] / "docs" / "sending-locations.md").read_text()
+    assert [
+        text for text in (PRIVATE_KEY, ADVERTISED_KEY, HASHED_KEY, REPORT, LONG_REPORT) if f"`{text}`" not in told
+    ] == []
 
 
 def test_a_thousand_reports_of_fresh_keys_open_to_what_went_in() -> None:

@@ -15,7 +15,7 @@ from app.core.errors import BadUserInput
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.ingestion.commands import MAXIMUM_ROWS
 from app.ingestion.processing import process_batch
-from app.trackers.commands.orphans import attach_orphans
+from app.trackers.commands.orphans import RefusedOrphan, attach_orphans
 from app.trackers.find_my import make_key_pair
 from tests.identity.builders import SECRETS, add_person
 from tests.trackers.sending import (
@@ -53,7 +53,7 @@ async def orphan_count(database: Database) -> int:
     return int(count)
 
 
-async def attached(database: Database, *, limit: int = 100) -> tuple[int, int, Sequence[str]]:
+async def attached(database: Database, *, limit: int = 100) -> tuple[int, int, Sequence[RefusedOrphan]]:
     async with database.transaction() as transaction:
         outcome = await attach_orphans(transaction, SECRETS, limit=limit)
     return outcome.taken, outcome.accepted, list(outcome.refused)
@@ -250,6 +250,38 @@ async def test_what_is_no_json_object_is_rejected(database: Database, tag: Tag, 
     assert "JSON" in reason
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"latitude": NaN}', "holds NaN"),
+        (b'{"latitude": -Infinity}', "holds -Infinity"),
+        (b'{"latitude": NaN', "not valid JSON"),
+        (b"[", "one whole JSON object a line"),
+    ],
+)
+async def test_what_json_does_not_have_is_named_and_ndjson_explained(
+    database: Database, tag: Tag, content: bytes, says: str
+) -> None:
+    assert await sent(database, content) == (0, 0, 1)
+    ((_, reason),) = await reasons(database)
+    assert says in reason
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("colour", "a row has accuracy, confidence, hashedKey, latitude, longitude, message, payload, "),
+        ("payloads", "perhaps `payload` was meant"),
+    ],
+)
+async def test_a_field_that_means_nothing_is_told_all_fields_of_rows(
+    database: Database, tag: Tag, field: str, says: str
+) -> None:
+    assert await sent(database, ndjson(sighting(tag) | {field: "x"})) == (0, 0, 1)
+    ((_, reason),) = await reasons(database)
+    assert says in reason
+
+
 async def test_a_number_beyond_all_bounds_is_no_place(database: Database, tag: Tag) -> None:
     row = ndjson(sighting(tag)).replace(b"48.8566", b"1e999")
     assert await sent(database, row) == (0, 0, 1)
@@ -290,10 +322,10 @@ async def test_a_payload_that_cannot_be_opened_is_rejected(database: Database, t
             "87 bytes",
             "tag",
             "curve",
-            "future",
+            "The time inside of `payload`",
             "(0, 0)",
-            "not on earth",
-            "no field",
+            "its latitude is 91.0",
+            "`latitude` is no field of such a row",
             "base64",
             "base64",
             "no field",
@@ -348,9 +380,11 @@ async def test_an_orphan_that_turns_out_to_be_broken_says_why(database: Database
     payload = sealed_payload(pair)
     assert await sent(database, ndjson(sealed(pair, payload[:-1] + bytes([payload[-1] ^ 1])))) == (1, 0, 0)
     await add_key(database, tag, pair)
-    taken, count, (reason,) = await attached(database)
+    ((received_at,),) = await rows_of(database, "SELECT received_at FROM ingestion.ingest_batches")
+    taken, count, (refused,) = await attached(database)
     assert (taken, count) == (1, 0)
-    assert "tag of `payload`" in reason
+    assert (refused.hashed_key, refused.received_at) == (pair.hashed_key, received_at)
+    assert "tag of `payload`" in refused.reason
     assert await orphan_count(database) == 0
 
 

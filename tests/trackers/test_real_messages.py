@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from app.cli.location_import import import_gpx
 from app.core.database import Database
 from app.core.events import EventBus
-from app.core.ids import new_id
+from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.doors.ingest import routes as ingest_routes
@@ -359,11 +359,32 @@ async def test_a_device_names_a_tracker(client: httpx.AsyncClient, database: Dat
     message = b'{"_type": "location", "lat": 1, "lon": 1, "tst": 1767323045}'
     response = await client.post("/ingest/owntracks", content=message, headers=basic(name))
     assert response.status_code == 400
-    assert "user name" in response.json()["error"]["message"]
+    message_told = response.json()["error"]["message"]
+    assert "user name" in message_told
+    assert (f"“{name}” is not the id of a tracker" in message_told) == (name != "")
     named = {"Authorization": f"Bearer {TOKEN}", "X-Limit-U": tag.public_id}
     assert (await client.post("/ingest/owntracks", content=message, headers=named)).json() == []
     assert await process_waiting_batches(database, HANDLERS) == 1
     assert [report.latitude_e7 for report in await stored(database)] == [10_000_000]
+
+
+async def test_every_door_tells_the_batch_that_it_stored(
+    client: httpx.AsyncClient, database: Database, tag: Tag
+) -> None:
+    headers = basic(tag.public_id)
+    answers = [
+        await client.post(f"/ingest/{path}", content=content, headers=headers)
+        for path, content in (
+            ("owntracks", b'{"_type": "location", "lat": 91, "lon": 1, "tst": 1767323045}'),
+            ("osmand", b"lat=60.0&lon=30.0"),
+            ("nmea", b"$GPRMC,030405.00,A,4807.038,N,01131.000,E,,,020126,,,A"),
+        )
+    ]
+    stored_ids = await rows_of(database, "SELECT id FROM ingestion.ingest_batches ORDER BY sequence")
+    told = [answer.headers["Trove-Batch-Id"] for answer in answers]
+    assert told == [public_id(PublicIdTag.INGEST_BATCH, key) for (key,) in stored_ids]
+    passed_over = await client.post("/ingest/owntracks", content=b'{"_type": "lwt"}', headers=headers)
+    assert "Trove-Batch-Id" not in passed_over.headers
 
 
 async def test_a_token_in_the_address_is_written_down_nowhere(

@@ -73,6 +73,23 @@ async def test_a_box_goes_from_the_yard_to_the_shop_and_its_statuses_and_visits_
     assert history.tracker[0][:4] == ("delivered", minutes(40), shop, minutes(50))
 
 
+async def test_a_tracker_that_goes_on_as_before_has_its_status_since_it_began(database: Database) -> None:
+    _, tracker_id, yard, _ = await world(database)
+
+    for batch in ([900], [1000], [1100]):
+        await take_in(database, on_the_way(tracker_id, batch, begin=batch[0] / 10), now=minutes(120))
+        assert (await history_of(database, tracker_id)).tracker[0][:2] == ("in_transit", minutes(90))
+    for begin in (120, 130, 140):
+        await take_in(database, on_the_way(tracker_id, [0], begin=begin), now=minutes(150))
+        assert (await history_of(database, tracker_id)).tracker[0][:3] == ("in_storage", minutes(120), yard)
+
+    assert (await history_of(database, tracker_id)).statuses == [
+        (minutes(-60), minutes(90), "created", None),
+        (minutes(90), minutes(120), "in_transit", None),
+        (minutes(120), None, "in_storage", yard),
+    ]
+
+
 def spelled(events: Iterable[NewTrackerEvent]) -> list[tuple[str, datetime]]:
     return [(event.kind.value, event.occurred_at) for event in events]
 

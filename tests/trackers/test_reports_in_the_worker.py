@@ -12,6 +12,7 @@ from tests.trackers.sending import (
     accepted,
     add_key,
     add_tag,
+    hashed,
     ndjson,
     rows_of,
     sealed,
@@ -45,6 +46,7 @@ async def test_orphans_are_taken_in_by_the_worker_which_says_what_was_none(
     assert "orphans_attached" in said
     assert "orphans_refused" in said
     assert "tag of `payload` does not hold" in said
+    assert hashed(pair) in said
     assert str(int.from_bytes(pair.private_key, "big")) not in said
 
 

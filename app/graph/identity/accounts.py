@@ -10,6 +10,7 @@ from app.core.ids import PublicIdTag
 from app.graph.access import OWNER_AND_STAFF, private
 from app.graph.fields import show_enum
 from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
+from app.graph.ingestion import BATCH_ORDERS, BATCHES_READ, IngestBatch, IngestBatchFilter
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import STORE_ORDERS, Store
 from app.graph.portfolios.portfolios import PORTFOLIO_ORDERS, Portfolio
@@ -44,6 +45,7 @@ from app.identity.queries.expressions import (
     USERNAME_KEY,
 )
 from app.identity.scopes import MEANINGS, Scope
+from app.ingestion.models import IngestBatch as BatchRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Store as StoreRow
 from app.portfolios.models import shared_portfolios
@@ -360,6 +362,15 @@ class Account(Node):
         to=MembershipRow.user_id,
         order=[MembershipRow.created_at, MembershipRow.id],
         access=TRACKERS_READ,
+    )
+    ingest_batches: Connection[IngestBatch] | None = connection(
+        "The batches of prices and of reports that they sent, the newest first; empty for everybody but them, and "
+        f"staff with `{Scope.INGESTION_READ}`.",
+        on=models.User.id,
+        to=BatchRow.sender_id,
+        orders=BATCH_ORDERS,
+        filter=IngestBatchFilter,
+        access=BATCHES_READ,
     )
     preorders_due: list[PreordersDue] | None = preorders_due_of_account()
     preorder_slips: list[MakerSlips] | None = preorder_slips_of_account()

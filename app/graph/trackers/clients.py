@@ -18,6 +18,7 @@ from app.graph.reads.tables import join
 from app.graph.relay import Connection, Node
 from app.graph.scalars import URL
 from app.graph.trackers.errors import MEMBERS_ALONE, TRACKERS_READ
+from app.graph.trackers.place_lists import PLACE_ORDERS, PlaceFilter
 from app.graph.trackers.tracker_lists import TRACKER_ORDERS, StatusCount, TrackerFilter, status_counts
 from app.identity.models import public_profiles
 from app.trackers.models import Brand as BrandRow
@@ -101,6 +102,16 @@ class Client(Node):
     production_runs: Connection["ProductionRun"] | None = connection(
         "What it makes, the newest first.", on=ClientRow.id, to=RunRow.client_id, orders=RUN_ORDERS
     )
+    trackers: Connection[Annotated["Tracker", strawberry.lazy("app.graph.trackers.trackers")]] | None = connection(
+        "Its trackers, by name unless ordered otherwise.",
+        on=ClientRow.id,
+        to=TrackerRow.client_id,
+        orders=TRACKER_ORDERS,
+        filter=TrackerFilter,
+    )
+    places: Connection[Annotated["Place", strawberry.lazy("app.graph.trackers.places")]] | None = connection(
+        "Its places, by name.", on=ClientRow.id, to=PlaceRow.client_id, orders=PLACE_ORDERS, filter=PlaceFilter
+    )
 
 
 @strawberry.type(description="A name under which a client sells.")
@@ -119,8 +130,9 @@ class Brand(Node):
 
 
 @strawberry.type(
-    description="How the trackers of a production run get on. A transit time is from when a tracker first set off "
-    "until it was first delivered after that."
+    description="How the trackers of a production run get on. A transit time is here from when a tracker first set off "
+    "until it was first delivered after that, with what it was stored or silent on its way; `Tracker.transitTime` is "
+    "without that."
 )
 @private(MEMBERS_ALONE)
 @shows(RUN_STATISTICS, carries=list(OF_STATUS.values()))

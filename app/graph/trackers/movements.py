@@ -29,11 +29,14 @@ from app.trackers.models import Tracker as TrackerRow
 from app.trackers.models import TrackerStatus
 from app.trackers.queries.events import (
     RECORDED_SECOND,
+    Box,
+    TrackerEventRow,
     Watched,
     clients_of_viewer,
     events_watched,
+    is_visible_event,
     is_visible_run,
-    may_be_told,
+    place_in_box,
     visible_trackers,
 )
 from app.trackers.queries.positions import POINT, latitude_of, longitude_of
@@ -77,8 +80,9 @@ class TrackerStatusUpdate:
 class TrackerSubscriptions:
     @streamed(
         "Each new last fix of trackers (1 to 250, by `trackerIds`), of those of a production run, or of all of one's "
-        "clients' while they are within a box: one of the three. With `since`, a `cursor` of this stream, first what "
-        "came after it: no gap and nothing twice. A reader that is slower is sent only the latest of each tracker.",
+        "clients' while they are within a box, and the one with which they leave it: one of the three. With `since`, a "
+        "`cursor` of this stream, first what came after it: no gap and nothing twice. A reader that is slower is sent "
+        "only the latest of each tracker.",
         type=TrackerMovement,
         access=TRACKERS_READ,
     )
@@ -171,19 +175,38 @@ async def _follow(info: Info, watched: Watched, shown: type, since: str | None) 
         wants=lambda change: change.kind == watched.kind,
         loses_nothing=watched.kind is not TrackerEventKind.MOVED,
     )
+    # Of a reader so slow that the movement out of the box was left out, a later one tells that the tracker has left.
+    told_within: set[UUID] = set()
     # Closed with this stream, not some time after it: until then the feed would keep its place.
     async with aclosing(changes):
         async for change in changes:
-            if await _may_be_told(database, viewer, change.position, watched):
+            if await _may_be_told(database, viewer, change, watched.box, told_within):
                 yield refer(shown, change.position)
 
 
-async def _may_be_told(database: Database, viewer: DatabaseViewer | None, position: int, watched: Watched) -> bool:
+async def _may_be_told(
+    database: Database,
+    viewer: DatabaseViewer | None,
+    change: TrackerEventRow,
+    box: Box | None,
+    told_within: set[UUID],
+) -> bool:
+    """Whether the viewer sees the event, and it lies within the box or leads out of it, if there is one."""
     snapshot = database.snapshot(viewer=viewer)
     try:
-        return await snapshot.read(may_be_told, position=position, box=watched.box)
+        if box is None:
+            return await snapshot.read(is_visible_event, position=change.position)
+        place = await snapshot.read(place_in_box, position=change.position, box=box)
     finally:
         await snapshot.close()
+    if place is None:
+        return False
+    if place.is_within:
+        told_within.add(change.tracker_id)
+        return True
+    has_left = place.has_left or change.tracker_id in told_within
+    told_within.discard(change.tracker_id)
+    return has_left
 
 
 def _replay_position(since: str, now: datetime) -> int:

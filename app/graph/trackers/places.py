@@ -1,21 +1,19 @@
 """Places: where things are stored or delivered."""
 
 from datetime import datetime
-from enum import Enum
 
 import strawberry
 
 from app.core.ids import PublicIdTag
 from app.graph.access import private
-from app.graph.fields import show_enum
-from app.graph.reads.arguments import Orders, narrow, narrow_to_any
 from app.graph.reads.fields import column, connection, edge, edges, embedded, shows
 from app.graph.reads.tables import join
-from app.graph.relay import Connection, Node, key_of
+from app.graph.relay import Connection, Node
 from app.graph.scalars import GeoJSON
 from app.graph.trackers.clients import Client, ProductionRun
 from app.graph.trackers.errors import MEMBERS_ALONE, TRACKERS_READ
 from app.graph.trackers.history import VISIT_ORDERS, TrackerVisit
+from app.graph.trackers.place_lists import PLACE_ORDERS, PlaceFilter
 from app.graph.trackers.points import LatLng
 from app.graph.trackers.tracker_lists import TRACKER_ORDERS, TrackerFilter
 from app.graph.trackers.trackers import Tracker
@@ -28,35 +26,7 @@ from app.trackers.models import ProductionRunPlace as RunPlaceRow
 from app.trackers.models import Tracker as TrackerRow
 from app.trackers.queries.positions import POINT, SHAPE_OF_PLACE, latitude_of, longitude_of
 
-show_enum(
-    PlaceKind,
-    "What it means to be at a place.",
-    {
-        PlaceKind.STORAGE: "What is there is in storage.",
-        PlaceKind.DELIVERY: "What is there is delivered.",
-    },
-)
-
-
-class PlaceOrder(Enum):
-    """What places are ordered by."""
-
-    NAME = "name"
-
-
-PLACE_ORDERS = Orders("places", {PlaceOrder.NAME: PlaceRow.name}, tie=PlaceRow.id)
 OF_PLACE = join(RunPlaceRow, RunPlaceRow.production_run_id == RunRow.id)
-
-
-@strawberry.input(description="Which places to list; what is left out does not narrow the list.")
-class PlaceFilter:
-    kinds: list[PlaceKind] | None = narrow_to_any("Only places of these kinds.", PlaceRow.kind)
-    client_id: strawberry.ID | None = narrow(
-        "Only places of this client.",
-        PlaceRow.client_id,
-        lambda client: PlaceRow.client_id == client,
-        check=lambda given, path: key_of(given, PublicIdTag.CLIENT, argument=path),
-    )
 
 
 @strawberry.type(description="Where things are stored or delivered: a circle or a polygon on the earth.")

@@ -51,15 +51,16 @@ def box_of(given: BoundingBox, argument: str) -> Box:
 class Near:
     latitude: float = strawberry.field(description="Degrees north, from -90 to 90.")
     longitude: float = strawberry.field(description="Degrees east, from -180 to 180.")
-    meters: float = strawberry.field(description="Within how many metres, up to 20,000,000.")
+    meters: float = strawberry.field(description="Within how many metres, 0 to 20,000,000.")
 
 
 def near_in(given: Mapping[str, float], path: str) -> list[float]:
     """Latitude, longitude and metres of what a client gave; refuses what is not on earth."""
     latitude, longitude, meters = given["latitude"], given["longitude"], given["meters"]
-    if not -90 <= latitude <= 90 or not -180 <= longitude <= 180 or not 0 < meters <= 20_000_000:
+    if not -90 <= latitude <= 90 or not -180 <= longitude <= 180 or not 0 <= meters <= 20_000_000:
         raise BadUserInput(
-            f"`{path}` is not on earth: latitudes are up to 90, longitudes up to 180 degrees, metres up to 20,000,000.",
+            f"`{path}` is not on earth: latitudes are up to 90, longitudes up to 180 degrees, metres from 0 to "
+            "20,000,000.",
             argument=path,
             allowed=["latitude: -90..90", "longitude: -180..180", "meters: 0..20000000"],
         )
@@ -69,7 +70,7 @@ def near_in(given: Mapping[str, float], path: str) -> list[float]:
 def polygon_in(given: object, path: str) -> str:
     """The polygon that a client gave, as GeoJSON; refuses any other shape, and one that does not lie on a map."""
     try:
-        shape = read_shape(given)
+        shape = read_shape(given, each="ask once")
     except TrackerRefused as refusal:
         raise BadUserInput(f"`{path}` is no polygon: {refusal.message}", argument=path) from None
     if not shape.is_polygon:

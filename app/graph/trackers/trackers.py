@@ -204,7 +204,8 @@ class Tracker(Node):
 
     @resolved(
         f"The line through its fixes without anomalies {OF_A_TIME}: a LineString, or a MultiLineString where it is cut "
-        "at the antimeridian. Null of fewer than two fixes. `simplifyMeters` leaves positions out as in `fixes`."
+        "at the antimeridian. Null of fewer than two fixes. Fixes after one another at the same position are one "
+        "position of it, so it has fewer than `fixes`. `simplifyMeters` leaves positions out as in `fixes`."
     )
     @staticmethod
     async def path(
@@ -222,7 +223,8 @@ class Tracker(Node):
 
     @resolved(
         "How long it was on its way, from `from` until `to` where they are given: the sum of its statuses "
-        "`IN_TRANSIT`; one that lasts ends now."
+        "`IN_TRANSIT`; one that lasts ends now. The transit times in the statistics of a production run are others: "
+        "from when a tracker first set off until it was delivered, with what it was stored or silent meanwhile."
     )
     @staticmethod
     async def transit_time(root: Parent[Row], info: Info, from_: Since = None, to: datetime | None = None) -> timedelta:

@@ -9,13 +9,13 @@ from itertools import chain
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.copy_lines import copy_lines
 from app.core.database import Transaction
 from app.ingestion.batch_rows import lines_of, read_object, refuse_other_fields
 from app.ingestion.commands import ClaimedBatch, RejectedRow, is_overtaken, rejected_row
 from app.ingestion.errors import BadRow
 from app.ingestion.processing import IngestedRows
 from app.prices.commands.change_only import forget_seen, last_sighting, mark_seen, moves_among, stored_around
-from app.prices.commands.copy_lines import copy_lines
 from app.prices.commands.partitions import ensure_candle_partitions, ensure_point_partitions
 from app.prices.commands.prune import kept_since
 from app.prices.commands.read_rows import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.prices.commands.copy_lines import copy_lines
+from app.core.copy_lines import copy_lines
 from app.prices.commands.read_rows import from_microseconds
 from app.prices.commands.roll_up import MICROSECONDS, Bucket, Point, roll_up
 from app.prices.commands.series_state import SeriesState

@@ -39,7 +39,9 @@ async def ingest_locations(
     # In the order in which whoever takes orphans in locks as well: trackers, orphans, partitions.
     kept, without_room = await keep_orphans(connection, rows.orphans, sender_id=batch.sender_id)
     stored = await store_reports(connection, rows.reports)
-    events = await recompute_histories(transaction, stored.touched, now=utc_now(), received_at=batch.received_at)
+    events = await recompute_histories(
+        transaction, stored.touched, now=utc_now(), received_at=batch.received_at, fixes=stored.fixes
+    )
     rejects = [*read.rejects, *rows.rejects, *without_room]
     accepted = stored.count + kept
     return IngestedRows(

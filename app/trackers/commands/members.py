@@ -10,6 +10,8 @@ from app.core.database import Transaction
 from app.core.ids import new_id
 from app.identity.queries.people import person_of_username
 from app.trackers.commands.held import count_of, hold_client
+from app.trackers.commands.orphans import ATTACH_ORPHANS
+from app.trackers.commands.reported_trackers import MAY_REPORT
 from app.trackers.errors import TrackerErrorCode, TrackerRefused
 from app.trackers.given import not_found, too_many
 from app.trackers.models import Membership, MembershipRole
@@ -40,6 +42,7 @@ async def add_member(
     await connection.execute(
         insert(Membership).values(id=membership_id, client_id=client_id, user_id=person, role=role.value)
     )
+    _take_their_orphans_in(transaction, role)
     return membership_id
 
 
@@ -52,6 +55,7 @@ async def set_member_role(
     if role is not MembershipRole.OWNER:
         await _refuse_last_owner(connection, held)
     await connection.execute(update(Membership).where(Membership.id == membership_id).values(role=role.value))
+    _take_their_orphans_in(transaction, role)
 
 
 async def remove_member(transaction: Transaction, membership_id: UUID, *, user_id: UUID) -> None:
@@ -64,6 +68,12 @@ async def remove_member(transaction: Transaction, membership_id: UUID, *, user_i
     await _refuse_last_owner(connection, held)
     await connection.execute(select(func.trackers.end_rides(held.client_id, None, held.user_id)))
     await connection.execute(delete(Membership).where(Membership.id == membership_id))
+
+
+def _take_their_orphans_in(transaction: Transaction, role: MembershipRole) -> None:
+    """What they reported of the client's keys, before they might, waits for this."""
+    if role.value in MAY_REPORT:
+        transaction.enqueue(ATTACH_ORPHANS)
 
 
 async def _hold_membership(

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from app.core.clock import utc_now
 from app.core.database import Transaction, among
 from app.core.jobs import Job
 from app.core.secrets import Secrets
-from app.ingestion.commands import RejectedRow
+from app.ingestion.commands import RejectedRow, rejected_row
 from app.ingestion.errors import BadRow
 from app.trackers.commands.read_rows import ReadRow, RowReader
 from app.trackers.commands.recompute_histories import recompute_histories
@@ -27,7 +28,7 @@ from app.trackers.history_models import OrphanReport
 from app.trackers.models import Membership, TrackerKey
 
 MOST_ORPHANS_OF_A_SENDER = 100_000
-# Who makes a key asks for this: what was reported of it before may wait already.
+# Who makes a key or an operator asks for this: what was reported of it, or by them, may wait already.
 ATTACH_ORPHANS = Job("attach_orphan_reports")
 _TOO_MANY = (
     f"The report is of a key that no tracker of yours has, and {MOST_ORPHANS_OF_A_SENDER:,} such reports of yours wait "
@@ -36,12 +37,21 @@ _TOO_MANY = (
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedOrphan:
+    """A row that is no report after all: the key that it names, when its batch came in, and why."""
+
+    hashed_key: bytes
+    received_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttachedOrphans:
-    """What became of orphans: how many were taken, were new, and why others are no reports after all."""
+    """What became of orphans: how many were taken, were new, and which others are no reports after all."""
 
     taken: int = 0
     accepted: int = 0
-    refused: Sequence[str] = field(default=())
+    refused: Sequence[RefusedOrphan] = field(default=())
 
 
 async def keep_orphans(
@@ -78,26 +88,32 @@ async def attach_orphans(
         connection, sender_id=sender_id, tracker_ids=(), hashed_keys={hashed for hashed, _ in keys}
     )
     taken = await _take(connection, [key for key in keys if key[0] in trackers.keys])
-    rows, refused = await asyncio.to_thread(_read, taken)
+    rows, unread = await asyncio.to_thread(_read, taken)
     sorted_rows = await asyncio.to_thread(sort_out, rows, trackers, secrets)
     stored = await store_reports(connection, sorted_rows.reports)
     now = utc_now()
-    events = await recompute_histories(transaction, stored.touched, now=now, received_at=now)
+    events = await recompute_histories(transaction, stored.touched, now=now, received_at=now, fixes=stored.fixes)
     await record_events(transaction, events, known_at=now, watch=watch)
-    reasons = [*refused, *(reject.reason for reject in sorted_rows.rejects)]
-    return AttachedOrphans(len(taken), stored.count, reasons)
+    return AttachedOrphans(len(taken), stored.count, _refused(taken, [*unread, *sorted_rows.rejects]))
 
 
-def _read(taken: Sequence[Any]) -> tuple[Sequence[ReadRow], Sequence[str]]:
+def _read(taken: Sequence[Any]) -> tuple[Sequence[ReadRow], Sequence[RejectedRow]]:
     """The rows as they came, by the clock of then."""
     rows: list[ReadRow] = []
-    refused: list[str] = []
+    rejects: list[RejectedRow] = []
     for number, orphan in enumerate(taken, start=1):
+        line = orphan.content.encode()
         try:
-            rows.append(RowReader(accepted_at=orphan.received_at).read(number, orphan.content.encode()))
+            rows.append(RowReader(accepted_at=orphan.received_at).read(number, line))
         except BadRow as bad:
-            refused.append(str(bad))
-    return rows, refused
+            rejects.append(rejected_row(number, str(bad), line))
+    return rows, rejects
+
+
+def _refused(taken: Sequence[Any], rejects: Sequence[RejectedRow]) -> Sequence[RefusedOrphan]:
+    """The refused among the orphans, which were numbered from 1 as they were read."""
+    of_rejects = [(taken[reject.row_number - 1], reject.reason) for reject in rejects]
+    return [RefusedOrphan(orphan.hashed_key, orphan.received_at, reason) for orphan, reason in of_rejects]
 
 
 def _content_hash(row: ReadRow, sender_id: UUID | None) -> bytes:
@@ -164,7 +180,7 @@ async def _take(connection: AsyncConnection, keys: Sequence[tuple[bytes, bytes]]
     rows = await connection.execute(
         OrphanReport.__table__.delete()  # type: ignore[attr-defined]  # a table, though declared as something to select
         .where(_one_of(keys))
-        .returning(OrphanReport.content, OrphanReport.received_at)
+        .returning(OrphanReport.hashed_key, OrphanReport.content, OrphanReport.received_at)
     )
     return rows.all()
 

@@ -197,7 +197,10 @@ async def _exchange_runs(transaction: Transaction, place_id: UUID, client_id: UU
 async def _measured(connection: AsyncConnection, shape: Shape) -> Measured:
     checked = (await connection.execute(_CHECK, {"geojson": shape.geojson})).one()
     if not checked.is_valid:
-        raise refused_shape(f"It is no polygon: {checked.reason} at {checked.location}.")
+        raise refused_shape(
+            f"It is no polygon: {checked.reason} at {checked.location}. A line of it must not cross or touch another, "
+            "and holes lie within: move the positions there, or make a place for each part."
+        )
     row = (await connection.execute(_MEASURE, {"geojson": shape.geojson})).one()
     if shape.is_polygon and not SMALLEST_SQUARE_METERS <= row.square_meters <= LARGEST_SQUARE_METERS:
         raise refused_shape(

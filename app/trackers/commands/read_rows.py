@@ -28,6 +28,7 @@ _POINT_FIELDS = frozenset(
 )
 _PAYLOAD_FIELDS = frozenset({"hashedKey", "payload", "publishedAt"})
 _MESSAGE_FIELDS = frozenset({"tracker", "source", "message"})
+_FIELDS = _POINT_FIELDS | _PAYLOAD_FIELDS | _MESSAGE_FIELDS
 _MESSAGE_READERS = {
     ReportSource.OWNTRACKS.value: read_owntracks,
     ReportSource.OSMAND.value: read_osmand,
@@ -97,6 +98,7 @@ class RowReader:
         self._accepted_at = accepted_at
         # By field too: the same text is an id in one row and has to be refused as a key in another.
         self._subjects: dict[tuple[str, str], bytes] = {}
+        self._instants: dict[str, datetime] = {}
 
     def read(self, line_number: int, line: bytes) -> ReadRow:
         """The row; raises BadRow."""
@@ -105,13 +107,13 @@ class RowReader:
         row = read_object(line)
         report: Report | SealedReport
         if "payload" in row:
-            refuse_other_fields(row, _PAYLOAD_FIELDS)
+            refuse_other_fields(row, _PAYLOAD_FIELDS, others=_FIELDS - _PAYLOAD_FIELDS)
             report = self._sealed(row)
         elif "message" in row:
-            refuse_other_fields(row, _MESSAGE_FIELDS)
+            refuse_other_fields(row, _MESSAGE_FIELDS, others=_FIELDS - _MESSAGE_FIELDS)
             report = self._of_message(row)
         else:
-            refuse_other_fields(row, _POINT_FIELDS)
+            refuse_other_fields(row, _POINT_FIELDS, others=_FIELDS - _POINT_FIELDS)
             report = self._of_point(row)
         return ReadRow(line_number, line, self._subject(row), report, self._accepted_at)
 
@@ -133,7 +135,7 @@ class RowReader:
         if type(value) is not str:
             raise BadReport(f"`payload` is {shown(value)}, and not base64.")
         payload = read_payload(value)
-        check_time(reported_at_of(payload), name="payload", accepted_at=self._accepted_at)
+        check_time(reported_at_of(payload), name="payload", accepted_at=self._accepted_at, is_inside=True)
         return SealedReport(payload, self._published_at(row))
 
     def _of_message(self, row: Mapping[str, Any]) -> Report:
@@ -166,6 +168,13 @@ class RowReader:
         return None if value is None else self._instant(value, "publishedAt")
 
     def _instant(self, value: object, name: str) -> datetime:
+        known = self._instants.get(value) if type(value) is str else None
+        if known is None:
+            known = self._read_instant(value, name)
+            self._instants[str(value)] = known
+        return known
+
+    def _read_instant(self, value: object, name: str) -> datetime:
         matched = _INSTANT.fullmatch(value) if type(value) is str else None
         if matched is None:
             raise BadReport(f"`{name}` is {shown(value)}, and not a time such as 2026-01-31T12:00:00Z.")

@@ -5,15 +5,15 @@ written in the transaction that stores it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
-from app.trackers.best_fix import best_fix
+from app.trackers.best_fix import FixesOfBuckets, best_fix
 from app.trackers.commands.partitions import ensure_fix_partitions
 from app.trackers.commands.stored_histories import (
     PlaceOfRuns,
@@ -40,11 +40,9 @@ from app.trackers.commands.written_histories import (
 )
 from app.trackers.histories import History, TrackerBefore
 from app.trackers.journey import Nearness, PlaceRules, StatusSpan
-from app.trackers.points import Point
 
 
-@dataclass(frozen=True, slots=True)
-class _Remade:
+class _Remade(NamedTuple):
     """A history whose journey was gone along again, its statuses since then, and what to note with the tracker."""
 
     history: History
@@ -54,46 +52,51 @@ class _Remade:
 
 async def recompute_histories(
     transaction: Transaction,
-    touched: Mapping[UUID, Collection[datetime]],
+    touched: Mapping[UUID, Set[datetime]],
     *,
     now: datetime,
     received_at: datetime | None = None,
+    fixes: FixesOfBuckets | None = None,
 ) -> list[NewTrackerEvent]:
     """Bring the histories of trackers up to date with reports of these buckets, which are stored; gives what to tell.
 
     `touched` has the starts of buckets, as `bucket_of` gives them. `received_at`, when the reports came in, is noted
-    with the trackers. These stay locked until the transaction ends.
+    with the trackers. These stay locked until the transaction ends. `fixes` are what follows from the new reports of
+    touched buckets by themselves, where that is known: where there was no fix before, they are all reports there are.
     """
-    return await work_out_anew(transaction, touched, since={}, now=now, received_at=received_at)
+    return await work_out_anew(transaction, touched, since={}, now=now, received_at=received_at, fixes=fixes)
 
 
 async def work_out_anew(
     transaction: Transaction,
-    touched: Mapping[UUID, Collection[datetime]],
+    touched: Mapping[UUID, Set[datetime]],
     *,
     since: Mapping[UUID, datetime],
     now: datetime,
     received_at: datetime | None = None,
+    fixes: FixesOfBuckets | None = None,
 ) -> list[NewTrackerEvent]:
     """As `recompute_histories`; journeys are gone along again from `since` on, even where no report changed."""
     connection = transaction.connection
     trackers = await lock_trackers(connection, touched.keys() | since.keys())
     if not trackers:
         return []
-    histories = await _begin(connection, trackers, touched, since)
+    histories = await _begin(connection, trackers, touched, since, fixes or {})
     await _add_cities(connection, histories)
     remade = await _go(connection, [history for history in histories if history.is_remade], now)
+    # Worked out while PostgreSQL writes.
+    telling = asyncio.create_task(asyncio.to_thread(_events, remade, now))
     await _write(connection, histories, remade, received_at)
-    return [event for one in remade for event in one.history.events(one.spans, now=now)]
+    return await telling
 
 
 async def _begin(
     connection: AsyncConnection,
     trackers: Sequence[TrackerBefore],
-    touched: Mapping[UUID, Collection[datetime]],
+    touched: Mapping[UUID, Set[datetime]],
     since: Mapping[UUID, datetime],
+    fixes: FixesOfBuckets,
 ) -> list[History]:
-    reports = await reports_of_buckets(connection, touched)
     first = {
         tracker.id: min([*touched.get(tracker.id, ()), *([since[tracker.id]] if tracker.id in since else [])])
         for tracker in trackers
@@ -105,13 +108,28 @@ async def _begin(
         for tracker in trackers
         if tracker.id in first
     ]
+    best = {
+        history.tracker.id: {
+            bucket: fix for bucket, fix in fixes.get(history.tracker.id, {}).items() if bucket not in history.stored
+        }
+        for history in histories
+    }
+    reports = await reports_of_buckets(
+        connection,
+        {
+            tracker_id: unknown
+            for tracker_id, buckets in touched.items()
+            if (unknown := buckets - best.get(tracker_id, {}).keys())
+        },
+    )
 
     def merge(history: History) -> None:
-        of_tracker = reports.get(history.tracker.id, {})
+        tracker_id = history.tracker.id
+        of_buckets = {bucket: best_fix(seen) for bucket, seen in reports.get(tracker_id, {}).items()}
         history.merge(
-            {bucket: best_fix(seen) for bucket, seen in of_tracker.items()},
-            set(touched.get(history.tracker.id, ())),
-            remade_since=since.get(history.tracker.id),
+            best[tracker_id] | of_buckets,
+            touched.get(tracker_id, frozenset()),
+            remade_since=since.get(tracker_id),
         )
 
     await _each(merge, histories)
@@ -123,17 +141,10 @@ async def _begin(
 
 
 async def _add_cities(connection: AsyncConnection, histories: Iterable[History]) -> None:
-    wanted: list[tuple[History, datetime, Point]] = []
-    for history in histories:
-        points = {fix.bucket: fix.point for fix in history.fixes}
-        wanted += [(history, bucket, points[bucket]) for bucket in history.without_city()]
-    found = await nearest_cities(connection, [point for _, _, point in wanted])
-    cities: dict[UUID, dict[datetime, int | None]] = {}
-    for (history, bucket, _), city_id in zip(wanted, found, strict=True):
-        cities.setdefault(history.tracker.id, {})[bucket] = city_id
-    for history in histories:
-        if history.tracker.id in cities:
-            history.set_cities(cities[history.tracker.id])
+    wanted = [(history, fixes) for history in histories if (fixes := history.without_city())]
+    found = iter(await nearest_cities(connection, [fix.point for _, fixes in wanted for fix in fixes]))
+    for history, fixes in wanted:
+        history.set_cities({fix.bucket: next(found) for fix in fixes})
 
 
 async def _go(connection: AsyncConnection, histories: Sequence[History], now: datetime) -> list[_Remade]:
@@ -196,6 +207,10 @@ def _remade(history: History, now: datetime) -> _Remade:
     )
 
 
+def _events(remade: Iterable[_Remade], now: datetime) -> list[NewTrackerEvent]:
+    return [event for one in remade for event in one.history.events(one.spans, now=now)]
+
+
 async def _write(
     connection: AsyncConnection, histories: Sequence[History], remade: Sequence[_Remade], received_at: datetime | None
 ) -> None:
@@ -203,8 +218,13 @@ async def _write(
     await ensure_fix_partitions(connection, {fix.bucket for _, fix in fixes})
     await delete_fixes(connection, [(one.tracker.id, bucket) for one in histories for bucket in one.deleted])
     await write_fixes(connection, fixes)
-    await _write_statuses_and_visits(connection, remade)
-    await write_trackers(connection, [one.after for one in remade], received_at=received_at)
+    status_since = await _write_statuses(connection, [one for one in remade if not one.history.is_as_before(one.spans)])
+    await _write_visits(connection, [one for one in remade if not one.history.is_nowhere_as_before(one.spans)])
+    after = [
+        one.after._replace(status_since=status_since.get(one.after.id, one.history.tracker.status_since))
+        for one in remade
+    ]
+    await write_trackers(connection, after, received_at=received_at)
     repeated = {history.tracker.id: history.last_fix for history in histories if not history.is_remade}
     if received_at is not None:
         await write_received(connection, repeated, at=received_at)
@@ -212,25 +232,31 @@ async def _write(
     await write_last_fixes(connection, [(key, fix) for key, fix in repeated.items() if fix and key in written])
 
 
-async def _write_statuses_and_visits(connection: AsyncConnection, remade: Sequence[_Remade]) -> None:
+async def _write_statuses(connection: AsyncConnection, remade: Sequence[_Remade]) -> dict[UUID, datetime]:
+    """Write what changed, and give since when each of these trackers has had its last status."""
     if not remade:
-        return
-    statuses = await stored_statuses(connection, {one.after.id: one.history.statuses_from for one in remade})
-    visits = await stored_visits(connection, {one.after.id: one.history.visits_from for one in remade})
-    status_changes = [
-        (one.history.tracker, one.history.statuses_to_write(one.spans, statuses.get(one.after.id, ())))
-        for one in remade
+        return {}
+    stored = await stored_statuses(connection, {one.after.id: one.history.statuses_from for one in remade})
+    changes = [
+        (one.history.tracker, one.history.statuses_to_write(one.spans, stored.get(one.after.id, ()))) for one in remade
     ]
-    stays = [(one.history.tracker, one.history.visits_to_write(visits.get(one.after.id, ()))) for one in remade]
     await write_statuses(
         connection,
-        [(tracker, row) for tracker, changes in status_changes for row in changes.written],
-        [(tracker.id, instant) for tracker, changes in status_changes for instant in changes.deleted],
+        [(tracker, row) for tracker, of_tracker in changes for row in of_tracker.written],
+        [(tracker.id, instant) for tracker, of_tracker in changes for instant in of_tracker.deleted],
     )
+    return {tracker.id: of_tracker.last_since for tracker, of_tracker in changes}
+
+
+async def _write_visits(connection: AsyncConnection, remade: Sequence[_Remade]) -> None:
+    if not remade:
+        return
+    stored = await stored_visits(connection, {one.after.id: one.history.visits_from for one in remade})
+    changes = [(one.history.tracker, one.history.visits_to_write(stored.get(one.after.id, ()))) for one in remade]
     await write_visits(
         connection,
-        [(tracker, row) for tracker, changes in stays for row in changes.written],
-        [(tracker.id, instant) for tracker, changes in stays for instant in changes.deleted],
+        [(tracker, row) for tracker, of_tracker in changes for row in of_tracker.written],
+        [(tracker.id, instant) for tracker, of_tracker in changes for instant in of_tracker.deleted],
     )
 
 

@@ -1,7 +1,8 @@
 """Reads the stored histories of many trackers at once, each kind of row in one statement."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,11 +10,17 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import text
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.trackers.best_fix import SeenAt
-from app.trackers.cities.nearest import REACH_OF_CELL_METERS, CitiesOfCell, cell_of, middle_of
+from app.trackers.cities.nearest import (
+    RADIUS_OF_CELL_METERS,
+    REACH_OF_CELL_METERS,
+    Cell,
+    CitiesOfCell,
+    cell_of,
+    middle_of,
+)
 from app.trackers.histories import FIXES_BEFORE, Fix, StatusRow, TrackerBefore, VisitRow
 from app.trackers.journey import Nearness, PlaceRules
 from app.trackers.models import PlaceKind, TrackerStatus
@@ -31,20 +38,19 @@ class PlaceOfRuns:
 
 async def lock_trackers(connection: AsyncConnection, ids: Collection[UUID]) -> list[TrackerBefore]:
     """Hold these trackers until the transaction ends, in the order of their ids so that writers never deadlock."""
+    rows = await connection.execute(_LOCK_TRACKERS, {"ids": list(ids)})
     return [
-        TrackerBefore(
-            id=row.id,
-            client_id=row.client_id,
-            production_run_id=row.production_run_id,
-            created_at=row.created_at,
-            silent_after_minutes=row.silent_after_minutes,
-            status=TrackerStatus(row.status),
-            last_fix_at=row.last_fix_at,
-            last_point=None if row.latitude_e7 is None else Point(row.latitude_e7, row.longitude_e7),
-            last_accuracy_meters=row.last_accuracy_meters,
-            journey=None if row.journey is None else orjson.loads(row.journey),
+        TrackerBefore._make(
+            (
+                *told,
+                None if latitude_e7 is None else Point(latitude_e7, longitude_e7),
+                TrackerStatus(status),
+                status_since,
+                status_place_id,
+                None if journey is None else orjson.loads(journey),
+            )
         )
-        for row in await connection.execute(_LOCK_TRACKERS, {"ids": list(ids)})
+        for *told, latitude_e7, longitude_e7, status, status_since, status_place_id, journey in rows
     ]
 
 
@@ -110,21 +116,46 @@ async def nearness_of_fixes(
     near: list[list[Nearness]] = [[] for _ in fixes]
     if not fixes or not places:
         return near
+    reach = max(place.rules.farthest_meters for place in places)
+    # Most are far from all places: whole cells of the earth are looked at first, which many fixes share.
+    cells = [(client_id, cell_of(fix.point)) for client_id, fix in fixes]
+    near_places = await _cells_near_places(connection, set(cells), reach)
+    looked_at = [number for number, cell in enumerate(cells) if cell in near_places]
+    if not looked_at:
+        return near
     rows = await connection.execute(
         _NEARNESS,
         {
-            "clients": [client_id for client_id, _ in fixes],
-            "latitudes": [fix.point.latitude for _, fix in fixes],
-            "longitudes": [fix.point.longitude for _, fix in fixes],
-            "farthest": max(place.rules.farthest_meters for place in places),
+            "numbers": looked_at,
+            "clients": [fixes[number][0] for number in looked_at],
+            "latitudes": [fixes[number][1].point.latitude for number in looked_at],
+            "longitudes": [fixes[number][1].point.longitude for number in looked_at],
+            "farthest": reach,
         },
     )
     farthest = {place.rules.id: place.rules.farthest_meters for place in places}
     for row in rows:
         # One that was made in this moment has everything made anew.
         if row.shape_meters <= farthest.get(row.place_id, -1.0):
-            near[row.number - 1].append(Nearness(row.place_id, row.shape_meters, row.center_meters))
+            near[row.number].append(Nearness(row.place_id, row.shape_meters, row.center_meters))
     return near
+
+
+async def _cells_near_places(
+    connection: AsyncConnection, cells: Set[tuple[UUID, Cell]], reach: float
+) -> Set[tuple[UUID, Cell]]:
+    """Those cells, told with a client, of which some point may be as near as this to a place of the client."""
+    ordered = sorted(cells)
+    rows = await connection.scalars(
+        _CELLS_NEAR_PLACES,
+        {
+            "clients": [client_id for client_id, _ in ordered],
+            "latitudes": [middle_of(cell).latitude for _, cell in ordered],
+            "longitudes": [middle_of(cell).longitude for _, cell in ordered],
+            "farthest": reach + RADIUS_OF_CELL_METERS,
+        },
+    )
+    return {ordered[number - 1] for number in rows}
 
 
 async def nearest_cities(connection: AsyncConnection, points: Sequence[Point]) -> list[int | None]:
@@ -169,23 +200,11 @@ async def stored_visits(connection: AsyncConnection, since: Mapping[UUID, dateti
     return found
 
 
-def _by_tracker(rows: Iterable[Row[Any]]) -> dict[UUID, list[Fix]]:
-    found: dict[UUID, list[Fix]] = {}
-    for row in rows:
-        found.setdefault(row.tracker_id, []).append(
-            Fix(
-                bucket=row.bucket,
-                point=Point(row.latitude_e7, row.longitude_e7),
-                accuracy_meters=row.accuracy_meters,
-                confidence=row.confidence,
-                last_reported_at=row.last_reported_at,
-                report_count=row.report_count,
-                dropped_count=row.dropped_count,
-                is_anomalous=row.is_anomalous,
-                city_id=row.city_id,
-                checkpoint=None if row.checkpoint is None else orjson.loads(row.checkpoint),
-            )
-        )
+def _by_tracker(rows: Iterable[Sequence[Any]]) -> dict[UUID, list[Fix]]:
+    found: defaultdict[UUID, list[Fix]] = defaultdict(list)
+    for tracker_id, bucket, latitude_e7, longitude_e7, *told, checkpoint in rows:
+        known = None if checkpoint is None else orjson.loads(checkpoint)
+        found[tracker_id].append(Fix._make((bucket, Point(latitude_e7, longitude_e7), *told, known)))
     return found
 
 
@@ -196,9 +215,9 @@ _E7 = """
 """
 
 _LOCK_TRACKERS = text(f"""
-    SELECT tracker.id, tracker.client_id, tracker.production_run_id, tracker.created_at, tracker.status,
-        tracker.last_fix_at, tracker.last_accuracy_meters, CAST(tracker.journey AS text) AS journey,
-        client.silent_after_minutes, {_E7.format(column="tracker.last_position")}
+    SELECT tracker.id, tracker.client_id, tracker.production_run_id, tracker.created_at, client.silent_after_minutes,
+        tracker.last_fix_at, tracker.last_accuracy_meters, {_E7.format(column="tracker.last_position")}, tracker.status,
+        tracker.status_since, tracker.status_place_id, CAST(tracker.journey AS text) AS journey
     FROM trackers.trackers AS tracker JOIN trackers.clients AS client ON client.id = tracker.client_id
     WHERE tracker.id = ANY (CAST(:ids AS uuid[]))
     ORDER BY tracker.id
@@ -218,8 +237,8 @@ _REPORTS = text("""
     ) AS report
 """)
 _FIX_COLUMNS = f"""
-    tracker_id, bucket, accuracy_meters, confidence, last_reported_at, report_count, dropped_count, is_anomalous,
-    city_id, CAST(checkpoint AS text) AS checkpoint, {_E7.format(column="position")}
+    tracker_id, bucket, {_E7.format(column="position")}, accuracy_meters, confidence, last_reported_at, report_count,
+    dropped_count, is_anomalous, city_id, CAST(checkpoint AS text) AS checkpoint
 """
 _FIXES_AROUND = text(f"""
     SELECT fix.*
@@ -271,13 +290,29 @@ _NEARNESS = text("""
     FROM (
         SELECT number, client_id, CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography) AS position
         FROM unnest(
-            CAST(:clients AS uuid[]), CAST(:latitudes AS double precision[]), CAST(:longitudes AS double precision[])
-        ) WITH ORDINALITY AS given (client_id, latitude, longitude, number)
+            CAST(:numbers AS integer[]), CAST(:clients AS uuid[]), CAST(:latitudes AS double precision[]),
+            CAST(:longitudes AS double precision[])
+        ) AS given (number, client_id, latitude, longitude)
         OFFSET 0
     ) AS given
     JOIN trackers.places AS place ON place.client_id = given.client_id AND place.deleted_at IS NULL
         AND ST_DWithin(place.shape, given.position, CAST(:farthest AS double precision))
     ORDER BY given.number, place.id
+""")
+_CELLS_NEAR_PLACES = text("""
+    SELECT given.number
+    FROM (
+        SELECT number, client_id, CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography) AS middle
+        FROM unnest(
+            CAST(:clients AS uuid[]), CAST(:latitudes AS double precision[]), CAST(:longitudes AS double precision[])
+        ) WITH ORDINALITY AS given (client_id, latitude, longitude, number)
+        OFFSET 0
+    ) AS given
+    WHERE EXISTS (
+        SELECT FROM trackers.places AS place
+        WHERE place.client_id = given.client_id AND place.deleted_at IS NULL
+            AND ST_DWithin(place.shape, given.middle, CAST(:farthest AS double precision))
+    )
 """)
 # Rounded outwards, as this is measured on a sphere.
 CITIES_OF_CELLS = text("""

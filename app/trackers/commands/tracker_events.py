@@ -1,8 +1,8 @@
 """Tells what became of trackers to those who follow them, and deletes what nobody can ask for any more."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, text
@@ -20,8 +20,7 @@ TRACKER_EVENTS_KEPT_FOR = timedelta(days=7)
 ORPHAN_REPORTS_KEPT_FOR = timedelta(days=90)
 
 
-@dataclass(frozen=True, slots=True)
-class NewTrackerEvent:
+class NewTrackerEvent(NamedTuple):
     """Something to tell of a tracker: what, when it was so, its status then, at which place, and where it was seen."""
 
     client_id: UUID
@@ -36,7 +35,7 @@ class NewTrackerEvent:
 
     @property
     def key(self) -> tuple[UUID, str, datetime, UUID | None]:
-        """What tells it from others: all but `moved` are told once of one."""
+        """What tells it from others: all but `moved`, which are told always, are told once of one."""
         return self.tracker_id, self.kind.value, self.occurred_at, self.place_id
 
 
@@ -74,11 +73,12 @@ async def record_events(
             "accuracies": [event.accuracy_meters for event in events],
         },
     )
-    told = {(row.tracker_id, row.kind, row.occurred_at, row.place_id) for row in recorded}
+    told_once = {(row.tracker_id, row.kind, row.occurred_at, row.place_id) for row in recorded}
+    told = [event for event in events if event.kind is TrackerEventKind.MOVED or event.key in told_once]
     if told:
         transaction.announce(Event(Topic.TRACKERS_CHANGED))
     if told and watch is not None:
-        await watch(transaction, [event for event in events if event.key in told], known_at or utc_now())
+        await watch(transaction, told, known_at or utc_now())
 
 
 async def prune_tracker_events(transaction: Transaction, *, now: datetime) -> int:
@@ -99,19 +99,23 @@ async def prune_orphan_reports(transaction: Transaction, *, now: datetime) -> in
 
 _LOCK_EVENTS = text("SELECT pg_advisory_xact_lock(:lock)")
 _RECORD_EVENTS = text("""
-    INSERT INTO trackers.tracker_events
-        (client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, point, accuracy_meters)
-    SELECT client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id,
-        CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography), accuracy_meters
-    FROM unnest(
-        CAST(:clients AS uuid[]), CAST(:trackers AS uuid[]), CAST(:runs AS uuid[]), CAST(:kinds AS text[]),
-        CAST(:instants AS timestamptz[]), CAST(:statuses AS text[]), CAST(:places AS uuid[]),
-        CAST(:latitudes AS double precision[]), CAST(:longitudes AS double precision[]), CAST(:accuracies AS real[])
-    ) WITH ORDINALITY AS given (
-        client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, latitude, longitude,
-        accuracy_meters, number
+    WITH recorded AS (
+        INSERT INTO trackers.tracker_events
+            (client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, point, accuracy_meters)
+        SELECT client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id,
+            CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography), accuracy_meters
+        FROM unnest(
+            CAST(:clients AS uuid[]), CAST(:trackers AS uuid[]), CAST(:runs AS uuid[]), CAST(:kinds AS text[]),
+            CAST(:instants AS timestamptz[]), CAST(:statuses AS text[]), CAST(:places AS uuid[]),
+            CAST(:latitudes AS double precision[]), CAST(:longitudes AS double precision[]),
+            CAST(:accuracies AS real[])
+        ) WITH ORDINALITY AS given (
+            client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, latitude, longitude,
+            accuracy_meters, number
+        )
+        ORDER BY number
+        ON CONFLICT DO NOTHING
+        RETURNING tracker_id, kind, occurred_at, place_id
     )
-    ORDER BY number
-    ON CONFLICT DO NOTHING
-    RETURNING tracker_id, kind, occurred_at, place_id
+    SELECT * FROM recorded WHERE kind <> 'moved'
 """)

@@ -63,7 +63,7 @@ async def create_trackers(
     if made != first:
         return _keys_of_request(made, len(names))
     # One key for each tracker is made by now, so that what is wrong about one is told before anything is written.
-    pairs = [_pairs(each.private_keys, "trackers", str(at), "privateKeys") for at, each in enumerate(trackers)]
+    pairs = [_pairs_of_list(each.private_keys, "trackers", str(at), "privateKeys") for at, each in enumerate(trackers)]
     if production_run_id is not None:
         await require_run(connection, production_run_id, client_id, "productionRunId")
     if await count_of(connection, Tracker, Tracker.client_id == client_id) + len(names) > MOST_TRACKERS:
@@ -131,7 +131,7 @@ async def add_tracker_key(
     Raises TrackerRefused: KEY_TAKEN where a tracker has it.
     """
     connection = transaction.connection
-    pairs = _pairs([] if private_key is None else [private_key], "privateKey")
+    pairs = [make_key_pair() if private_key is None else _pair(private_key, "privateKey")]
     held = await _hold_tracker(connection, tracker_id, user_id=user_id, field="trackerId")
     if await count_of(connection, TrackerKey, TrackerKey.tracker_id == tracker_id) >= MOST_KEYS:
         raise too_many(f"The tracker has {MOST_KEYS} keys, as many as it may.", "trackerId")
@@ -182,13 +182,13 @@ def _digests(trackers: Sequence[NewTracker]) -> Sequence[Sequence[str]]:
     return [[sha256(key.encode()).hexdigest() for key in each.private_keys] for each in trackers]
 
 
-def _pairs(private_keys: Sequence[str], *where: str) -> Sequence[KeyPair]:
+def _pairs_of_list(private_keys: Sequence[str], *where: str) -> Sequence[KeyPair]:
     """The key pairs of the given private keys, or a fresh one where none is given."""
     if len(private_keys) > MOST_KEYS:
         raise too_many(f"A tracker has {MOST_KEYS} keys at most.", *where)
     if not private_keys:
         return [make_key_pair()]
-    return [_pair(text, *where) for text in private_keys]
+    return [_pair(text, *where, str(at)) for at, text in enumerate(private_keys)]
 
 
 def _pair(text: str, *where: str) -> KeyPair:

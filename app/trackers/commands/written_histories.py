@@ -1,9 +1,8 @@
 """Writes the histories of many trackers at once, each kind of row in one statement."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -15,8 +14,7 @@ from app.trackers.histories import Fix, StatusRow, TrackerBefore, VisitRow
 from app.trackers.models import Tracker, TrackerStatus
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerAfter:
+class TrackerAfter(NamedTuple):
     """What of a tracker follows from its history."""
 
     id: UUID

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, and_, cast, exists, func, or_, select, text, true
+from sqlalchemy import BigInteger, and_, case, cast, exists, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.changes import ChangeTable
@@ -58,6 +60,14 @@ class Watched:
     box: Box | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceInBox:
+    """Whether a movement lies within a box, or else leads out of it: the one of its tracker before lay within."""
+
+    is_within: bool
+    has_left: bool
+
+
 # When an event was recorded, in whole seconds since 1970.
 RECORDED_SECOND: ColumnElement[int] = cast(func.floor(func.extract("epoch", TrackerEvent.recorded_at)), BigInteger)
 _ROW = (
@@ -102,7 +112,7 @@ async def events_watched(
                 among(TrackerEvent.production_run_id, keys),
                 among(TrackerEvent.client_id, keys),
             ),
-            true() if watched.box is None else _is_within(watched.box),
+            true() if watched.box is None else or_(_is_within(watched.box), _came_from(watched.box)),
         )
         .order_by(TrackerEvent.position)
         .limit(limit)
@@ -110,12 +120,23 @@ async def events_watched(
     return [TrackerEventRow(*row) for row in rows]
 
 
-async def may_be_told(connection: AsyncConnection, *, position: int, box: Box | None) -> bool:
-    """Whether the viewer sees the event, and it lies within the box if there is one."""
+async def is_visible_event(connection: AsyncConnection, *, position: int) -> bool:
+    """Whether the viewer sees the event."""
     seen = select(TrackerEvent.position).where(TrackerEvent.position == position)
-    if box is not None:
-        seen = seen.where(_is_within(box))
     return bool(await connection.scalar(select(exists(seen))))
+
+
+async def place_in_box(connection: AsyncConnection, *, position: int, box: Box) -> PlaceInBox | None:
+    """Where a movement lies; None where the viewer does not see it."""
+    is_within = _is_within(box)
+    row = (
+        await connection.execute(
+            select(
+                is_within.label("is_within"), case((is_within, False), else_=_came_from(box)).label("has_left")
+            ).where(TrackerEvent.position == position)
+        )
+    ).one_or_none()
+    return None if row is None else PlaceInBox(bool(row.is_within), bool(row.has_left))
 
 
 async def clients_of_viewer(connection: AsyncConnection) -> list[UUID]:
@@ -133,8 +154,26 @@ async def is_visible_run(connection: AsyncConnection, run_id: UUID) -> bool:
     return bool(await connection.scalar(select(exists().where(ProductionRun.id == run_id))))
 
 
-def _is_within(box: Box) -> ColumnElement[bool]:
-    latitude, longitude = latitude_of(TrackerEvent.point), longitude_of(TrackerEvent.point)
+def _came_from(box: Box) -> ColumnElement[bool]:
+    """Whether the movement of the same tracker before lay within the box."""
+    before = aliased(TrackerEvent)
+    last = (
+        select(before.point)
+        .where(
+            before.tracker_id == TrackerEvent.tracker_id,
+            before.kind == TrackerEventKind.MOVED.value,
+            before.position < TrackerEvent.position,
+        )
+        .order_by(before.position.desc())
+        .limit(1)
+        .correlate(TrackerEvent)
+        .subquery("last")
+    )
+    return exists(select(last.c.point).where(_is_within(box, last.c.point)))
+
+
+def _is_within(box: Box, point: Any = TrackerEvent.point) -> ColumnElement[bool]:
+    latitude, longitude = latitude_of(point), longitude_of(point)
     if box.west <= box.east:
         between = and_(longitude >= box.west, longitude <= box.east)
     else:

@@ -61,7 +61,8 @@ class Tile:
         return degrees(atan(sinh(pi * (1 - 2 * row / (1 << self.zoom)))))
 
 
-# A tracker belongs to one cell of the world, and so to one tile.
+# A tracker belongs to one cell of the world, and so to one tile. Behind an OFFSET everything is worked out once for
+# each tracker, and not wherever it stands below; and they are counted by status too, as in `clusters_in_box`.
 _TILE = text("""
 WITH tile AS (
     SELECT ST_TileEnvelope(:zoom, :x, :y) AS bounds,
@@ -71,6 +72,7 @@ WITH tile AS (
         least(greatest(ST_Y(positions.point), -CAST(:end AS float8)), CAST(:end AS float8)) AS latitude
     FROM trackers.tracker_positions AS positions
     WHERE positions.point && (SELECT envelope FROM tile)
+    OFFSET 0
 ), celled AS (
     SELECT placed.*,
         least(floor((longitude + 180) / 360 * CAST(:cells AS float8)), CAST(:cells AS float8) - 1) AS cell_column,
@@ -78,19 +80,25 @@ WITH tile AS (
             floor((0.5 - ln(tan(radians(45 + latitude / 2))) / (2 * pi())) * CAST(:cells AS float8)), 0
         ), CAST(:cells AS float8) - 1) AS cell_row
     FROM placed
-), gathered AS (
-    SELECT count(*) AS count, avg(longitude) AS longitude, avg(latitude) AS latitude,
-        CASE WHEN count(*) = 1 THEN (array_agg(id))[1] END AS tracker_id,
-        count(*) FILTER (WHERE status = 'created') AS created,
-        count(*) FILTER (WHERE status = 'in_storage') AS in_storage,
-        count(*) FILTER (WHERE status = 'in_transit') AS in_transit,
-        count(*) FILTER (WHERE status = 'delivered') AS delivered,
-        count(*) FILTER (WHERE status = 'silent') AS silent
+    OFFSET 0
+), counted AS (
+    SELECT cell_column, cell_row, status, count(*) AS count, sum(longitude) AS longitudes, sum(latitude) AS latitudes,
+        min(CAST(id AS text) COLLATE "C") AS tracker_id
     FROM celled
     WHERE cell_column >= CAST(:first_column AS float8)
         AND cell_column < CAST(:first_column AS float8) + CAST(:of_tile AS float8)
         AND cell_row >= CAST(:first_row AS float8) AND cell_row < CAST(:first_row AS float8) + CAST(:of_tile AS float8)
-    GROUP BY cell_column, cell_row
+    GROUP BY cell_column, cell_row, status
+), gathered AS (
+    SELECT CAST(sum(count) AS bigint) AS count, sum(longitudes) / sum(count) AS longitude,
+        sum(latitudes) / sum(count) AS latitude,
+        CASE WHEN sum(count) = 1 THEN CAST(min(tracker_id) AS uuid) END AS tracker_id,
+        CAST(coalesce(sum(count) FILTER (WHERE status = 'created'), 0) AS bigint) AS created,
+        CAST(coalesce(sum(count) FILTER (WHERE status = 'in_storage'), 0) AS bigint) AS in_storage,
+        CAST(coalesce(sum(count) FILTER (WHERE status = 'in_transit'), 0) AS bigint) AS in_transit,
+        CAST(coalesce(sum(count) FILTER (WHERE status = 'delivered'), 0) AS bigint) AS delivered,
+        CAST(coalesce(sum(count) FILTER (WHERE status = 'silent'), 0) AS bigint) AS silent
+    FROM counted GROUP BY cell_column, cell_row
 ), tracker_features AS (
     SELECT ST_AsMVTGeom(
             ST_Transform(ST_SetSRID(ST_MakePoint(gathered.longitude, gathered.latitude), 4326), 3857), tile.bounds

@@ -34,6 +34,7 @@ from app.identity.access import Access
 from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
+from app.ingestion.models import BatchStatus
 from app.operations.models import Importer, JobRun, RunState
 from app.portfolios.models import CostBasisMethod, ImportChange, Portfolio, Snapshot, TradeKind
 from app.portfolios.queries.history import HistoryResolution
@@ -272,7 +273,7 @@ class Vocabulary:
 
     def _ids(self, _: str) -> Value:
         tags = self._tags()
-        # Of nothing wrong for the most part: one refusal takes the whole answer with it.
+        # Of nothing wrong for the most part, so that there is something to read.
         sure = [key for tag in tags for key in self.world.public_ids(tag)] or [MISSING_ITEM]
         ids = [self.random.choice(sure) for _ in range(self.random.choice((0, 1, 2, 4, 6)))]
         if self.random.random() < 0.1:
@@ -293,6 +294,7 @@ class Vocabulary:
             "trackers": self._filter_of_trackers,
             "trackersInBox": self._filter_of_map,
             "places": self._filter_of_places,
+            "ingestBatches": self._filter_of_batches,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -360,6 +362,14 @@ class Vocabulary:
         if self.random.random() < 0.4:
             kinds = self.random.sample(list(PlaceKind), self.random.choice((0, 1, 2)))
             wanted["kinds"] = [EnumValue(kind.name) for kind in kinds]
+        return wanted
+
+    def _filter_of_batches(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        if self.random.random() < 0.4:
+            wanted["status"] = EnumValue(self.random.choice(list(BatchStatus)).name)
+        if self.random.random() < 0.4:
+            wanted["hasRejects"] = self._mostly(0.7)
         return wanted
 
     def _of_client(self, name: str = "", tag: PublicIdTag | None = None) -> dict[str, Value]:
