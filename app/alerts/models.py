@@ -213,7 +213,10 @@ class PriceState(Base):
 
 
 class SubjectState(Base):
-    """What a rule has to remember of one subject that is no series: a tracker, a portfolio, a preorder or a want."""
+    """What a rule has to remember of one subject that is no series: a tracker, a portfolio, a preorder or a want.
+
+    Of a portfolio `subject_version` is the version of its trades when it was looked at last.
+    """
 
     __tablename__ = "subject_states"
     __table_args__ = (
@@ -230,6 +233,7 @@ class SubjectState(Base):
     value: Mapped[Decimal | None]
     observed_at: Mapped[datetime | None]
     fired_at: Mapped[datetime | None]
+    subject_version: Mapped[int | None]
 
 
 class Alert(Base):

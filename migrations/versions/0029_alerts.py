@@ -283,6 +283,7 @@ CREATE TABLE alerts.subject_states (
     value numeric,
     observed_at timestamptz,
     fired_at timestamptz,
+    subject_version integer,
     CONSTRAINT subject_states_key PRIMARY KEY (rule_id, subject_id),
     CONSTRAINT subject_states_rule_id_owner_id_reference FOREIGN KEY (rule_id, owner_id)
         REFERENCES alerts.rules (id, owner_id) ON DELETE CASCADE
