@@ -12,6 +12,9 @@ import pytest
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.alerts.commands.rules import create_rule
+from app.alerts.given import Target
+from app.alerts.models import Condition, RuleTarget
 from app.catalogue.commands.edit_items import create_item, edit_item
 from app.catalogue.commands.edit_variants import add_item_variant
 from app.catalogue.commands.merge_items import merge_items
@@ -154,12 +157,15 @@ async def held(transaction: Transaction, ids: Collection[UUID], *, owner_id: UUI
 
 
 async def _wish_for(transaction: Transaction, owner_id: UUID, item_id: UUID) -> None:
-    """Have somebody watch, want and preorder an item."""
+    """Have somebody watch, want and preorder an item, and want to be told of it."""
     default = select(ItemVariant.id).where(ItemVariant.item_id == item_id, ItemVariant.is_default)
     variant_id = (await transaction.connection.execute(default)).scalar_one()
     list_id = await create_watchlist(transaction, owner_id=owner_id, name=str(item_id))
     await add_to_watchlist(transaction, owner_id=owner_id, watchlist_id=list_id, variant_id=variant_id)
     await add_want(transaction, {}, owner_id=owner_id, variant_id=variant_id)
+    rule = {"condition": Condition.CROSSES_ABOVE, "threshold": Decimal(100), "currency": "EUR"}
+    for target in (Target(RuleTarget.ITEM, item_id), Target(RuleTarget.VARIANT, variant_id)):
+        await create_rule(transaction, target, rule, owner_id=owner_id)
     await add_preorder(transaction, {}, owner_id=owner_id, variant_id=variant_id)
 
 
