@@ -378,7 +378,9 @@ GRANT {rights} ON {table} TO trove_api;
 """
 RIGHTS = {
     "alerts.price_states": "SELECT, DELETE",
-    "alerts.subject_states": "SELECT, INSERT, UPDATE (is_triggered, value, observed_at, fired_at, subject_version), DELETE",
+    "alerts.subject_states": (
+        "SELECT, INSERT, UPDATE (is_triggered, value, observed_at, fired_at, subject_version), DELETE"
+    ),
     "alerts.alerts": "SELECT, INSERT",
     "notifications.notifications": "SELECT, INSERT, UPDATE (read_at, dismissed_at, snoozed_until)",
     "notifications.preferences": "SELECT, INSERT, UPDATE, DELETE",

@@ -21,7 +21,7 @@ from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
 from tests.identity.builders import PARTNER
 
-WORLDS = 120
+WORLDS = 96
 DOCUMENTS_PER_WORLD = 36
 SHARE_OF_VALID_DOCUMENTS = 0.9
 # To check a document takes far longer than to draw it, and a share is known from some.
