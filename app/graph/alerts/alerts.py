@@ -22,7 +22,7 @@ from app.graph.portfolios.portfolios import Portfolio
 from app.graph.prices.money import Money
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.sources import PriceSource
-from app.graph.reads.arguments import Argument, Narrowing, Orders, equals
+from app.graph.reads.arguments import Orders, equals, holds
 from app.graph.reads.fields import column, connection, edge, embedded, shows
 from app.graph.reads.tables import join
 from app.graph.relay import Node
@@ -33,7 +33,7 @@ from app.graph.trackers.trackers import Tracker
 from app.graph.wishes.preorders import Preorder
 from app.graph.wishes.wants import Want
 from app.notifications.models import Notification as NotificationRow
-from app.notifications.queries.alerts import IS_DISMISSED, IS_READ, IS_UNREAD
+from app.notifications.queries.notifications import IS_DISMISSED, IS_READ, IS_UNREAD
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.wish_models import Preorder as PreorderRow
 from app.portfolios.wish_models import Want as WantRow
@@ -62,7 +62,7 @@ ALERT_ORDERS = Orders("alerts", {AlertOrder.CREATED_AT: AlertRow.id}, tie=AlertR
 
 
 ALERT_ARGUMENTS = (
-    Argument("unread", bool | None, Narrowing(lambda unread: unread == IS_UNREAD, IS_UNREAD.type)),
+    holds("unread", IS_UNREAD),
     equals("severity", Severity | None, AlertRow.severity),
     equals("condition", Condition | None, AlertRow.condition),
 )

@@ -23,6 +23,7 @@ from app.notifications.models import Delivery, DeliveryStatus, Notification
 
 _WAITING: ColumnElement[Any] = literal_column(f"'{DeliveryStatus.WAITING.value}'", Text())
 
+IS_READ: ColumnElement[bool] = Notification.read_at.is_not(None)
 IS_DISMISSED: ColumnElement[bool] = Notification.dismissed_at.is_not(None)
 IS_UNREAD: ColumnElement[bool] = and_(
     Notification.read_at.is_(None),
