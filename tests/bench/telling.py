@@ -117,6 +117,8 @@ async def measure_telling(
         receiver = await stack.enter_async_context(_receiver())
         telling = _Telling(http, socket, connection, receiver)
         await telling.begin(item_id)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(group.create_task(telling.follow()).cancel)
 
         console.print(f"From the commit of each of {prices} prices to an open socket of another process")
         await telling.tell(WARM_UPS)
@@ -175,6 +177,7 @@ class _Telling:
         self._socket = socket
         self._connection = connection
         self._receiver = receiver
+        self._messages: asyncio.Queue[tuple[float, Any]] = asyncio.Queue()
         self._newest: int | None = None
         self._prices = cycle((BELOW, ABOVE))
         self.expects_post = False
@@ -228,20 +231,26 @@ class _Telling:
             unseen = began
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
-    async def _shown(self, price: str) -> float:
-        """When the alert of the price came."""
+    async def follow(self) -> None:
+        """Note when each alert comes, and answer the pings between them, until cancelled."""
         while True:
             text = await self._socket.connection.recv()
             arrived = time.perf_counter()
             message = orjson.loads(text)
-            if message.get("id") != FIRED_ID:
-                continue
-            if message["type"] != "next" or not message["payload"].get("data"):
-                raise AssertionError(f"The subscription did not go on: {message}")
-            alert = message["payload"]["data"]["alertFired"]["alert"]
-            if Decimal(alert["newValue"]) != Decimal(price):
-                raise AssertionError(f"This is not the alert of {price}: {alert}")
-            return arrived
+            if message["type"] == "ping":
+                await self._socket.send(type="pong")
+            elif message.get("id") == FIRED_ID:
+                self._messages.put_nowait((arrived, message))
+
+    async def _shown(self, price: str) -> float:
+        """When the alert of the price came."""
+        arrived, message = await self._messages.get()
+        if message["type"] != "next" or not message["payload"].get("data"):
+            raise AssertionError(f"The subscription did not go on: {message}")
+        alert = message["payload"]["data"]["alertFired"]["alert"]
+        if Decimal(alert["newValue"]) != Decimal(price):
+            raise AssertionError(f"This is not the alert of {price}: {alert}")
+        return arrived
 
 
 class _Receiver:
