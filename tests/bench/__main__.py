@@ -71,6 +71,16 @@ from tests.bench.postgraphile import make_price_function
 from tests.bench.reads import Effort, Reads, measure_reads
 from tests.bench.report import Report, TrackerFigures, show, write
 from tests.bench.search import SEARCH_DATABASE, SEARCHED_ITEMS, SearchFigures, make_searched_rows, measure_search
+from tests.bench.telling import (
+    MAILS,
+    PRICES,
+    QUICK_MAILS,
+    QUICK_PRICES,
+    TOLD_DATABASE,
+    TellingFigures,
+    make_readers,
+    measure_telling,
+)
 from tests.bench.tracked import FULL_SCALE, QUICK_SCALE, TRACKED_DATABASE, make_tracked_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -149,6 +159,7 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     ledger: LedgerFigures | None = None
     trackers: TrackerFigures | None = None
     alerts: AlertFigures | None = None
+    telling: TellingFigures | None = None
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -188,9 +199,23 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
                     console=console,
                 )
             )
+            telling = _tell(services, console, quick=quick)
     machine = this_machine(postgres=services.postgres, load_before=load_before)
     measured_at = datetime.now(UTC).replace(microsecond=0)
-    return Report(measured_at, quick, machine, reads, growth, ingestion, search, imports, ledger, trackers, alerts)
+    return Report(
+        measured_at,
+        quick,
+        machine,
+        reads,
+        growth,
+        ingestion,
+        search,
+        imports,
+        ledger,
+        trackers,
+        alerts,
+        telling,
+    )
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:
@@ -281,6 +306,23 @@ def _trackers(services: _Services, console: Console, *, quick: bool) -> TrackerF
         return TrackerFigures(scale.trackers, fixes, maps, reports, sizes)
     finally:
         asyncio.run(_drop(services.server, TRACKED_DATABASE))
+
+
+def _tell(services: _Services, console: Console, *, quick: bool) -> TellingFigures:
+    told = named(services.server.trove_url, TOLD_DATABASE)
+    try:
+        asyncio.run(_fill(services.server, told, TOLD_DATABASE, make_readers))
+        return asyncio.run(
+            measure_telling(
+                told,
+                services.redis_url,
+                prices=QUICK_PRICES if quick else PRICES,
+                mails=QUICK_MAILS if quick else MAILS,
+                console=console,
+            )
+        )
+    finally:
+        asyncio.run(_drop(services.server, TOLD_DATABASE))
 
 
 @contextmanager

@@ -27,7 +27,9 @@ from tests.bench.tables import (
     ratios_table,
     reads_table,
     search_table,
+    telling_table,
 )
+from tests.bench.telling import TellingFigures
 
 BUSY_LOAD_PER_CORE = 0.25
 
@@ -58,6 +60,7 @@ class Report:
     ledger: LedgerFigures | None = None
     trackers: TrackerFigures | None = None
     alerts: AlertFigures | None = None
+    telling: TellingFigures | None = None
 
 
 def write(report: Report, file: Path) -> None:
@@ -83,6 +86,8 @@ def show(report: Report, console: Console) -> None:
         console.print(ingestion_table(report.ingestion))
     if report.alerts:
         _show_alerts(report.alerts, console)
+    if report.telling:
+        console.print(telling_table(report.telling))
     if report.ledger:
         console.print(ledger_table(report.ledger))
     _show_others(report, console)
