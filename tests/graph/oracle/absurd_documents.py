@@ -521,9 +521,9 @@ DOCUMENTS: Sequence[Absurd] = (
     (
         "a range of all time",
         lambda _: (
-            '{ items { nodes { series { points(from: "0001-01-01T00:00:01Z", to: '
-            '"9999-12-31T23:59:59Z") { totalCount } candles(resolution: ONE_WEEK, from: '
-            '"0001-01-01T00:00:01Z", to: "9999-12-31T23:59:59Z") { start } } } } }'
+            '{ items { nodes { series { points(from: "0001-01-01T00:00:00Z", to: '
+            '"9999-12-31T23:59:59.999999Z") { totalCount } candles(resolution: ONE_WEEK, from: '
+            '"0001-01-01T00:00:00Z", to: "9999-12-31T23:59:59.999999Z") { start } } } } }'
         ),
         ANSWERED,
     ),
