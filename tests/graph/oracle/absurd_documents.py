@@ -21,6 +21,8 @@ BAD = "BAD_USER_INPUT"
 UNAUTHENTICATED = "UNAUTHENTICATED"
 # More cannot be sent than what is refused for it.
 A_LOT = 1_000
+# As many as `nodes` takes.
+MOST_IDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +429,7 @@ DOCUMENTS: Sequence[Absurd] = (
         "things gone, of other types and twice",
         lambda known: Asked(
             "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }",
-            {"ids": [*known.everything, "aXQAAAAAAAAAAAAAAAAAAAAA", *reversed(known.everything)]},
+            {"ids": [*known.everything, "aXQAAAAAAAAAAAAAAAAAAAAA", *reversed(known.everything)][:MOST_IDS]},
             viewer=INGESTER,
         ),
         ANSWERED,
