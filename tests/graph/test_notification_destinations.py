@@ -272,6 +272,22 @@ async def test_a_document_reads_no_more_than_who_makes_the_webhook(database: Dat
     assert await code_of(graph, ada.viewer, "createWebhook", **WEBHOOK, scopes=["ACCOUNTS_READ"]) == "INVALID_INPUT"
 
 
+async def test_a_token_turns_no_webhook_to_what_it_may_not_read_itself(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK, scopes=["PORTFOLIOS_READ"])
+    id_ = made["webhook"]["id"]
+    token = await session_of(database, ada.id, scopes=[Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE])
+    for more in ({"url": "https://elsewhere.example.com/"}, {"document": DOCUMENT}, {"document": None}):
+        payload = await change(graph, token, "editWebhook", "__typename", id=id_, **more)
+        assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [("INVALID_INPUT", ["input", "scopes"])]
+    renamed = await done(graph, token, "editWebhook", "webhook { name url document }", id=id_, name="Ours")
+    assert renamed["webhook"] == {"name": "Ours", "url": WEBHOOK["url"], "document": None}
+    taken = await done(
+        graph, token, "editWebhook", "webhook { url scopes }", id=id_, url="https://elsewhere.example.com/", scopes=[]
+    )
+    assert taken["webhook"] == {"url": "https://elsewhere.example.com/", "scopes": []}
+
+
 async def test_a_service_is_kept_encrypted_and_shown_by_its_kind(database: Database, graph: Graph) -> None:
     ada, shown = await person(database), "service { id name kind isEnabled version }"
     with capture_logs() as logs:
