@@ -279,7 +279,9 @@ async def test_a_token_turns_no_webhook_to_what_it_may_not_read_itself(database:
     token = await session_of(database, ada.id, scopes=[Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE])
     for more in ({"url": "https://elsewhere.example.com/"}, {"document": DOCUMENT}, {"document": None}):
         payload = await change(graph, token, "editWebhook", "__typename", id=id_, **more)
-        assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [("INVALID_INPUT", ["input", "scopes"])]
+        assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [
+            ("INVALID_INPUT", ["input", "scopes"])
+        ]
     renamed = await done(graph, token, "editWebhook", "webhook { name url document }", id=id_, name="Ours")
     assert renamed["webhook"] == {"name": "Ours", "url": WEBHOOK["url"], "document": None}
     taken = await done(

@@ -16,6 +16,7 @@ from app.core.database import Database
 from app.core.telemetry import DELIVERIES_WAITING, DELIVERY_LAG_SECONDS
 from app.notifications.commands.outbox import (
     LEASE,
+    Bounds,
     Parcel,
     claim_due,
     mark_delivered,
@@ -43,7 +44,7 @@ from tests.notifications.outbox_builders import (
     webhook_of,
 )
 from tests.outages_builders import eventually
-from workers.deliveries import Capacity, ChannelRunner, DeliveryMeter, DeliveryRunner, prune_old_deliveries
+from workers.deliveries import CAPACITIES, Capacity, ChannelRunner, DeliveryMeter, DeliveryRunner, prune_old_deliveries
 
 EMAIL, WEBHOOK, SERVICE = ChannelKind.EMAIL, ChannelKind.WEBHOOK, ChannelKind.SERVICE
 
@@ -245,7 +246,7 @@ async def test_mails_of_a_digest_are_taken_together_and_others_one_by_one(databa
     full_hour = (utc_now() + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
     assert {row.digest_at for row in await deliveries(database)} == {None, full_hour}
     assert await claimed(database, EMAIL, now=full_hour - timedelta(seconds=1)) == []
-    (digest,) = await claimed(database, EMAIL, now=full_hour, limit=1, most_in_lane=1)
+    (digest,) = await claimed(database, EMAIL, now=full_hour, limit=1, bounds=Bounds(in_lane=1))
     assert [one.title for one in digest.outgoing] == ["one", "two", "five"]
     async with database.transaction() as transaction:
         await mark_delivered(transaction, digest, now=utc_now())
@@ -257,10 +258,28 @@ async def test_lanes_that_are_full_are_passed_over(database: Database) -> None:
     for url in ("https://slow.example/a", "https://user@SLOW.example/b?c", "http://quick.example:8080"):
         await webhook_of(database, ada, url=url)
     await told(database, ada, *(f"News {number}" for number in range(150)))
-    first = await claimed(database, limit=400, most_in_lane=3, lanes={"slow.example": 2})
-    second = await claimed(database, limit=400, most_in_lane=3, lanes={"slow.example": 3})
-    assert sorted(parcel.lane for parcel in first) == [*["quick.example:8080"] * 3, "slow.example"]
-    assert [parcel.lane for parcel in second] == ["quick.example:8080"] * 3
+    first = await claimed(database, limit=400, bounds=Bounds(in_lane=3))
+    slow = [parcel for parcel in first if parcel.lane == "slow.example"]
+    second = await claimed(database, limit=400, bounds=Bounds(in_lane=3), under_way=slow[:2])
+    third = await claimed(database, limit=400, bounds=Bounds(in_lane=3), under_way=slow)
+    assert sorted(parcel.lane for parcel in first) == [*["quick.example:8080"] * 3, *["slow.example"] * 3]
+    assert sorted(parcel.lane for parcel in second) == [*["quick.example:8080"] * 3, "slow.example"]
+    assert [parcel.lane for parcel in third] == ["quick.example:8080"] * 3
+
+
+async def test_one_persons_many_hosts_leave_places_for_others(database: Database) -> None:
+    ada, eve = await somebody(database, address=None), await somebody(database, address=None)
+    for number in range(20):
+        await webhook_of(database, ada, url=f"https://slow{number}.example/")
+    await told(database, ada, *(f"slow {number}" for number in range(15)))
+    await webhook_of(database, eve, url="https://quick.example/")
+    await told(database, eve, "quick")
+    capacity = CAPACITIES[WEBHOOK]
+    bounds = Bounds(in_lane=capacity.in_lane, of_owner=capacity.of_owner)
+    first = await claimed(database, limit=capacity.at_once, bounds=bounds)
+    second = await claimed(database, limit=capacity.at_once - len(first), bounds=bounds, under_way=first)
+    assert len(first) == capacity.of_owner
+    assert titles(second) == ["quick"]
 
 
 async def test_one_slow_host_takes_some_places_and_others_go_past_it(database: Database) -> None:
