@@ -12,8 +12,10 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    and_,
     cast,
     delete,
+    exists,
     false,
     func,
     or_,
@@ -38,6 +40,7 @@ from app.notifications.models import (
     Notification,
     Preferences,
     PushSubscription,
+    Route,
     Service,
     Webhook,
 )
@@ -262,7 +265,10 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
                 Notification.dismissed_at.is_not(None),
                 func.coalesce(Notification.snoozed_until > now, false()),
             ).label("is_settled"),
-            func.coalesce(Webhook.is_enabled, Service.is_enabled, true()).label("is_on"),
+            and_(
+                func.coalesce(Webhook.is_enabled, Service.is_enabled, true()),
+                ~_is_never_wanted(),
+            ).label("is_on"),
         )
         .join(Notification, Notification.id == Delivery.notification_id)
         .outerjoin(Preferences, Preferences.owner_id == Delivery.owner_id)
@@ -271,6 +277,17 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
         .outerjoin(Service, Service.id == Delivery.service_id)
     )
     return statement.where(Delivery.channel == channel.value, _WAITING, Delivery.next_attempt_at <= now)
+
+
+def _is_never_wanted() -> ColumnElement[bool]:
+    """Whether its owner has said never since it was planned, as by the link in a mail; tests of one destination go."""
+    never = select(Route.owner_id).where(
+        Route.owner_id == Delivery.owner_id,
+        Route.event_type == Notification.event_type,
+        Route.channel == Delivery.channel,
+        Route.minimum_severity.is_(None),
+    )
+    return and_(exists(never), func.coalesce(func.cardinality(Notification.channels), 1) > 0)
 
 
 def _candidates(channel: ChannelKind, now: datetime, places: _Places) -> Select[Any]:
