@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.alerts.models import Severity
@@ -23,10 +23,13 @@ from app.notifications.commands.outbox import (
     mark_not_delivered,
 )
 from app.notifications.commands.route_notifications import DELIVER, route_notifications
-from app.notifications.models import ChannelKind, Delivery, Digest, Notification, Webhook
+from app.notifications.commands.trials import TITLE, Destination, send_trial
+from app.notifications.commands.webhooks import delete_webhook
+from app.notifications.models import ChannelKind, Delivery, DeliveryStatus, Digest, Notification, Route, Webhook
 from app.notifications.retry_plans import FOUR_HOURS, KEPT_FOR, LONGEST_WAIT_ASKED_FOR, pause_after
 from app.notifications.sending import NotDelivered, ProviderAway
 from tests.core.mail_builders import Mailbox, mail_server
+from tests.lock_waits import until_somebody_waits
 from tests.notifications.outbox_builders import (
     Desk,
     PostingSender,
@@ -195,6 +198,18 @@ async def test_what_goes_to_a_webhook_that_was_disabled_is_dropped(database: Dat
     assert await statuses(database) == ["dropped"]
 
 
+async def test_a_test_of_one_destination_goes_also_where_nothing_of_its_kind_is_wanted(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    hook = await webhook_of(database, ada)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            insert(Route).values(owner_id=ada, event_type="account", channel="webhook", minimum_severity=None)
+        )
+        destination = Destination(WEBHOOK, hook)
+        await send_trial(transaction, owner_id=ada, severity=Severity.INFO, now=utc_now(), destination=destination)
+    assert titles(await claimed(database, now=utc_now() + timedelta(seconds=1))) == [TITLE]
+
+
 async def test_a_channel_that_staff_switched_off_rests_and_gets_nothing_new(
     database: Database, owner: AsyncEngine
 ) -> None:
@@ -220,6 +235,31 @@ async def test_a_retry_waits_for_the_end_of_quiet_hours_that_were_chosen_since(d
     (warning,) = [row for row in await deliveries(database) if row.title == "a warning"]
     assert warning.next_attempt_at == noon.replace(hour=23, minute=59, second=59, microsecond=0)
     assert (warning.status, warning.attempts) == ("waiting", 0)
+
+
+async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_refused(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    hook = await webhook_of(database, ada)
+    await told(database, ada, "Gold is up")
+    (parcel,) = await claimed(database)
+
+    async def remove() -> None:
+        async with database.transaction() as transaction:
+            await delete_webhook(transaction, hook, owner_id=ada)
+
+    async def note() -> DeliveryStatus | None:
+        async with database.transaction() as transaction:
+            return await mark_not_delivered(transaction, parcel, NotDelivered("No."), now=utc_now())
+
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(select(Webhook.id).where(Webhook.id == hook).with_for_update())
+        removing = asyncio.create_task(remove())
+        await until_somebody_waits(database)
+        noting = asyncio.create_task(note())
+        await until_somebody_waits(database, count=2)
+    await removing
+    assert await noting is None
+    assert await deliveries(database) == []
 
 
 async def test_what_waited_for_too_long_is_given_up(database: Database) -> None:

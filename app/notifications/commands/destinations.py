@@ -1,9 +1,11 @@
 """What follows for a destination from what became of a delivery to it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, func, literal, not_, or_, update
+from sqlalchemy import and_, case, delete, func, literal, not_, or_, select, update
 
 from app.alerts.models import Severity
 from app.core.database import Transaction
@@ -15,6 +17,26 @@ from app.notifications.sending import NotDelivered, Outgoing, PayloadNotMade
 REFUSED_STATUS = 403
 REFUSALS_AT_MOST = 3
 FAILS_AT_MOST = timedelta(days=1)
+
+
+# The table of each kind of destination.
+_TABLES: Mapping[ChannelKind, Any] = {
+    ChannelKind.WEB_PUSH: PushSubscription,
+    ChannelKind.WEBHOOK: Webhook,
+    ChannelKind.SERVICE: Service,
+}
+
+
+async def hold_destination(transaction: Transaction, outgoing: Outgoing) -> None:
+    """Hold where something went before its deliveries are changed.
+
+    Who removes a destination holds it first too, and its deliveries go with it: the other way round each of the two
+    would wait for the other.
+    """
+    table = _TABLES.get(outgoing.channel)
+    if table is not None:
+        held = select(table.id).where(table.id == outgoing.destination_id).with_for_update(key_share=True)
+        await transaction.connection.execute(held)
 
 
 async def after_delivery(transaction: Transaction, outgoing: Outgoing, *, now: datetime) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.alerts.models import Severity
 from app.core.database import Transaction, among
-from app.notifications.commands.destinations import after_delivery, after_failure
+from app.notifications.commands.destinations import after_delivery, after_failure, hold_destination
 from app.notifications.commands.route_notifications import DESTINATION_COLUMNS
 from app.notifications.models import (
     Channel,
@@ -169,6 +169,7 @@ async def claim_due(
 
 async def mark_delivered(transaction: Transaction, parcel: Parcel, *, now: datetime) -> None:
     """Write down that a parcel has arrived."""
+    await hold_destination(transaction, parcel.outgoing[0])
     await transaction.connection.execute(
         update(Delivery)
         .where(among(Delivery.id, [one.id for one in parcel.outgoing]), _WAITING)
@@ -185,6 +186,7 @@ async def mark_not_delivered(
     None where somebody else has taken the parcel since, because its lease was over: then theirs counts.
     """
     first = parcel.outgoing[0]
+    await hold_destination(transaction, first)
     pause = pause_after(parcel.channel, failure, attempt=first.attempt, age=now - first.told_at)
     status = DeliveryStatus.FAILED if pause is None else DeliveryStatus.WAITING
     marked: CursorResult[tuple[()]] = await transaction.connection.execute(
