@@ -182,9 +182,9 @@ class PushSubscription(Base):
     __tablename__ = "push_subscriptions"
     __table_args__ = (
         UniqueConstraint("id", "owner_id"),
-        UniqueConstraint("owner_id", "endpoint_hash"),
+        UniqueConstraint("endpoint_hash"),
         CheckConstraint("octet_length(endpoint_hash) = 32", name="endpoint_hash_is_whole"),
-        Index("push_subscriptions_by_endpoint", "endpoint_hash"),
+        Index("push_subscriptions_by_owner", "owner_id", "created_at", "id"),
         {"schema": SCHEMA},
     )
 
