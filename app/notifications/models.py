@@ -145,7 +145,8 @@ class Preferences(Base):
     )
 
     owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True)
-    time_zone: Mapped[str] = mapped_column(server_default=text("'UTC'"))
+    # Null for the account's.
+    time_zone: Mapped[str | None]
     quiet_from: Mapped[time | None] = mapped_column(Time)
     quiet_until: Mapped[time | None] = mapped_column(Time)
     digest: Mapped[str] = mapped_column(server_default=text("'none'"))

@@ -33,7 +33,7 @@ CREATE TABLE notifications.vapid_keys (
 
 CREATE TABLE notifications.preferences (
     owner_id uuid NOT NULL,
-    time_zone text NOT NULL DEFAULT 'UTC',
+    time_zone text,
     quiet_from time,
     quiet_until time,
     digest text NOT NULL DEFAULT 'none',

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +14,7 @@ from app.alerts.models import Severity
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.telemetry import DELIVERIES_WAITING, DELIVERY_LAG_SECONDS
+from app.identity.models import User
 from app.notifications.commands.outbox import (
     LEASE,
     Bounds,
@@ -22,6 +23,7 @@ from app.notifications.commands.outbox import (
     mark_delivered,
     mark_not_delivered,
 )
+from app.notifications.commands.preferences import edit_preferences
 from app.notifications.commands.route_notifications import DELIVER, route_notifications
 from app.notifications.commands.trials import TITLE, Destination, send_trial
 from app.notifications.commands.webhooks import delete_webhook
@@ -38,6 +40,7 @@ from tests.notifications.outbox_builders import (
     desk_server,
     mails_by,
     moved_back,
+    noted,
     notifications,
     prefers,
     service_of,
@@ -235,6 +238,26 @@ async def test_a_retry_waits_for_the_end_of_quiet_hours_that_were_chosen_since(d
     (warning,) = [row for row in await deliveries(database) if row.title == "a warning"]
     assert warning.next_attempt_at == noon.replace(hour=23, minute=59, second=59, microsecond=0)
     assert (warning.status, warning.attempts) == ("waiting", 0)
+
+
+async def test_quiet_hours_follow_the_accounts_time_zone_until_another_is_chosen(database: Database) -> None:
+    ada, noon = await somebody(database, timezone="Asia/Tokyo"), datetime(2026, 7, 1, 12, tzinfo=UTC)
+    async with database.transaction() as transaction:
+        await edit_preferences(transaction, {"quiet_from": "11:00", "quiet_until": "13:00"}, owner_id=ada)
+        await transaction.connection.execute(update(User).where(User.id == ada).values(timezone="Europe/Vienna"))
+    await webhook_of(database, ada)
+    await noted(database, ada, "Gold is up")
+    one_hour = timedelta(hours=1)
+    async with database.transaction() as transaction:
+        assert await route_notifications(transaction, limit=10, now=noon - 2 * one_hour) == 1
+    assert {row.next_attempt_at for row in await deliveries(database)} == {noon - one_hour}
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(User).where(User.id == ada).values(timezone="UTC"))
+    assert await claimed(database, now=noon) == []
+    async with database.transaction() as transaction:
+        await edit_preferences(transaction, {"time_zone": "America/New_York"}, owner_id=ada)
+    assert {row.next_attempt_at for row in await deliveries(database) if row.channel == "webhook"} == {noon + one_hour}
+    assert titles(await claimed(database, now=noon + one_hour)) == ["Gold is up"]
 
 
 async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_refused(database: Database) -> None:

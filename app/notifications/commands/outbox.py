@@ -29,6 +29,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.alerts.models import Severity
 from app.core.database import Transaction, among
+from app.identity.models import User
 from app.notifications.commands.destinations import after_delivery, after_failure, hold_destination
 from app.notifications.commands.route_notifications import DESTINATION_COLUMNS
 from app.notifications.models import (
@@ -260,7 +261,8 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
             *(Delivery.created_at, Delivery.next_attempt_at),
             *(Notification.event_type, Notification.severity, Notification.title, Notification.body),
             *(Notification.alert_id, Notification.position, Notification.created_at.label("told_at")),
-            *(Preferences.time_zone, Preferences.quiet_from, Preferences.quiet_until),
+            *(Preferences.quiet_from, Preferences.quiet_until),
+            func.coalesce(Preferences.time_zone, User.timezone).label("time_zone"),
             _lane(channel).label("lane"),
             or_(
                 Notification.read_at.is_not(None),
@@ -273,6 +275,7 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
             ).label("is_on"),
         )
         .join(Notification, Notification.id == Delivery.notification_id)
+        .join(User, User.id == Delivery.owner_id)
         .outerjoin(Preferences, Preferences.owner_id == Delivery.owner_id)
         .outerjoin(PushSubscription, PushSubscription.id == Delivery.push_subscription_id)
         .outerjoin(Webhook, Webhook.id == Delivery.webhook_id)
@@ -304,7 +307,7 @@ def _candidates(channel: ChannelKind, now: datetime, places: _Places) -> Select[
 
 def _quiet_until(row: Row[Any], now: datetime) -> datetime | None:
     """Until when it may not go; preferences may be others than when it was planned, and retries come at any hour."""
-    if row.severity == Severity.CRITICAL.value or row.time_zone is None:
+    if row.severity == Severity.CRITICAL.value:
         return None
     return Hours(time_zone=row.time_zone, quiet_from=row.quiet_from, quiet_until=row.quiet_until).end_of_quiet(now)
 
