@@ -316,6 +316,19 @@ async def test_mails_of_a_digest_are_taken_together_and_others_one_by_one(databa
     assert await statuses(database) == ["delivered"] * 6
 
 
+async def test_a_digest_waits_three_days_for_the_mail_server_from_when_it_was_to_go(database: Database) -> None:
+    ada, morning = await somebody(database), datetime(2026, 7, 1, 8, tzinfo=UTC)
+    await prefers(database, ada, digest=Digest.DAILY.value)
+    await noted(database, ada, "Gold is up")
+    await changed(database, created_at=morning - timedelta(hours=23))
+    async with database.transaction() as transaction:
+        await route_notifications(transaction, limit=10, now=morning - timedelta(hours=23))
+    for tried, status in ((morning + KEPT_FOR - timedelta(hours=1), "waiting"), (morning + KEPT_FOR, "failed")):
+        (parcel,) = await claimed(database, EMAIL, now=tried)
+        async with database.transaction() as transaction:
+            assert await mark_not_delivered(transaction, parcel, ProviderAway("Away."), now=tried) == status
+
+
 async def test_lanes_that_are_full_are_passed_over(database: Database) -> None:
     ada = await somebody(database, address=None)
     for url in ("https://slow.example/a", "https://user@SLOW.example/b?c", "http://quick.example:8080"):

@@ -77,12 +77,13 @@ class Parcel:
     """What is sent to one destination at once: one notification, or those of a digest in their order.
 
     `lane` is what parcels share that get into each other's way: the host of a webhook or of a push service, the address
-    of a service, the person who gets mails.
+    of a service, the person who gets mails. `meant_for` is when the first was told, or when its digest was to go.
     """
 
     channel: ChannelKind
     lane: str = field(repr=False)
     outgoing: Sequence[Outgoing]
+    meant_for: datetime
     held_until: datetime
 
     @property
@@ -188,7 +189,7 @@ async def mark_not_delivered(
     """
     first = parcel.outgoing[0]
     await hold_destination(transaction, first)
-    pause = pause_after(parcel.channel, failure, attempt=first.attempt, age=now - first.told_at)
+    pause = pause_after(parcel.channel, failure, attempt=first.attempt, age=now - parcel.meant_for)
     status = DeliveryStatus.FAILED if pause is None else DeliveryStatus.WAITING
     marked: CursorResult[tuple[()]] = await transaction.connection.execute(
         update(Delivery)
@@ -353,6 +354,7 @@ def _parcels(channel: ChannelKind, rows: Sequence[Row[Any]], *, held_until: date
             channel=channel,
             lane=ordered[0].lane,
             outgoing=[_outgoing(channel, row) for row in ordered],
+            meant_for=ordered[0].digest_at or ordered[0].told_at,
             held_until=held_until,
         )
         for ordered in (sorted(group, key=lambda row: (row.position, row.id)) for group in together.values())
