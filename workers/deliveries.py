@@ -24,7 +24,7 @@ from app.notifications.commands.route_notifications import route_notifications
 from app.notifications.models import ChannelKind, DeliveryStatus
 from app.notifications.queries.waiting_deliveries import notifications_to_route, waiting_deliveries
 from app.notifications.senders.service import THREADS_OF_OWNER
-from app.notifications.sending import NotDelivered, ProviderAway, Sender
+from app.notifications.sending import NotDelivered, OurFailure, ProviderAway, Sender
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -199,7 +199,7 @@ class ChannelRunner(Runner):
         except TimeoutError:
             return NotDelivered("It was not taken in time.")
         except Exception as error:  # noqa: BLE001  # one that we cannot send must not keep the others from going out
-            return NotDelivered(f"Sending failed by a mistake of ours: {type(error).__name__}.")
+            return OurFailure(f"Sending failed by a mistake of ours: {type(error).__name__}.")
         self._is_closed = False
         return None
 

@@ -452,6 +452,19 @@ async def test_a_mistake_of_ours_keeps_nothing_else_back_and_tells_nothing(
     assert "secret" not in caplog.text
 
 
+async def test_a_mistake_of_ours_disables_no_webhook(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    await webhook_of(database, ada, failing_since=utc_now() - timedelta(days=2))
+    await told(database, ada, "Gold is up")
+    for _ in range(2):
+        await ChannelRunner(database, WEBHOOK, _Mistaken()).send_all()
+        await moved_back(database, timedelta(hours=1))
+    (row,) = await deliveries(database)
+    assert row.attempts == 2
+    async with database.transaction() as transaction:
+        assert await transaction.connection.scalar(select(Webhook.is_enabled))
+
+
 async def test_what_a_destination_refuses_now_it_gets_later(database: Database) -> None:
     ada, desk = await somebody(database, address=None), Desk(statuses=[HTTPStatus.SERVICE_UNAVAILABLE])
     await webhook_of(database, ada)

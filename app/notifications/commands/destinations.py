@@ -11,7 +11,7 @@ from app.alerts.models import Severity
 from app.core.database import Transaction
 from app.notifications.commands.notify import NewNotification, notify
 from app.notifications.models import ChannelKind, EventType, PushSubscription, Service, Webhook
-from app.notifications.sending import NotDelivered, Outgoing, PayloadNotMade
+from app.notifications.sending import NotDelivered, OurFailure, Outgoing
 
 # Push services answer 403 to a key that they do not take; once may be a mistake of theirs.
 REFUSED_STATUS = 403
@@ -67,7 +67,7 @@ async def after_failure(transaction: Transaction, outgoing: Outgoing, failure: N
         return
     if outgoing.channel is ChannelKind.WEB_PUSH:
         await _count_refusal(transaction, outgoing.destination_id, failure)
-    elif outgoing.channel is ChannelKind.WEBHOOK and not isinstance(failure, PayloadNotMade):
+    elif outgoing.channel is ChannelKind.WEBHOOK and not isinstance(failure, OurFailure):
         await _count_failure(transaction, outgoing, outgoing.destination_id, failure, now)
 
 
