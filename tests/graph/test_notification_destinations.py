@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from structlog.testing import capture_logs
 
 from app.core.clock import utc_now
@@ -228,6 +228,18 @@ async def test_a_webhook_is_disabled_and_enabled_with_its_failures_forgotten(dat
     disabled = await done(graph, ada.viewer, "disableWebhook", shown, id=id_)
     assert not disabled["webhook"]["isEnabled"]
     assert disabled["webhook"]["disabledAt"] is not None
+
+
+async def test_the_failures_of_an_address_are_none_of_the_next(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK)
+    id_, shown = made["webhook"]["id"], "webhook { failingSince }"
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(Webhook).values(failing_since=utc_now()))
+    renamed = await done(graph, ada.viewer, "editWebhook", shown, id=id_, name="Ours", url=WEBHOOK["url"])
+    assert renamed["webhook"]["failingSince"] is not None
+    moved = await done(graph, ada.viewer, "editWebhook", shown, id=id_, url="https://elsewhere.example.com/")
+    assert moved["webhook"]["failingSince"] is None
 
 
 async def test_a_webhook_is_deleted_with_what_is_on_its_way(database: Database, graph: Graph) -> None:
