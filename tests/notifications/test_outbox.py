@@ -203,6 +203,24 @@ async def test_what_goes_to_a_webhook_that_was_disabled_is_dropped(database: Dat
     assert await statuses(database) == ["dropped"]
 
 
+@pytest.mark.parametrize("is_chosen", [False, True])
+async def test_mails_that_wait_go_no_more_once_the_profile_wants_none_unless_they_were_chosen(
+    is_chosen: bool, database: Database
+) -> None:
+    ada = await somebody(database)
+    if is_chosen:
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(
+                insert(Route).values(owner_id=ada, event_type="price", channel="email", minimum_severity="info")
+            )
+    await told(database, ada, "Gold is up")
+    await told(database, ada, "by the rule's own way", channels=["email"])
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(User).where(User.id == ada).values(notifies_by_email=False))
+    left = ["Gold is up", "by the rule's own way"] if is_chosen else ["by the rule's own way"]
+    assert sorted(titles(await claimed(database, EMAIL))) == left
+
+
 async def test_a_test_of_one_destination_goes_also_where_nothing_of_its_kind_is_wanted(database: Database) -> None:
     ada = await somebody(database, address=None)
     hook = await webhook_of(database, ada)

@@ -287,13 +287,21 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
 
 def _is_never_wanted() -> ColumnElement[bool]:
     """Whether its owner has said never since it was planned, as by the link in a mail; tests of one destination go."""
-    never = select(Route.owner_id).where(
+    chosen = select(Route.owner_id).where(
         Route.owner_id == Delivery.owner_id,
         Route.event_type == Notification.event_type,
         Route.channel == Delivery.channel,
-        Route.minimum_severity.is_(None),
     )
-    return and_(exists(never), func.coalesce(func.cardinality(Notification.channels), 1) > 0)
+    turned_off = or_(
+        and_(Delivery.channel == ChannelKind.EMAIL.value, ~User.notifies_by_email),
+        and_(Delivery.channel == ChannelKind.WEB_PUSH.value, ~User.notifies_by_push),
+    )
+    is_test = func.coalesce(func.cardinality(Notification.channels) == 0, false())
+    is_by_a_rules_own_way = Notification.channels.is_not(None)
+    return or_(
+        and_(exists(chosen.where(Route.minimum_severity.is_(None))), ~is_test),
+        and_(turned_off, ~exists(chosen), ~is_by_a_rules_own_way),
+    )
 
 
 def _candidates(channel: ChannelKind, now: datetime, places: _Places) -> Select[Any]:
