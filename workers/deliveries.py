@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,6 +13,7 @@ from app.core.database import DATABASE_FAILURES, Database
 from app.core.telemetry import DELIVERIES, DELIVERIES_WAITING, DELIVERY_LAG_SECONDS, NOTIFICATIONS_TO_ROUTE
 from app.notifications.commands.outbox import (
     LEASE,
+    Bounds,
     Parcel,
     claim_due,
     mark_delivered,
@@ -23,7 +23,8 @@ from app.notifications.commands.outbox import (
 from app.notifications.commands.route_notifications import route_notifications
 from app.notifications.models import ChannelKind, DeliveryStatus
 from app.notifications.queries.waiting_deliveries import notifications_to_route, waiting_deliveries
-from app.notifications.sending import NotDelivered, ProviderAway, Sender
+from app.notifications.senders.service import THREADS_OF_OWNER
+from app.notifications.sending import NotDelivered, OurFailure, ProviderAway, Sender
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -38,21 +39,23 @@ SECONDS_BETWEEN_MEASURES = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How many parcels of a channel are under way at once, and how many of one lane, such as one host.
+    """How many parcels of a channel are under way at once, how many of one lane, such as one host, and how many of one
+    person, who may have many hosts.
 
     `pause_seconds` is for how long nothing is tried after what carries all of them was away.
     """
 
     at_once: int
     in_lane: int
+    of_owner: int | None = None
     pause_seconds: float = 30.0
 
 
 CAPACITIES: Mapping[ChannelKind, Capacity] = {
     ChannelKind.EMAIL: Capacity(at_once=4, in_lane=1),
-    ChannelKind.WEB_PUSH: Capacity(at_once=16, in_lane=8),
-    ChannelKind.WEBHOOK: Capacity(at_once=24, in_lane=3),
-    ChannelKind.SERVICE: Capacity(at_once=12, in_lane=2),
+    ChannelKind.WEB_PUSH: Capacity(at_once=16, in_lane=8, of_owner=5),
+    ChannelKind.WEBHOOK: Capacity(at_once=24, in_lane=3, of_owner=8),
+    ChannelKind.SERVICE: Capacity(at_once=12, in_lane=2, of_owner=THREADS_OF_OWNER),
 }
 
 
@@ -98,7 +101,7 @@ class ChannelRunner(Runner):
         self._sender = sender
         self._capacity = capacity or CAPACITIES[channel]
         self._clock = clock
-        self._under_way: dict[asyncio.Task[None], str] = {}
+        self._under_way: dict[asyncio.Task[None], Parcel] = {}
         self._has_room = asyncio.Event()
         # While the way is closed nothing is tried until `_opens_at`, and then one parcel alone.
         self._is_closed = False
@@ -113,14 +116,14 @@ class ChannelRunner(Runner):
                     self._channel,
                     now=utc_now(),
                     limit=room,
-                    lanes=Counter(self._under_way.values()),
-                    most_in_lane=self._capacity.in_lane,
+                    under_way=self._under_way.values(),
+                    bounds=Bounds(in_lane=self._capacity.in_lane, of_owner=self._capacity.of_owner),
                 )
             if not parcels:
                 break
             for parcel in parcels:
                 task = asyncio.create_task(self._send(parcel))
-                self._under_way[task] = parcel.lane
+                self._under_way[task] = parcel
                 task.add_done_callback(self._ended)
 
     async def keep_looking(self) -> None:
@@ -196,7 +199,7 @@ class ChannelRunner(Runner):
         except TimeoutError:
             return NotDelivered("It was not taken in time.")
         except Exception as error:  # noqa: BLE001  # one that we cannot send must not keep the others from going out
-            return NotDelivered(f"Sending failed by a mistake of ours: {type(error).__name__}.")
+            return OurFailure(f"Sending failed by a mistake of ours: {type(error).__name__}.")
         self._is_closed = False
         return None
 

@@ -145,7 +145,8 @@ class Preferences(Base):
     )
 
     owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True)
-    time_zone: Mapped[str] = mapped_column(server_default=text("'UTC'"))
+    # Null for the account's.
+    time_zone: Mapped[str | None]
     quiet_from: Mapped[time | None] = mapped_column(Time)
     quiet_until: Mapped[time | None] = mapped_column(Time)
     digest: Mapped[str] = mapped_column(server_default=text("'none'"))
@@ -182,9 +183,9 @@ class PushSubscription(Base):
     __tablename__ = "push_subscriptions"
     __table_args__ = (
         UniqueConstraint("id", "owner_id"),
-        UniqueConstraint("owner_id", "endpoint_hash"),
+        UniqueConstraint("endpoint_hash"),
         CheckConstraint("octet_length(endpoint_hash) = 32", name="endpoint_hash_is_whole"),
-        Index("push_subscriptions_by_endpoint", "endpoint_hash"),
+        Index("push_subscriptions_by_owner", "owner_id", "created_at", "id"),
         {"schema": SCHEMA},
     )
 

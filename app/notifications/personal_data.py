@@ -21,6 +21,9 @@ from app.notifications.models import (
 
 async def erase(transaction: Transaction, user_id: UUID) -> None:
     """Delete all that a person was told and chose; nobody else has anything of it."""
+    # In the order in which others hold these: who routes the notifications first, who sends the destinations.
+    for held in (Notification, PushSubscription, Webhook, Service):
+        await transaction.connection.execute(select(held.id).where(held.owner_id == user_id).with_for_update())
     for table in (Delivery, Notification, PushSubscription, Webhook, Service, Route, Preferences):
         await transaction.connection.execute(delete(table).where(table.__table__.c.owner_id == user_id))
 

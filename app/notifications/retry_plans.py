@@ -18,13 +18,19 @@ LONGEST_WAIT_ASKED_FOR = timedelta(hours=6)
 
 @dataclass(frozen=True, slots=True)
 class RetryPlan:
-    """The pauses before the first retry, the second and so on; after the last of them it is given up."""
+    """The pauses before the first retry, the second and so on.
+
+    After the last of them it is given up, unless that is repeated for as long as it is kept.
+    """
 
     pauses: Sequence[timedelta]
+    repeats_last: bool = False
 
     def pause(self, attempt: int) -> timedelta | None:
         """How long to wait after an attempt, counted from 1, that failed; None where it is given up."""
-        return self.pauses[attempt - 1] if attempt <= len(self.pauses) else None
+        if attempt <= len(self.pauses):
+            return self.pauses[attempt - 1]
+        return self.pauses[-1] if self.repeats_last else None
 
 
 def _minutes(*pauses: float) -> Sequence[timedelta]:
@@ -33,10 +39,11 @@ def _minutes(*pauses: float) -> Sequence[timedelta]:
 
 # Eight retries over four hours.
 FOUR_HOURS = RetryPlan(_minutes(0.5, 1.5, 4, 9, 20, 40, 70, 95))
-# Mail servers put off what they do not know, and are mended by people.
-THREE_DAYS = RetryPlan(_minutes(1, 4, 10, 15, 30, *[60] * 71))
+# Mail servers put off what they do not know, and are mended by people. By time alone: a server that was away for a
+# night has cost more attempts than any plan has.
+FOR_DAYS = RetryPlan(_minutes(1, 4, 10, 15, 30, 60), repeats_last=True)
 PLANS: Mapping[ChannelKind, RetryPlan] = {
-    ChannelKind.EMAIL: THREE_DAYS,
+    ChannelKind.EMAIL: FOR_DAYS,
     ChannelKind.WEB_PUSH: FOUR_HOURS,
     ChannelKind.WEBHOOK: FOUR_HOURS,
     ChannelKind.SERVICE: FOUR_HOURS,

@@ -73,5 +73,9 @@ class Sender(Protocol):
         ...
 
 
-class PayloadNotMade(NotDelivered):
-    """Nothing was sent, since what was to be sent could not be made: the destination has not failed."""
+class OurFailure(NotDelivered):
+    """We have failed, and not the destination, which is not to be blamed for it."""
+
+
+class PayloadNotMade(OurFailure):
+    """Nothing was sent, since what was to be sent could not be made."""

@@ -29,4 +29,10 @@ def check_webhook_scopes(chosen: Iterable[str], own: Collection[Scope]) -> list[
 
 def scopes_of_webhook(kept: Iterable[str]) -> frozenset[Scope]:
     """With which scopes a document is asked; what no webhook may have any longer counts for nothing."""
-    return ALWAYS | {scope for scope in CHOOSABLE if scope.value in set(kept)}
+    return ALWAYS | set(kept_scopes(kept))
+
+
+def kept_scopes(kept: Iterable[str]) -> Collection[Scope]:
+    """The chosen ones of a webhook that still may be chosen."""
+    values = set(kept)
+    return [scope for scope in CHOOSABLE if scope.value in values]

@@ -33,7 +33,7 @@ CREATE TABLE notifications.vapid_keys (
 
 CREATE TABLE notifications.preferences (
     owner_id uuid NOT NULL,
-    time_zone text NOT NULL DEFAULT 'UTC',
+    time_zone text,
     quiet_from time,
     quiet_until time,
     digest text NOT NULL DEFAULT 'none',
@@ -59,13 +59,13 @@ CREATE TABLE notifications.push_subscriptions (
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT push_subscriptions_key PRIMARY KEY (id),
     CONSTRAINT push_subscriptions_unique_id_owner_id UNIQUE (id, owner_id),
-    CONSTRAINT push_subscriptions_unique_owner_id_endpoint_hash UNIQUE (owner_id, endpoint_hash),
+    CONSTRAINT push_subscriptions_unique_endpoint_hash UNIQUE (endpoint_hash),
     CONSTRAINT push_subscriptions_endpoint_hash_is_whole CHECK (octet_length(endpoint_hash) = 32),
     CONSTRAINT push_subscriptions_owner_id_reference FOREIGN KEY (owner_id)
         REFERENCES identity.users (id) ON DELETE CASCADE
 );
 
-CREATE INDEX push_subscriptions_by_endpoint ON notifications.push_subscriptions (endpoint_hash);
+CREATE INDEX push_subscriptions_by_owner ON notifications.push_subscriptions (owner_id, created_at, id);
 
 CREATE TABLE notifications.routes (
     owner_id uuid NOT NULL,

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from structlog.testing import capture_logs
 
 from app.core.clock import utc_now
@@ -230,6 +230,18 @@ async def test_a_webhook_is_disabled_and_enabled_with_its_failures_forgotten(dat
     assert disabled["webhook"]["disabledAt"] is not None
 
 
+async def test_the_failures_of_an_address_are_none_of_the_next(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK)
+    id_, shown = made["webhook"]["id"], "webhook { failingSince }"
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(Webhook).values(failing_since=utc_now()))
+    renamed = await done(graph, ada.viewer, "editWebhook", shown, id=id_, name="Ours", url=WEBHOOK["url"])
+    assert renamed["webhook"]["failingSince"] is not None
+    moved = await done(graph, ada.viewer, "editWebhook", shown, id=id_, url="https://elsewhere.example.com/")
+    assert moved["webhook"]["failingSince"] is None
+
+
 async def test_a_webhook_is_deleted_with_what_is_on_its_way(database: Database, graph: Graph) -> None:
     ada = await person(database)
     made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK)
@@ -270,6 +282,24 @@ async def test_a_document_reads_no_more_than_who_makes_the_webhook(database: Dat
     token = await session_of(database, ada.id, scopes=[Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE])
     assert await code_of(graph, token, "createWebhook", **WEBHOOK, scopes=["TRACKERS_READ"]) == "INVALID_INPUT"
     assert await code_of(graph, ada.viewer, "createWebhook", **WEBHOOK, scopes=["ACCOUNTS_READ"]) == "INVALID_INPUT"
+
+
+async def test_a_token_turns_no_webhook_to_what_it_may_not_read_itself(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK, scopes=["PORTFOLIOS_READ"])
+    id_ = made["webhook"]["id"]
+    token = await session_of(database, ada.id, scopes=[Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE])
+    for more in ({"url": "https://elsewhere.example.com/"}, {"document": DOCUMENT}, {"document": None}):
+        payload = await change(graph, token, "editWebhook", "__typename", id=id_, **more)
+        assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [
+            ("INVALID_INPUT", ["input", "scopes"])
+        ]
+    renamed = await done(graph, token, "editWebhook", "webhook { name url document }", id=id_, name="Ours")
+    assert renamed["webhook"] == {"name": "Ours", "url": WEBHOOK["url"], "document": None}
+    taken = await done(
+        graph, token, "editWebhook", "webhook { url scopes }", id=id_, url="https://elsewhere.example.com/", scopes=[]
+    )
+    assert taken["webhook"] == {"url": "https://elsewhere.example.com/", "scopes": []}
 
 
 async def test_a_service_is_kept_encrypted_and_shown_by_its_kind(database: Database, graph: Graph) -> None:

@@ -104,6 +104,21 @@ async def test_all_up_to_one_are_marked_as_read(database: Database, graph: Graph
     assert await titles(graph, bob, unread=True) == ["of Bob"]
 
 
+async def test_what_is_put_off_comes_back_though_all_was_marked_as_read_meanwhile(
+    database: Database, graph: Graph
+) -> None:
+    ada = await person(database)
+    later, named, newest = [await tell(database, ada, title) for title in ("later", "named", "newest")]
+    await done(graph, ada.viewer, "snooze", "__typename", ids=[later, named], until=in_days(1))
+    payload = await done(graph, ada.viewer, "markRead", "markedCount", upToId=newest)
+    assert payload["markedCount"] == 1
+    assert await counts(graph, ada) == {"unread": 0, "critical": 0, "snoozed": 2}
+    payload = await done(graph, ada.viewer, "markRead", "markedCount", upToId=named)
+    assert payload["markedCount"] == 1
+    await done(graph, ada.viewer, "snooze", "__typename", ids=[later], until=None)
+    assert await titles(graph, ada, unread=True) == ["later"]
+
+
 async def test_what_is_dismissed_is_left_out_until_it_is_asked_for(database: Database, graph: Graph) -> None:
     ada = await person(database)
     id_ = await tell(database, ada, "one")

@@ -2,30 +2,36 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from http import HTTPStatus
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.alerts.models import Severity
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.telemetry import DELIVERIES_WAITING, DELIVERY_LAG_SECONDS
+from app.identity.models import User
 from app.notifications.commands.outbox import (
     LEASE,
+    Bounds,
     Parcel,
     claim_due,
     mark_delivered,
     mark_not_delivered,
 )
+from app.notifications.commands.preferences import edit_preferences
 from app.notifications.commands.route_notifications import DELIVER, route_notifications
-from app.notifications.models import ChannelKind, Delivery, Digest, Notification, Webhook
+from app.notifications.commands.trials import TITLE, Destination, send_trial
+from app.notifications.commands.webhooks import delete_webhook
+from app.notifications.models import ChannelKind, Delivery, DeliveryStatus, Digest, Notification, Route, Webhook
 from app.notifications.retry_plans import FOUR_HOURS, KEPT_FOR, LONGEST_WAIT_ASKED_FOR, pause_after
 from app.notifications.sending import NotDelivered, ProviderAway
 from tests.core.mail_builders import Mailbox, mail_server
+from tests.lock_waits import until_somebody_waits
 from tests.notifications.outbox_builders import (
     Desk,
     PostingSender,
@@ -34,6 +40,7 @@ from tests.notifications.outbox_builders import (
     desk_server,
     mails_by,
     moved_back,
+    noted,
     notifications,
     prefers,
     service_of,
@@ -43,7 +50,7 @@ from tests.notifications.outbox_builders import (
     webhook_of,
 )
 from tests.outages_builders import eventually
-from workers.deliveries import Capacity, ChannelRunner, DeliveryMeter, DeliveryRunner, prune_old_deliveries
+from workers.deliveries import CAPACITIES, Capacity, ChannelRunner, DeliveryMeter, DeliveryRunner, prune_old_deliveries
 
 EMAIL, WEBHOOK, SERVICE = ChannelKind.EMAIL, ChannelKind.WEBHOOK, ChannelKind.SERVICE
 
@@ -159,7 +166,9 @@ def test_pauses_are_planned_with_chance_and_as_asked_for_within_bounds() -> None
     assert pause(NotDelivered("", is_gone=True)) is None
     assert pause(NotDelivered(""), age=KEPT_FOR) is None
     # A mail server that is away costs no mail its attempts, for days.
-    assert pause(NotDelivered(""), channel=EMAIL, attempt=500) is None
+    assert pause(NotDelivered(""), attempt=9) is None
+    assert pause(NotDelivered(""), channel=EMAIL, attempt=500, age=KEPT_FOR - hour) == hour
+    assert pause(NotDelivered(""), channel=EMAIL, attempt=2, age=KEPT_FOR) is None
     assert pause(ProviderAway(""), channel=EMAIL, attempt=500, age=hour) == timedelta(minutes=10)
     assert pause(ProviderAway(""), channel=EMAIL, attempt=500, age=KEPT_FOR) is None
 
@@ -194,6 +203,36 @@ async def test_what_goes_to_a_webhook_that_was_disabled_is_dropped(database: Dat
     assert await statuses(database) == ["dropped"]
 
 
+@pytest.mark.parametrize("is_chosen", [False, True])
+async def test_mails_that_wait_go_no_more_once_the_profile_wants_none_unless_they_were_chosen(
+    is_chosen: bool, database: Database
+) -> None:
+    ada = await somebody(database)
+    if is_chosen:
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(
+                insert(Route).values(owner_id=ada, event_type="price", channel="email", minimum_severity="info")
+            )
+    await told(database, ada, "Gold is up")
+    await told(database, ada, "by the rule's own way", channels=["email"])
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(User).where(User.id == ada).values(notifies_by_email=False))
+    left = ["Gold is up", "by the rule's own way"] if is_chosen else ["by the rule's own way"]
+    assert sorted(titles(await claimed(database, EMAIL))) == left
+
+
+async def test_a_test_of_one_destination_goes_also_where_nothing_of_its_kind_is_wanted(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    hook = await webhook_of(database, ada)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            insert(Route).values(owner_id=ada, event_type="account", channel="webhook", minimum_severity=None)
+        )
+        destination = Destination(WEBHOOK, hook)
+        await send_trial(transaction, owner_id=ada, severity=Severity.INFO, now=utc_now(), destination=destination)
+    assert titles(await claimed(database, now=utc_now() + timedelta(seconds=1))) == [TITLE]
+
+
 async def test_a_channel_that_staff_switched_off_rests_and_gets_nothing_new(
     database: Database, owner: AsyncEngine
 ) -> None:
@@ -221,6 +260,51 @@ async def test_a_retry_waits_for_the_end_of_quiet_hours_that_were_chosen_since(d
     assert (warning.status, warning.attempts) == ("waiting", 0)
 
 
+async def test_quiet_hours_follow_the_accounts_time_zone_until_another_is_chosen(database: Database) -> None:
+    ada, noon = await somebody(database, timezone="Asia/Tokyo"), datetime(2026, 7, 1, 12, tzinfo=UTC)
+    async with database.transaction() as transaction:
+        await edit_preferences(transaction, {"quiet_from": "11:00", "quiet_until": "13:00"}, owner_id=ada)
+        await transaction.connection.execute(update(User).where(User.id == ada).values(timezone="Europe/Vienna"))
+    await webhook_of(database, ada)
+    await noted(database, ada, "Gold is up")
+    one_hour = timedelta(hours=1)
+    async with database.transaction() as transaction:
+        assert await route_notifications(transaction, limit=10, now=noon - 2 * one_hour) == 1
+    assert {row.next_attempt_at for row in await deliveries(database)} == {noon - one_hour}
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(User).where(User.id == ada).values(timezone="UTC"))
+    assert await claimed(database, now=noon) == []
+    async with database.transaction() as transaction:
+        await edit_preferences(transaction, {"time_zone": "America/New_York"}, owner_id=ada)
+    assert {row.next_attempt_at for row in await deliveries(database) if row.channel == "webhook"} == {noon + one_hour}
+    assert titles(await claimed(database, now=noon + one_hour)) == ["Gold is up"]
+
+
+async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_refused(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    hook = await webhook_of(database, ada)
+    await told(database, ada, "Gold is up")
+    (parcel,) = await claimed(database)
+
+    async def remove() -> None:
+        async with database.transaction() as transaction:
+            await delete_webhook(transaction, hook, owner_id=ada)
+
+    async def note() -> DeliveryStatus | None:
+        async with database.transaction() as transaction:
+            return await mark_not_delivered(transaction, parcel, NotDelivered("No."), now=utc_now())
+
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(select(Webhook.id).where(Webhook.id == hook).with_for_update())
+        removing = asyncio.create_task(remove())
+        await until_somebody_waits(database)
+        noting = asyncio.create_task(note())
+        await until_somebody_waits(database, count=2)
+    await removing
+    assert await noting is None
+    assert await deliveries(database) == []
+
+
 async def test_what_waited_for_too_long_is_given_up(database: Database) -> None:
     ada = await somebody(database, address=None)
     await webhook_of(database, ada)
@@ -245,11 +329,24 @@ async def test_mails_of_a_digest_are_taken_together_and_others_one_by_one(databa
     full_hour = (utc_now() + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
     assert {row.digest_at for row in await deliveries(database)} == {None, full_hour}
     assert await claimed(database, EMAIL, now=full_hour - timedelta(seconds=1)) == []
-    (digest,) = await claimed(database, EMAIL, now=full_hour, limit=1, most_in_lane=1)
+    (digest,) = await claimed(database, EMAIL, now=full_hour, limit=1, bounds=Bounds(in_lane=1))
     assert [one.title for one in digest.outgoing] == ["one", "two", "five"]
     async with database.transaction() as transaction:
         await mark_delivered(transaction, digest, now=utc_now())
     assert await statuses(database) == ["delivered"] * 6
+
+
+async def test_a_digest_waits_three_days_for_the_mail_server_from_when_it_was_to_go(database: Database) -> None:
+    ada, morning = await somebody(database), datetime(2026, 7, 1, 8, tzinfo=UTC)
+    await prefers(database, ada, digest=Digest.DAILY.value)
+    await noted(database, ada, "Gold is up")
+    await changed(database, created_at=morning - timedelta(hours=23))
+    async with database.transaction() as transaction:
+        await route_notifications(transaction, limit=10, now=morning - timedelta(hours=23))
+    for tried, status in ((morning + KEPT_FOR - timedelta(hours=1), "waiting"), (morning + KEPT_FOR, "failed")):
+        (parcel,) = await claimed(database, EMAIL, now=tried)
+        async with database.transaction() as transaction:
+            assert await mark_not_delivered(transaction, parcel, ProviderAway("Away."), now=tried) == status
 
 
 async def test_lanes_that_are_full_are_passed_over(database: Database) -> None:
@@ -257,10 +354,28 @@ async def test_lanes_that_are_full_are_passed_over(database: Database) -> None:
     for url in ("https://slow.example/a", "https://user@SLOW.example/b?c", "http://quick.example:8080"):
         await webhook_of(database, ada, url=url)
     await told(database, ada, *(f"News {number}" for number in range(150)))
-    first = await claimed(database, limit=400, most_in_lane=3, lanes={"slow.example": 2})
-    second = await claimed(database, limit=400, most_in_lane=3, lanes={"slow.example": 3})
-    assert sorted(parcel.lane for parcel in first) == [*["quick.example:8080"] * 3, "slow.example"]
-    assert [parcel.lane for parcel in second] == ["quick.example:8080"] * 3
+    first = await claimed(database, limit=400, bounds=Bounds(in_lane=3))
+    slow = [parcel for parcel in first if parcel.lane == "slow.example"]
+    second = await claimed(database, limit=400, bounds=Bounds(in_lane=3), under_way=slow[:2])
+    third = await claimed(database, limit=400, bounds=Bounds(in_lane=3), under_way=slow)
+    assert sorted(parcel.lane for parcel in first) == [*["quick.example:8080"] * 3, *["slow.example"] * 3]
+    assert sorted(parcel.lane for parcel in second) == [*["quick.example:8080"] * 3, "slow.example"]
+    assert [parcel.lane for parcel in third] == ["quick.example:8080"] * 3
+
+
+async def test_one_persons_many_hosts_leave_places_for_others(database: Database) -> None:
+    ada, eve = await somebody(database, address=None), await somebody(database, address=None)
+    for number in range(20):
+        await webhook_of(database, ada, url=f"https://slow{number}.example/")
+    await told(database, ada, *(f"slow {number}" for number in range(15)))
+    await webhook_of(database, eve, url="https://quick.example/")
+    await told(database, eve, "quick")
+    capacity = CAPACITIES[WEBHOOK]
+    bounds = Bounds(in_lane=capacity.in_lane, of_owner=capacity.of_owner)
+    first = await claimed(database, limit=capacity.at_once, bounds=bounds)
+    second = await claimed(database, limit=capacity.at_once - len(first), bounds=bounds, under_way=first)
+    assert len(first) == capacity.of_owner
+    assert titles(second) == ["quick"]
 
 
 async def test_one_slow_host_takes_some_places_and_others_go_past_it(database: Database) -> None:
@@ -353,6 +468,19 @@ async def test_a_mistake_of_ours_keeps_nothing_else_back_and_tells_nothing(
         assert row.last_error == "Sending failed by a mistake of ours: KeyError."
     assert "not_delivered" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_a_mistake_of_ours_disables_no_webhook(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    await webhook_of(database, ada, failing_since=utc_now() - timedelta(days=2))
+    await told(database, ada, "Gold is up")
+    for _ in range(2):
+        await ChannelRunner(database, WEBHOOK, _Mistaken()).send_all()
+        await moved_back(database, timedelta(hours=1))
+    (row,) = await deliveries(database)
+    assert row.attempts == 2
+    async with database.transaction() as transaction:
+        assert await transaction.connection.scalar(select(Webhook.is_enabled))
 
 
 async def test_what_a_destination_refuses_now_it_gets_later(database: Database) -> None:

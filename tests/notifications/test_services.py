@@ -11,7 +11,7 @@ from app.core.errors import BadUserInput
 from app.core.settings import NOTIFICATION_SERVICES, Settings
 from app.notifications.commands.destinations import after_delivery, after_failure
 from app.notifications.models import Service
-from app.notifications.senders.service import THREADS, ServiceSender
+from app.notifications.senders.service import THREADS, THREADS_OF_OWNER, ServiceSender
 from app.notifications.sending import NotDelivered
 from app.notifications.service_addresses import check_service_address
 from tests.identity.builders import SECRETS
@@ -102,6 +102,20 @@ async def test_services_that_never_answer_are_given_up_and_take_only_so_many_thr
         failures = await asyncio.gather(*(sender.send([one]) for one in told), return_exceptions=True)
         assert [str(failure) for failure in failures] == ["The service did not answer in time."] * len(told)
         assert len(ntfy.taken) == THREADS
+
+
+async def test_the_retries_of_one_service_that_hangs_leave_threads_for_others(
+    database: Database, trove_settings: Settings
+) -> None:
+    async with listening(SILENCE) as silent, listening(TAKEN) as ntfy:
+        settings = allowing(trove_settings, f"127.0.0.1:{silent.port}", f"127.0.0.1:{ntfy.port}")
+        sender = ServiceSender(database, SECRETS, settings, total_seconds=2)
+        one, other = [await add_service(database, address_of(listener)) for listener in (silent, ntfy)]
+        failures = await asyncio.gather(*(sender.send([one]) for _ in range(2 * THREADS)), return_exceptions=True)
+        assert all(isinstance(failure, NotDelivered) for failure in failures)
+        assert len(silent.taken) == THREADS_OF_OWNER
+        await sender.send([other])
+        assert len(ntfy.taken) == 1
 
 
 async def test_a_service_that_operators_no_longer_list_is_told_no_more(

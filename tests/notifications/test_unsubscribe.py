@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -16,11 +17,12 @@ from app.core.secrets import KeyRing, Secrets
 from app.core.settings import Settings
 from app.identity.models import User
 from app.main import create_application
-from app.notifications.models import ChannelKind, EventType, Route
+from app.notifications.commands.outbox import claim_due
+from app.notifications.models import ChannelKind, Digest, EventType, Route
 from app.notifications.unsubscribing import PATH, Unsubscription, read_unsubscribe_token, unsubscribe_token
 from tests.core.mail_builders import Mailbox, mail_server
 from tests.identity.builders import KEY_RING, SECRETS
-from tests.notifications.outbox_builders import deliveries, mails_by, somebody, told
+from tests.notifications.outbox_builders import deliveries, mails_by, prefers, somebody, told
 from workers.deliveries import ChannelRunner
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -99,6 +101,19 @@ async def test_one_click_of_a_program_of_mail_from_anywhere_is_enough_and_twice_
         assert answer.status_code == 200
         assert "about anything" in answer.text
     assert await door.ways() == dict.fromkeys((one.value for one in EventType), None)
+
+
+@pytest.mark.parametrize("digest", [Digest.NONE, Digest.HOURLY])
+async def test_mails_that_wait_already_are_not_sent_any_more(digest: Digest, door: Door) -> None:
+    await prefers(door.database, door.ada, digest=digest.value)
+    await told(door.database, door.ada, "Gold is up")
+    await told(door.database, door.ada, "The parcel left", event_type=EventType.TRACKER)
+    assert (await door.http.post(door.link(), data=ONE_CLICK)).status_code == 200
+    async with door.database.transaction() as transaction:
+        in_an_hour = utc_now() + timedelta(hours=1)
+        (parcel,) = await claim_due(transaction, ChannelKind.EMAIL, now=in_an_hour, limit=10)
+    assert [one.title for one in parcel.outgoing] == ["The parcel left"]
+    assert [row.status for row in await deliveries(door.database)] == ["dropped", "waiting"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

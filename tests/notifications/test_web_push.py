@@ -4,6 +4,7 @@ import asyncio
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from joserfc import jwt
@@ -12,16 +13,19 @@ from sqlalchemy import delete, insert, select, update
 
 from app.alerts.models import Severity
 from app.core.clock import utc_now
-from app.core.database import Database
+from app.core.database import Database, DatabaseViewer
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.settings import Settings
 from app.notifications.commands.destinations import after_delivery, after_failure
+from app.notifications.commands.push_subscriptions import add_push_subscription
 from app.notifications.commands.vapid_keys import vapid_key
 from app.notifications.models import ChannelKind, PushSubscription, VapidKey
 from app.notifications.sealed import seal_browser
 from app.notifications.senders.web_push import LARGEST_PAYLOAD_BYTES, WebPushSender, contact_of, push_payload
 from app.notifications.sending import NotDelivered, Outgoing
 from tests.identity.builders import SECRETS
+from tests.lock_waits import until_somebody_waits
+from tests.notifications.outbox_builders import somebody
 from tests.notifications.sender_builders import (
     SILENCE,
     Browser,
@@ -32,6 +36,7 @@ from tests.notifications.sender_builders import (
     outgoing,
     rows,
 )
+from tests.notifications.told_people import browser
 from tests.providers.builders import answer
 
 CONTACT = "mailto:operator@trove.example"
@@ -196,6 +201,29 @@ async def test_all_who_ask_at_once_for_the_first_key_get_the_same(api_database: 
     first, *others = await asyncio.gather(*(subscribed_key(api_database) for _ in range(4)))
     assert len(first) == 65
     assert set(others) == {first}
+
+
+async def test_of_two_who_give_the_same_browser_at_once_the_later_one_is_told(
+    database: Database, api_database: Database
+) -> None:
+    given, (ada, eve) = browser(), [await somebody(database, address=address) for address in ("a@b.example", None)]
+    has_added, may_end = asyncio.Event(), asyncio.Event()
+
+    async def add(owner_id: UUID) -> None:
+        async with api_database.transaction(viewer=DatabaseViewer(owner_id)) as transaction:
+            await add_push_subscription(transaction, SECRETS, owner_id=owner_id, **given)
+            has_added.set()
+            await may_end.wait()
+
+    first = asyncio.create_task(add(ada))
+    await has_added.wait()
+    second = asyncio.create_task(add(eve))
+    await until_somebody_waits(database)
+    may_end.set()
+    await asyncio.gather(first, second)
+    async with database.transaction() as transaction:
+        owners = await transaction.connection.scalars(select(PushSubscription.owner_id))
+    assert list(owners) == [eve]
 
 
 async def test_a_browser_is_signed_for_with_the_key_it_subscribed_with(database: Database) -> None:

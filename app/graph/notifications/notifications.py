@@ -74,7 +74,8 @@ class NotificationDelivery(Node):
     attempts: int = column(DeliveryRow.attempts, "How often it was tried.")
     next_attempt_at: datetime | None = column(NEXT_ATTEMPT, "When it is tried next; null unless it waits.")
     last_status: int | None = column(
-        DeliveryRow.last_status, "The status, of HTTP or SMTP, of the last attempt; null where there was none."
+        DeliveryRow.last_status,
+        "The status, of HTTP or SMTP, by which the last attempt was refused; null where it was not, or without one.",
     )
     last_error: str | None = column(DeliveryRow.last_error, "Why the last attempt failed; null where it did not.")
     delivered_at: datetime | None = column(DeliveryRow.delivered_at, "When it arrived; null until then.")

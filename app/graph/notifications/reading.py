@@ -26,7 +26,7 @@ _CHANGED = "The notifications as they are now, each once; null when refused."
 class MarkReadInput:
     ids: list[strawberry.ID] | None = strawberry.field(default=None, description=_IDS)
     up_to_id: strawberry.ID | None = strawberry.field(
-        default=None, description="A notification: it is marked, and all that were told before it."
+        default=None, description="A notification: it is marked, and all that were told before it but what is put off."
     )
 
 

@@ -1,20 +1,42 @@
 """What follows for a destination from what became of a delivery to it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, func, literal, not_, or_, update
+from sqlalchemy import and_, case, delete, func, literal, not_, or_, select, update
 
 from app.alerts.models import Severity
 from app.core.database import Transaction
 from app.notifications.commands.notify import NewNotification, notify
 from app.notifications.models import ChannelKind, EventType, PushSubscription, Service, Webhook
-from app.notifications.sending import NotDelivered, Outgoing, PayloadNotMade
+from app.notifications.sending import NotDelivered, OurFailure, Outgoing
 
 # Push services answer 403 to a key that they do not take; once may be a mistake of theirs.
 REFUSED_STATUS = 403
 REFUSALS_AT_MOST = 3
 FAILS_AT_MOST = timedelta(days=1)
+
+
+# The table of each kind of destination.
+_TABLES: Mapping[ChannelKind, Any] = {
+    ChannelKind.WEB_PUSH: PushSubscription,
+    ChannelKind.WEBHOOK: Webhook,
+    ChannelKind.SERVICE: Service,
+}
+
+
+async def hold_destination(transaction: Transaction, outgoing: Outgoing) -> None:
+    """Hold where something went before its deliveries are changed.
+
+    Who removes a destination holds it first too, and its deliveries go with it: the other way round each of the two
+    would wait for the other.
+    """
+    table = _TABLES.get(outgoing.channel)
+    if table is not None:
+        held = select(table.id).where(table.id == outgoing.destination_id).with_for_update(key_share=True)
+        await transaction.connection.execute(held)
 
 
 async def after_delivery(transaction: Transaction, outgoing: Outgoing, *, now: datetime) -> None:
@@ -45,7 +67,7 @@ async def after_failure(transaction: Transaction, outgoing: Outgoing, failure: N
         return
     if outgoing.channel is ChannelKind.WEB_PUSH:
         await _count_refusal(transaction, outgoing.destination_id, failure)
-    elif outgoing.channel is ChannelKind.WEBHOOK and not isinstance(failure, PayloadNotMade):
+    elif outgoing.channel is ChannelKind.WEBHOOK and not isinstance(failure, OurFailure):
         await _count_failure(transaction, outgoing, outgoing.destination_id, failure, now)
 
 

@@ -1,7 +1,7 @@
 """The outbox: takes deliveries that are due, by a lease, and writes down what became of them."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,8 +12,10 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    and_,
     cast,
     delete,
+    exists,
     false,
     func,
     or_,
@@ -27,7 +29,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.alerts.models import Severity
 from app.core.database import Transaction, among
-from app.notifications.commands.destinations import after_delivery, after_failure
+from app.identity.models import User
+from app.notifications.commands.destinations import after_delivery, after_failure, hold_destination
 from app.notifications.commands.route_notifications import DESTINATION_COLUMNS
 from app.notifications.models import (
     Channel,
@@ -38,6 +41,7 @@ from app.notifications.models import (
     Notification,
     Preferences,
     PushSubscription,
+    Route,
     Service,
     Webhook,
 )
@@ -61,17 +65,67 @@ _WAITING = Delivery.status == DeliveryStatus.WAITING.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How many parcels of one lane, and of one person, may be under way at once; None for as many as there are."""
+
+    in_lane: int | None = None
+    of_owner: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
     """What is sent to one destination at once: one notification, or those of a digest in their order.
 
     `lane` is what parcels share that get into each other's way: the host of a webhook or of a push service, the address
-    of a service, the person who gets mails.
+    of a service, the person who gets mails. `meant_for` is when the first was told, or when its digest was to go.
     """
 
     channel: ChannelKind
     lane: str = field(repr=False)
     outgoing: Sequence[Outgoing]
+    meant_for: datetime
     held_until: datetime
+
+    @property
+    def owner_id(self) -> UUID:
+        """Who is told."""
+        return self.outgoing[0].owner_id
+
+
+class _Places:
+    """The places that are taken in each lane and by each person."""
+
+    def __init__(self, bounds: Bounds, under_way: Iterable[Parcel]) -> None:
+        self._bounds = bounds
+        self._lanes: Counter[str] = Counter()
+        self._owners: Counter[UUID] = Counter()
+        for parcel in under_way:
+            self.take(parcel.lane, parcel.owner_id)
+
+    def take(self, lane: str, owner_id: UUID) -> None:
+        """Take a place."""
+        self._lanes[lane] += 1
+        self._owners[owner_id] += 1
+
+    def has_room(self, lane: str, owner_id: UUID) -> bool:
+        """Whether there is a place for one more."""
+        return not (
+            _is_full(self._lanes[lane], self._bounds.in_lane) or _is_full(self._owners[owner_id], self._bounds.of_owner)
+        )
+
+    @property
+    def full_lanes(self) -> list[str]:
+        """The lanes without a place."""
+        return [lane for lane, count in self._lanes.items() if _is_full(count, self._bounds.in_lane)]
+
+    @property
+    def full_owners(self) -> list[UUID]:
+        """The people without a place."""
+        return [owner_id for owner_id, count in self._owners.items() if _is_full(count, self._bounds.of_owner)]
+
+
+def _is_full(count: int, most: int | None) -> bool:
+    return most is not None and count >= most
 
 
 async def claim_due(
@@ -80,27 +134,27 @@ async def claim_due(
     *,
     now: datetime,
     limit: int,
-    lanes: Mapping[str, int] | None = None,
-    most_in_lane: int | None = None,
+    under_way: Iterable[Parcel] = (),
+    bounds: Bounds | None = None,
 ) -> list[Parcel]:
     """Take parcels of a channel that are due, at most so many, those first that have waited longest.
 
-    They are held for `LEASE`, past the commit: whoever takes them sends them within that. `lanes` counts those already
-    under way by their lanes, of which no more than `most_in_lane` are at once. What has become needless is dropped, and
-    what falls into quiet hours put off. While staff have the channel switched off nothing is taken.
+    They are held for `LEASE`, past the commit: whoever takes them sends them within that. `under_way` are those
+    that are being sent already, which count in the `bounds`. What has become needless is dropped, and what falls into
+    quiet hours put off. While staff have the channel switched off nothing is taken.
     """
     connection = transaction.connection
     await connection.execute(_LOCK, {"lock": OUTBOX_LOCK + list(ChannelKind).index(channel)})
     if await connection.scalar(select(Channel.is_enabled).where(Channel.kind == channel.value)) is False:
         return []
-    used = dict(lanes or {})
+    places = _Places(bounds or Bounds(), under_way)
     chosen: list[Row[Any]] = []
     while not chosen:
-        rows = (await connection.execute(_candidates(channel, now, used, most_in_lane))).all()
+        rows = (await connection.execute(_candidates(channel, now, places))).all()
         if not rows:
             return []
         ready = await _without_needless(connection, rows, now)
-        chosen = _chosen(ready, used, most_in_lane)[:limit]
+        chosen = _chosen(ready, places)[:limit]
         if ready and not chosen:
             return []
     whole = [*chosen, *await _others_of_digests(connection, chosen, now)]
@@ -117,6 +171,7 @@ async def claim_due(
 
 async def mark_delivered(transaction: Transaction, parcel: Parcel, *, now: datetime) -> None:
     """Write down that a parcel has arrived."""
+    await hold_destination(transaction, parcel.outgoing[0])
     await transaction.connection.execute(
         update(Delivery)
         .where(among(Delivery.id, [one.id for one in parcel.outgoing]), _WAITING)
@@ -133,7 +188,8 @@ async def mark_not_delivered(
     None where somebody else has taken the parcel since, because its lease was over: then theirs counts.
     """
     first = parcel.outgoing[0]
-    pause = pause_after(parcel.channel, failure, attempt=first.attempt, age=now - first.told_at)
+    await hold_destination(transaction, first)
+    pause = pause_after(parcel.channel, failure, attempt=first.attempt, age=now - parcel.meant_for)
     status = DeliveryStatus.FAILED if pause is None else DeliveryStatus.WAITING
     marked: CursorResult[tuple[()]] = await transaction.connection.execute(
         update(Delivery)
@@ -206,16 +262,21 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
             *(Delivery.created_at, Delivery.next_attempt_at),
             *(Notification.event_type, Notification.severity, Notification.title, Notification.body),
             *(Notification.alert_id, Notification.position, Notification.created_at.label("told_at")),
-            *(Preferences.time_zone, Preferences.quiet_from, Preferences.quiet_until),
+            *(Preferences.quiet_from, Preferences.quiet_until),
+            func.coalesce(Preferences.time_zone, User.timezone).label("time_zone"),
             _lane(channel).label("lane"),
             or_(
                 Notification.read_at.is_not(None),
                 Notification.dismissed_at.is_not(None),
                 func.coalesce(Notification.snoozed_until > now, false()),
             ).label("is_settled"),
-            func.coalesce(Webhook.is_enabled, Service.is_enabled, true()).label("is_on"),
+            and_(
+                func.coalesce(Webhook.is_enabled, Service.is_enabled, true()),
+                ~_is_never_wanted(),
+            ).label("is_on"),
         )
         .join(Notification, Notification.id == Delivery.notification_id)
+        .join(User, User.id == Delivery.owner_id)
         .outerjoin(Preferences, Preferences.owner_id == Delivery.owner_id)
         .outerjoin(PushSubscription, PushSubscription.id == Delivery.push_subscription_id)
         .outerjoin(Webhook, Webhook.id == Delivery.webhook_id)
@@ -224,30 +285,52 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
     return statement.where(Delivery.channel == channel.value, _WAITING, Delivery.next_attempt_at <= now)
 
 
-def _candidates(channel: ChannelKind, now: datetime, used: Mapping[str, int], most_in_lane: int | None) -> Select[Any]:
-    """Those that have waited longest, without those of lanes that are full."""
-    full = [name for name, count in used.items() if most_in_lane is not None and count >= most_in_lane]
+def _is_never_wanted() -> ColumnElement[bool]:
+    """Whether its owner has said never since it was planned, as by the link in a mail; tests of one destination go."""
+    chosen = select(Route.owner_id).where(
+        Route.owner_id == Delivery.owner_id,
+        Route.event_type == Notification.event_type,
+        Route.channel == Delivery.channel,
+    )
+    turned_off = or_(
+        and_(Delivery.channel == ChannelKind.EMAIL.value, ~User.notifies_by_email),
+        and_(Delivery.channel == ChannelKind.WEB_PUSH.value, ~User.notifies_by_push),
+    )
+    is_test = func.coalesce(func.cardinality(Notification.channels) == 0, false())
+    is_by_a_rules_own_way = Notification.channels.is_not(None)
+    return or_(
+        and_(exists(chosen.where(Route.minimum_severity.is_(None))), ~is_test),
+        and_(turned_off, ~exists(chosen), ~is_by_a_rules_own_way),
+    )
+
+
+def _candidates(channel: ChannelKind, now: datetime, places: _Places) -> Select[Any]:
+    """Those that have waited longest, without those that there is no place for."""
     statement = _reading(channel, now).order_by(Delivery.next_attempt_at, Delivery.id).limit(CANDIDATES)
-    return statement.where(~among(_lane(channel), full)) if full else statement
+    if places.full_lanes:
+        statement = statement.where(~among(_lane(channel), places.full_lanes))
+    if places.full_owners:
+        statement = statement.where(~among(Delivery.owner_id, places.full_owners))
+    return statement
 
 
 def _quiet_until(row: Row[Any], now: datetime) -> datetime | None:
     """Until when it may not go; preferences may be others than when it was planned, and retries come at any hour."""
-    if row.severity == Severity.CRITICAL.value or row.time_zone is None:
+    if row.severity == Severity.CRITICAL.value:
         return None
     return Hours(time_zone=row.time_zone, quiet_from=row.quiet_from, quiet_until=row.quiet_until).end_of_quiet(now)
 
 
-def _chosen(rows: Iterable[Row[Any]], used: dict[str, int], most_in_lane: int | None) -> list[Row[Any]]:
-    """One row for each parcel that has room in its lane, and takes it; the first stands for its digest."""
+def _chosen(rows: Iterable[Row[Any]], places: _Places) -> list[Row[Any]]:
+    """One row for each parcel that there is a place for, and takes it; the first stands for its digest."""
     digests: set[tuple[UUID, datetime]] = set()
     chosen: list[Row[Any]] = []
     for row in rows:
         is_of_digest = row.digest_at is not None
-        has_room = most_in_lane is None or used.get(row.lane, 0) < most_in_lane
+        has_room = places.has_room(row.lane, row.owner_id)
         if not has_room or (is_of_digest and (row.owner_id, row.digest_at) in digests):
             continue
-        used[row.lane] = used.get(row.lane, 0) + 1
+        places.take(row.lane, row.owner_id)
         if is_of_digest:
             digests.add((row.owner_id, row.digest_at))
         chosen.append(row)
@@ -279,6 +362,7 @@ def _parcels(channel: ChannelKind, rows: Sequence[Row[Any]], *, held_until: date
             channel=channel,
             lane=ordered[0].lane,
             outgoing=[_outgoing(channel, row) for row in ordered],
+            meant_for=ordered[0].digest_at or ordered[0].told_at,
             held_until=held_until,
         )
         for ordered in (sorted(group, key=lambda row: (row.position, row.id)) for group in together.values())

@@ -8,7 +8,6 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.core.database import Transaction
-from app.identity.models import User
 from app.notifications.commands.held import only_writer_of
 from app.notifications.commands.routes import read_routes, save_routes
 from app.notifications.given import present, read_time_of_day, read_time_zone, refuse_another_version, refused
@@ -45,8 +44,6 @@ async def edit_preferences(
         raise refused("Quiet hours have a beginning and an end: give both, or null for both.", missing)
     if quiet["quiet_from"] is not None and quiet["quiet_from"] == quiet["quiet_until"]:
         raise refused("Quiet hours that end as they begin would be all hours; choose another end.", "quietUntil")
-    if stored is None and "time_zone" not in values:
-        values["time_zone"] = await connection.scalar(select(User.timezone).where(User.id == owner_id))
     await connection.execute(
         insert(Preferences)
         .values(owner_id=owner_id, **values)

@@ -47,6 +47,8 @@ async def add_push_subscription(
     name = read_optional_name(name, "name")
     endpoint_hash = sha256(url.encode()).digest()
     await only_writer_of(connection, owner_id)
+    # Of two who give the same endpoint at once the later one has it: each must see what the other has stored.
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"browser {url}", 0))))
     await connection.execute(select(func.notifications.take_over_endpoint(endpoint_hash)))
     of_owner = (PushSubscription.owner_id == owner_id, PushSubscription.endpoint_hash == endpoint_hash)
     stored: UUID | None = await connection.scalar(select(PushSubscription.id).where(*of_owner))

@@ -36,6 +36,7 @@ async def mark_read(transaction: Transaction, meant: Sequence[Meant], *, owner_i
 async def mark_all_read(transaction: Transaction, up_to: UUID, *, owner_id: UUID) -> int:
     """Mark a notification as read and all that were told before it; gives how many were not yet.
 
+    What is put off stays so, unless it is the one that is named: it is to be unread again at its time.
     Raises NotificationRefused where it is not the owner's.
     """
     connection = transaction.connection
@@ -48,6 +49,11 @@ async def mark_all_read(transaction: Transaction, up_to: UUID, *, owner_id: UUID
         Notification.owner_id == owner_id,
         Notification.position <= position,
         Notification.read_at.is_(None),
+        or_(
+            Notification.id == up_to,
+            Notification.snoozed_until.is_(None),
+            Notification.snoozed_until <= func.now(),
+        ),
     )
     marked = await connection.execute(update(Notification).where(*unread).values(read_at=func.now()))
     return marked.rowcount

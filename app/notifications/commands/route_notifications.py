@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.alerts.models import Severity
@@ -115,7 +115,12 @@ async def _owners(connection: AsyncConnection, ids: Collection[UUID]) -> Mapping
             digest_at=row.digest_at,
         )
         for row in await connection.execute(
-            select(*Preferences.__table__.columns).where(among(Preferences.owner_id, ids))
+            select(
+                *(Preferences.owner_id, func.coalesce(Preferences.time_zone, User.timezone).label("time_zone")),
+                *(Preferences.quiet_from, Preferences.quiet_until, Preferences.digest, Preferences.digest_at),
+            )
+            .join(User, User.id == Preferences.owner_id)
+            .where(among(Preferences.owner_id, ids))
         )
     }
     routes: dict[UUID, dict[tuple[EventType, ChannelKind], Severity | None]] = defaultdict(dict)

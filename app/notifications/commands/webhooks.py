@@ -29,7 +29,7 @@ from app.notifications.given import (
 )
 from app.notifications.models import EventType, Webhook
 from app.notifications.sealed import new_webhook_secret, seal_webhook_secret
-from app.notifications.webhook_scopes import check_webhook_scopes
+from app.notifications.webhook_scopes import check_webhook_scopes, kept_scopes
 
 MOST_WEBHOOKS = 20
 LONGEST_DOCUMENT = 10_000
@@ -89,12 +89,18 @@ async def edit_webhook(
     expected_version: int | None = None,
     is_development: bool = False,
 ) -> None:
-    """Change what is given of a webhook, as in `create_webhook`.
+    """Change what is given of a webhook, as in `create_webhook`; at another address its failures are forgotten.
 
-    Raises NotificationRefused as that does, for one that is not the owner's, and for another version than expected.
+    Raises NotificationRefused as that does, for one that is not the owner's, for another version than expected, and for
+    another address or document where the webhook may read what the viewer may not.
     """
     values = _read(given, viewer, is_development=is_development)
-    await _hold(transaction.connection, key, owner_id=viewer.own_id, expected_version=expected_version)
+    held = await _hold(transaction.connection, key, owner_id=viewer.own_id, expected_version=expected_version)
+    if not values.keys().isdisjoint({"url", "document"}) and "scopes" not in values:
+        # Else a token could have sent to itself, or asked by the webhook, what its owner let the webhook alone read.
+        checked(lambda: check_webhook_scopes(kept_scopes(held.scopes), viewer.scopes), "scopes")
+    if values.get("url", held.url) != held.url:
+        values["failing_since"] = None
     await _change(transaction.connection, key, values)
 
 
@@ -171,10 +177,10 @@ _READERS: Mapping[str, Any] = {
 
 async def _hold(
     connection: AsyncConnection, key: UUID, *, owner_id: UUID, expected_version: int | None
-) -> Row[UUID, int]:
+) -> Row[UUID, int, str, list[str]]:
     held = (
         await connection.execute(
-            select(Webhook.id, Webhook.version)
+            select(Webhook.id, Webhook.version, Webhook.url, Webhook.scopes)
             .where(Webhook.id == key, Webhook.owner_id == owner_id)
             .with_for_update(key_share=True)
         )

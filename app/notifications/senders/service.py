@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from uuid import UUID
 
 from apprise import Apprise, NotifyFormat, NotifyType
 from apprise.plugins.base import NotifyBase
@@ -24,6 +26,8 @@ LONGEST_TITLE = 200
 LONGEST_BODY = 1_000
 TOTAL_SECONDS = 20.0
 THREADS = 8
+# Else the retries of one service that hangs would take all of them.
+THREADS_OF_OWNER = 3
 TYPES: Mapping[Severity, NotifyType] = {
     Severity.INFO: NotifyType.INFO,
     Severity.WARNING: NotifyType.WARNING,
@@ -32,7 +36,10 @@ TYPES: Mapping[Severity, NotifyType] = {
 
 
 class ServiceSender:
-    """Sends to services. Whom it waits for too long it gives up, and the thread ends when the service lets it."""
+    """Sends to services. Whom it waits for too long it gives up, and the thread ends when the service lets it.
+
+    The services of one person keep no more than `THREADS_OF_OWNER` threads busy.
+    """
 
     def __init__(
         self, database: Database, secrets: Secrets, settings: Settings, *, total_seconds: float = TOTAL_SECONDS
@@ -42,6 +49,7 @@ class ServiceSender:
         self._settings = settings
         self._total_seconds = total_seconds
         self._free_threads = asyncio.Semaphore(THREADS)
+        self._busy_threads: Counter[UUID] = Counter()
 
     async def send(self, outgoing: Sequence[Outgoing]) -> None:
         """Tell one service of one notification; raises NotDelivered."""
@@ -54,7 +62,7 @@ class ServiceSender:
             raise NotDelivered("This server no longer tells services at such an address.", is_permanent=True) from None
         try:
             async with asyncio.timeout(self._total_seconds):
-                was_taken = await self._in_thread(lambda: _tell(service, one))
+                was_taken = await self._in_thread(lambda: _tell(service, one), one.owner_id)
         except TimeoutError:
             raise NotDelivered("The service did not answer in time.") from None
         if not was_taken:
@@ -73,14 +81,21 @@ class ServiceSender:
             # The key may be put back.
             raise NotDelivered(f"The address cannot be read: {unreadable}.") from None
 
-    async def _in_thread(self, work: Callable[[], bool]) -> bool:
+    async def _in_thread(self, work: Callable[[], bool], owner_id: UUID) -> bool:
         """What `work` gives; a thread that nobody waits for any longer counts as busy until it ends."""
         await self._free_threads.acquire()
+        if self._busy_threads[owner_id] >= THREADS_OF_OWNER:
+            self._free_threads.release()
+            raise NotDelivered("What was sent to your services before has not ended yet.")
+        self._busy_threads[owner_id] += 1
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[bool] = loop.create_future()
 
         def end(was_taken: bool) -> None:
             self._free_threads.release()
+            self._busy_threads[owner_id] -= 1
+            if not self._busy_threads[owner_id]:
+                del self._busy_threads[owner_id]
             if not ended.done():
                 ended.set_result(was_taken)
 
