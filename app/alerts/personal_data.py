@@ -61,7 +61,7 @@ def _price_states(user_id: UUID) -> Select[*tuple[Any, ...]]:
         .join(ItemVariant, ItemVariant.id == PriceSeries.variant_id)
         .join(Item, Item.id == ItemVariant.item_id)
         .where(state.owner_id == user_id)
-        .order_by(state.rule_id, state.series_id)
+        .order_by(state.rule_id, state.series_id, state.subject_id)
     )
 
 

@@ -426,6 +426,54 @@ async def test_a_want_of_any_print_is_met_by_the_other_prints(
     assert [minute for minute, _ in await alerts(database)] == minutes
 
 
+async def two_wants_of_one_card(database: Database, owner_id: UUID, **columns: object) -> tuple[UUID, UUID]:
+    """A want of one print, and one of another that any print would do for: the same series are of both."""
+    of_any = await want_of(
+        database, owner_id, await variant(database, "lantern-old"), accepts_any_print=True, **columns
+    )
+    of_one = await want_of(
+        database, owner_id, await variant(database, "lantern-new"), **{"maximum_price": Decimal(4)} | columns
+    )
+    return of_any, of_one
+
+
+@pytest.mark.parametrize(("amounts", "currency"), [(["6", "5", "4"], "USD"), (["12", "10", "8"], "EUR")])
+async def test_two_wants_that_one_price_is_of_are_met_each_by_itself(
+    database: Database, prices: Prices, ada: UUID, amounts: list[str], currency: str
+) -> None:
+    await rate(database, "2", NOON.date() - DAY)
+    of_any, of_one = await two_wants_of_one_card(database, ada, currency=currency)
+    await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None)
+    for minute, amount in enumerate(amounts):
+        await prices.come(price(amount, minute, item="lantern-new"))
+    assert await alerts(database, "want_id", "new_value") == [(of_any, Decimal(5)), (of_one, Decimal(4))]
+
+
+async def test_each_of_two_wants_that_one_price_is_of_rests_by_itself(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    of_any, of_one = await two_wants_of_one_card(database, ada)
+    await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None, cooldown_minutes=10)
+    for minute, amount in ((0, "6"), (1, "5"), (2, "6"), (3, "4"), (4, "6"), (11, "5"), (12, "4")):
+        await prices.come(price(amount, minute, item="lantern-new"))
+    fired = await alerts(database, "observed_at", "want_id")
+    assert fired == [(at(1), of_any), (at(3), of_one), (at(11), of_any)]
+
+
+async def test_a_price_that_was_below_a_raised_maximum_already_does_not_meet_the_want_again(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    wanted = await want_of(database, ada, await variant(database, "lantern-new"))
+    await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None, cooldown_minutes=2)
+    for minute, amount in enumerate(["6", "5", "9"]):
+        await prices.come(price(amount, minute, item="lantern-new"))
+    async with database.transaction() as transaction:
+        changed = update(Want).where(Want.id == wanted).values(maximum_price=Decimal(10))
+        await transaction.connection.execute(changed)
+    await prices.come(*each(["8", "11", "9"], begin=5, item="lantern-new"))
+    assert await alerts(database) == [(1, "5"), (7, "9")]
+
+
 async def test_a_change_is_held_against_the_price_a_window_ago(database: Database, prices: Prices, ada: UUID) -> None:
     key = await item(database)
     rises = await rule_of(database, ada, "rises_by", "10", key=key, window_minutes=60)

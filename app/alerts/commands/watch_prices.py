@@ -246,6 +246,9 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
     standing = first_standing(watch, before)
     if before is not None and rule.is_triggered is not None:
         standing = Standing(state_of(is_triggered=rule.is_triggered), before, rule.fired_at)
+        # Beyond the hysteresis the price says what the state is, whatever is remembered: a want may have another
+        # maximum by now, and a merge may have brought another price.
+        standing = settle(watch, standing, [Observation(rule.watches_from, before)], 1)
     # What was known before the rule began does not fire.
     is_old = rule.watches_from > batch.accepted_at
     stale_count = len(seen.observations) if is_old else seen.stale_count
@@ -264,7 +267,7 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
         held.states.append(known_price(rule, after, last.time))
         held.versions[rule.rule_id] = rule.version
     elif rule.is_triggered is not None:
-        held.forgotten.append((rule.rule_id, rule.series_id))
+        held.forgotten.append((rule.rule_id, rule.series_id, rule.subject_id))
         held.versions[rule.rule_id] = rule.version
     elif crossings:
         held.versions[rule.rule_id] = rule.version
