@@ -12,13 +12,16 @@ from sqlalchemy import insert, text, update
 
 from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.record_alerts import record_alerts
+from app.alerts.commands.take_over_rules import take_over_rules
 from app.alerts.models import Rule, RuleTarget
+from app.catalogue.commands.merge_items import Merge, merge_items
 from app.catalogue.new_items import CardDetails, NewCardSet, NewItem, NewVariant
-from app.core.database import Database
+from app.core.database import Database, Transaction
 from app.core.ids import new_id
 from app.ingestion.models import BatchKind
 from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
 from app.portfolios.wish_models import Want, Watchlist, WatchlistItem
+from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import StoredExchangeRate
 from tests.alerts.price_builders import NOON, Prices, alerts, at, count_of, each, price, rule_of, told
 from tests.catalogue.builders import coin, saved
@@ -540,3 +543,28 @@ async def test_the_clock_passes_over_series_that_prices_are_coming_into(
             assert await look_at_windows(transaction, limit=10, now=at(91)) == []
     async with database.transaction() as transaction:
         assert [fired.base_value for fired in await look_at_windows(transaction, limit=10, now=at(92))] == [Decimal(80)]
+
+
+async def test_the_clock_waits_for_a_merge_before_it_takes_rules(database: Database, prices: Prices, ada: UUID) -> None:
+    merged = await item(database)
+    await rule_of(database, ada, "rises_by", "10", key=merged, window_minutes=60)
+    await prices.come(price("100", 0), price("100", 0, item="argent"))
+    looks: list[asyncio.Task[object]] = []
+
+    async def look() -> None:
+        async with database.transaction() as transaction:
+            await look_at_windows(transaction, limit=10, now=at(30))
+
+    async def look_meanwhile(_: Transaction, __: Merge) -> None:
+        looks.append(asyncio.create_task(look()))
+        await until_somebody_waits(database)
+
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction,
+            winner_id=await item(database, "argent"),
+            loser_id=merged,
+            editor_id=None,
+            followers=[merge_variants, look_meanwhile, take_over_rules],
+        )
+    await asyncio.gather(*looks)

@@ -27,6 +27,8 @@ async def look_at_windows(transaction: Transaction, *, limit: int, now: datetime
     somebody else holds are passed over, and so are series that prices are coming into: those are looked at there.
     """
     connection = transaction.connection
+    # A merge holds the table before it takes rules: who took them first would have it wait, and wait for it in turn.
+    await connection.execute(_SHARE_SERIES)
     due = (await connection.execute(_DUE, {"now": now, "limit": limit})).all()
     if not due:
         return []
@@ -119,6 +121,7 @@ _DUE = text("""
     LIMIT :limit
     FOR NO KEY UPDATE SKIP LOCKED
 """)
+_SHARE_SERIES = text("LOCK TABLE prices.price_series IN ROW SHARE MODE")
 _SERIES = text("""
     WITH watched AS (
         SELECT rule.id, rule.price_kind, rule.source_id, variant.id AS variant_id, variant.item_id
