@@ -24,7 +24,7 @@ async def look_at_silences(
     """Look at rules over silences that are due.
 
     A tracker is silent once its last fix's bucket and the rule's duration have passed. A rule fires once for each
-    silence that becomes as long after the rule began, of a tracker that is in use, and whose client its owner belongs to.
+    silence that becomes so long after the rule began, of a tracker in use whose client its owner belongs to.
     """
     rules = {
         rule.id: rule
