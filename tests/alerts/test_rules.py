@@ -216,6 +216,12 @@ def test_a_rule_reaches_from_where_it_is_armed_to_where_it_fires(condition: Cond
     assert terms.reach == (Decimal(low), Decimal(high))
 
 
+def test_the_reach_of_a_rule_has_all_decimal_places_of_what_it_comes_from() -> None:
+    threshold, hysteresis = Decimal("999999999999999.000000000000000001"), Decimal("0.000000000000000001")
+    terms = Terms(condition=Condition.CROSSES_LEVEL, threshold=threshold, currency="EUR", hysteresis=hysteresis)
+    assert terms.reach == (Decimal(999999999999999), Decimal("999999999999999.000000000000000002"))
+
+
 async def test_only_rules_over_prices_have_a_reach_and_only_those_by_the_clock_a_next_look(
     database: Database, targets: Targets
 ) -> None:
@@ -244,7 +250,7 @@ async def test_a_repeat_with_the_same_key_makes_no_second_rule(database: Databas
     assert await refusal_of(other) == (AlertErrorCode.IDEMPOTENCY_KEY_REUSED, ["idempotencyKey"])
 
 
-async def filled(database: Database, owner_id: UUID, count: int, *, age: timedelta) -> None:
+async def filled(database: Database, owner_id: UUID, count: int, *, age: timedelta, **target: object) -> None:
     """Rules of somebody's that were made some time ago."""
     async with database.transaction() as transaction:
         await transaction.connection.execute(
@@ -253,9 +259,9 @@ async def filled(database: Database, owner_id: UUID, count: int, *, age: timedel
                     {
                         "id": new_id(),
                         "owner_id": owner_id,
-                        "target": "wants",
                         "condition": "want_met",
                         "created_at": utc_now() - age,
+                        **target,
                     }
                     for _ in range(count)
                 ]
@@ -263,9 +269,13 @@ async def filled(database: Database, owner_id: UUID, count: int, *, age: timedel
         )
 
 
+def of_item(targets: Targets) -> dict[str, object]:
+    return {"target": "item", "item_id": targets.keys[RuleTarget.ITEM]}
+
+
 async def test_a_thousand_rules_within_a_minute_come_to_sixty(database: Database, targets: Targets) -> None:
     ada = targets.scene.ada
-    await filled(database, ada, 59, age=timedelta(seconds=20))
+    await filled(database, ada, 59, age=timedelta(seconds=20), **of_item(targets))
     await rule_of(database, ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     refused = rule_of(database, ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     assert await refusal_of(refused) == (AlertErrorCode.TOO_MANY, [])
@@ -276,10 +286,23 @@ async def test_a_thousand_rules_within_a_minute_come_to_sixty(database: Database
 
 
 async def test_nobody_has_more_than_a_thousand_rules(database: Database, targets: Targets) -> None:
-    await filled(database, targets.scene.ada, 999, age=HOUR)
+    await filled(database, targets.scene.ada, 999, age=HOUR, **of_item(targets))
     await rule_of(database, targets.scene.ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     refused = rule_of(database, targets.scene.ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     assert await refusal_of(refused) == (AlertErrorCode.TOO_MANY, [])
+
+
+async def test_nobody_has_more_than_fifty_rules_over_sets_watchlists_and_all_wants(
+    database: Database, targets: Targets
+) -> None:
+    ada = targets.scene.ada
+    await filled(database, ada, 49, age=HOUR, target="wants")
+    watchlist = targets.keys[RuleTarget.WATCHLIST]
+    await rule_of(database, ada, RuleTarget.WATCHLIST, watchlist)
+    for kind, condition in ((RuleTarget.WATCHLIST, Condition.RISES_BY), (RuleTarget.WANTS, Condition.WANT_MET)):
+        refused = change(database, create_rule, targets[kind], usual(condition), owner_id=ada)
+        assert await refusal_of(refused) == (AlertErrorCode.TOO_MANY, [])
+    assert await rule_of(database, ada, RuleTarget.ITEM, targets.keys[RuleTarget.ITEM])
 
 
 @pytest.fixture

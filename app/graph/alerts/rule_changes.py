@@ -12,6 +12,7 @@ import strawberry
 from app.alerts.commands.rules import (
     MOST_NEW_RULES,
     MOST_RULES,
+    MOST_WIDE_RULES,
     create_rule,
     delete_rule,
     edit_rule,
@@ -182,7 +183,8 @@ class RuleDeleted(Done):
 @strawberry.type
 class AlertRuleMutations:
     @alert_changes(
-        f"Make a rule. A person has {MOST_RULES:,} at most, and makes {MOST_NEW_RULES} within a minute at most.",
+        f"Make a rule. A person has {MOST_RULES:,} at most, {MOST_WIDE_RULES} of them over card sets, watchlists and "
+        f"all wants, and makes {MOST_NEW_RULES} within a minute at most.",
         type=CreateAlertRulePayload,
         access=ALERTS_WRITE,
     )
