@@ -8,8 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 
+from app.alerts.commands import watch_prices
 from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.record_alerts import record_alerts
 from app.alerts.commands.take_over_rules import take_over_rules
@@ -131,11 +132,18 @@ async def test_batches_in_any_order_fire_at_what_is_new_to_the_series(
 
 
 async def test_prices_of_one_instant_are_observed_as_they_arrive(database: Database, prices: Prices, ada: UUID) -> None:
-    await rule_of(database, ada, "crosses_above", "100", key=await item(database))
+    over_prices = await rule_of(database, ada, "crosses_above", "100", key=await item(database))
+    over_changes = await rule_of(database, ada, "rises_by", "1", key=await item(database), window_minutes=1)
     await prices.come(price("99", 0, kind="sale", key="a"))
     await prices.come(price("101", 0, kind="sale", key="b"))
     await prices.come(price("102", 1, kind="sale", key="c"))
-    assert await alerts(database) == [(0, "101")]
+    assert await alerts(database, rule_id=over_prices) == [(0, "101")]
+    await prices.come(price("98", 1, kind="sale", key="d"))
+    await prices.come(price("103", 1, kind="sale", key="e"))
+    await prices.come(price("97", 1, kind="sale", key="f"), price("104", 1, kind="sale", key="g"))
+    assert await alerts(database, rule_id=over_prices) == [(0, "101"), (1, "103"), (1, "104")]
+    changes = await alerts(database, "observed_price", rule_id=over_changes)
+    assert changes == [(Decimal(103),), (Decimal(104),)]
 
 
 @pytest.mark.parametrize(("minutes_late", "fires"), [(15, True), (15.01, False)])
@@ -568,3 +576,34 @@ async def test_the_clock_waits_for_a_merge_before_it_takes_rules(database: Datab
             followers=[merge_variants, look_meanwhile, take_over_rules],
         )
     await asyncio.gather(*looks)
+
+
+async def test_the_clock_takes_few_wide_rules_at_a_time_and_the_others_all_the_same(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    async with database.transaction() as transaction:
+        card_set = await transaction.connection.scalar(text("SELECT id FROM catalogue.card_sets WHERE code = 'TW2'"))
+    wide = [
+        await rule_of(
+            database, ada, "rises_by", "10", target=RuleTarget.CARD_SET, key=card_set, window_minutes=60,
+            next_look_at=at(minute),
+        )
+        for minute in range(3)
+    ]  # fmt: skip
+    await rule_of(database, ada, "rises_by", "10", key=await item(database), window_minutes=60, next_look_at=at(9))
+    async with database.transaction() as transaction:
+        await look_at_windows(transaction, limit=10, now=at(10), most_wide=2)
+        due = select(Rule.id).where(Rule.next_look_at <= at(10))
+        assert list(await transaction.connection.scalars(due)) == [wide[2]]
+
+
+async def test_a_batch_is_held_against_rules_some_series_at_a_time(
+    database: Database, prices: Prices, ada: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_prices, "SERIES_AT_A_TIME", 2)
+    slugs = ("aurum", "argent", "lantern-new")
+    for slug in slugs:
+        await rule_of(database, ada, "crosses_above", "100", key=await item(database, slug), is_recurring=False)
+    for minute, amount in enumerate(["99", "101"]):
+        await prices.come(*(price(amount, minute, item=slug) for slug in slugs))
+    assert await alerts(database) == [(1, "101")] * 3
