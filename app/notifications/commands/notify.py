@@ -93,16 +93,8 @@ def _type_of(alert: RecordedAlert) -> EventType:
     return _TYPES_OF_TARGETS.get(RuleTarget(alert.target), EventType.PRICE)
 
 
-# By one statement however many they are, at positions in their order.
-_STORE = text("""
-    INSERT INTO notifications.notifications
-        (id, owner_id, key, event_type, severity, title, body, alert_id, channels)
-    SELECT id, owner_id, key, event_type, severity, title, body, alert_id, channels
-    FROM json_populate_recordset(CAST(NULL AS notifications.notifications), CAST(CAST(:rows AS text) AS json))
-    ON CONFLICT (owner_id, key) DO NOTHING
-""")
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
-# By one statement, however many they are.
+# By one statement however many they are, at positions in their order.
 _COLUMNS = "id, owner_id, key, event_type, severity, title, body, alert_id, channels"
 _STORE = text(f"""
     INSERT INTO notifications.notifications ({_COLUMNS})
