@@ -204,6 +204,9 @@ def _check_percentages(terms: Terms) -> None:
         raise refused("Nothing falls by more than 100 percent: give less.", "threshold")
     if not _is_percentage(terms.hysteresis) or not 0 <= terms.hysteresis <= HIGHEST_PERCENTAGE:
         raise refused(f"It is a number of percentage points from 0 to {HIGHEST_PERCENTAGE:,}.", "hysteresis")
+    # Nothing loses more than all of it, and so does no rise.
+    if terms.condition is Condition.RISES_BY and terms.hysteresis > (terms.threshold or 0) + WHOLE:
+        raise refused("It would never be armed again: give 100 more than the threshold at most.", "hysteresis")
 
 
 def _is_percentage(value: Decimal | None) -> bool:

@@ -151,6 +151,7 @@ async def test_what_was_wanted_and_removed_is_not_found(database: Database, targ
         ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "window": timedelta(days=366)}, "window"),
         ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "threshold": Decimal(0)}, "threshold"),
         ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "threshold": Decimal(1_000_001)}, "threshold"),
+        ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "hysteresis": Decimal(106)}, "hysteresis"),
         ("item", {"condition": Condition.FALLS_BY, **CHANGE_OF_A_DAY, "threshold": Decimal(100)}, "threshold"),
         ("portfolio", {"condition": Condition.FALLS_BY, **CHANGE_OF_A_DAY, "window": HOUR}, "window"),
     ],
