@@ -216,7 +216,7 @@ class PriceState(Base):
 
 
 class SubjectState(Base):
-    """What a rule has to remember of one subject that is no series: a tracker, a portfolio, a preorder or a want.
+    """What a rule has to remember of one subject that is no series: a tracker, a portfolio or a preorder.
 
     Of a portfolio `subject_version` is the version of its trades when it was looked at last.
     """

@@ -101,7 +101,7 @@ PARTS = (
     ),
     ExportPart(
         "alert-rules-of-others.json",
-        "What your rules remember of trackers, portfolios, preorders and wants; the ids are those of the rules.",
+        "What your rules remember of trackers, portfolios and preorders; the ids are those of the rules.",
         table_of(SubjectState),
         _subject_states,
         PublicIdTag.ALERT_RULE,
