@@ -358,6 +358,21 @@ async def test_a_change_is_held_against_the_snapshot_of_a_window_ago(
     ("snapshots", "expected"),
     [([(3, "20", "EUR"), (1, "30", "EUR")], Decimal(20)), ([(9, "40", "USD")], Decimal(10)), ([], None)],
 )
+async def test_from_next_to_nothing_to_more_than_there_is_a_change_is_told_all_the_same(
+    database: Database, owned: Owned
+) -> None:
+    poor = await portfolio_of_somebody(database, viewer=owned.viewer)
+    await ingested(database, price("0.000000000001", "argentum"))
+    await hold(database, poor, "argentum", Deal("buy", "1", "1"))
+    await snapshot(database, poor, 8, "0.000000000001")
+    rule_id = await watch_value(database, poor, "rises_by", "10", window_minutes=10_080)
+    await look(database)
+    await hold(database, poor, "argentum", Deal("buy", "999999999999999", "1"), position=1)
+    await ingested(database, price("999999999999", "argentum"))
+    await look(database)
+    assert len(await values_of(database, rule_id)) == 1
+
+
 async def test_without_an_old_enough_snapshot_the_first_one_since_then_is_the_base_in_the_currency_of_the_rule(
     database: Database, owned: Owned, snapshots: list[tuple[int, str, str]], expected: Decimal | None
 ) -> None:
