@@ -18,6 +18,9 @@ from app.prices.models import PriceSeries, Source
 
 async def erase(transaction: Transaction, user_id: UUID) -> None:
     """Delete a person's rules and alerts, and with these what they were told of them."""
+    # In the order in which those who hold observations against rules take them.
+    held = select(Rule.id).where(Rule.owner_id == user_id).order_by(Rule.id)
+    await transaction.connection.execute(held.with_for_update())
     for table in (Rule, Alert):
         await transaction.connection.execute(delete(table).where(table.owner_id == user_id))
 

@@ -1,5 +1,6 @@
 """Rules as their owners make, change, pause, resume and delete them, and what is refused of them."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,6 +16,7 @@ from app.alerts.commands.take_over_rules import take_over_rules
 from app.alerts.errors import AlertErrorCode
 from app.alerts.given import CONDITIONS_OF, Target, Terms
 from app.alerts.models import Alert, Condition, Rule, RuleTarget
+from app.alerts.personal_data import erase
 from app.catalogue.commands.merge_items import merge_items
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -25,6 +27,7 @@ from app.portfolios.commands.watchlists import create_watchlist
 from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import PriceKind
 from tests.alerts.builders import refusal_of, remember_price, remembered, row_of, rule_of
+from tests.lock_waits import until_somebody_waits
 from tests.portfolios.builders import change
 from tests.portfolios.wishes_builders import Scene, rate, scene_of
 from tests.prices.builders import ingested, point
@@ -470,3 +473,24 @@ async def test_rules_over_an_item_that_is_merged_begin_anew_over_the_one_that_st
     assert (row["item_id"], row["version"], await remembered(database, of_item)) == (scene.items["lantern-new"], 2, 0)
     assert (await row_of(database, of_default))["variant_id"] == scene.variant("lantern-new")
     assert (await row_of(database, of_foil))["variant_id"] == foil
+
+
+async def test_who_is_erased_while_their_rules_fire_goes_without_a_deadlock(
+    database: Database, targets: Targets
+) -> None:
+    ada = targets.scene.ada
+    first, second = sorted((new_id(), new_id()))
+    for rule_id in (second, first):
+        await filled(database, ada, 1, age=HOUR, **of_item(targets) | {"id": rule_id})
+
+    async def erase_ada() -> None:
+        async with database.transaction() as transaction:
+            await erase(transaction, ada)
+
+    async with database.transaction() as transaction:
+        held = select(Rule.id).with_for_update(key_share=True)
+        await transaction.connection.execute(held.where(Rule.id == first))
+        erasing = asyncio.create_task(erase_ada())
+        await until_somebody_waits(database)
+        await transaction.connection.execute(held.where(Rule.id == second))
+    await erasing
