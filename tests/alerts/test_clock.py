@@ -354,10 +354,6 @@ async def test_a_change_is_held_against_the_snapshot_of_a_window_ago(
     assert {alert.base_value for alert in await alerts(database, rule_id)} == {Decimal(20)}
 
 
-@pytest.mark.parametrize(
-    ("snapshots", "expected"),
-    [([(3, "20", "EUR"), (1, "30", "EUR")], Decimal(20)), ([(9, "40", "USD")], Decimal(10)), ([], None)],
-)
 async def test_from_next_to_nothing_to_more_than_there_is_a_change_is_told_all_the_same(
     database: Database, owned: Owned
 ) -> None:
@@ -373,6 +369,10 @@ async def test_from_next_to_nothing_to_more_than_there_is_a_change_is_told_all_t
     assert len(await values_of(database, rule_id)) == 1
 
 
+@pytest.mark.parametrize(
+    ("snapshots", "expected"),
+    [([(3, "20", "EUR"), (1, "30", "EUR")], Decimal(20)), ([(9, "40", "USD")], Decimal(10)), ([], None)],
+)
 async def test_without_an_old_enough_snapshot_the_first_one_since_then_is_the_base_in_the_currency_of_the_rule(
     database: Database, owned: Owned, snapshots: list[tuple[int, str, str]], expected: Decimal | None
 ) -> None:
