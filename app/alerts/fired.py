@@ -11,7 +11,7 @@ class Fired:
     """A rule fired at an observation.
 
     `crossing` says which crossing of the rule it is, the same however often the observation comes: such as
-    `<series id>@<time>`. Values are as `Alert` has them.
+    `<series id>@<time>#<arrival>`. Values are as `Alert` has them.
     """
 
     rule_id: UUID

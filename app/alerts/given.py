@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from app.alerts.crossings import Watch, comparison_of, reach_of
 from app.alerts.errors import AlertErrorCode, AlertRefused
 from app.alerts.models import Condition, RuleTarget, Severity
 from app.core.money import MAXIMUM_DECIMAL_PLACES, MINOR_UNITS, is_amount
@@ -31,6 +32,8 @@ LEVELS = frozenset({Condition.CROSSES_ABOVE, Condition.CROSSES_BELOW, Condition.
 CHANGES = frozenset({Condition.RISES_BY, Condition.FALLS_BY})
 MOVEMENTS = frozenset({Condition.ENTERED, Condition.LEFT, Condition.DELIVERED, Condition.MOVED_IN_STORAGE})
 PRICED = frozenset({RuleTarget.ITEM, RuleTarget.VARIANT, RuleTarget.CARD_SET, RuleTarget.WATCHLIST})
+# What may lead to thousands of series.
+WIDE = frozenset({RuleTarget.CARD_SET, RuleTarget.WATCHLIST, RuleTarget.WANTS})
 # Which conditions make sense of which target.
 CONDITIONS_OF: Mapping[RuleTarget, frozenset[Condition]] = {
     **dict.fromkeys(PRICED, LEVELS | CHANGES),
@@ -76,8 +79,10 @@ class Terms:
             return None
         below = self.condition in {Condition.CROSSES_ABOVE, Condition.CROSSES_LEVEL}
         above = self.condition is not Condition.CROSSES_ABOVE
-        low = self.threshold - self.hysteresis if below else self.threshold
-        return low, self.threshold + self.hysteresis if above else self.threshold
+        low, high = reach_of(
+            Watch(comparison=comparison_of(self.condition), threshold=self.threshold, hysteresis=self.hysteresis)
+        )
+        return low if below else self.threshold, high if above else self.threshold
 
 
 def refused(message: str, *field: str) -> AlertRefused:
@@ -199,6 +204,9 @@ def _check_percentages(terms: Terms) -> None:
         raise refused("Nothing falls by more than 100 percent: give less.", "threshold")
     if not _is_percentage(terms.hysteresis) or not 0 <= terms.hysteresis <= HIGHEST_PERCENTAGE:
         raise refused(f"It is a number of percentage points from 0 to {HIGHEST_PERCENTAGE:,}.", "hysteresis")
+    # Nothing loses more than all of it, and so does no rise.
+    if terms.condition is Condition.RISES_BY and terms.hysteresis > (terms.threshold or 0) + WHOLE:
+        raise refused("It would never be armed again: give 100 more than the threshold at most.", "hysteresis")
 
 
 def _is_percentage(value: Decimal | None) -> bool:

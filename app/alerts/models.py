@@ -191,7 +191,9 @@ class PriceState(Base):
     """What a rule has to remember of one series, where it does not follow from the series' latest price.
 
     It is triggered until the value is back by the hysteresis; `fired_at` is the time of the last observation that
-    fired, from which the cooldown counts. Rules over changes keep the last change, in percent, in `value`.
+    fired, from which the cooldown counts. Rules over changes keep the last change, in percent, in `value`. `subject_id`
+    is the want that the price is held against, and the rule itself where it is not about wants: a rule over all wants
+    may hold one series against several.
     """
 
     __tablename__ = "price_states"
@@ -205,6 +207,7 @@ class PriceState(Base):
 
     rule_id: Mapped[UUID] = mapped_column(primary_key=True)
     series_id: Mapped[int] = mapped_column(ForeignKey(PriceSeries.id, ondelete="CASCADE"), primary_key=True)
+    subject_id: Mapped[UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[UUID]
     is_triggered: Mapped[bool]
     value: Mapped[Decimal | None]
@@ -213,7 +216,7 @@ class PriceState(Base):
 
 
 class SubjectState(Base):
-    """What a rule has to remember of one subject that is no series: a tracker, a portfolio, a preorder or a want.
+    """What a rule has to remember of one subject that is no series: a tracker, a portfolio or a preorder.
 
     Of a portfolio `subject_version` is the version of its trades when it was looked at last.
     """

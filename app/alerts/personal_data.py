@@ -18,6 +18,9 @@ from app.prices.models import PriceSeries, Source
 
 async def erase(transaction: Transaction, user_id: UUID) -> None:
     """Delete a person's rules and alerts, and with these what they were told of them."""
+    # In the order in which those who hold observations against rules take them.
+    held = select(Rule.id).where(Rule.owner_id == user_id).order_by(Rule.id)
+    await transaction.connection.execute(held.with_for_update())
     for table in (Rule, Alert):
         await transaction.connection.execute(delete(table).where(table.owner_id == user_id))
 
@@ -61,7 +64,7 @@ def _price_states(user_id: UUID) -> Select[*tuple[Any, ...]]:
         .join(ItemVariant, ItemVariant.id == PriceSeries.variant_id)
         .join(Item, Item.id == ItemVariant.item_id)
         .where(state.owner_id == user_id)
-        .order_by(state.rule_id, state.series_id)
+        .order_by(state.rule_id, state.series_id, state.subject_id)
     )
 
 
@@ -101,7 +104,7 @@ PARTS = (
     ),
     ExportPart(
         "alert-rules-of-others.json",
-        "What your rules remember of trackers, portfolios, preorders and wants; the ids are those of the rules.",
+        "What your rules remember of trackers, portfolios and preorders; the ids are those of the rules.",
         table_of(SubjectState),
         _subject_states,
         PublicIdTag.ALERT_RULE,

@@ -262,12 +262,13 @@ CREATE INDEX alerts_by_time ON alerts.alerts USING brin (created_at);
 CREATE TABLE alerts.price_states (
     rule_id uuid NOT NULL,
     series_id integer NOT NULL,
+    subject_id uuid NOT NULL,
     owner_id uuid NOT NULL,
     is_triggered boolean NOT NULL,
     value numeric,
     observed_at timestamptz,
     fired_at timestamptz,
-    CONSTRAINT price_states_key PRIMARY KEY (rule_id, series_id),
+    CONSTRAINT price_states_key PRIMARY KEY (rule_id, series_id, subject_id),
     CONSTRAINT price_states_rule_id_owner_id_reference FOREIGN KEY (rule_id, owner_id)
         REFERENCES alerts.rules (id, owner_id) ON DELETE CASCADE,
     CONSTRAINT price_states_series_id_reference FOREIGN KEY (series_id)

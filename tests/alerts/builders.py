@@ -54,7 +54,9 @@ async def remember_price(database: Database, owner_id: UUID, rule_id: UUID) -> N
     async with database.transaction() as transaction:
         series_id = await transaction.connection.scalar(select(func.min(PriceSeries.id)))
         await transaction.connection.execute(
-            insert(PriceState).values(rule_id=rule_id, owner_id=owner_id, series_id=series_id, is_triggered=True)
+            insert(PriceState).values(
+                rule_id=rule_id, owner_id=owner_id, series_id=series_id, subject_id=rule_id, is_triggered=True
+            )
         )
 
 

@@ -12,9 +12,10 @@ from sqlalchemy import text
 from app.alerts.commands.due_rules import end_expired_rules
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
+from app.alerts.commands.rules import edit_rule
 from app.core.clock import utc_now
 from app.core.database import Database
-from tests.alerts.watching import alerts, member, person, rule, rule_row
+from tests.alerts.watching import alerts, changed, member, person, rule, rule_row
 from tests.catalogue.builders import coin, saved
 from tests.portfolios.possessing import Deal, Owned, hold, portfolio_of_somebody
 from tests.prices.builders import Line, ingested, point
@@ -83,6 +84,21 @@ async def test_between_two_looks_at_a_silence_nothing_is_read(database: Database
     assert (await rule_row(database, rule_id))["next_look_at"] == minutes(70)
     await tick(database, minutes(70))
     assert (await rule_row(database, rule_id))["next_look_at"] == minutes(130)
+
+
+async def test_a_silence_that_was_told_is_told_again_once_it_is_as_long_as_the_rule_says_by_then(
+    database: Database,
+) -> None:
+    client_id, _, (tracker_id,) = await tracked(database)
+    owner_id = await member(database, client_id)
+    rule_id = await silence(database, owner_id, "tracker", tracker_id)
+    await heard(database, tracker_id, 3)
+    await tick(database, minutes(71))
+    async with database.transaction() as transaction:
+        await edit_rule(transaction, rule_id, {"duration": timedelta(hours=3)}, owner_id=owner_id)
+    await changed(database, rule_id, watches_from=minutes(75), next_look_at=BEFORE)
+    await tick(database, minutes(200))
+    assert await times_of(database, rule_id) == [minutes(70), minutes(190)]
 
 
 async def test_what_was_silent_when_the_rule_was_made_is_told_only_after_it_was_heard_again(
@@ -336,6 +352,21 @@ async def test_a_change_is_held_against_the_snapshot_of_a_window_ago(
         await look(database)
     assert await values_of(database, rule_id) == [(Decimal(old), Decimal(new)) for old, new in expected]
     assert {alert.base_value for alert in await alerts(database, rule_id)} == {Decimal(20)}
+
+
+async def test_from_next_to_nothing_to_more_than_there_is_a_change_is_told_all_the_same(
+    database: Database, owned: Owned
+) -> None:
+    poor = await portfolio_of_somebody(database, viewer=owned.viewer)
+    await ingested(database, price("0.000000000001", "argentum"))
+    await hold(database, poor, "argentum", Deal("buy", "1", "1"))
+    await snapshot(database, poor, 8, "0.000000000001")
+    rule_id = await watch_value(database, poor, "rises_by", "10", window_minutes=10_080)
+    await look(database)
+    await hold(database, poor, "argentum", Deal("buy", "999999999999999", "1"), position=1)
+    await ingested(database, price("999999999999", "argentum"))
+    await look(database)
+    assert len(await values_of(database, rule_id)) == 1
 
 
 @pytest.mark.parametrize(

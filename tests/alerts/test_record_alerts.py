@@ -145,6 +145,14 @@ async def test_ten_thousand_rules_fire_in_one_transaction(database: Database, sc
             "{foil} rose by 6.26 % within 1 day, from 95.00 EUR on test-market",
         ),
         (Condition.FALLS_BY, "3", "6", "{foil} fell by 6 % within 1 day, from 95.00 EUR on test-market"),
+        # More digits than decimals have unless told so: whoever owns next to nothing may own a lot tomorrow.
+        (
+            Condition.RISES_BY,
+            "3",
+            "1e35",
+            f"{{foil}} rose by {10**35:,} % within 1 day, from 95.00 EUR on test-market",
+        ),
+        (Condition.CROSSES_ABOVE, "99", "1e30", f"{{foil}} rose above 100.00 EUR: {10**30:,}.00 on test-market"),
     ],
 )
 async def test_an_alert_about_a_price_says_what_where_and_how_much(

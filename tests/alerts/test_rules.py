@@ -1,5 +1,6 @@
 """Rules as their owners make, change, pause, resume and delete them, and what is refused of them."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,6 +16,7 @@ from app.alerts.commands.take_over_rules import take_over_rules
 from app.alerts.errors import AlertErrorCode
 from app.alerts.given import CONDITIONS_OF, Target, Terms
 from app.alerts.models import Alert, Condition, Rule, RuleTarget
+from app.alerts.personal_data import erase
 from app.catalogue.commands.merge_items import merge_items
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -25,6 +27,7 @@ from app.portfolios.commands.watchlists import create_watchlist
 from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import PriceKind
 from tests.alerts.builders import refusal_of, remember_price, remembered, row_of, rule_of
+from tests.lock_waits import until_somebody_waits
 from tests.portfolios.builders import change
 from tests.portfolios.wishes_builders import Scene, rate, scene_of
 from tests.prices.builders import ingested, point
@@ -151,6 +154,7 @@ async def test_what_was_wanted_and_removed_is_not_found(database: Database, targ
         ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "window": timedelta(days=366)}, "window"),
         ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "threshold": Decimal(0)}, "threshold"),
         ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "threshold": Decimal(1_000_001)}, "threshold"),
+        ("item", {"condition": Condition.RISES_BY, **CHANGE_OF_A_DAY, "hysteresis": Decimal(106)}, "hysteresis"),
         ("item", {"condition": Condition.FALLS_BY, **CHANGE_OF_A_DAY, "threshold": Decimal(100)}, "threshold"),
         ("portfolio", {"condition": Condition.FALLS_BY, **CHANGE_OF_A_DAY, "window": HOUR}, "window"),
     ],
@@ -216,6 +220,12 @@ def test_a_rule_reaches_from_where_it_is_armed_to_where_it_fires(condition: Cond
     assert terms.reach == (Decimal(low), Decimal(high))
 
 
+def test_the_reach_of_a_rule_has_all_decimal_places_of_what_it_comes_from() -> None:
+    threshold, hysteresis = Decimal("999999999999999.000000000000000001"), Decimal("0.000000000000000001")
+    terms = Terms(condition=Condition.CROSSES_LEVEL, threshold=threshold, currency="EUR", hysteresis=hysteresis)
+    assert terms.reach == (Decimal(999999999999999), Decimal("999999999999999.000000000000000002"))
+
+
 async def test_only_rules_over_prices_have_a_reach_and_only_those_by_the_clock_a_next_look(
     database: Database, targets: Targets
 ) -> None:
@@ -244,7 +254,7 @@ async def test_a_repeat_with_the_same_key_makes_no_second_rule(database: Databas
     assert await refusal_of(other) == (AlertErrorCode.IDEMPOTENCY_KEY_REUSED, ["idempotencyKey"])
 
 
-async def filled(database: Database, owner_id: UUID, count: int, *, age: timedelta) -> None:
+async def filled(database: Database, owner_id: UUID, count: int, *, age: timedelta, **target: object) -> None:
     """Rules of somebody's that were made some time ago."""
     async with database.transaction() as transaction:
         await transaction.connection.execute(
@@ -253,9 +263,9 @@ async def filled(database: Database, owner_id: UUID, count: int, *, age: timedel
                     {
                         "id": new_id(),
                         "owner_id": owner_id,
-                        "target": "wants",
                         "condition": "want_met",
                         "created_at": utc_now() - age,
+                        **target,
                     }
                     for _ in range(count)
                 ]
@@ -263,9 +273,13 @@ async def filled(database: Database, owner_id: UUID, count: int, *, age: timedel
         )
 
 
+def of_item(targets: Targets) -> dict[str, object]:
+    return {"target": "item", "item_id": targets.keys[RuleTarget.ITEM]}
+
+
 async def test_a_thousand_rules_within_a_minute_come_to_sixty(database: Database, targets: Targets) -> None:
     ada = targets.scene.ada
-    await filled(database, ada, 59, age=timedelta(seconds=20))
+    await filled(database, ada, 59, age=timedelta(seconds=20), **of_item(targets))
     await rule_of(database, ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     refused = rule_of(database, ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     assert await refusal_of(refused) == (AlertErrorCode.TOO_MANY, [])
@@ -276,10 +290,23 @@ async def test_a_thousand_rules_within_a_minute_come_to_sixty(database: Database
 
 
 async def test_nobody_has_more_than_a_thousand_rules(database: Database, targets: Targets) -> None:
-    await filled(database, targets.scene.ada, 999, age=HOUR)
+    await filled(database, targets.scene.ada, 999, age=HOUR, **of_item(targets))
     await rule_of(database, targets.scene.ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     refused = rule_of(database, targets.scene.ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     assert await refusal_of(refused) == (AlertErrorCode.TOO_MANY, [])
+
+
+async def test_nobody_has_more_than_fifty_rules_over_sets_watchlists_and_all_wants(
+    database: Database, targets: Targets
+) -> None:
+    ada = targets.scene.ada
+    await filled(database, ada, 49, age=HOUR, target="wants")
+    watchlist = targets.keys[RuleTarget.WATCHLIST]
+    await rule_of(database, ada, RuleTarget.WATCHLIST, watchlist)
+    for kind, condition in ((RuleTarget.WATCHLIST, Condition.RISES_BY), (RuleTarget.WANTS, Condition.WANT_MET)):
+        refused = change(database, create_rule, targets[kind], usual(condition), owner_id=ada)
+        assert await refusal_of(refused) == (AlertErrorCode.TOO_MANY, [])
+    assert await rule_of(database, ada, RuleTarget.ITEM, targets.keys[RuleTarget.ITEM])
 
 
 @pytest.fixture
@@ -446,3 +473,24 @@ async def test_rules_over_an_item_that_is_merged_begin_anew_over_the_one_that_st
     assert (row["item_id"], row["version"], await remembered(database, of_item)) == (scene.items["lantern-new"], 2, 0)
     assert (await row_of(database, of_default))["variant_id"] == scene.variant("lantern-new")
     assert (await row_of(database, of_foil))["variant_id"] == foil
+
+
+async def test_who_is_erased_while_their_rules_fire_goes_without_a_deadlock(
+    database: Database, targets: Targets
+) -> None:
+    ada = targets.scene.ada
+    first, second = sorted((new_id(), new_id()))
+    for rule_id in (second, first):
+        await filled(database, ada, 1, age=HOUR, **of_item(targets) | {"id": rule_id})
+
+    async def erase_ada() -> None:
+        async with database.transaction() as transaction:
+            await erase(transaction, ada)
+
+    async with database.transaction() as transaction:
+        held = select(Rule.id).with_for_update(key_share=True)
+        await transaction.connection.execute(held.where(Rule.id == first))
+        erasing = asyncio.create_task(erase_ada())
+        await until_somebody_waits(database)
+        await transaction.connection.execute(held.where(Rule.id == second))
+    await erasing

@@ -8,17 +8,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 
+from app.alerts.commands import watch_prices
 from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.record_alerts import record_alerts
+from app.alerts.commands.take_over_rules import take_over_rules
 from app.alerts.models import Rule, RuleTarget
+from app.catalogue.commands.merge_items import Merge, merge_items
 from app.catalogue.new_items import CardDetails, NewCardSet, NewItem, NewVariant
-from app.core.database import Database
+from app.core.database import Database, Transaction
 from app.core.ids import new_id
 from app.ingestion.models import BatchKind
 from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
 from app.portfolios.wish_models import Want, Watchlist, WatchlistItem
+from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import StoredExchangeRate
 from tests.alerts.price_builders import NOON, Prices, alerts, at, count_of, each, price, rule_of, told
 from tests.catalogue.builders import coin, saved
@@ -128,11 +132,18 @@ async def test_batches_in_any_order_fire_at_what_is_new_to_the_series(
 
 
 async def test_prices_of_one_instant_are_observed_as_they_arrive(database: Database, prices: Prices, ada: UUID) -> None:
-    await rule_of(database, ada, "crosses_above", "100", key=await item(database))
+    over_prices = await rule_of(database, ada, "crosses_above", "100", key=await item(database))
+    over_changes = await rule_of(database, ada, "rises_by", "1", key=await item(database), window_minutes=1)
     await prices.come(price("99", 0, kind="sale", key="a"))
     await prices.come(price("101", 0, kind="sale", key="b"))
     await prices.come(price("102", 1, kind="sale", key="c"))
-    assert await alerts(database) == [(0, "101")]
+    assert await alerts(database, rule_id=over_prices) == [(0, "101")]
+    await prices.come(price("98", 1, kind="sale", key="d"))
+    await prices.come(price("103", 1, kind="sale", key="e"))
+    await prices.come(price("97", 1, kind="sale", key="f"), price("104", 1, kind="sale", key="g"))
+    assert await alerts(database, rule_id=over_prices) == [(0, "101"), (1, "103"), (1, "104")]
+    changes = await alerts(database, "observed_price", rule_id=over_changes)
+    assert changes == [(Decimal(103),), (Decimal(104),)]
 
 
 @pytest.mark.parametrize(("minutes_late", "fires"), [(15, True), (15.01, False)])
@@ -426,6 +437,54 @@ async def test_a_want_of_any_print_is_met_by_the_other_prints(
     assert [minute for minute, _ in await alerts(database)] == minutes
 
 
+async def two_wants_of_one_card(database: Database, owner_id: UUID, **columns: object) -> tuple[UUID, UUID]:
+    """A want of one print, and one of another that any print would do for: the same series are of both."""
+    of_any = await want_of(
+        database, owner_id, await variant(database, "lantern-old"), accepts_any_print=True, **columns
+    )
+    of_one = await want_of(
+        database, owner_id, await variant(database, "lantern-new"), **{"maximum_price": Decimal(4)} | columns
+    )
+    return of_any, of_one
+
+
+@pytest.mark.parametrize(("amounts", "currency"), [(["6", "5", "4"], "USD"), (["12", "10", "8"], "EUR")])
+async def test_two_wants_that_one_price_is_of_are_met_each_by_itself(
+    database: Database, prices: Prices, ada: UUID, amounts: list[str], currency: str
+) -> None:
+    await rate(database, "2", NOON.date() - DAY)
+    of_any, of_one = await two_wants_of_one_card(database, ada, currency=currency)
+    await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None)
+    for minute, amount in enumerate(amounts):
+        await prices.come(price(amount, minute, item="lantern-new"))
+    assert await alerts(database, "want_id", "new_value") == [(of_any, Decimal(5)), (of_one, Decimal(4))]
+
+
+async def test_each_of_two_wants_that_one_price_is_of_rests_by_itself(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    of_any, of_one = await two_wants_of_one_card(database, ada)
+    await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None, cooldown_minutes=10)
+    for minute, amount in ((0, "6"), (1, "5"), (2, "6"), (3, "4"), (4, "6"), (11, "5"), (12, "4")):
+        await prices.come(price(amount, minute, item="lantern-new"))
+    fired = await alerts(database, "observed_at", "want_id")
+    assert fired == [(at(1), of_any), (at(3), of_one), (at(11), of_any)]
+
+
+async def test_a_price_that_was_below_a_raised_maximum_already_does_not_meet_the_want_again(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    wanted = await want_of(database, ada, await variant(database, "lantern-new"))
+    await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None, cooldown_minutes=2)
+    for minute, amount in enumerate(["6", "5", "9"]):
+        await prices.come(price(amount, minute, item="lantern-new"))
+    async with database.transaction() as transaction:
+        changed = update(Want).where(Want.id == wanted).values(maximum_price=Decimal(10))
+        await transaction.connection.execute(changed)
+    await prices.come(*each(["8", "11", "9"], begin=5, item="lantern-new"))
+    assert await alerts(database) == [(1, "5"), (7, "9")]
+
+
 async def test_a_change_is_held_against_the_price_a_window_ago(database: Database, prices: Prices, ada: UUID) -> None:
     key = await item(database)
     rises = await rule_of(database, ada, "rises_by", "10", key=key, window_minutes=60)
@@ -492,3 +551,59 @@ async def test_the_clock_passes_over_series_that_prices_are_coming_into(
             assert await look_at_windows(transaction, limit=10, now=at(91)) == []
     async with database.transaction() as transaction:
         assert [fired.base_value for fired in await look_at_windows(transaction, limit=10, now=at(92))] == [Decimal(80)]
+
+
+async def test_the_clock_waits_for_a_merge_before_it_takes_rules(database: Database, prices: Prices, ada: UUID) -> None:
+    merged = await item(database)
+    await rule_of(database, ada, "rises_by", "10", key=merged, window_minutes=60)
+    await prices.come(price("100", 0), price("100", 0, item="argent"))
+    looks: list[asyncio.Task[object]] = []
+
+    async def look() -> None:
+        async with database.transaction() as transaction:
+            await look_at_windows(transaction, limit=10, now=at(30))
+
+    async def look_meanwhile(_: Transaction, __: Merge) -> None:
+        looks.append(asyncio.create_task(look()))
+        await until_somebody_waits(database)
+
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction,
+            winner_id=await item(database, "argent"),
+            loser_id=merged,
+            editor_id=None,
+            followers=[merge_variants, look_meanwhile, take_over_rules],
+        )
+    await asyncio.gather(*looks)
+
+
+async def test_the_clock_takes_few_wide_rules_at_a_time_and_the_others_all_the_same(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    async with database.transaction() as transaction:
+        card_set = await transaction.connection.scalar(text("SELECT id FROM catalogue.card_sets WHERE code = 'TW2'"))
+    wide = [
+        await rule_of(
+            database, ada, "rises_by", "10", target=RuleTarget.CARD_SET, key=card_set, window_minutes=60,
+            next_look_at=at(minute),
+        )
+        for minute in range(3)
+    ]  # fmt: skip
+    await rule_of(database, ada, "rises_by", "10", key=await item(database), window_minutes=60, next_look_at=at(9))
+    async with database.transaction() as transaction:
+        await look_at_windows(transaction, limit=10, now=at(10), most_wide=2)
+        due = select(Rule.id).where(Rule.next_look_at <= at(10))
+        assert list(await transaction.connection.scalars(due)) == [wide[2]]
+
+
+async def test_a_batch_is_held_against_rules_some_series_at_a_time(
+    database: Database, prices: Prices, ada: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_prices, "SERIES_AT_A_TIME", 2)
+    slugs = ("aurum", "argent", "lantern-new")
+    for slug in slugs:
+        await rule_of(database, ada, "crosses_above", "100", key=await item(database, slug), is_recurring=False)
+    for minute, amount in enumerate(["99", "101"]):
+        await prices.come(*(price(amount, minute, item=slug) for slug in slugs))
+    assert await alerts(database) == [(1, "101")] * 3

@@ -12,7 +12,7 @@ from app.alerts.fired import Fired
 from app.alerts.models import Rule
 from app.core.clock import utc_now
 from app.core.database import Database
-from app.core.ids import PublicIdTag, public_id
+from app.core.ids import PublicIdTag, new_id, public_id
 from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 from app.notifications.commands.notify import notify_of_alerts
@@ -329,6 +329,11 @@ async def test_the_scope_of_alerts_leads_to_nothing_that_takes_another(
     assert refused["extensions"]["code"] == "FORBIDDEN"
     refused = await graph.refusal("{ alertRules { nodes { tracker { name } } } }", reader)
     assert refused["extensions"]["code"] == "FORBIDDEN"
+    writer = await session_of(api_database, scene.ada, scopes=[Scope.ALERTS_READ, Scope.ALERTS_WRITE])
+    tracker = {"target": {"trackerId": public_id(PublicIdTag.TRACKER, new_id())}, "condition": "ENTERED"}
+    for unread in (given, {"target": {"allWants": True}, "condition": "WANT_MET"}, tracker):
+        query = "mutation ($input: CreateAlertRuleInput!) { createAlertRule(input: $input) { rule { id } } }"
+        assert (await graph.refusal(query, writer, input=unread))["extensions"]["code"] == "FORBIDDEN"
 
 
 async def test_a_rule_over_trackers_is_for_members_in_any_role(graph: Graph, database: Database, dollars: None) -> None:

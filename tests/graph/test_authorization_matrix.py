@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.events import EventBus
-from app.core.ids import PublicIdTag
+from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.graph.access import OWNER_AND_STAFF, PUBLIC_TABLES, access_of, guard, privacy_of, private
@@ -101,10 +101,11 @@ GIVEN: dict[str, object] = {
     "mutation grantRole.input.permissions": ["PRICES_WRITE"],
     "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
     "mutation addMember.input.username": "support",
-    "mutation createAlertRule.input.target": {"allWants": True},
-    "mutation createAlertRule.input.condition": "WANT_MET",
-    "mutation previewAlertRule.input.target": {"allWants": True},
-    "mutation previewAlertRule.input.condition": "WANT_MET",
+    # Something of the catalogue: what is somebody's own takes the scope of its room, too.
+    "mutation createAlertRule.input.target": {"itemId": public_id(PublicIdTag.ITEM, new_id())},
+    "mutation createAlertRule.input.condition": "CROSSES_ABOVE",
+    "mutation previewAlertRule.input.target": {"itemId": public_id(PublicIdTag.ITEM, new_id())},
+    "mutation previewAlertRule.input.condition": "CROSSES_ABOVE",
     "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
     "mutation snooze.input.until": None,
 }

@@ -470,7 +470,7 @@ def _alerts(owner_id: UUID, portfolio_id: UUID, variant_id: UUID, word: str) -> 
         ),
         (Source, {"code": code, "name": "Shop"}),
         (PriceSeries, {"variant_id": variant_id, "source_id": source_id, "kind": "ask", "currency": "CHF"}),
-        (PriceState, of_rule | {"series_id": series_id, "is_triggered": True}),
+        (PriceState, of_rule | {"series_id": series_id, "subject_id": rule_id, "is_triggered": True}),
         (SubjectState, of_rule | {"subject_id": portfolio_id, "is_triggered": True}),
         (
             Alert,

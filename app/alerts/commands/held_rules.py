@@ -24,7 +24,7 @@ class Held:
 
     fired: list[Fired] = field(default_factory=list)
     states: list[KnownPrice] = field(default_factory=list)
-    forgotten: list[tuple[UUID, int]] = field(default_factory=list)
+    forgotten: list[tuple[UUID, int, UUID]] = field(default_factory=list)
     versions: dict[UUID, int] = field(default_factory=dict)
 
 
@@ -63,6 +63,7 @@ def known_price(rule: RuleOfSeries, standing: Standing, at: datetime) -> KnownPr
     return KnownPrice(
         rule.rule_id,
         rule.series_id,
+        rule.subject_id,
         rule.owner_id,
         standing.state is State.TRIGGERED,
         standing.value,

@@ -27,12 +27,15 @@ OVER_CHANGES = frozenset({Condition.RISES_BY, Condition.FALLS_BY})
 
 
 class PriceAt(NamedTuple):
-    """What a series is worth at a moment, in its own currency, by a price of `observed_at`."""
+    """What a series is worth at a moment, in its own currency, by a price of `observed_at`; its `arrival` tells it from
+    others of that instant.
+    """
 
     time: datetime
     price: Decimal
     observed_at: datetime
     is_fresh: bool = True
+    arrival: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,7 @@ def hold_over_changes(look: LookAtChanges, past: PastPrices, rates: DailyRates, 
         held.fired.append(
             Fired(
                 rule_id=rule.rule_id,
-                crossing=f"{rule.series_id}@{change.time.isoformat()}",
+                crossing=f"{rule.series_id}@{change.time.isoformat()}#{price.arrival}",
                 observed_at=change.time,
                 item_id=rule.item_id,
                 variant_id=look.variant_id,

@@ -24,7 +24,7 @@ async def look_at_silences(
     """Look at rules over silences that are due.
 
     A tracker is silent once its last fix's bucket and the rule's duration have passed. A rule fires once for each
-    silence that begins after the rule, of a tracker that is in use, and whose client its owner belongs to.
+    silence that becomes so long after the rule began, of a tracker in use whose client its owner belongs to.
     """
     rules = {
         rule.id: rule
@@ -69,7 +69,7 @@ def _fires(rule: Any, row: Any) -> bool:
 def _fired(row: Any) -> Fired:
     return Fired(
         rule_id=row.rule_id,
-        crossing=f"silent_for:{row.tracker_id}@{row.last_fix_at.isoformat()}",
+        crossing=f"silent_for:{row.tracker_id}@{row.silent_at.isoformat()}",
         observed_at=row.silent_at,
         tracker_id=row.tracker_id,
     )

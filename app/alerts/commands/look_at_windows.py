@@ -18,16 +18,28 @@ from app.core.database import Transaction
 
 LOOKS_A_WINDOW = 100
 LOOKED_AT_MOST_EVERY = timedelta(minutes=1)
+# Each may lead to thousands of series, and prices that it fires at wait for it meanwhile.
+WIDE_AT_A_TIME = 10
 
 
-async def look_at_windows(transaction: Transaction, *, limit: int, now: datetime) -> list[Fired]:
+async def look_at_windows(
+    transaction: Transaction, *, limit: int, now: datetime, most_wide: int = WIDE_AT_A_TIME
+) -> list[Fired]:
     """Hold up to `limit` rules over changes that are due against what their series are worth now; gives what fired.
+
+    Of those over card sets and watchlists it takes `most_wide` at most, beside the others.
 
     The clock looks at each again after a hundredth of its window, and after a minute at the earliest. Rules that
     somebody else holds are passed over, and so are series that prices are coming into: those are looked at there.
     """
     connection = transaction.connection
-    due = (await connection.execute(_DUE, {"now": now, "limit": limit})).all()
+    # A merge holds the table before it takes rules: who took them first would have it wait, and wait for it in turn.
+    await connection.execute(_SHARE_SERIES)
+    due = [
+        rule
+        for is_wide, most in ((False, limit), (True, min(limit, most_wide)))
+        for rule in await connection.execute(_DUE, {"now": now, "is_wide": is_wide, "limit": most})
+    ]
     if not due:
         return []
     pairs = (await connection.execute(_SERIES, {"rules": [rule.id for rule in due]})).all()
@@ -115,10 +127,12 @@ _DUE = text("""
     WHERE is_active AND next_look_at <= CAST(:now AS timestamptz)
         AND (expires_at IS NULL OR expires_at > CAST(:now AS timestamptz))
         AND condition IN ('rises_by', 'falls_by') AND portfolio_id IS NULL
+        AND (card_set_id IS NOT NULL OR watchlist_id IS NOT NULL) = CAST(:is_wide AS boolean)
     ORDER BY next_look_at
     LIMIT :limit
     FOR NO KEY UPDATE SKIP LOCKED
 """)
+_SHARE_SERIES = text("LOCK TABLE prices.price_series IN ROW SHARE MODE")
 _SERIES = text("""
     WITH watched AS (
         SELECT rule.id, rule.price_kind, rule.source_id, variant.id AS variant_id, variant.item_id

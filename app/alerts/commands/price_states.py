@@ -16,6 +16,7 @@ class KnownPrice:
 
     rule_id: UUID
     series_id: int
+    subject_id: UUID
     owner_id: UUID
     is_triggered: bool
     value: Decimal | None
@@ -25,11 +26,12 @@ class KnownPrice:
 
 async def write_price_states(connection: AsyncConnection, states: Iterable[KnownPrice]) -> None:
     """Remember these, each in place of what was remembered before."""
-    listed = sorted(states, key=lambda state: (state.rule_id, state.series_id))
+    listed = sorted(states, key=lambda state: (state.rule_id, state.series_id, state.subject_id))
     if listed:
         columns: dict[str, object] = {
             "rules": [state.rule_id for state in listed],
             "series": [state.series_id for state in listed],
+            "subjects": [state.subject_id for state in listed],
             "owners": [state.owner_id for state in listed],
             "triggered": [state.is_triggered for state in listed],
             "values": [state.value for state in listed],
@@ -39,25 +41,29 @@ async def write_price_states(connection: AsyncConnection, states: Iterable[Known
         await connection.execute(_WRITE, columns)
 
 
-async def forget_price_states(connection: AsyncConnection, places: Collection[tuple[UUID, int]]) -> None:
-    """Forget what rules remember of series, given by the ids of both."""
+async def forget_price_states(connection: AsyncConnection, places: Collection[tuple[UUID, int, UUID]]) -> None:
+    """Forget what rules remember of series, given by the ids of both and of the subject."""
     if places:
-        rules, series = zip(*places, strict=True)
-        await connection.execute(_FORGET, {"rules": list(rules), "series": list(series)})
+        rules, series, subjects = zip(*places, strict=True)
+        await connection.execute(_FORGET, {"rules": list(rules), "series": list(series), "subjects": list(subjects)})
 
 
 _WRITE = text("""
-    INSERT INTO alerts.price_states (rule_id, series_id, owner_id, is_triggered, value, observed_at, fired_at)
+    INSERT INTO alerts.price_states
+        (rule_id, series_id, subject_id, owner_id, is_triggered, value, observed_at, fired_at)
     SELECT * FROM unnest(
-        CAST(:rules AS uuid[]), CAST(:series AS integer[]), CAST(:owners AS uuid[]), CAST(:triggered AS boolean[]),
-        CAST(:values AS numeric[]), CAST(:observed AS timestamptz[]), CAST(:fired AS timestamptz[])
+        CAST(:rules AS uuid[]), CAST(:series AS integer[]), CAST(:subjects AS uuid[]), CAST(:owners AS uuid[]),
+        CAST(:triggered AS boolean[]), CAST(:values AS numeric[]), CAST(:observed AS timestamptz[]),
+        CAST(:fired AS timestamptz[])
     )
-    ON CONFLICT (rule_id, series_id) DO UPDATE SET
+    ON CONFLICT (rule_id, series_id, subject_id) DO UPDATE SET
         is_triggered = excluded.is_triggered, value = excluded.value, observed_at = excluded.observed_at,
         fired_at = excluded.fired_at
 """)
 _FORGET = text("""
     DELETE FROM alerts.price_states
-    USING unnest(CAST(:rules AS uuid[]), CAST(:series AS integer[])) AS given (rule_id, series_id)
+    USING unnest(CAST(:rules AS uuid[]), CAST(:series AS integer[]), CAST(:subjects AS uuid[]))
+        AS given (rule_id, series_id, subject_id)
     WHERE price_states.rule_id = given.rule_id AND price_states.series_id = given.series_id
+        AND price_states.subject_id = given.subject_id
 """)

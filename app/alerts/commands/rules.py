@@ -19,6 +19,7 @@ from app.alerts.given import (
     CHANGES,
     MINUTE,
     TERMS,
+    WIDE,
     Given,
     Target,
     Terms,
@@ -38,6 +39,8 @@ from app.prices.queries.exchange_rates import units_per_euro
 
 MOST_RULES = 1_000
 MOST_NEW_RULES = 60
+# Each is held against the prices of thousands of series.
+MOST_WIDE_RULES = 50
 NEW_WITHIN = timedelta(minutes=1)
 
 
@@ -48,7 +51,7 @@ async def create_rule(
     `severity`, `notes` and `channels` what is not to be as usual.
 
     Raises AlertRefused for a target that is not there or somebody else's, for what does not go with the condition, for
-    more than 1,000 rules, and for more than 60 within a minute.
+    more than 1,000 rules, 50 of them wide, and for more than 60 within a minute.
     """
     connection = transaction.connection
     now = await clock_of(transaction)
@@ -60,7 +63,7 @@ async def create_rule(
     if first != rule_id:
         return first
     target_id = await require_target(connection, target, user_id=owner_id)
-    await _refuse_too_many(connection, owner_id, now)
+    await _refuse_too_many(connection, owner_id, target.kind, now)
     values = await rule_values(connection, target, terms, on=now.date())
     named = {} if target_id is None else {f"{target.kind.value}_id": target_id}
     await connection.execute(
@@ -207,17 +210,24 @@ async def _source_id(connection: AsyncConnection, code: str) -> int:
     return source_id
 
 
-async def _refuse_too_many(connection: AsyncConnection, owner_id: UUID, now: datetime) -> None:
+async def _refuse_too_many(connection: AsyncConnection, owner_id: UUID, target: RuleTarget, now: datetime) -> None:
     since = now - NEW_WITHIN
     counted = select(
         func.count(),
         func.count().filter(Rule.created_at > since),
         func.min(Rule.created_at).filter(Rule.created_at > since),
+        func.count().filter(Rule.target.in_([kind.value for kind in WIDE])),
     ).where(Rule.owner_id == owner_id)
-    total, lately, oldest = (await connection.execute(counted)).one()
+    total, lately, oldest, wide = (await connection.execute(counted)).one()
     if total >= MOST_RULES:
         raise AlertRefused(
             AlertErrorCode.TOO_MANY, f"There are {MOST_RULES:,} rules, as many as there may be: delete one first."
+        )
+    if target in WIDE and wide >= MOST_WIDE_RULES:
+        raise AlertRefused(
+            AlertErrorCode.TOO_MANY,
+            f"There are {MOST_WIDE_RULES} rules over card sets, watchlists and all wants, as many as there may be: "
+            "delete one first, or watch an item.",
         )
     if lately >= MOST_NEW_RULES:
         seconds = max(1, -(-(oldest - since) // timedelta(seconds=1)))

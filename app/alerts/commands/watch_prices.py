@@ -33,6 +33,8 @@ from app.prices.observations import DAILY_SOURCES, Observations, ObservedPrice, 
 # What is older when it is accepted does not fire; of sources that are asked once a day it may be a day old.
 FRESH_FOR = timedelta(minutes=15)
 FRESH_FOR_OF_DAILY_SOURCES = ONE_DAY
+# Each of them may be near hundreds of rules, which are in memory meanwhile.
+SERIES_AT_A_TIME = 5_000
 
 _MICROSECONDS_OF_A_DAY = 86_400_000_000
 
@@ -48,7 +50,7 @@ async def watch_prices(transaction: Transaction, observations: Observations) -> 
 async def hold_against_prices(transaction: Transaction, observations: Observations) -> list[Fired]:
     """Hold rules against the new prices, and remember what they have to; gives what fired.
 
-    A few statements, whatever the number of prices and rules, and one where nobody watches.
+    A few statements for each thousands of series, whatever the number of rules, and one where nobody watches.
     """
     connection = transaction.connection
     if not observations.series:
@@ -59,12 +61,13 @@ async def hold_against_prices(transaction: Transaction, observations: Observatio
     batch = _Batch(observations)
     spans = await batch.read_rates(connection, watching.currencies)
     while True:
-        rules = await rules_near(
-            connection, batch.touched, spans, targets=watching.targets, at=observations.accepted_at
-        )
-        if RuleTarget.WANTS in watching.targets:
-            rules += await want_rules_of(connection, batch.touched, at=observations.accepted_at)
-        held = await _hold(connection, batch, rules)
+        held = Held()
+        for begin in range(0, len(batch.touched), SERIES_AT_A_TIME):
+            touched = batch.touched[begin : begin + SERIES_AT_A_TIME]
+            rules = await rules_near(connection, touched, spans, targets=watching.targets, at=observations.accepted_at)
+            if RuleTarget.WANTS in watching.targets:
+                rules += await want_rules_of(connection, touched, at=observations.accepted_at)
+            await _hold(connection, batch, rules, held)
         # Who changes a rule has it forget what it knew: that must not come back.
         if await are_unchanged(connection, held.versions):
             await write_states(connection, held)
@@ -154,7 +157,7 @@ class _Batch:
         one, values = self.series[series_id], self._values[series_id]
         stale = len(values) if is_known_before else bisect_left(one.prices, (self._fresh_since(one),))
         return [
-            PriceAt(time, values[place], time, place >= stale)
+            PriceAt(time, values[place], time, place >= stale, one.prices[place][1])
             for place in range(max(stale - 1, 0), len(values))
             for time in (self._time(one.prices[place][0]),)
         ]
@@ -221,18 +224,16 @@ def _touched(one: ObservedSeries, prices: Sequence[Decimal]) -> TouchedSeries:
     )
 
 
-async def _hold(connection: AsyncConnection, batch: _Batch, rules: Iterable[RuleOfSeries]) -> Held:
+async def _hold(connection: AsyncConnection, batch: _Batch, rules: Iterable[RuleOfSeries], held: Held) -> None:
     over_prices: list[RuleOfSeries] = []
     over_changes: list[RuleOfSeries] = []
     for rule in rules:
         (over_changes if rule.condition in OVER_CHANGES else over_prices).append(rule)
     await batch.read_rates_of_wants(connection, (rule for rule in over_prices if rule.want_id is not None))
-    held = Held()
     for rule in over_prices:
         _hold_over_prices(batch, rule, held)
     if over_changes:
         await _hold_over_changes(connection, batch, over_changes, held)
-    return held
 
 
 def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
@@ -246,6 +247,9 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
     standing = first_standing(watch, before)
     if before is not None and rule.is_triggered is not None:
         standing = Standing(state_of(is_triggered=rule.is_triggered), before, rule.fired_at)
+        # Beyond the hysteresis the price says what the state is, whatever is remembered: a want may have another
+        # maximum by now, and a merge may have brought another price.
+        standing = settle(watch, standing, [Observation(rule.watches_from, before)], 1)
     # What was known before the rule began does not fire.
     is_old = rule.watches_from > batch.accepted_at
     stale_count = len(seen.observations) if is_old else seen.stale_count
@@ -264,7 +268,7 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
         held.states.append(known_price(rule, after, last.time))
         held.versions[rule.rule_id] = rule.version
     elif rule.is_triggered is not None:
-        held.forgotten.append((rule.rule_id, rule.series_id))
+        held.forgotten.append((rule.rule_id, rule.series_id, rule.subject_id))
         held.versions[rule.rule_id] = rule.version
     elif crossings:
         held.versions[rule.rule_id] = rule.version
@@ -278,7 +282,8 @@ def _fired_by_price(
     of_want = "" if rule.want_id is None else f"want:{rule.want_id}:"
     return Fired(
         rule_id=rule.rule_id,
-        crossing=f"{of_want}{rule.series_id}@{time.isoformat()}",
+        # Several prices of one instant are several observations, told apart by their arrival.
+        crossing=f"{of_want}{rule.series_id}@{time.isoformat()}#{price[1]}",
         observed_at=time,
         item_id=rule.item_id,
         variant_id=series.variant_id,

@@ -65,6 +65,11 @@ class RuleOfSeries(NamedTuple):
     known_at: datetime | None
     fired_at: datetime | None
 
+    @property
+    def subject_id(self) -> UUID:
+        """What the price is held against, as `PriceState` has it."""
+        return self.want_id or self.rule_id
+
 
 @dataclass(frozen=True, slots=True)
 class Watching:
@@ -106,8 +111,7 @@ async def want_rules_of(
     """The rules over wants that have not ended at an instant, for each want with a maximum price that a series is of.
 
     A want of any print is met by every variant of the prints of its card. A variant whose name tells a condition meets
-    wants of that condition or a worse one; a bid meets none. What is remembered is left out where one rule looks at one
-    series for several wants.
+    wants of that condition or a worse one; a bid meets none.
     """
     if not touched:
         return []
@@ -198,6 +202,7 @@ _COLUMNS = """
 _STATE = """
     SELECT known.is_triggered, known.value, known.observed_at, known.fired_at FROM alerts.price_states AS known
     WHERE known.rule_id = found.id AND known.series_id = found.series_id
+        AND known.subject_id = coalesce(found.want_id, found.id)
     OFFSET 0
 """
 _JOINS = {
@@ -275,7 +280,6 @@ _WANTS = text(f"""
         SELECT rule.id, rule.owner_id, rule.version, rule.condition, want.maximum_price, want.currency,
             rule.window_minutes, rule.hysteresis, rule.cooldown_minutes, rule.expires_at, rule.watches_from,
             want.id AS want_id, touched.item_id, touched.series_id,
-            count(*) OVER (PARTITION BY rule.id, touched.series_id) AS wants,
             want.minimum_condition, touched.variant_id
         FROM matched
         JOIN touched ON touched.series_id = matched.series_id
@@ -292,5 +296,5 @@ _WANTS = text(f"""
         found.minimum_condition, variant.key AS variant_key, variant.name AS variant_name
     FROM found
     JOIN catalogue.item_variants AS variant ON variant.id = found.variant_id
-    LEFT JOIN LATERAL ({_STATE}) AS state ON found.wants = 1
+    LEFT JOIN LATERAL ({_STATE}) AS state ON true
 """)  # noqa: S608  # words of our own

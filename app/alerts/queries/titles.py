@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from app.portfolios.wish_models import DatePrecision
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MINUTES_OF = (("day", 1440), ("hour", 60), ("minute", 1))
 _MOST_PLACES = 18
+# Wide enough for what all of the largest holding is worth, and for its change from next to nothing in percent.
+_WIDE = Context(prec=200)
 # Of the columns of what fired that name something.
 _NAMING = ("item_id", "variant_id", "portfolio_id", "tracker_id", "place_id", "preorder_id", "want_id")
 
@@ -158,7 +160,7 @@ def _money(amount: Decimal | None, currency: str | None) -> str:
 
 
 def _percent(value: Decimal | None) -> str:
-    return f"{_plain(round(abs(value or Decimal(0)), 2))} %"
+    return f"{_plain(_to_places((value or Decimal(0)).copy_abs(), 2))} %"
 
 
 def _places(currency: str | None) -> int:
@@ -169,11 +171,16 @@ def _places(currency: str | None) -> int:
 def _rounded(value: Decimal, places: int, *, unlike: Decimal | None = None) -> str:
     """The value with so many decimal places, or with as many more as tell it from 0 and from another one."""
     kept = places
-    while kept < _MOST_PLACES and round(value, kept) != value and round(value, kept) in {Decimal(0), unlike}:
+    while kept < _MOST_PLACES and _to_places(value, kept) != value and _to_places(value, kept) in {Decimal(0), unlike}:
         kept += 1
     if places == 0:
         kept = max(kept, _digits_of(value))
-    return _plain(round(value, kept), at_least=places)
+    return _plain(_to_places(value, kept), at_least=places)
+
+
+def _to_places(value: Decimal, places: int) -> Decimal:
+    """Rounded to so many decimal places, however long it is."""
+    return value.quantize(Decimal(1).scaleb(-places), context=_WIDE)
 
 
 def _digits_of(value: Decimal) -> int:

@@ -9,24 +9,19 @@ from typing import Any
 import strawberry
 
 from app.alerts.commands.preview_rule import LOOKS_BACK, MOST_OBSERVATIONS, MOST_SERIES, Firing, Preview, preview_rule
-from app.alerts.models import RuleTarget
 from app.graph.alerts.errors import ALERTS_READ, AlertError, alert_changes
-from app.graph.alerts.rule_changes import PreviewAlertRuleInput, target_of, with_channels
+from app.graph.alerts.rule_changes import PreviewAlertRuleInput, allowed_target_of, with_channels
 from app.graph.context import Info
 from app.graph.fields import attribute
-from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.inputs import sent
 from app.graph.prices.series import PriceSeries
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import CurrencyCode
-from app.graph.trackers.errors import TRACKERS_READ
 from app.graph.trackers.places import Place
 from app.graph.trackers.trackers import Tracker
 from app.graph.user_errors import USER_ERRORS, Done
 
 MOST_FIRINGS = 250
-_OF_PORTFOLIOS = frozenset({RuleTarget.PORTFOLIO, RuleTarget.WATCHLIST, RuleTarget.PREORDER})
-_OF_TRACKERS = frozenset({RuleTarget.TRACKER, RuleTarget.PLACE, RuleTarget.PRODUCTION_RUN})
 
 
 @strawberry.type(description="A moment at which a rule would have fired; values are as `Alert` has them.")
@@ -97,17 +92,14 @@ class AlertRulePreviewMutations:
         f"nothing is stored. Over prices it is held against points, and where there are none against the closes of "
         f"days, of {MOST_SERIES} series and {MOST_OBSERVATIONS:,} observations at most; over portfolios against their "
         "values at the ends of days; over trackers against their stays and statuses, and moves in storage of the last "
-        "seven days. Of portfolios, watchlists and preorders it takes `portfolios:read`, too, and of trackers "
+        "seven days. Of portfolios, watchlists, preorders and wants it takes `portfolios:read`, too, and of trackers "
         "`trackers:read`.",
         type=PreviewAlertRulePayload,
         access=ALERTS_READ,
     )
     @staticmethod
     async def preview_alert_rule(info: Info, input: PreviewAlertRuleInput) -> Previewed:
-        target = target_of(input.target)
-        for kinds, access in ((_OF_PORTFOLIOS, PORTFOLIOS_READ), (_OF_TRACKERS, TRACKERS_READ)):
-            if target.kind in kinds:
-                access.check(info.context.viewer, info.context.now)
+        target = allowed_target_of(info, input.target)
         values = with_channels(sent(input, "target"))
         async with info.context.transaction() as transaction:
             preview = await preview_rule(transaction, target, values, owner_id=info.context.viewer.own_id)

@@ -12,6 +12,7 @@ import strawberry
 from app.alerts.commands.rules import (
     MOST_NEW_RULES,
     MOST_RULES,
+    MOST_WIDE_RULES,
     create_rule,
     delete_rule,
     edit_rule,
@@ -25,9 +26,11 @@ from app.graph.alerts.errors import ALERTS_WRITE, AlertError, alert_changes
 from app.graph.alerts.rules import AlertRule
 from app.graph.context import Info
 from app.graph.fields import attribute
+from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_of, sent
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import CurrencyCode
+from app.graph.trackers.errors import TRACKERS_READ
 from app.graph.user_errors import USER_ERRORS, Done
 from app.notifications.models import ChannelKind
 from app.prices.models import PriceKind
@@ -182,13 +185,16 @@ class RuleDeleted(Done):
 @strawberry.type
 class AlertRuleMutations:
     @alert_changes(
-        f"Make a rule. A person has {MOST_RULES:,} at most, and makes {MOST_NEW_RULES} within a minute at most.",
+        f"Make a rule. A person has {MOST_RULES:,} at most, {MOST_WIDE_RULES} of them over card sets, watchlists and "
+        f"all wants, and makes {MOST_NEW_RULES} within a minute at most. A rule says what its target is worth, or "
+        "where it is: of portfolios, watchlists, preorders and wants it takes `portfolios:read`, too, and of trackers "
+        "`trackers:read`.",
         type=CreateAlertRulePayload,
         access=ALERTS_WRITE,
     )
     @staticmethod
     async def create_alert_rule(info: Info, input: CreateAlertRuleInput) -> RuleChanged:
-        target = target_of(input.target)
+        target = allowed_target_of(info, input.target)
         values = with_channels(sent(input, "target", "idempotency_key"))
         async with info.context.transaction() as transaction:
             rule_id = await create_rule(
@@ -261,6 +267,10 @@ class _Named(NamedTuple):
     field: str
 
 
+_OF_PORTFOLIOS = frozenset(
+    {RuleTarget.PORTFOLIO, RuleTarget.WATCHLIST, RuleTarget.PREORDER, RuleTarget.WANT, RuleTarget.WANTS}
+)
+_OF_TRACKERS = frozenset({RuleTarget.TRACKER, RuleTarget.PLACE, RuleTarget.PRODUCTION_RUN})
 _TARGETS: Mapping[str, _Named] = {
     "item_id": _Named(RuleTarget.ITEM, PublicIdTag.ITEM, "item", "itemId"),
     "variant_id": _Named(RuleTarget.VARIANT, PublicIdTag.ITEM_VARIANT, "variant", "variantId"),
@@ -289,6 +299,18 @@ def target_of(input: AlertTargetInput) -> Target:
     if key is None:
         raise not_found(named.what, "target", named.field)
     return Target(named.kind, key)
+
+
+def allowed_target_of(info: Info, input: AlertTargetInput) -> Target:
+    """What a rule is to look at, for a caller who may: what a rule tells of, a token with another scope alone reads.
+
+    Raises as `target_of` does, and refuses a token without that scope.
+    """
+    target = target_of(input)
+    for kinds, access in ((_OF_PORTFOLIOS, PORTFOLIOS_READ), (_OF_TRACKERS, TRACKERS_READ)):
+        if target.kind in kinds:
+            access.check(info.context.viewer, info.context.now)
+    return target
 
 
 def with_channels(values: dict[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _type_of(alert: RecordedAlert) -> EventType:
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
-# By one statement, however many they are.
+# By one statement however many they are, at positions in their order.
 _COLUMNS = "id, owner_id, key, event_type, severity, title, body, alert_id, channels"
 _STORE = text(f"""
     INSERT INTO notifications.notifications ({_COLUMNS})

@@ -132,7 +132,7 @@ def _add_states(world: World, random: Random, rule: Row) -> None:
     if rule["target"] in PRICED:
         series = world.column(PriceSeries, "id")
         for series_id in random.sample(series, min(len(series), random.choice((0, 1, 4)))):
-            world.add(PriceState, series_id=series_id, **_remembered(world, random, rule))
+            world.add(PriceState, series_id=series_id, subject_id=rule["id"], **_remembered(world, random, rule))
     else:
         for _ in range(random.choice((0, 1, 2))):
             world.add(SubjectState, subject_id=any_key(random), **_remembered(world, random, rule))
