@@ -27,6 +27,7 @@ from app.doors.photos import routes as photos_routes
 from app.doors.portfolio_exports import routes as portfolio_exports_routes
 from app.doors.sign_in import routes as sign_in_routes
 from app.doors.tiles import routes as tiles_routes
+from app.doors.unsubscribing import routes as unsubscribing_routes
 from app.graph.context import Resources
 from app.graph.examples import graphiql_page
 from app.graph.execution import Engine
@@ -73,6 +74,7 @@ def create_application(settings: Settings | None = None) -> Starlette:
         *exports_routes(),
         *portfolio_exports_routes(),
         *tiles_routes(settings.allowed_origins),
+        *unsubscribing_routes(),
         *websocket_routes(),
     ]
     if settings.is_development:

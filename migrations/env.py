@@ -7,9 +7,11 @@ from alembic import context
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import SchemaItem
 
+import app.alerts.models
 import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
+import app.notifications.models
 import app.operations.models
 import app.portfolios.models
 import app.portfolios.wish_models
@@ -29,6 +31,8 @@ OUR_SCHEMAS = {
     app.prices.models.SCHEMA,
     app.portfolios.models.SCHEMA,
     app.trackers.models.SCHEMA,
+    app.alerts.models.SCHEMA,
+    app.notifications.models.SCHEMA,
 }
 # Waiting behind a long reader would queue every request behind the migration; better to fail and be run again.
 LOCK_TIMEOUT = "5s"

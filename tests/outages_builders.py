@@ -41,7 +41,7 @@ POINTS_IN_A_BATCH = 5
 PAUSE_SECONDS = 0.02
 # How long any one answer may take, and how long anything may take to come back.
 ANSWER_SECONDS = 8.0
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 WATCH = """
 subscription ($slugs: [String!]!, $since: String) {
   priceUpdates(slugs: $slugs, since: $since) { cursor price { amount } item { slug } }

@@ -263,6 +263,8 @@ def _plain_value(person: Person, type_: str, name: str, place: int, salt: str) -
             return str(number)
         case "timestamp with time zone" | "date":
             return f"2026-{place % 12 + 1:02}-{number % 28 + 1:02}"
+        case "time without time zone":
+            return f"{place % 24:02}:{number % 60:02}"
         case "inet" | "cidr":
             return f"192.0.2.{number}"
         case "geography":

@@ -32,6 +32,8 @@ PUBLIC_RELATIONS = {
     "providers.providers": "which services are asked, and at what pace, is the same for everybody",
     "operations.jobs": "which jobs the server runs by itself, and when, is the same for everybody",
     "operations.settings": "what staff set for the server holds nothing secret, and is the same for everybody",
+    "notifications.channels": "which channels there are for anybody is the same for everybody",
+    "notifications.vapid_keys": "by which key push services know the server is the same for everybody",
     "trackers.cities": "where the cities of the world are is the same for everybody",
     "public.alembic_version": "which migration the database is at; the API says so when it starts over another one",
 }
@@ -105,6 +107,26 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
     ("trackers.attachments", "production_run_id"): None,
     ("trackers.attachments", "parcel"): None,
     ("trackers.location_fixes", "dropped_count"): "0",
+    # A rule has one target.
+    ("alerts.rules", "target"): "portfolio",
+    **{
+        ("alerts.rules", f"{target}_id"): None
+        for target in (
+            *("item", "variant", "card_set", "watchlist", "tracker", "place", "production_run", "preorder", "want"),
+        )
+    },
+    ("alerts.rules", "window_minutes"): "60",
+    ("alerts.rules", "duration_minutes"): "60",
+    ("notifications.preferences", "quiet_from"): "22:00",
+    ("notifications.preferences", "quiet_until"): "07:00",
+    ("notifications.preferences", "digest_at"): "08:00",
+    # No alert has to be there.
+    ("notifications.notifications", "alert_id"): None,
+    ("notifications.routes", "channel"): "email",
+    # Of a browser, and so of nothing else.
+    ("notifications.deliveries", "channel"): "web_push",
+    ("notifications.deliveries", "webhook_id"): None,
+    ("notifications.deliveries", "service_id"): None,
 }
 # Tables that name a client without a reference: what follows from reports is written in bulk.
 NAMING_CLIENTS = ("trackers.location_reports", "trackers.location_fixes", "trackers.tracker_events")

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.core.database import DATABASE_FAILURES, Database, DatabaseRole
 from app.core.embedded import PrivateServices
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from tests.conftest import Server, open_database, running, running_api
 from tests.outages_builders import (
     ITEM,
@@ -227,7 +227,7 @@ def sending_and_processing(sender: Sender, database: Database) -> Callable[[], A
 
     async def send() -> None:
         await sender.send()
-        assert await process_waiting_batches(database, PRICE_BATCHES) == 1
+        assert await process_waiting_batches(database, price_batches()) == 1
 
     return send
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from app.alerts.personal_data import PERSONAL_DATA as ALERTS
 from app.catalogue.personal_data import PERSONAL_DATA as CATALOGUE
 from app.core.database import DATABASE_FAILURES, Database, is_database_away
 from app.core.personal_data import PersonalData
@@ -17,6 +18,7 @@ from app.identity.commands.deletion import (
 )
 from app.identity.personal_data import PERSONAL_DATA as IDENTITY
 from app.ingestion.personal_data import PERSONAL_DATA as INGESTION
+from app.notifications.personal_data import PERSONAL_DATA as NOTIFICATIONS
 from app.operations.personal_data import PERSONAL_DATA as OPERATIONS
 from app.portfolios.personal_data import PERSONAL_DATA as PORTFOLIOS
 from app.portfolios.personal_wishes import WISHES
@@ -27,7 +29,10 @@ from workers.runner import Runner
 logger = structlog.get_logger(__name__)
 
 # All rooms that keep something of people, the higher before those they build on: identity comes last.
-ROOMS: Sequence[PersonalData] = (TRACKERS, WISHES, PORTFOLIOS, CATALOGUE, INGESTION, PROVIDERS, OPERATIONS, IDENTITY)
+ROOMS: Sequence[PersonalData] = (
+    *(NOTIFICATIONS, ALERTS, TRACKERS, WISHES, PORTFOLIOS),
+    *(CATALOGUE, INGESTION, PROVIDERS, OPERATIONS, IDENTITY),
+)
 AT_ONCE = 100
 SECONDS_BETWEEN_SECOND_LOOKS = 300.0
 

@@ -21,6 +21,7 @@ from app.catalogue.file_import import (
 )
 from app.core.errors import BadUserInput, Refusal
 from app.core.outbound import BoundedTransport
+from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
 from app.operations.imports import conclude_import
 from app.operations.models import Importer
 from app.prices.card_file_import import PricesOf, import_card_file
@@ -121,7 +122,9 @@ def _rows(read_row: ReadRow) -> ImportFile:
 
 def _cards(read_row: ReadRow, prices_of: PricesOf) -> ImportFile:
     async def import_file(job: JobContext, file: Path) -> JobResult:
-        summary = await import_card_file(job.database, file, read_row, prices_of, on_progress=job.run.advance)
+        summary = await import_card_file(
+            job.database, file, read_row, prices_of, handlers=WATCHED_PRICE_BATCHES, on_progress=job.run.advance
+        )
         return _told(job, summary.cards)
 
     return import_file

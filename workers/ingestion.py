@@ -11,7 +11,8 @@ from app.core.telemetry import INGEST_BATCHES_WAITING, INGEST_LAG_SECONDS, INGES
 from app.ingestion.models import BatchStatus
 from app.ingestion.processing import BatchHandlers, FailedBatch, ProcessedBatch, try_next_batch
 from app.ingestion.queries import waiting_batches
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands.location_batches import location_batches
 from workers.runner import Runner
 
@@ -24,7 +25,7 @@ class BatchRunner(Runner):
     def __init__(self, database: Database, secrets: Secrets) -> None:
         super().__init__()
         self._database = database
-        self._handlers: BatchHandlers = {**PRICE_BATCHES, **location_batches(secrets)}
+        self._handlers: BatchHandlers = {**WATCHED_PRICE_BATCHES, **location_batches(secrets, tell_of_trackers)}
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Process what waits now."""

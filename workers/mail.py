@@ -20,7 +20,8 @@ class NoPostman:
 
     async def send(self, mail: Mail) -> None:
         """Raise MailNotSent."""
-        raise MailNotSent("No mail server is set; set TROVE_SMTP_URL and TROVE_MAIL_FROM.", is_permanent=False)
+        message = "No mail server is set; set TROVE_SMTP_URL and TROVE_MAIL_FROM."
+        raise MailNotSent(message, is_permanent=False, is_away=True)
 
 
 class MailRunner(Runner):

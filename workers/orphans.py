@@ -8,6 +8,7 @@ import structlog
 
 from app.core.database import Database
 from app.core.secrets import Secrets
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands.orphans import RefusedOrphan, attach_orphans
 from workers.runner import Runner
 
@@ -41,7 +42,7 @@ async def attach_all_orphans(database: Database, secrets: Secrets, *, stopping: 
     refused: dict[tuple[str, bytes], list[RefusedOrphan]] = {}
     while stopping is None or not stopping.is_set():
         async with database.transaction() as transaction:
-            attached = await attach_orphans(transaction, secrets, limit=ORPHANS_AT_A_TIME)
+            attached = await attach_orphans(transaction, secrets, limit=ORPHANS_AT_A_TIME, watch=tell_of_trackers)
         if not attached.taken:
             break
         taken += attached.taken

@@ -25,6 +25,8 @@ from app.operations.models import Importer
 from app.prices.commands.sweeps import SWEEPS
 from app.trackers.commands.poll_gateway import poll_gateway
 from app.trackers.gateway import gateway_of, require_gateway
+from workers.alerts import prune_old_alerts
+from workers.deliveries import prune_old_deliveries
 from workers.identity import make_signing_keys_ahead, prune_what_is_over
 from workers.imports import fetch_ecb_rates, import_scryfall
 from workers.jobs import JobContext, JobResult, RunJob, ScheduledJob
@@ -165,6 +167,12 @@ JOBS: Sequence[ScheduledJob] = (
         "What portfolios were at the end of yesterday, and of days whose trades have changed since.",
         cron="*/15 * * * *",
     ),
+    ScheduledJob(
+        "prune-alerts",
+        _upkeep(prune_old_alerts),
+        "Alerts that are older than a year go, and notifications that were read.",
+        cron="35 4 * * *",
+    ),
     ScheduledJob("make-signing-keys", _make_keys, "The next key that signs access tokens, in time.", cron="5 * * * *"),
     ScheduledJob(
         "tidy-photos",
@@ -177,6 +185,12 @@ JOBS: Sequence[ScheduledJob] = (
         _upkeep(prune_what_is_over),
         "Challenges, sessions, mails and the like that are over go.",
         cron="40 * * * *",
+    ),
+    ScheduledJob(
+        "prune-deliveries",
+        _upkeep(prune_old_deliveries),
+        "Deliveries of notifications that were over 90 days ago go.",
+        cron="45 3 * * *",
     ),
     ScheduledJob(
         "prune-providers",

@@ -30,6 +30,13 @@ from app.identity.commands.deletion import ERASE_PEOPLE
 from app.identity.commands.exports import PREPARE_EXPORTS
 from app.identity.commands.post_mail import SEND_MAILS
 from app.ingestion.commands import PROCESS_BATCHES
+from app.notifications.commands.notify import ROUTE_NOTIFICATIONS
+from app.notifications.commands.route_notifications import DELIVER
+from app.notifications.models import ChannelKind
+from app.notifications.senders.configured import senders_of
+from app.notifications.senders.email import EmailSender
+from app.notifications.senders.posting import addresses_of, posting_client
+from app.notifications.sending import Sender
 from app.operations.commands.runs import RUN_JOBS
 from app.portfolios.commands.inventory_imports import READ_INVENTORIES
 from app.portfolios.commands.portfolio_exports import WRITE_EXPORTS
@@ -38,8 +45,10 @@ from app.providers.client import provider_http
 from app.trackers.commands.clients import REMOVE_DELETED_CLIENTS
 from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.remake_histories import REMAKE_HISTORIES
+from workers.alerts import AlertClock
 from workers.beginning import BeginningRunner
 from workers.clients import ClientRunner
+from workers.deliveries import DeliveryMeter, RouteRunner, delivery_runner
 from workers.erasure import ErasureRunner
 from workers.exports import ExportRunner
 from workers.imports import IMPORTS
@@ -54,6 +63,7 @@ from workers.scheduled import JOBS
 from workers.scheduler import JobScheduler
 from workers.trackers import HistoryRunner
 from workers.valuations import ValuationRunner
+from workers.webhook_documents import WebhookDocuments
 
 logger = structlog.get_logger(__name__)
 
@@ -90,8 +100,11 @@ async def serve(settings: Settings) -> None:
     secrets = Secrets(key_ring_of(settings))
     storage = storage_of(settings, secrets)
     http = provider_http()
-    runners = _runners(settings, database, secrets, http, storage)
-    looking = [BeginningRunner(database), *runners.values()]
+    posting = posting_client(addresses_of(settings))
+    documents = WebhookDocuments(settings)
+    senders = senders_of(database, secrets, settings, http=posting, answer_document=documents)
+    runners = _runners(settings, database, secrets, http, storage, senders)
+    looking = [BeginningRunner(database), AlertClock(database), DeliveryMeter(database), *runners.values()]
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),
@@ -111,22 +124,33 @@ async def serve(settings: Settings) -> None:
         _, late = await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
         await end_tasks(late)
         await http.aclose()
+        await posting.aclose()
+        await documents.close()
         await database.close()
         await redis.aclose()
         logger.info("worker_stopped")
 
 
 def _runners(
-    settings: Settings, database: Database, secrets: Secrets, http: httpx.AsyncClient, storage: Storage
+    settings: Settings,
+    database: Database,
+    secrets: Secrets,
+    http: httpx.AsyncClient,
+    storage: Storage,
+    senders: Mapping[ChannelKind, Sender],
 ) -> dict[str, Runner]:
     """What does the work of each job that only nudges."""
+    postman = postman_of(settings) or NoPostman()
+    mails = EmailSender(database, secrets, postman, public_url=settings.public_url)
     return {
         PROCESS_BATCHES.name: BatchRunner(database, secrets),
         ATTACH_ORPHANS.name: OrphanRunner(database, secrets),
         VALUE_VARIANTS.name: ValuationRunner(database),
         REMAKE_HISTORIES.name: HistoryRunner(database),
         REMOVE_DELETED_CLIENTS.name: ClientRunner(database),
-        SEND_MAILS.name: MailRunner(database, secrets, postman_of(settings) or NoPostman()),
+        SEND_MAILS.name: MailRunner(database, secrets, postman),
+        ROUTE_NOTIFICATIONS.name: RouteRunner(database),
+        DELIVER.name: delivery_runner(database, {ChannelKind.EMAIL: mails, **senders}),
         PREPARE_EXPORTS.name: ExportRunner(database, secrets),
         WRITE_EXPORTS.name: PortfolioExportRunner(database, secrets),
         READ_INVENTORIES.name: InventoryRunner(database, http),

@@ -6,6 +6,7 @@ import structlog
 
 from app.core.clock import utc_now
 from app.core.database import Database
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands import partitions, tracker_events
 from app.trackers.commands.remake_histories import remake_histories, tell_silent
 from workers.runner import Runner
@@ -38,7 +39,7 @@ async def remake_waiting_histories(database: Database, *, stopping: asyncio.Even
     remade = 0
     while stopping is None or not stopping.is_set():
         async with database.transaction() as transaction:
-            count = await remake_histories(transaction, limit=REMADE_AT_A_TIME, now=utc_now())
+            count = await remake_histories(transaction, limit=REMADE_AT_A_TIME, now=utc_now(), watch=tell_of_trackers)
         remade += count
         if count < REMADE_AT_A_TIME:
             break
@@ -52,7 +53,7 @@ async def tell_all_silent(database: Database, *, stopping: asyncio.Event | None 
     told = 0
     while stopping is None or not stopping.is_set():
         async with database.transaction() as transaction:
-            count = await tell_silent(transaction, limit=TOLD_AT_A_TIME, now=utc_now())
+            count = await tell_silent(transaction, limit=TOLD_AT_A_TIME, now=utc_now(), watch=tell_of_trackers)
         told += count
         if count < TOLD_AT_A_TIME:
             break

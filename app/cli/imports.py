@@ -51,6 +51,7 @@ from app.core.settings import Settings, current_settings
 from app.core.worker_database import worker_database
 from app.ingestion.delivery import REJECTS_TOLD, Delivery
 from app.ingestion.errors import BatchNotProcessed
+from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
 from app.operations.errors import RunCancelled
 from app.operations.imports import conclude_import, import_result
 from app.operations.models import Importer
@@ -270,7 +271,9 @@ async def _import_file_of_cards(
     """Import a file of cards, with the prices in it."""
     async with _recorded(settings, importer, file) as (database, run):
         with _advancing(file.name, run) as advance:
-            summary = await import_card_file(database, file, read_row, prices_of, on_progress=advance)
+            summary = await import_card_file(
+                database, file, read_row, prices_of, handlers=WATCHED_PRICE_BATCHES, on_progress=advance
+            )
         _tell(run, summary.cards)
     _print_catalogue(summary.cards)
     _print_prices(summary.prices)

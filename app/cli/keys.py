@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import app.alerts.models
 import app.catalogue.models
 import app.identity.models
 import app.ingestion.models
+import app.notifications.models
 import app.operations.models
 import app.portfolios.models
 import app.prices.models
@@ -29,9 +31,11 @@ from app.core.telemetry import configure_logging
 
 # Every room, so that no encrypted column is overlooked: a table is known once its module was read.
 ROOMS = (
+    app.alerts.models,
     app.catalogue.models,
     app.identity.models,
     app.ingestion.models,
+    app.notifications.models,
     app.operations.models,
     app.portfolios.models,
     app.prices.models,

@@ -14,6 +14,7 @@ from app.core.secrets import Secrets
 from app.ingestion.delivery import REJECTS_TOLD, Delivery, deliver
 from app.ingestion.file_rows import RejectedRow, in_batches
 from app.ingestion.models import BatchKind
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands.location_batches import location_batches
 from app.trackers.formats.gpx import GpxFile, GpxNotUnderstood
 from app.trackers.models import Tracker
@@ -72,7 +73,7 @@ async def import_gpx(
         points = GpxFile(stream, tracker=public_id(PublicIdTag.TRACKER, tracker_id))
         delivery = await deliver(
             database,
-            location_batches(secrets),
+            location_batches(secrets, tell_of_trackers),
             kind=BatchKind.LOCATION_REPORTS,
             batches=in_batches(points.rows()),
             on_progress=on_progress,

@@ -16,8 +16,8 @@ from app.core.money import MINOR_UNITS
 from app.ingestion.delivery import REJECTS_TOLD, Delivery, deliver
 from app.ingestion.file_rows import RejectedRow, in_batches
 from app.ingestion.models import BatchKind
+from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
 from app.operations.imports import RejectedLine, import_result
-from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.formats.binance import read_binance_candles
 from app.prices.formats.candles import CandleFile
 from app.prices.formats.coinbase import read_coinbase_candles
@@ -142,7 +142,7 @@ async def _import_rows(
         async with database.transaction() as transaction:
             await _given_item(transaction, wanted, wanted.item, symbol=wanted.item.upper())
     delivery = await deliver(
-        database, PRICE_BATCHES, kind=prices.kind, batches=in_batches(prices.rows()), on_progress=on_progress
+        database, WATCHED_PRICE_BATCHES, kind=prices.kind, batches=in_batches(prices.rows()), on_progress=on_progress
     )
     what = f"{wanted.file.name}: {prices.kind.value.replace('_', ' ')}"
     return _summary(what, delivery, rejected=prices.rejected, duplicates=0)
@@ -161,7 +161,7 @@ async def _import_candles(
             item = await _given_item(transaction, wanted, wanted.item, symbol=symbol)
     delivery = await deliver(
         database,
-        PRICE_BATCHES,
+        WATCHED_PRICE_BATCHES,
         kind=BatchKind.CANDLES,
         batches=in_batches(candles.rows(_target(wanted, item=item, currency=currency))),
         on_progress=on_progress,

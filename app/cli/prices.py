@@ -22,7 +22,7 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.core.worker_database import worker_database
 from app.ingestion.delivery import Delivery, process_batches
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
 from app.prices.commands.rebuild_candles import (
     RebuildProgress,
     begin_rebuild,
@@ -109,7 +109,7 @@ async def _sweep(settings: Settings, source: str, limit: int | None) -> tuple[Sw
         async with database.transaction() as transaction:
             await save_known_providers(transaction)
         outcome = await SWEEPS[source](database, http, keys=settings.provider_keys, limit=limit)
-        return outcome, await process_batches(database, PRICE_BATCHES, outcome.batch_ids)
+        return outcome, await process_batches(database, WATCHED_PRICE_BATCHES, outcome.batch_ids)
 
 
 @commands.command("follow")
@@ -137,7 +137,7 @@ async def _follow(settings: Settings, source: str, items: list[str], url: str | 
     async with worker_database(settings, application_name="trove-prices") as database:
         feed = await feed_of(database, source, items, url=url)
         console.print(f"Following {', '.join(feed.subjects)} at {source}; Ctrl-C ends it.")
-        return await follow_feed(database, feed, stopping=stopping, takes_in=True)
+        return await follow_feed(database, feed, stopping=stopping, handlers=WATCHED_PRICE_BATCHES)
 
 
 def _print_sweep(outcome: SweepOutcome, delivery: Delivery) -> None:

@@ -14,6 +14,7 @@ from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
 from app.core.worker_database import worker_database
 from app.ingestion.delivery import Delivery, process_batches
+from app.notifications.commands.tracker_alerts import tell_of_trackers
 from app.trackers.commands.location_batches import location_batches
 from app.trackers.commands.poll_gateway import PollOutcome, poll_gateway
 from app.trackers.gateway import Gateway, require_gateway
@@ -42,7 +43,7 @@ def poll() -> None:
 
 
 async def _poll(settings: Settings, gateway: Gateway) -> tuple[PollOutcome, Delivery]:
-    handlers = location_batches(Secrets(key_ring_of(settings)))
+    handlers = location_batches(Secrets(key_ring_of(settings)), tell_of_trackers)
     async with worker_database(settings, application_name="trove-trackers") as database:
         outcome = await poll_gateway(database, gateway)
         return outcome, await process_batches(database, handlers, outcome.batch_ids)

@@ -28,6 +28,7 @@ from app.core.mail import MAIL_FOLDER
 from app.core.settings import Settings, current_settings
 from app.demo.people import EMAIL, PASSWORD_FILE, TOKEN_FILE, ensure_demo_person
 from app.demo.portfolios import load_portfolios
+from app.demo.rules import load_rules
 from app.demo.trackers import load_trackers
 from app.demo.world import load_world
 
@@ -100,6 +101,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
         demo = ensure_demo_person(settings, services.directory)
         load_portfolios(settings)
         load_trackers(settings)
+        load_rules(settings)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,
@@ -203,9 +205,9 @@ def _watch(children: list[Child]) -> None:
 
 def _welcome(url: str, directory: Path) -> None:
     console.print(
-        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the six tabs:\n"
-        "  a walk through the catalogue, who you are, what you own, where things are, a mutation that sends a\n"
-        "  price, and prices as they move;\n"
+        f"\n[bold]Trove is running.[/] Open [link={url}/graphiql]{url}/graphiql[/link] and run the seven tabs:\n"
+        "  a walk through the catalogue, who you are, what you own, where things are, what you are told, a\n"
+        "  mutation that sends a price, and prices as they move;\n"
         "  one click there signs you in as the demo collector.\n\n"
         f"  GraphQL        {url}/graphql\n"
         f"  send prices    {url}/ingest/prices\n"

@@ -511,11 +511,16 @@ async def asyncpg_connection(connection: AsyncConnection) -> "AsyncpgConnection[
 
 
 async def insert_at_once(
-    connection: AsyncConnection, table: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]
+    connection: AsyncConnection,
+    table: type[DeclarativeBase],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    passes_over_existing: bool = False,
 ) -> None:
     """Insert thousands of rows, which all name the same columns, by one statement, in their order.
 
-    An `insert` with a list is a statement for each row: each is planned, and fires the triggers of statements.
+    With `passes_over_existing` a row that is there already, by any key, stays as it is. An `insert` with a list is a
+    statement for each row: each is planned, and fires the triggers of statements.
     """
     if not rows:
         return
@@ -523,6 +528,7 @@ async def insert_at_once(
     columns = ", ".join(into.c[name].name for name in rows[0])
     statement = text(
         f"INSERT INTO {into} ({columns}) "  # noqa: S608  # names of our own tables and columns
-        f"SELECT {columns} FROM json_populate_recordset(CAST(NULL AS {into}), CAST(CAST(:rows AS text) AS json))"
+        f"SELECT {columns} FROM json_populate_recordset(CAST(NULL AS {into}), CAST(CAST(:rows AS text) AS json)) "
+        f"{'ON CONFLICT DO NOTHING' if passes_over_existing else ''}"
     )
     await connection.execute(statement, {"rows": orjson.dumps(rows, default=str).decode()})

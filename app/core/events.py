@@ -19,6 +19,7 @@ class Topic(StrEnum):
 
     PRICES_CHANGED = "trove:prices-changed"
     TRACKERS_CHANGED = "trove:trackers-changed"
+    NOTIFIED = "trove:notified"
     REVOKED = "trove:revoked"
     RUNS_CHANGED = "trove:runs-changed"
 

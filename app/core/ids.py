@@ -63,6 +63,13 @@ class PublicIdTag(StrEnum):
     TRACKER_KEY = "tk"
     TRACKER_ATTACHMENT = "ta"
     PLACE = "pl"
+    ALERT_RULE = "ar"
+    ALERT = "ae"
+    NOTIFICATION = "nt"
+    PUSH_SUBSCRIPTION = "wp"
+    WEBHOOK = "wh"
+    NOTIFICATION_SERVICE = "ns"
+    DELIVERY = "dl"
 
 
 def public_id(tag: PublicIdTag, key: UUID | int) -> str:

@@ -34,6 +34,8 @@ MAIL_FOLDER = "mail"
 SENDER_OF_DEVELOPMENT = "Trove <no-reply@trove.example>"
 # Lines up to the limit of SMTP are written as they are, so that a link stays whole for people who read the source.
 _POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
+# What may stand within <> in a header: letters, digits and signs of a URL, of which a comma would begin another one.
+_URL_IN_HEADER = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+;=%]{1,900}")
 _ENHANCED_CODE = re.compile(r"\d\.\d{1,3}\.\d{1,3}(?!\d)")
 
 
@@ -42,24 +44,33 @@ class InvalidMail(ValueError):
 
 
 class MailNotSent(Exception):
-    """A mail was not handed over; `is_permanent` when it never will be. The message holds nothing of the mail."""
+    """A mail was not handed over; `is_permanent` when it never will be. The message holds nothing of the mail.
 
-    def __init__(self, message: str, *, is_permanent: bool) -> None:
+    `is_away`: no other mail could be handed over now either. `status` is the server's, where it said one.
+    """
+
+    def __init__(self, message: str, *, is_permanent: bool, is_away: bool = False, status: int | None = None) -> None:
         super().__init__(message)
         self.is_permanent = is_permanent
+        self.is_away = is_away
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
     """A text for one address. Its `id` becomes the Message-ID: who gets it twice can tell that it is one mail.
 
-    Raises InvalidMail for what would not stay in its place, such as a subject with a line break.
+    `html` is the same for readers who prefer it. Who sends a POST to `unsubscribe_url` gets no more of its kind, as
+    programs of mail do by one click (RFC 8058). Raises InvalidMail for what would not stay in its place, such as a
+    subject with a line break.
     """
 
     to: str = field(repr=False)
     subject: str = field(repr=False)
     text: str = field(repr=False)
     id: UUID = field(default_factory=new_id, kw_only=True)
+    html: str | None = field(default=None, repr=False, kw_only=True)
+    unsubscribe_url: str | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         try:
@@ -68,8 +79,10 @@ class Mail:
             raise InvalidMail(f"The recipient is not right: {error}.") from None
         if not is_header_text(self.subject):
             raise InvalidMail("A subject is one line without control characters and without encoded words.")
-        if has_controls(re.sub(r"[\r\n\t]", "", self.text)):
+        if any(has_controls(re.sub(r"[\r\n\t]", "", text)) for text in (self.text, self.html or "")):
             raise InvalidMail("A text has lines and tabs, but no other control characters.")
+        if self.unsubscribe_url is not None and not _URL_IN_HEADER.fullmatch(self.unsubscribe_url):
+            raise InvalidMail("An address to unsubscribe at begins with https:// or http://, and is of ASCII.")
 
 
 class Postman(Protocol):
@@ -147,7 +160,8 @@ class FolderPostman:
         try:
             await asyncio.to_thread(self._write, f"{mail.id}.eml", content)
         except OSError as error:
-            raise MailNotSent(f"The folder of mails refused it: {type(error).__name__}.", is_permanent=False) from None
+            message = f"The folder of mails refused it: {type(error).__name__}."
+            raise MailNotSent(message, is_permanent=False, is_away=True) from None
 
     def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -181,7 +195,12 @@ def message_of(mail: Mail, sender: Address) -> EmailMessage:
     message["Message-ID"] = f"<{mail.id}@{sender.domain}>"
     # Nobody's out-of-office note is to answer it.
     message["Auto-Submitted"] = "auto-generated"
+    if mail.unsubscribe_url is not None:
+        message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(mail.text)
+    if mail.html is not None:
+        message.add_alternative(mail.html, subtype="html")
     return message
 
 
@@ -201,5 +220,9 @@ def _not_sent(error: Exception) -> MailNotSent:
         return MailNotSent(
             f"The mail server answered {code} ({type(error).__name__}).",
             is_permanent=is_of_this_mail and error.code >= FIRST_PERMANENT_CODE,
+            is_away=not is_of_this_mail,
+            status=error.code,
         )
-    return MailNotSent(f"The mail server did not take it: {type(error).__name__}.", is_permanent=False)
+    message = f"The mail server did not take it: {type(error).__name__}."
+    # A ValueError is about what a mail says, and nothing of the server.
+    return MailNotSent(message, is_permanent=False, is_away=not isinstance(error, ValueError))

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -26,9 +28,15 @@ _SPECIAL_IPV6 = (
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
+LOOK_UPS_AT_ONCE = 32
+# Threads of their own: a name that nobody answers for keeps one for many seconds, also when nobody waits any longer.
+_LOOK_UPS = ThreadPoolExecutor(LOOK_UPS_AT_ONCE, thread_name_prefix="look-up")
+
+
 async def resolve(host: str, port: int) -> Sequence[Address]:
     """The addresses of a host, in the order to try them; raises OSError where there are none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, look_up)
     # An address of one link has a zone after `%`, which says nothing of whose it is.
     return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
 

@@ -1,5 +1,7 @@
 """Settings: read from the environment, documented in the README by a table made from this class."""
 
+import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from ipaddress import ip_network
@@ -17,6 +19,33 @@ from app.core.secure_urls import is_secure_url
 from app.core.storage_options import read_storage_options
 
 STORES = ("file", "s3", "gs", "az")
+# Of Apprise's, those whose addresses name no host: what is sent to them goes to the service itself.
+NOTIFICATION_SERVICES = (
+    "bulksms",
+    "clicksend",
+    "discord",
+    "gchat",
+    "ifttt",
+    "join",
+    "line",
+    "ntfy",
+    "ntfys",
+    "opsgenie",
+    "pagerduty",
+    "pbul",
+    "pover",
+    "prowl",
+    "seven",
+    "signl4",
+    "slack",
+    "tgram",
+    "threema",
+    "twilio",
+    "vonage",
+    "wxteams",
+)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}", re.ASCII)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.ASCII)
 
 
 class Settings(BaseSettings):
@@ -161,6 +190,16 @@ class Settings(BaseSettings):
         validate_default=True,
         description="Sender of mail, as `Trove <no-reply@example.com>`; needed with `TROVE_SMTP_URL`.",
     )
+    notification_services: tuple[str, ...] = Field(
+        default=NOTIFICATION_SERVICES,
+        description="The services by which people may be told beside mail, browsers and webhooks, by the schemes of "
+        "their addresses, as a JSON list; see `docs/webhooks-and-push.md`.",
+    )
+    notification_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="The hosts that addresses of such services may name, where a service has no host of its own, as a "
+        'JSON list: `["ntfy.example", "gotify.example:8443"]`. Nothing keeps these from being private.',
+    )
     storage_url: str | None = Field(
         default=None,
         description="Where photos are kept: `file:///var/lib/trove/photos`, `s3://bucket/prefix`, `gs://bucket/prefix` "
@@ -218,6 +257,20 @@ class Settings(BaseSettings):
         if options is not None:
             read_storage_options(options)
         return options
+
+    @field_validator("notification_services")
+    @classmethod
+    def _are_schemes(cls, schemes: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_SCHEME.fullmatch(scheme) for scheme in schemes):
+            raise ValueError('must hold schemes in small letters, for example ["discord", "ntfys"]')
+        return schemes
+
+    @field_validator("notification_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_HOST.fullmatch(host) for host in hosts):
+            raise ValueError('must hold hosts in small letters, maybe with a port, for example ["ntfy.example:8443"]')
+        return hosts
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -331,6 +384,11 @@ def settings_table() -> str:
     """The Markdown table of all settings that stands in the README."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "none" if field.default is None else f"`{'[]' if field.default == () else field.default}`"
-        lines.append(f"| `{variable_of(name)}` | {default} | {field.description} |")
+        lines.append(f"| `{variable_of(name)}` | {_default_shown(field.default)} | {field.description} |")
     return "\n".join(lines)
+
+
+def _default_shown(default: object) -> str:
+    if default is None:
+        return "none"
+    return f"`{json.dumps(default) if isinstance(default, tuple) else default}`"

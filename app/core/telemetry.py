@@ -39,6 +39,16 @@ SUBSCRIPTIONS = Gauge("trove_subscriptions", "Running subscriptions over WebSock
 INGEST_BATCHES_WAITING = Gauge("trove_ingest_batches_waiting", "Accepted batches not yet processed.")
 INGEST_LAG_SECONDS = Gauge("trove_ingest_lag_seconds", "Age of the oldest waiting batch, in seconds.")
 INGEST_ROWS = Counter("trove_ingest_rows_total", "Rows of processed batches by outcome.", ["outcome"])
+DELIVERIES = Counter("trove_deliveries_total", "Attempts to deliver by channel and outcome.", ["channel", "outcome"])
+DELIVERIES_WAITING = Gauge(
+    "trove_deliveries_waiting", "Deliveries not yet made, those not yet due among them.", ["channel"]
+)
+DELIVERY_LAG_SECONDS = Gauge(
+    "trove_delivery_lag_seconds", "How long the delivery waits that should have been tried first.", ["channel"]
+)
+NOTIFICATIONS_TO_ROUTE = Gauge(
+    "trove_notifications_to_route", "Notifications of which nobody has decided where they go."
+)
 JOB_RUNS = Counter("trove_job_runs_total", "Runs of jobs by how they ended.", ["job", "state"])
 
 

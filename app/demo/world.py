@@ -27,8 +27,8 @@ from app.demo.rates import demo_rates
 from app.ingestion.delivery import Delivery, deliver
 from app.ingestion.file_rows import CanonicalRow, in_batches
 from app.ingestion.models import BatchKind
+from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
 from app.prices.commands.import_exchange_rates import ImportedRates, import_exchange_rates
-from app.prices.commands.price_batches import PRICE_BATCHES
 from app.prices.models import PriceKind, PriceSeries, Source, StoredExchangeRate
 from app.trackers.commands.save_cities import ensure_cities
 
@@ -90,7 +90,7 @@ async def load_world_into(database: Database, *, now: datetime) -> LoadedWorld:
         return LoadedWorld(items, None, rates)
     batches = in_batches(price_rows(now))
     return LoadedWorld(
-        items, await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=batches), rates
+        items, await deliver(database, WATCHED_PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=batches), rates
     )
 
 

@@ -48,6 +48,7 @@ PUBLIC_TABLES = frozenset(
         "providers.providers",
         "trackers.cities",
         "operations.jobs",
+        "notifications.channels",
         "candle",
         "price_statistics",
     }

@@ -36,6 +36,8 @@ PICTURES: Mapping[str, Collection[str]] = {
     "portfolios": ("portfolios",),
     "wishes": ("wishes", "sharing"),
     "trackers": ("trackers",),
+    "alerts": ("alerts",),
+    "notifications": ("notifications",),
     "accounts": ("identity", "providers"),
     "jobs": ("jobs", "ingestion", "operations"),
 }

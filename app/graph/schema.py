@@ -10,6 +10,11 @@ from strawberry.schema.config import StrawberryConfig
 from app.core.errors import BadUserInput, Refusal
 from app.core.ids import PublicIdTag, parse_public_id
 from app.graph.access import guard
+from app.graph.alerts.alerts import Alert
+from app.graph.alerts.errors import ALERTS_READ
+from app.graph.alerts.previews import AlertRulePreviewMutations
+from app.graph.alerts.rule_changes import AlertRuleMutations
+from app.graph.alerts.rules import AlertQueries, AlertRule
 from app.graph.catalogue.cards import Card, CardQueries, CardSet
 from app.graph.catalogue.coins import Coin
 from app.graph.catalogue.editing import CatalogueMutations
@@ -46,6 +51,14 @@ from app.graph.jobs.changes import JobMutations
 from app.graph.jobs.progress import ImportSubscriptions
 from app.graph.jobs.runs import RUNS_READ, ImportRun, JobRun, RunQueries
 from app.graph.jobs.schedules import JobQueries
+from app.graph.notifications.channels import ChannelQueries
+from app.graph.notifications.destination_changes import DestinationMutations
+from app.graph.notifications.destinations import NotificationService, PushSubscription, Webhook
+from app.graph.notifications.errors import NOTIFICATIONS_READ
+from app.graph.notifications.live import NotificationSubscriptions
+from app.graph.notifications.notifications import Notification, NotificationDelivery
+from app.graph.notifications.preference_changes import PreferenceMutations
+from app.graph.notifications.reading import ReadingMutations
 from app.graph.operations import OperationsQueries
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.exports import ExportMutations, ExportQueries, PortfolioExport
@@ -139,6 +152,13 @@ NODE_TYPES: dict[PublicIdTag, tuple[Any, Access]] = {
     PublicIdTag.TRACKER_KEY: (TrackerKey, TRACKERS_READ),
     PublicIdTag.TRACKER_ATTACHMENT: (TrackerAttachment, TRACKERS_READ),
     PublicIdTag.PLACE: (Place, TRACKERS_READ),
+    PublicIdTag.ALERT_RULE: (AlertRule, ALERTS_READ),
+    PublicIdTag.ALERT: (Alert, ALERTS_READ),
+    PublicIdTag.NOTIFICATION: (Notification, NOTIFICATIONS_READ),
+    PublicIdTag.DELIVERY: (NotificationDelivery, NOTIFICATIONS_READ),
+    PublicIdTag.PUSH_SUBSCRIPTION: (PushSubscription, NOTIFICATIONS_READ),
+    PublicIdTag.WEBHOOK: (Webhook, NOTIFICATIONS_READ),
+    PublicIdTag.NOTIFICATION_SERVICE: (NotificationService, NOTIFICATIONS_READ),
 }
 
 
@@ -187,8 +207,10 @@ class Query(
     TrackerQueries,
     MapQueries,
     PlaceQueries,
+    AlertQueries,
     RunQueries,
     JobQueries,
+    ChannelQueries,
 ):
     @reference(
         "Anything with an id; null when it is gone.",
@@ -249,12 +271,23 @@ class Mutation(
     ClientMutations,
     PlaceMutations,
     TrackerMutations,
+    AlertRuleMutations,
+    AlertRulePreviewMutations,
+    ReadingMutations,
+    PreferenceMutations,
+    DestinationMutations,
 ):
     pass
 
 
 @strawberry.type(description="What happens, as it happens.")
-class Subscription(PriceSubscriptions, ImportSubscriptions, PortfolioSubscriptions, TrackerSubscriptions):
+class Subscription(
+    PriceSubscriptions,
+    ImportSubscriptions,
+    PortfolioSubscriptions,
+    TrackerSubscriptions,
+    NotificationSubscriptions,
+):
     pass
 
 

@@ -16,6 +16,10 @@ class Scope(StrEnum):
     TRACKERS_READ = "trackers:read"
     TRACKERS_WRITE = "trackers:write"
     LOCATIONS_WRITE = "locations:write"
+    ALERTS_READ = "alerts:read"
+    ALERTS_WRITE = "alerts:write"
+    NOTIFICATIONS_READ = "notifications:read"
+    NOTIFICATIONS_WRITE = "notifications:write"
     PRICES_WRITE = "prices:write"
     INGESTION_READ = "ingestion:read"
     ACCOUNTS_READ = "accounts:read"
@@ -35,6 +39,10 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.TRACKERS_READ: "See the trackers and places of the clients that one is a member of, and where they are.",
     Scope.TRACKERS_WRITE: "Change trackers, places and members of the clients whose operator or owner one is.",
     Scope.LOCATIONS_WRITE: "Send reports of where trackers are, of the clients whose operator or owner one is.",
+    Scope.ALERTS_READ: "Read one's own rules and alerts, also what they say of portfolios and trackers.",
+    Scope.ALERTS_WRITE: "Change one's own rules.",
+    Scope.NOTIFICATIONS_READ: "Read what one was told, and where one wants to be told it.",
+    Scope.NOTIFICATIONS_WRITE: "Choose where one is told what, with webhooks and browsers, and mark it as read.",
     Scope.PRICES_WRITE: "Send prices in, and read what became of one's own batches. Has to be granted.",
     Scope.INGESTION_READ: "Read what became of anybody's batches. Has to be granted.",
     Scope.ACCOUNTS_READ: "Read anybody's account. Has to be granted.",
@@ -55,6 +63,10 @@ OWN = frozenset(
         Scope.TRACKERS_READ,
         Scope.TRACKERS_WRITE,
         Scope.LOCATIONS_WRITE,
+        Scope.ALERTS_READ,
+        Scope.ALERTS_WRITE,
+        Scope.NOTIFICATIONS_READ,
+        Scope.NOTIFICATIONS_WRITE,
     }
 )
 GRANTABLE = frozenset(Scope) - OWN

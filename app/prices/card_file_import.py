@@ -17,7 +17,7 @@ from app.core.tasks import end_tasks
 from app.ingestion.delivery import Delivery, deliver
 from app.ingestion.file_rows import CanonicalRow, RejectedRow, in_batches
 from app.ingestion.models import BatchKind
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.ingestion.processing import BatchHandlers
 from app.prices.commands.read_rows import EARLIEST
 from app.prices.connectors.cards import card_price_rows
 
@@ -40,9 +40,10 @@ async def import_card_file(
     read_row: ReadRow,
     prices_of: PricesOf,
     *,
+    handlers: BatchHandlers,
     on_progress: Callable[[int], None] = lambda rows: None,
 ) -> CardFileSummary:
-    """Import a file of cards as `import_catalogue_file` does, and their prices.
+    """Import a file of cards as `import_catalogue_file` does, and their prices, which the `handlers` take in.
 
     A price is of the day that its row tells, else of the day on which the file was made. Those of one chunk go in while
     the next one is read. Raises what `import_catalogue_file` raises.
@@ -60,7 +61,7 @@ async def import_card_file(
     async def deliver_prices(rows: Sequence[ImportedRow]) -> None:
         nonlocal under_way
         await finish()
-        under_way = asyncio.create_task(_deliver_prices(database, rows, prices_of, made_at))
+        under_way = asyncio.create_task(_deliver_prices(database, handlers, rows, prices_of, made_at))
 
     try:
         cards = await import_catalogue_file(database, file, read_row, follow=deliver_prices, on_progress=on_progress)
@@ -72,7 +73,11 @@ async def import_card_file(
 
 
 async def _deliver_prices(
-    database: Database, rows: Sequence[ImportedRow], prices_of: PricesOf, made_at: datetime
+    database: Database,
+    handlers: BatchHandlers,
+    rows: Sequence[ImportedRow],
+    prices_of: PricesOf,
+    made_at: datetime,
 ) -> Delivery:
     prices: list[CanonicalRow] = []
     misread: list[RejectedRow] = []
@@ -83,7 +88,7 @@ async def _deliver_prices(
                 prices += [CanonicalRow(row.number, one) for one in told]
             except RowNotUnderstood as refusal:
                 misread.append(RejectedRow(row.number, refusal.message))
-    delivered = await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=in_batches(prices))
+    delivered = await deliver(database, handlers, kind=BatchKind.PRICE_POINTS, batches=in_batches(prices))
     return Delivery(rows=len(misread), rejected_count=len(misread), rejected=misread) + delivered
 
 

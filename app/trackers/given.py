@@ -12,7 +12,7 @@ from app.trackers.errors import TrackerErrorCode, TrackerRefused
 LONGEST_NAME = 100
 LONGEST_URL = 2_000
 MOST_AT_ONCE = 250
-# Those between which differences and zones never leave the calendar.
+# The first and the last instant that Python has stand for infinity in the database, and come back without a zone.
 FIRST_YEAR, LAST_YEAR = 2, 9_998
 
 Given = Mapping[str, Any]

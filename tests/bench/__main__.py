@@ -23,6 +23,18 @@ from app.cli.database import migrate_database
 from app.core.embedded import PrivateServices
 from app.core.errors import Refusal, ServiceUnavailable
 from app.core.settings import Settings
+from tests.bench.alerts import (
+    MANY_SERIES as WATCHED_SERIES,
+)
+from tests.bench.alerts import (
+    QUICK_ROUNDS,
+    QUICK_RULES,
+    QUICK_SERIES,
+    ROUNDS,
+    RULES,
+    AlertFigures,
+    measure_alerts,
+)
 from tests.bench.data import (
     CANDLES_PER_SERIES,
     DATABASE,
@@ -59,6 +71,16 @@ from tests.bench.postgraphile import make_price_function
 from tests.bench.reads import Effort, Reads, measure_reads
 from tests.bench.report import Report, TrackerFigures, show, write
 from tests.bench.search import SEARCH_DATABASE, SEARCHED_ITEMS, SearchFigures, make_searched_rows, measure_search
+from tests.bench.telling import (
+    MAILS,
+    PRICES,
+    QUICK_MAILS,
+    QUICK_PRICES,
+    TOLD_DATABASE,
+    TellingFigures,
+    make_readers,
+    measure_telling,
+)
 from tests.bench.tracked import FULL_SCALE, QUICK_SCALE, TRACKED_DATABASE, make_tracked_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -82,6 +104,7 @@ class Part(StrEnum):
     IMPORT = "import"
     LEDGER = "ledger"
     TRACKERS = "trackers"
+    ALERTS = "alerts"
 
 
 def main(
@@ -123,7 +146,7 @@ class _Services:
 
 
 def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
-    if only not in {Part.INGEST, Part.SEARCH, Part.IMPORT, Part.LEDGER, Part.TRACKERS} and not has_wrk():
+    if only in {None, Part.READS, Part.GROWTH} and not has_wrk():
         raise ServiceUnavailable(
             "The reads are measured with wrk, which is not installed: `apt install wrk` or `brew install wrk`."
         )
@@ -135,6 +158,8 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
     imports: ImportFigures | None = None
     ledger: LedgerFigures | None = None
     trackers: TrackerFigures | None = None
+    alerts: AlertFigures | None = None
+    telling: TellingFigures | None = None
     with _services(console) as services:
         if only in {None, Part.READS}:
             reads = measure_reads(
@@ -163,9 +188,34 @@ def _run(console: Console, *, quick: bool, only: Part | None) -> Report:
             ledger = _ledger(services, console, quick=quick)
         if only in {None, Part.TRACKERS}:
             trackers = _trackers(services, console, quick=quick)
+        if only in {None, Part.ALERTS}:
+            alerts = asyncio.run(
+                measure_alerts(
+                    services.databases,
+                    services.redis_url,
+                    rules=QUICK_RULES if quick else RULES,
+                    shape=QUICK_SERIES if quick else WATCHED_SERIES,
+                    rounds=QUICK_ROUNDS if quick else ROUNDS,
+                    console=console,
+                )
+            )
+            telling = _tell(services, console, quick=quick)
     machine = this_machine(postgres=services.postgres, load_before=load_before)
     measured_at = datetime.now(UTC).replace(microsecond=0)
-    return Report(measured_at, quick, machine, reads, growth, ingestion, search, imports, ledger, trackers)
+    return Report(
+        measured_at,
+        quick,
+        machine,
+        reads,
+        growth,
+        ingestion,
+        search,
+        imports,
+        ledger,
+        trackers,
+        alerts,
+        telling,
+    )
 
 
 def _grow(services: _Services, console: Console, *, quick: bool) -> list[GrowthFigures]:
@@ -256,6 +306,23 @@ def _trackers(services: _Services, console: Console, *, quick: bool) -> TrackerF
         return TrackerFigures(scale.trackers, fixes, maps, reports, sizes)
     finally:
         asyncio.run(_drop(services.server, TRACKED_DATABASE))
+
+
+def _tell(services: _Services, console: Console, *, quick: bool) -> TellingFigures:
+    told = named(services.server.trove_url, TOLD_DATABASE)
+    try:
+        asyncio.run(_fill(services.server, told, TOLD_DATABASE, make_readers))
+        return asyncio.run(
+            measure_telling(
+                told,
+                services.redis_url,
+                prices=QUICK_PRICES if quick else PRICES,
+                mails=QUICK_MAILS if quick else MAILS,
+                console=console,
+            )
+        )
+    finally:
+        asyncio.run(_drop(services.server, TOLD_DATABASE))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from app.core.database import Database
 from app.core.settings import Settings
 from app.core.worker_database import worker_database
 from app.prices.card_file_import import import_card_file
+from app.prices.commands.price_batches import price_batches
 from tests.bench.data import Databases
 
 CARDS, QUICK_CARDS = 100_000, 5_000
@@ -158,4 +159,4 @@ async def _import(settings: Settings, file: Path, import_file: ImportFile) -> Ca
 
 
 async def _import_cards(database: Database, file: Path) -> CatalogueSummary:
-    return (await import_card_file(database, file, read_scryfall_row, prices_of)).cards
+    return (await import_card_file(database, file, read_scryfall_row, prices_of, handlers=price_batches())).cards

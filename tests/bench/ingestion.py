@@ -104,7 +104,7 @@ async def measure_ingestion(
 ) -> list[IngestFigures]:
     """All shapes, one after another, with one API process and one worker process."""
     environment = trove_environment(databases, redis_url)
-    await _add_partner(databases)
+    await add_partner_to(databases)
     connection = await asyncpg.connect(databases.plain_url, server_settings={"jit": "off", "timezone": "UTC"})
     try:
         with (
@@ -121,7 +121,7 @@ async def measure_ingestion(
         await connection.close()
 
 
-async def _add_partner(databases: Databases) -> None:
+async def add_partner_to(databases: Databases) -> None:
     """Somebody who may send prices, with an API token; the database is made anew for each run."""
     engine = create_engine(databases.trove_url, role=None, pool_size=1, application_name="trove-bench")
     async with engine.begin() as connection:

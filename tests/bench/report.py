@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
+from tests.bench.alerts import AlertFigures
 from tests.bench.growth import GrowthFigures
 from tests.bench.imports import ImportFigures
 from tests.bench.ingestion import IngestFigures
@@ -26,7 +27,9 @@ from tests.bench.tables import (
     ratios_table,
     reads_table,
     search_table,
+    telling_table,
 )
+from tests.bench.telling import TellingFigures
 
 BUSY_LOAD_PER_CORE = 0.25
 
@@ -56,6 +59,8 @@ class Report:
     imports: ImportFigures | None = None
     ledger: LedgerFigures | None = None
     trackers: TrackerFigures | None = None
+    alerts: AlertFigures | None = None
+    telling: TellingFigures | None = None
 
 
 def write(report: Report, file: Path) -> None:
@@ -79,16 +84,24 @@ def show(report: Report, console: Console) -> None:
         console.print(growth_table(report.growth))
     if report.ingestion:
         console.print(ingestion_table(report.ingestion))
+    if report.alerts:
+        _show_alerts(report.alerts, console)
+    if report.telling:
+        console.print(telling_table(report.telling))
     if report.ledger:
         console.print(ledger_table(report.ledger))
+    _show_others(report, console)
+    if report.quick:
+        console.print("A quick run shows that everything works; its figures are not worth quoting.")
+
+
+def _show_others(report: Report, console: Console) -> None:
     if report.trackers:
         _show_trackers(report.trackers, console)
     if report.search:
         console.print(search_table(report.search))
     if report.imports:
         _show_imports(report.imports, console)
-    if report.quick:
-        console.print("A quick run shows that everything works; its figures are not worth quoting.")
 
 
 def _show_trackers(figures: TrackerFigures, console: Console) -> None:
@@ -100,6 +113,16 @@ def _show_trackers(figures: TrackerFigures, console: Console) -> None:
         f"{sizes.events:,.0f}, with indexes",
         highlight=False,
     )
+
+
+def _show_alerts(figures: AlertFigures, console: Console) -> None:
+    console.print(
+        f"{figures.rows:,} prices against {figures.rules:,} rules: {figures.watched_seconds:.2f} s, and "
+        f"{figures.unwatched_seconds:.2f} s where nobody watches: {figures.ratio:.2f} times as long, promised: ≤ 1.5, "
+        f"and {figures.cpu_ratio:.2f} times the processor's time",
+        highlight=False,
+    )
+    console.print(f"{figures.alerts:,} alerts came of {figures.rounds} batches", highlight=False)
 
 
 def _show_imports(figures: ImportFigures, console: Console) -> None:

@@ -13,6 +13,7 @@ from tests.bench.maps import MapFigures
 from tests.bench.peers import Peer
 from tests.bench.reads import COMPARED, PeerFigures, ReadFigures, Reads
 from tests.bench.search import SEARCHED_ITEMS, SearchFigures
+from tests.bench.telling import TellingFigures
 
 MICROSECONDS_PER_MILLISECOND = 1_000
 BYTES_PER_KIBIBYTE = 1_024
@@ -58,6 +59,26 @@ def ratios_table(reads: Reads) -> Table:
         table.add_column(figures.workload, justify="right")
     for of, to in COMPARED:
         table.add_row(f"{of} ÷ {to}", *(_ratio(figures, of, to) for figures in reads.workloads))
+    return table
+
+
+def telling_table(figures: TellingFigures) -> Table:
+    """How soon people are told, with and without mails that wait for a dead server."""
+    table = Table(
+        title=f"Told of {figures.prices} prices, one after another",
+        caption=f"From the commit, as a polling connection sees it. Of {figures.mails:,} mails {figures.mails_tried:,} "
+        "were tried, and none was taken.",
+    )
+    table.add_column("")
+    for heading in ("p50 ms", "p99 ms", "longest ms", "promised"):
+        table.add_column(heading, justify="right")
+    for name, spread, promised in (
+        ("alert on an open socket", figures.on_socket, "p99 < 500"),
+        ("… since the price was sent", figures.on_socket_since_sent, ""),
+        ("webhook", figures.posted, ""),
+        (f"… behind {figures.mails:,} mails", figures.posted_behind_mails, "no later"),
+    ):
+        table.add_row(name, *(f"{one:,.1f}" for one in (spread.p50, spread.p99, spread.longest)), promised)
     return table
 
 

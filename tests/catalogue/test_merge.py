@@ -12,6 +12,9 @@ import pytest
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.alerts.commands.rules import create_rule
+from app.alerts.given import Target
+from app.alerts.models import Condition, RuleTarget
 from app.catalogue.commands.edit_items import create_item, edit_item
 from app.catalogue.commands.edit_variants import add_item_variant
 from app.catalogue.commands.merge_items import merge_items
@@ -52,7 +55,7 @@ from app.portfolios.commands.portfolios import create_portfolio
 from app.portfolios.commands.preorders import add_preorder
 from app.portfolios.commands.wants import add_want
 from app.portfolios.commands.watchlists import add_to_watchlist, create_watchlist
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.commands.resolve_series import resolve_series
 from app.prices.commands.valuations import value_due_variants
 from app.prices.models import Candle, PriceChange, PricePoint, PriceSeries, Valuation
@@ -154,12 +157,15 @@ async def held(transaction: Transaction, ids: Collection[UUID], *, owner_id: UUI
 
 
 async def _wish_for(transaction: Transaction, owner_id: UUID, item_id: UUID) -> None:
-    """Have somebody watch, want and preorder an item."""
+    """Have somebody watch, want and preorder an item, and want to be told of it."""
     default = select(ItemVariant.id).where(ItemVariant.item_id == item_id, ItemVariant.is_default)
     variant_id = (await transaction.connection.execute(default)).scalar_one()
     list_id = await create_watchlist(transaction, owner_id=owner_id, name=str(item_id))
     await add_to_watchlist(transaction, owner_id=owner_id, watchlist_id=list_id, variant_id=variant_id)
     await add_want(transaction, {}, owner_id=owner_id, variant_id=variant_id)
+    rule = {"condition": Condition.CROSSES_ABOVE, "threshold": Decimal(100), "currency": "EUR"}
+    for target in (Target(RuleTarget.ITEM, item_id), Target(RuleTarget.VARIANT, variant_id)):
+        await create_rule(transaction, target, rule, owner_id=owner_id)
     await add_preorder(transaction, {}, owner_id=owner_id, variant_id=variant_id)
 
 
@@ -650,10 +656,12 @@ async def test_merges_and_batches_at_once_lose_nothing(database: Database) -> No
             await merged(database, ids["lantern-0"], ids[loser])
 
     await asyncio.gather(
-        process_waiting_batches(database, PRICE_BATCHES), process_waiting_batches(database, PRICE_BATCHES), merge_all()
+        process_waiting_batches(database, price_batches()),
+        process_waiting_batches(database, price_batches()),
+        merge_all(),
     )
     # What a merge came in between of is tried again.
-    await process_waiting_batches(database, PRICE_BATCHES)
+    await process_waiting_batches(database, price_batches())
     kinds = await rows(
         database,
         text(
@@ -682,8 +690,8 @@ async def test_a_batch_that_found_a_series_just_before_it_went_is_tried_again(
         return resolved
 
     monkeypatch.setattr("app.prices.commands.ingest_points.resolve_series", resolve_then_merge)
-    assert await process_waiting_batches(database, PRICE_BATCHES) == 0
-    assert await process_waiting_batches(database, PRICE_BATCHES) == 1
+    assert await process_waiting_batches(database, price_batches()) == 0
+    assert await process_waiting_batches(database, price_batches()) == 1
     (row,) = await rows(
         database,
         text("SELECT attempts FROM ingestion.ingest_batches WHERE status = 'processed' ORDER BY sequence DESC LIMIT 1"),

@@ -107,8 +107,8 @@ def test_a_file_without_blocks_passes(file: Path) -> None:
     [
         (
             "<!-- generated: weather -->\n<!-- end: weather -->\n",
-            "`weather`, and there are only accounts, graph, jobs, portfolios, prices, scopes, settings, trackers, "
-            "wishes",
+            "`weather`, and there are only accounts, alerts, graph, jobs, notifications, portfolios, prices, scopes, "
+            "settings, trackers, wishes",
         ),
         ("<!-- generated: graph -->\n", "has no end"),
         ("<!-- generated: graph -->\n<!-- end: settings -->\n", "has no end"),

@@ -6,6 +6,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -139,6 +140,44 @@ def test_a_text_holds_no_control_characters_but_ends_of_lines_and_tabs() -> None
         Mail(to="ada@example.com", subject="", text="\x00")
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"html": "<p>\x00</p>"},
+        {"html": "<p>\ud800</p>"},
+        {"unsubscribe_url": "https://trove.example/a\r\nBcc: eve@example.com"},
+        {"unsubscribe_url": "https://trove.example/a>, <mailto:eve@example.com"},
+        {"unsubscribe_url": "https://trove.example/a,b"},
+        {"unsubscribe_url": "https://trove.example/=?utf-8?q?=0d=0a?= "},
+        {"unsubscribe_url": "mailto:eve@example.com"},
+        {"unsubscribe_url": "https://bücher.example/"},
+        {"unsubscribe_url": f"https://trove.example/{'a' * 1000}"},
+        {"unsubscribe_url": ""},
+    ],
+)
+def test_what_would_not_stay_in_its_place_is_in_no_mail(more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidMail):
+        Mail(to="ada@example.com", subject="a", text="a", **more)
+
+
+async def test_a_mail_with_html_has_both_and_one_click_that_unsubscribes() -> None:
+    url = f"https://trove.example/notifications/unsubscribe?token={'a-B_9.' * 30}"
+    html = f"<p>Grüße &amp; more</p><p>{'x' * 1200}</p>\n"
+    mail = Mail(to="ada@example.com", subject="a", text="Grüße\n", html=html, unsubscribe_url=url)
+    mailbox = Mailbox()
+    async with mail_server(mailbox) as port:
+        await SmtpPostman(server_at(port), SENDER).send(mail)
+    message = mailbox.message()
+    assert message["List-Unsubscribe"] == f"<{url}>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message.get_content_type() == "multipart/alternative"
+    text, page = message.iter_parts()
+    assert (text.get_content_type(), page.get_content_type()) == ("text/plain", "text/html")
+    assert text.get_content().splitlines() == ["Grüße"]
+    assert page.get_content().splitlines() == html.splitlines()
+    assert max(map(len, mailbox.sources()[0].split(b"\r\n"))) <= 998
+
+
 def test_a_mail_and_a_server_do_not_show_what_is_private() -> None:
     assert repr(MAIL) == f"Mail(id={MAIL.id!r})"
     server = MailServer.parse("smtps://trove:hidden@mail.example")
@@ -215,6 +254,9 @@ async def test_what_the_server_answers_decides_whether_to_try_again(
         with pytest.raises(MailNotSent) as failed:
             await SmtpPostman(server_at(port), SENDER).send(MAIL)
     assert failed.value.is_permanent is is_permanent
+    # What the server says of us, it says of all mails.
+    assert failed.value.is_away is (command == "MAIL")
+    assert failed.value.status == int(answer[:3])
     assert f" {answer[:9]} " in str(failed.value)
     assert "@" not in str(failed.value)
     assert failed.value.__suppress_context__
@@ -226,6 +268,7 @@ async def test_a_server_that_is_not_there_gets_the_mail_later() -> None:
     with pytest.raises(MailNotSent) as failed:
         await SmtpPostman(server_at(port), SENDER).send(MAIL)
     assert not failed.value.is_permanent
+    assert failed.value.is_away
 
 
 async def _hangs_up(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:

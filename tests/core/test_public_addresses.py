@@ -1,15 +1,19 @@
 """URLs that people give lead to the public network alone, whatever their names come to mean."""
 
+import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from app.core.outbound import OutsideFailure, OutsideServiceFailed, client_for_given_urls, client_options, fetch
-from app.core.public_addresses import Address, PublicAddresses, is_public, resolve
+from app.core.public_addresses import LOOK_UPS_AT_ONCE, Address, PublicAddresses, is_public, resolve
 from tests.core.mail_builders import throw_away_certificate
 from tests.providers.builders import answer, open_shop
 
@@ -208,3 +212,23 @@ async def test_a_certificate_is_of_the_name_and_not_of_the_address(tmp_path: Pat
             assert await failure_of(client, f"https://pictures.test:{shop.port}/") is OutsideFailure.UNREACHABLE
             assert asked_for == ["pictures.test"]
             assert (await fetch(client, "GET", f"https://127.0.0.1:{shop.port}/")).status_code == 200
+
+
+async def test_names_that_nobody_answers_for_keep_nothing_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    released, look_up = threading.Event(), socket.getaddrinfo
+
+    def slow(host: str, *more: Any, **how: Any) -> Any:
+        if host == "slow.example":
+            released.wait()
+            raise OSError
+        return look_up(host, *more, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    waiting = [asyncio.create_task(resolve("slow.example", 443)) for _ in range(LOOK_UPS_AT_ONCE - 1)]
+    try:
+        async with asyncio.timeout(10):
+            assert LOOPBACK in await resolve("localhost", 443)
+            assert await asyncio.to_thread(lambda: "done") == "done"
+    finally:
+        released.set()
+        assert all(isinstance(failed, OSError) for failed in await asyncio.gather(*waiting, return_exceptions=True))

@@ -28,7 +28,7 @@ from app.ingestion.delivery import deliver
 from app.ingestion.file_rows import in_batches
 from app.ingestion.models import BatchKind
 from app.prices.commands.import_exchange_rates import ImportedRates
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.models import PricePoint, PriceSeries, Source
 
 NOW = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)
@@ -94,7 +94,7 @@ async def test_a_world_that_was_loaded_in_part_is_completed(database: Database) 
     async with database.transaction() as transaction:
         await save_items(transaction, [demo.item for demo in WORLD[:30]])
     part = islice(in_batches(price_rows(NOW), most_rows=10_000), 1)
-    assert (await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=part)).accepted == 10_000
+    assert (await deliver(database, price_batches(), kind=BatchKind.PRICE_POINTS, batches=part)).accepted == 10_000
     loaded = await load_world_into(database, now=NOW)
     rows = sum(1 for _ in price_rows(NOW))
     assert loaded.items == SavedItems(inserted=10, unchanged=30)

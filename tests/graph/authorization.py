@@ -23,6 +23,7 @@ from graphql import (
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.alerts.models import Alert, Rule
 from app.catalogue.models import Item, ItemPhoto, ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -35,6 +36,7 @@ from app.identity.models import AuditEntry, Role, RoleGrant, User
 from app.identity.scopes import PERMISSIONS_OF_ROLES, Scope
 from app.identity.viewer import ANYONE, Caller, Viewer
 from app.ingestion.models import IngestBatch
+from app.notifications.models import Delivery, Notification, PushSubscription, Service, Webhook
 from app.operations.models import JobRun
 from app.portfolios.models import Holding, HoldingPhoto, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
@@ -78,6 +80,13 @@ OWNER_COLUMNS = {
     Preorder: "owner_id",
     PortfolioImport: "owner_id",
     PortfolioExport: "owner_id",
+    Rule: "owner_id",
+    Alert: "owner_id",
+    Notification: "owner_id",
+    Delivery: "owner_id",
+    PushSubscription: "owner_id",
+    Webhook: "owner_id",
+    Service: "owner_id",
 }
 # By the path of an argument: what to give instead of what the schema suggests.
 Given = Mapping[str, object]

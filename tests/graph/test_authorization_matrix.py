@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.events import EventBus
-from app.core.ids import PublicIdTag
+from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.jobs import connect_redis
 from app.core.settings import Settings
 from app.graph.access import OWNER_AND_STAFF, PUBLIC_TABLES, access_of, guard, privacy_of, private
@@ -101,7 +101,13 @@ GIVEN: dict[str, object] = {
     "mutation grantRole.input.permissions": ["PRICES_WRITE"],
     "mutation createItem.input.details": {"coin": {"symbol": "AAA"}},
     "mutation addMember.input.username": "support",
+    # Something of the catalogue: what is somebody's own takes the scope of its room, too.
+    "mutation createAlertRule.input.target": {"itemId": public_id(PublicIdTag.ITEM, new_id())},
+    "mutation createAlertRule.input.condition": "CROSSES_ABOVE",
+    "mutation previewAlertRule.input.target": {"itemId": public_id(PublicIdTag.ITEM, new_id())},
+    "mutation previewAlertRule.input.condition": "CROSSES_ABOVE",
     "mutation recordTrade.input.occurredAt": "2024-01-01T00:00:00Z",
+    "mutation snooze.input.until": None,
 }
 
 
@@ -261,6 +267,45 @@ WHOSE: Mapping[str, Whose] = {
     "mutation attachTracker.input.preorderId": Whose(PublicIdTag.PREORDER),
     "mutation attachTracker.input.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
     "mutation detachTracker.input.trackerId": Whose(PublicIdTag.TRACKER, is_not_found),
+    # One of these is named; the tests of rules say what comes of another's.
+    "mutation createAlertRule.input.target.itemId": Whose(PublicIdTag.ITEM),
+    "mutation createAlertRule.input.target.variantId": Whose(PublicIdTag.ITEM_VARIANT),
+    "mutation createAlertRule.input.target.cardSetId": Whose(PublicIdTag.CARD_SET),
+    "mutation createAlertRule.input.target.watchlistId": Whose(PublicIdTag.WATCHLIST),
+    "mutation createAlertRule.input.target.portfolioId": Whose(PublicIdTag.PORTFOLIO),
+    "mutation createAlertRule.input.target.trackerId": Whose(PublicIdTag.TRACKER),
+    "mutation createAlertRule.input.target.placeId": Whose(PublicIdTag.PLACE),
+    "mutation createAlertRule.input.target.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation createAlertRule.input.target.preorderId": Whose(PublicIdTag.PREORDER),
+    "mutation createAlertRule.input.target.wantId": Whose(PublicIdTag.WANT),
+    "mutation previewAlertRule.input.target.itemId": Whose(PublicIdTag.ITEM),
+    "mutation previewAlertRule.input.target.variantId": Whose(PublicIdTag.ITEM_VARIANT),
+    "mutation previewAlertRule.input.target.cardSetId": Whose(PublicIdTag.CARD_SET),
+    "mutation previewAlertRule.input.target.watchlistId": Whose(PublicIdTag.WATCHLIST),
+    "mutation previewAlertRule.input.target.portfolioId": Whose(PublicIdTag.PORTFOLIO),
+    "mutation previewAlertRule.input.target.trackerId": Whose(PublicIdTag.TRACKER),
+    "mutation previewAlertRule.input.target.placeId": Whose(PublicIdTag.PLACE),
+    "mutation previewAlertRule.input.target.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
+    "mutation previewAlertRule.input.target.preorderId": Whose(PublicIdTag.PREORDER),
+    "mutation previewAlertRule.input.target.wantId": Whose(PublicIdTag.WANT),
+    "mutation editAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation pauseAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation resumeAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation deleteAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
+    "mutation markRead.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation markRead.input.upToId": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation dismiss.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation snooze.input.ids": Whose(PublicIdTag.NOTIFICATION, is_not_found),
+    "mutation removePushSubscription.input.id": Whose(PublicIdTag.PUSH_SUBSCRIPTION, is_not_found),
+    "mutation editWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation rotateWebhookSecret.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation enableWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation disableWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation deleteWebhook.input.id": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation editNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
+    "mutation removeNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
+    "mutation sendTestNotification.input.destinationId": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "subscription alertFired.ruleIds": Whose(PublicIdTag.ALERT_RULE),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}
 OF_SOMEBODY = [path for path, whose in WHOSE.items() if whose.otherwise is not None]
@@ -287,10 +332,17 @@ FOR_OWNERS_ALONE = {
     PublicIdTag.TRACKER,
     PublicIdTag.TRACKER_KEY,
     PublicIdTag.TRACKER_ATTACHMENT,
+    PublicIdTag.ALERT_RULE,
+    PublicIdTag.ALERT,
+    PublicIdTag.NOTIFICATION,
+    PublicIdTag.DELIVERY,
+    PublicIdTag.PUSH_SUBSCRIPTION,
+    PublicIdTag.WEBHOOK,
+    PublicIdTag.NOTIFICATION_SERVICE,
 }
 # Where tables are somebody's, unless they are listed as everybody's.
 PRIVATE_SCHEMAS = (
-    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers."),
+    *("identity.", "ingestion.", "operations.", "providers.", "portfolios.", "trackers.", "alerts.", "notifications."),
     "catalogue.item_revisions",
 )
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]

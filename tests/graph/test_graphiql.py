@@ -222,7 +222,7 @@ def test_a_token_of_the_demo_that_could_not_be_sent_is_refused() -> None:
 def test_the_examples_fit_the_graph_and_those_that_need_a_token_have_it() -> None:
     page = graphiql_page(Settings(environment="development", demo_token=SecretStr("trove_pat_demo")))
 
-    signed_in = {"Who am I", "What I own", "Where things are", "Send a price"}
+    signed_in = {"Who am I", "What I own", "Where things are", "What I am told", "Send a price"}
     assert {example.name for example in page.examples if example.headers} == signed_in
     for example in page.examples:
         assert validate(core_schema, parse(example.query)) == []
@@ -279,7 +279,7 @@ PATIENCE_SECONDS = 15.0
 QUERY_EDITOR = ".graphiql-query-editor"
 HEADER_EDITOR = ".graphiql-editor-tool .graphiql-editor >> nth=1"
 RESPONSE = ".result-window"
-TABS = ["A walk", "Who am I", "What I own", "Where things are", "Send a price", "Watch prices"]
+TABS = ["A walk", "Who am I", "What I own", "Where things are", "What I am told", "Send a price", "Watch prices"]
 NOBODY = "This tab asks as nobody in particular."
 
 Found = TypeVar("Found")

@@ -8,7 +8,7 @@ from graphql import build_schema
 from app.graph.picture import PICTURES, draw_graph
 from app.graph.schema import core_schema
 
-MOST_BOXES = 32
+MOST_BOXES = 40
 
 
 def boxes(picture: str) -> list[str]:

@@ -10,7 +10,7 @@ from app.core.database import Database
 from app.core.paging import encode_cursor
 from app.ingestion.models import BatchKind
 from app.ingestion.processing import process_next_batch
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from tests.catalogue.builders import coin, saved
 from tests.graph.conftest import Graph
 from tests.identity.builders import PARTNER
@@ -303,7 +303,7 @@ async def test_a_small_batch_goes_in_by_mutation_and_tells_what_became_of_it(dat
     batch = sent["ingestPrices"]["batch"]
     assert batch == {"id": batch["id"], "status": "RECEIVED", "rowCount": 4, "acceptedCount": None}
     async with database.transaction() as transaction:
-        await process_next_batch(transaction, PRICE_BATCHES)
+        await process_next_batch(transaction, price_batches())
     done = (await graph.ask(BATCH, PARTNER, id=batch["id"]))["ingestBatch"]
     assert (done["status"], done["acceptedCount"], done["rejectedCount"]) == ("PROCESSED", 2, 2)
     assert done["rejects"]["totalCount"] == 2

@@ -30,12 +30,6 @@ def test_a_date_time_is_written_in_utc_and_reads_back(instant: datetime) -> None
         assert read_date_time(written) == instant
 
 
-@pytest.mark.parametrize("value", ["0001-01-01T00:00:00Z", "0001-01-01T01:00:00+01:00", "9999-12-31T23:59:59.999999Z"])
-def test_the_instants_that_the_driver_writes_as_infinity_are_refused(value: str) -> None:
-    with pytest.raises(GraphQLError, match="stands for no time"):
-        read_date_time(value)
-
-
 @given(some.dates())
 def test_a_date_is_written_as_year_month_and_day_and_reads_back(day: date) -> None:
     assert len(write_date(day)) == 10

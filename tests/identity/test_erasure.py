@@ -40,6 +40,8 @@ NAMELESS_TABLES = {
     "identity.audit_log": "what happened stays, without where from and what about",
     "identity.revocations": "ids of what holds no longer; without them a stolen token would hold again",
     "identity.signing_keys": "keys of the server's own",
+    "notifications.channels": "which channels there are for anybody, which is nobody's",
+    "notifications.vapid_keys": "keys of the server's own",
     "operations.jobs": "what the server does by itself, which is nobody's",
     **dict.fromkeys(
         (

@@ -1,14 +1,15 @@
 """A person with something in every table that can hold something of people, each with marks to be found by."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.alerts.models import Alert, PriceState, Rule, SubjectState
 from app.catalogue.models import CreationKey, Item, ItemRevision, ItemVariant, PhotoUpload
 from app.core.clock import utc_now
 from app.core.database import Transaction
@@ -33,6 +34,15 @@ from app.identity.models import (
 )
 from app.identity.tokens import hash_of_token
 from app.ingestion.models import IngestBatch, IngestReject
+from app.notifications.models import (
+    Delivery,
+    Notification,
+    Preferences,
+    PushSubscription,
+    Route,
+    Service,
+    Webhook,
+)
 from app.operations.models import JobRun, RuntimeSetting
 from app.portfolios.models import CreationKey as PortfolioKey
 from app.portfolios.models import (
@@ -61,6 +71,7 @@ from app.portfolios.wish_models import (
     Watchlist,
     WatchlistItem,
 )
+from app.prices.models import PriceSeries, Source
 from app.providers.commands.save_known import save_known_providers
 from app.providers.models import ProviderCall, ProviderCredential
 from app.trackers.history_models import LocationFix, LocationReport, OrphanReport, StatusChange, TrackerEvent, Visit
@@ -439,6 +450,34 @@ def _possessions(owner_id: UUID, item_id: UUID, word: str) -> list[tuple[type[An
         ),
         *_wishes(owner_id, item_id, variant_id, word),
         *_organisation(owner_id, holding_id, word),
+        *_alerts(owner_id, portfolio_id, variant_id, word),
+        *_notifications(owner_id, word),
+    ]
+
+
+def _alerts(owner_id: UUID, portfolio_id: UUID, variant_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """A rule that remembers something of a portfolio and of a price, and fired once."""
+    rule_id = new_id()
+    code = f"shop-{rule_id.hex[:12]}"
+    source_id = select(Source.id).where(Source.code == code).scalar_subquery()
+    series_id = select(PriceSeries.id).where(PriceSeries.variant_id == variant_id).scalar_subquery()
+    of_rule = {"owner_id": owner_id, "rule_id": rule_id}
+    return [
+        (
+            Rule,
+            {"id": rule_id, "owner_id": owner_id, "target": "portfolio", "portfolio_id": portfolio_id}
+            | {"condition": "crosses_above", "threshold": 10, "currency": "CHF", "notes": f"Rule of {word}"},
+        ),
+        (Source, {"code": code, "name": "Shop"}),
+        (PriceSeries, {"variant_id": variant_id, "source_id": source_id, "kind": "ask", "currency": "CHF"}),
+        (PriceState, of_rule | {"series_id": series_id, "subject_id": rule_id, "is_triggered": True}),
+        (SubjectState, of_rule | {"subject_id": portfolio_id, "is_triggered": True}),
+        (
+            Alert,
+            of_rule
+            | {"crossing": f"value-of-{word}", "condition": "crosses_above", "severity": "info"}
+            | {"title": f"Everything of {word} is worth more", "notes": f"Rule of {word}", "observed_at": CREATED_AT},
+        ),
     ]
 
 
@@ -524,6 +563,48 @@ def _organisation(owner_id: UUID, holding_id: UUID, word: str) -> list[tuple[typ
     ]
 
 
+def _notifications(owner_id: UUID, word: str) -> list[tuple[type[Any], dict[str, Any]]]:
+    """What they were told, where that went, and how they want it."""
+    told_id, browser_id, webhook_id, service_id = (new_id() for _ in range(4))
+    of_owner, of_told = {"owner_id": owner_id}, {"owner_id": owner_id, "notification_id": told_id}
+    secret = f"secret-{word}".encode()
+    browser = SECRETS.encrypt(secret, place_of(PushSubscription.subscription, browser_id))
+    address = SECRETS.encrypt(secret, place_of(Service.address, service_id))
+    return [
+        (Preferences, of_owner | {"quiet_from": time(22), "quiet_until": time(7)}),
+        (Route, of_owner | {"event_type": "price", "channel": "email", "minimum_severity": "critical"}),
+        (
+            PushSubscription,
+            of_owner
+            | {"id": browser_id, "endpoint_hash": hash_of_token(f"browser-{word}"), "host": "push.example"}
+            | {"subscription": browser, "name": f"Browser of {word}"},
+        ),
+        (
+            Webhook,
+            of_owner
+            | {"id": webhook_id, "name": f"Webhook of {word}", "url": f"https://hooks.example/{word}"}
+            | {"secret": SECRETS.encrypt(secret, place_of(Webhook.secret, webhook_id)), "document": f"# Of {word}"},
+        ),
+        (Service, of_owner | {"id": service_id, "name": f"Service of {word}", "kind": "ntfys", "address": address}),
+        (
+            Notification,
+            of_owner
+            | {"id": told_id, "key": f"told-{word}", "event_type": "price", "severity": "info"}
+            # Not to be routed while the test looks at it.
+            | {"title": f"Told to {word}", "body": f"More for {word}", "routed_at": CREATED_AT},
+        ),
+        *(
+            (Delivery, of_told | values | {"status": "failed", "last_error": f"Not told to {word}"})
+            for values in (
+                {"channel": "email"},
+                {"channel": "web_push", "push_subscription_id": browser_id},
+                {"channel": "webhook", "webhook_id": webhook_id},
+                {"channel": "service", "service_id": service_id},
+            )
+        ),
+    ]
+
+
 # Every table of ours, and every column of it that can hold a text, whatever the type is called.
 _TEXTS = """
 SELECT c.relnamespace::regnamespace || '.' || c.relname AS name, array_agg(a.attname::text) AS columns
@@ -533,7 +614,8 @@ JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
     AND c.relnamespace::regnamespace::text
-        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices', 'portfolios', 'trackers')
+        IN ('identity', 'operations', 'providers', 'ingestion', 'catalogue', 'prices', 'portfolios', 'trackers',
+            'alerts', 'notifications')
     AND coalesce(element.typname, t.typname)
         IN ('text', 'varchar', 'bpchar', 'name', 'citext', 'json', 'jsonb', 'xml', 'inet', 'cidr')
 GROUP BY 1

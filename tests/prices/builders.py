@@ -11,7 +11,7 @@ from app.core.database import Database
 from app.ingestion.commands import AcceptedBatch, accept_batch
 from app.ingestion.models import BatchKind
 from app.ingestion.processing import process_batch
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from tests.catalogue.builders import coin, saved
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ async def ingested(database: Database, *lines: Line, kind: BatchKind = BatchKind
     """A batch that is stored and processed."""
     batch = await accepted(database, lines, kind)
     async with database.transaction() as transaction:
-        await process_batch(transaction, PRICE_BATCHES, batch.id)
+        await process_batch(transaction, price_batches(), batch.id)
     return batch
 
 

@@ -13,6 +13,7 @@ from app.catalogue.pokemon import read_pokemon_row
 from app.catalogue.scryfall import read_scryfall_row
 from app.core.database import Database
 from app.prices.card_file_import import CardFileSummary, import_card_file
+from app.prices.commands.price_batches import price_batches
 from tests.prices.connectors.worlds import stored_prices
 
 MAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -37,7 +38,7 @@ async def imported(
     file = directory / name
     await asyncio.to_thread(file.write_text, json.dumps(rows))
     os.utime(file, (AUGUST.timestamp(), AUGUST.timestamp()))
-    return await import_card_file(database, file, read_scryfall_row, scryfall.prices_of)
+    return await import_card_file(database, file, read_scryfall_row, scryfall.prices_of, handlers=price_batches())
 
 
 async def told(database: Database) -> set[tuple[str, str, str, str, str, Decimal]]:
@@ -106,7 +107,7 @@ async def test_the_prices_of_the_real_files_go_in_whole(database: Database, trov
         for name in ("usd", "usd_foil", "usd_etched", "eur", "eur_foil")
         if row["prices"].get(name)
     ]
-    summary = await import_card_file(database, magic, read_scryfall_row, scryfall.prices_of)
+    summary = await import_card_file(database, magic, read_scryfall_row, scryfall.prices_of, handlers=price_batches())
     assert (summary.prices.accepted, summary.prices.rejected) == (len(expected), [])
     assert sorted(row.price for row in await stored_prices(database)) == sorted(map(Decimal, expected))
 
@@ -119,7 +120,7 @@ async def test_the_prices_of_the_real_files_go_in_whole(database: Database, trov
         for kind in ("low", "mid", "high", "market")
         if prices.get(kind)
     ]
-    summary = await import_card_file(database, cards, read_pokemon_row, pokemon.prices_of)
+    summary = await import_card_file(database, cards, read_pokemon_row, pokemon.prices_of, handlers=price_batches())
     assert (summary.prices.accepted, summary.prices.rejected) == (len(told_prices), [])
     days = {row.observed_at for row in await stored_prices(database) if row.kind == "mid"}
     assert days == {datetime(2021, 2, 23, tzinfo=UTC)}

@@ -13,7 +13,7 @@ from app.core.database import Database
 from app.ingestion.models import BatchKind
 from app.ingestion.processing import process_batch
 from app.prices.commands.merge_variants import merge_variants
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from tests.catalogue.builders import coin, saved
 from tests.prices.builders import accepted, candle, change_only, ingested, point
 
@@ -172,7 +172,7 @@ async def test_a_batch_that_was_overtaken_counts_as_the_earlier_one(database: Da
     earlier = await accepted(database, lines)
     await seen(database, (0, "12"))
     async with database.transaction() as transaction:
-        await process_batch(transaction, PRICE_BATCHES, earlier.id)
+        await process_batch(transaction, price_batches(), earlier.id)
     assert await stored(database) == [(0, "12"), (0, "10"), (1, "12")]
     assert await latest(database) == ("12", 1, 1)
 

@@ -25,7 +25,7 @@ from app.core.settings import Settings, current_settings
 from app.ingestion.delivery import deliver
 from app.ingestion.file_rows import CanonicalRow, in_batches
 from app.ingestion.models import BatchKind, IngestBatch
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.models import Candle, PriceKind, PricePoint, PriceSeries, Source
 
 # Open, high, low, close, volume, turnover.
@@ -242,7 +242,7 @@ async def test_more_rows_than_fit_into_a_batch_go_in_as_several(database: Databa
     ]
     seen: list[int] = []
     delivery = await deliver(
-        database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=in_batches(rows), on_progress=seen.append
+        database, price_batches(), kind=BatchKind.PRICE_POINTS, batches=in_batches(rows), on_progress=seen.append
     )
     assert (delivery.rows, delivery.accepted, seen) == (60_001, 60_001, [50_000, 10_001])
 

@@ -11,7 +11,7 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.ingestion.models import BatchKind
 from app.ingestion.processing import process_batch, process_next_batch
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from tests.catalogue.builders import coin, saved
 from tests.prices.builders import MONDAY, Line, accepted, candle, ingested, point
 
@@ -28,7 +28,7 @@ async def prices(database: Database) -> Database:
 async def counts_of(database: Database, *lines: Line) -> tuple[int, int, int]:
     batch = await accepted(database, lines, BatchKind.CANDLES)
     async with database.transaction() as transaction:
-        done = await process_batch(transaction, PRICE_BATCHES, batch.id)
+        done = await process_batch(transaction, price_batches(), batch.id)
     assert done is not None
     return done.counts.accepted, done.counts.duplicate, done.counts.rejected
 
@@ -124,14 +124,14 @@ async def test_a_batch_of_candles_waits_for_the_one_before_it_so_that_the_last_w
     first = await accepted(prices, [candle("tide", MONDAY, HOUR, "1 9 1 2")], BatchKind.CANDLES)
     second = await accepted(prices, [candle("tide", MONDAY, HOUR, "1 9 1 3")], BatchKind.CANDLES)
     async with prices.transaction() as transaction:
-        held = await process_next_batch(transaction, PRICE_BATCHES)
+        held = await process_next_batch(transaction, price_batches())
         assert held is not None
         assert held.id == first.id
         async with prices.transaction() as other:
             await other.connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-            assert await process_next_batch(other, PRICE_BATCHES) is None
+            assert await process_next_batch(other, price_batches()) is None
     async with prices.transaction() as transaction:
-        done = await process_next_batch(transaction, PRICE_BATCHES)
+        done = await process_next_batch(transaction, price_batches())
         assert done is not None
         assert done.id == second.id
     assert [row[5] for row in await rows_of(prices, CANDLES)] == [3]

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.core.clock import utc_now
 from app.core.database import Database, DatabaseRole, create_engine
 from app.core.errors import ServiceUnavailable
 from app.core.jobs import connect_redis
@@ -24,11 +25,13 @@ from app.ingestion.delivery import Delivery, deliver
 from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.file_rows import RowBatch
 from app.ingestion.models import BatchKind
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.commands.series_state import PRICE_CHANGES_LOCK
 from app.prices.resolutions import ROLLED_UP, bucket_start
+from tests.alerts.price_builders import rule_of
 from tests.catalogue.builders import coin, saved
 from tests.conftest import open_database, running
+from tests.identity.builders import add_person
 from tests.prices.builders import MONDAY, Line, accepted, ingested, point
 from workers.ingestion import process_waiting_batches
 
@@ -153,12 +156,22 @@ async def a_worker_waits_for_a_lock(owner: AsyncEngine) -> bool:
     return bool(waiting)
 
 
+async def ada_watches_for(database: Database, threshold: str) -> None:
+    """She is to be told once the first item costs more."""
+    async with database.transaction() as transaction:
+        ada = await add_person(transaction.connection, username="ada")
+        found = text("SELECT id FROM catalogue.items WHERE slug = :slug")
+        item_id = await transaction.connection.scalar(found, {"slug": ITEMS[0]})
+    watches_from = utc_now() - timedelta(minutes=1)
+    await rule_of(database, ada, "crosses_above", threshold, key=item_id, watches_from=watches_from)
+
+
 @pytest.mark.parametrize(
     ("lock", "count"),
     [
         ("SELECT 1 FROM prices.price_series FOR UPDATE", 5_000),
         ("LOCK TABLE prices.candles IN SHARE ROW EXCLUSIVE MODE", 5_000),
-        (f"SELECT pg_advisory_xact_lock({PRICE_CHANGES_LOCK})", 50_000),
+        (f"SELECT pg_advisory_xact_lock({PRICE_CHANGES_LOCK})", 49_999),
     ],
     ids=["before the points", "between points and candles", "before the commit"],
 )
@@ -167,7 +180,8 @@ async def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(
 ) -> None:
     first = sales(100, seed=0)
     await ingested(prices, *first)
-    lines = sales(count, seed=1)
+    await ada_watches_for(prices, "99999.5")
+    lines = [*sales(count, seed=1), point(ITEMS[0], "100001", quantity="1", key="dear")]
     batch = await accepted(prices, lines)
     async with holding(owner, lock):
         with running(["worker"], trove_settings) as worker:
@@ -175,10 +189,14 @@ async def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(
             worker.send_signal(signal.SIGKILL)
             assert worker.wait(10) == -signal.SIGKILL
         assert await value_of(prices, "SELECT count(*) FROM prices.price_points") == 100
+        assert await value_of(prices, "SELECT count(*) FROM alerts.alerts") == 0
     with running(["worker"], trove_settings):
         await eventually("the batch is processed", lambda: nothing_waits(prices))
     assert await value_of(prices, f"SELECT attempts FROM ingestion.ingest_batches WHERE id = '{batch.id}'") == 0
     await assert_stored_once(prices, [*first, *lines])
+    assert await value_of(prices, "SELECT new_value FROM alerts.alerts") == 100_001
+    for table in ("alerts.alerts", "notifications.notifications"):
+        assert await value_of(prices, f"SELECT count(*) FROM {table}") == 1
 
 
 async def test_a_worker_told_to_stop_finishes_its_batch_and_ends_cleanly(
@@ -233,7 +251,7 @@ async def test_a_batch_sent_three_times_goes_in_once(prices: Database) -> None:
     lines = sales(2_000, seed=7)
     for key in ("one", "one", None, None):
         await accepted(prices, lines, key=key)
-    await process_waiting_batches(prices, PRICE_BATCHES)
+    await process_waiting_batches(prices, price_batches())
     assert await value_of(prices, "SELECT count(*) FROM ingestion.ingest_batches") == 3
     assert await value_of(prices, "SELECT sum(duplicate_count) FROM ingestion.ingest_batches") == 4_000
     await assert_stored_once(prices, lines)
@@ -259,7 +277,7 @@ async def test_a_batch_that_fails_again_and_again_is_given_up_and_holds_nothing_
         bad = await accepted(prices, [*sales(3, seed=30), point(ITEMS[0], "666", at=MONDAY, quantity="1")])
         lines = sales(100, seed=31)
         await accepted(prices, lines)
-        assert [await process_waiting_batches(prices, PRICE_BATCHES) for _ in range(6)] == [1, 0, 0, 0, 0, 0]
+        assert [await process_waiting_batches(prices, price_batches()) for _ in range(6)] == [1, 0, 0, 0, 0, 0]
     finally:
         async with owner.begin() as connection:
             await connection.execute(text("ALTER TABLE prices.price_points DROP CONSTRAINT refuses_in_this_test"))
@@ -289,13 +307,13 @@ async def test_a_full_disk_costs_a_batch_no_attempt(prices: Database, owner: Asy
     await accepted(prices, lines)
     try:
         for _ in range(7):
-            assert await process_waiting_batches(prices, PRICE_BATCHES) == 0
+            assert await process_waiting_batches(prices, price_batches()) == 0
     finally:
         async with owner.begin() as connection:
             await connection.execute(text("DROP FUNCTION prices.disk_is_full() CASCADE"))
     assert await value_of(prices, "SELECT attempts FROM ingestion.ingest_batches") == 0
     assert await value_of(prices, "SELECT count(*) FROM prices.price_points") == 0
-    assert await process_waiting_batches(prices, PRICE_BATCHES) == 1
+    assert await process_waiting_batches(prices, price_batches()) == 1
     await assert_stored_once(prices, lines)
 
 
@@ -333,7 +351,7 @@ DEADLOCK, CHECK_VIOLATION, DISK_FULL = "40P01", "23514", "53100"
 async def delivered(database: Database, *prices: str) -> Delivery:
     """What became of prices that an importer delivers, each in a batch of its own."""
     batches = [RowBatch(orjson.dumps(point(ITEMS[0], price, at=MONDAY, key=price)), [1]) for price in prices]
-    return await deliver(database, PRICE_BATCHES, kind=BatchKind.PRICE_POINTS, batches=batches)
+    return await deliver(database, price_batches(), kind=BatchKind.PRICE_POINTS, batches=batches)
 
 
 @pytest.mark.parametrize(("sqlstate", "attempts"), [(DEADLOCK, 0), (CHECK_VIOLATION, 1)])
@@ -346,7 +364,7 @@ async def test_who_delivers_does_not_give_up_what_others_sent(
     row = f"FROM ingestion.ingest_batches WHERE id = '{others.id}'"
     assert await value_of(prices, f"SELECT status {row}") == "received"
     assert await value_of(prices, f"SELECT attempts {row}") == attempts
-    assert await process_waiting_batches(prices, PRICE_BATCHES) == 1
+    assert await process_waiting_batches(prices, price_batches()) == 1
 
 
 async def test_a_delivery_that_deadlocks_is_tried_again_and_loses_no_attempt(

@@ -19,7 +19,7 @@ from app.core.events import Topic
 from app.ingestion.commands import AcceptedBatch, accept_batch
 from app.ingestion.models import BatchKind, IngestReject
 from app.ingestion.processing import ProcessedBatch, process_batch
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.resolutions import ROLLED_UP, bucket_start
 from tests.catalogue.builders import coin, saved
 from tests.prices.builders import MONDAY, Line, accepted, candle, point
@@ -50,7 +50,7 @@ async def accepted_text(database: Database, payload: str | bytes) -> AcceptedBat
 
 async def processed(database: Database, batch: AcceptedBatch) -> ProcessedBatch:
     async with database.transaction() as transaction:
-        done = await process_batch(transaction, PRICE_BATCHES, batch.id)
+        done = await process_batch(transaction, price_batches(), batch.id)
     assert done is not None
     return done
 
@@ -310,7 +310,7 @@ async def test_a_late_point_changes_its_candles_and_not_the_latest_price(prices:
 async def test_each_new_latest_price_is_recorded_once_and_announced(prices: Database) -> None:
     batch = await accepted(prices, [point("tide", str(n), at=MONDAY + timedelta(seconds=n)) for n in range(1, 4)])
     async with prices.transaction() as transaction:
-        await process_batch(transaction, PRICE_BATCHES, batch.id)
+        await process_batch(transaction, price_batches(), batch.id)
         assert [event.topic for event in transaction.events] == [Topic.PRICES_CHANGED]
     await counts_of(prices, point("tide", "9", at=MONDAY))
     changes = await rows_of(prices, "SELECT price, observed_at FROM prices.price_changes ORDER BY position")

@@ -13,7 +13,7 @@ from app.catalogue.models import ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.ingestion.processing import process_batch
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.commands.prune import prune_points
 from app.prices.commands.valuations import SHORTEST_INTERVAL, mark_moved, value_due_variants
 from app.prices.models import Valuation, ValuationBasis, ValuationState
@@ -314,14 +314,14 @@ async def test_a_batch_that_rolls_back_leaves_nothing_due(database: Database, va
 
     async def failing() -> None:
         async with database.transaction() as transaction:
-            await process_batch(transaction, PRICE_BATCHES, batch.id)
+            await process_batch(transaction, price_batches(), batch.id)
             raise RuntimeError("the worker dies here")
 
     with pytest.raises(RuntimeError):
         await failing()
     assert await state(database) is None
     async with database.transaction() as transaction:
-        await process_batch(transaction, PRICE_BATCHES, batch.id)
+        await process_batch(transaction, price_batches(), batch.id)
     assert (await state(database)).due_since is not None
 
 

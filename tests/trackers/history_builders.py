@@ -13,7 +13,7 @@ from app.core.ids import new_id
 from app.trackers.buckets import bucket_of
 from app.trackers.commands.partitions import ensure_report_partitions
 from app.trackers.commands.recompute_histories import recompute_histories
-from app.trackers.commands.tracker_events import NewTrackerEvent, record_events
+from app.trackers.commands.tracker_events import NewTrackerEvent, WatchEvents, record_events
 
 MONDAY = datetime(2026, 3, 2, 8, tzinfo=UTC)
 METERS_PER_DEGREE = 111_195.0
@@ -143,7 +143,9 @@ async def save_cities(transaction: Transaction, cities: Mapping[int, tuple[str, 
         )
 
 
-async def take_in(database: Database, reports: Iterable[Told], *, now: datetime) -> list[NewTrackerEvent]:
+async def take_in(
+    database: Database, reports: Iterable[Told], *, now: datetime, watch: WatchEvents | None = None
+) -> list[NewTrackerEvent]:
     """Store the reports that are new, and what follows from them, in one transaction; gives what was to tell."""
     listed = list(reports)
     async with database.transaction() as transaction:
@@ -166,7 +168,7 @@ async def take_in(database: Database, reports: Iterable[Told], *, now: datetime)
             if stored.rowcount:
                 touched.setdefault(report.tracker_id, set()).add(bucket_of(report.reported_at))
         events = await recompute_histories(transaction, touched, now=now)
-        await record_events(transaction, events)
+        await record_events(transaction, events, known_at=now, watch=watch)
     return events
 
 

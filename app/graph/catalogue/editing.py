@@ -9,6 +9,7 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
+from app.alerts.commands.take_over_rules import take_over_rules
 from app.catalogue.commands.edit_items import create_item, edit_item, no_such_item
 from app.catalogue.commands.edit_variants import add_item_variant, edit_item_variant, no_such_variant
 from app.catalogue.commands.merge_items import merge_items
@@ -32,7 +33,7 @@ from app.prices.commands.merge_variants import merge_variants
 
 MAY_EDIT = needs(Scope.CATALOGUE_WRITE)
 # What stands above the catalogue and refers to items, in the order in which it follows a merge.
-FOLLOWERS = (merge_variants, take_over_variants, merge_wishes)
+FOLLOWERS = (merge_variants, take_over_variants, merge_wishes, take_over_rules)
 ITEM = "The item as it is now; null when refused, and where it is not safe for work and one chose not to see such."
 
 

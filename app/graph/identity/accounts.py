@@ -6,11 +6,28 @@ from enum import Enum
 import strawberry
 from strawberry import UNSET
 
+from app.alerts.models import Alert as AlertRow
+from app.alerts.models import Rule as RuleRow
 from app.core.ids import PublicIdTag
 from app.graph.access import OWNER_AND_STAFF, private
+from app.graph.alerts.alerts import Alert, alerts_of
+from app.graph.alerts.rules import AlertRule, rules_of
 from app.graph.fields import show_enum
+from app.graph.identity import scopes  # noqa: F401  # shows the enum
 from app.graph.identity.audit import AUDIT_ORDERS, AuditEntry, AuditFilter
 from app.graph.ingestion import BATCH_ORDERS, BATCHES_READ, IngestBatch, IngestBatchFilter
+from app.graph.notifications.account import (
+    deliveries_of_account,
+    notification_counts_of_account,
+    notification_preferences_of_account,
+    notification_services_of_account,
+    notifications_of_account,
+    push_subscriptions_of_account,
+    webhooks_of_account,
+)
+from app.graph.notifications.destinations import NotificationService, PushSubscription, Webhook
+from app.graph.notifications.notifications import Notification, NotificationDelivery
+from app.graph.notifications.preferences import NotificationCounts, NotificationPreferences
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.holdings import STORE_ORDERS, Store
 from app.graph.portfolios.portfolios import PORTFOLIO_ORDERS, Portfolio
@@ -44,7 +61,7 @@ from app.identity.queries.expressions import (
     SESSION_ADDRESS,
     USERNAME_KEY,
 )
-from app.identity.scopes import MEANINGS, Scope
+from app.identity.scopes import Scope
 from app.ingestion.models import IngestBatch as BatchRow
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.models import Store as StoreRow
@@ -55,7 +72,6 @@ from app.portfolios.wish_models import Watchlist as WatchlistRow
 from app.providers.models import ProviderCredential as CredentialRow
 from app.trackers.models import Membership as MembershipRow
 
-show_enum(Scope, "What one may do.", MEANINGS)
 show_enum(
     NsfwVisibility,
     "What becomes of pictures that are not safe for work.",
@@ -372,8 +388,25 @@ class Account(Node):
         filter=IngestBatchFilter,
         access=BATCHES_READ,
     )
+    alert_rules: Connection[AlertRule] | None = rules_of(
+        "Their rules, the oldest first unless ordered otherwise; empty for everybody but their owner.",
+        on=models.User.id,
+        to=RuleRow.owner_id,
+    )
+    alerts: Connection[Alert] | None = alerts_of(
+        "Their alerts, the newest first; empty for everybody but their owner.",
+        on=models.User.id,
+        to=AlertRow.owner_id,
+    )
     preorders_due: list[PreordersDue] | None = preorders_due_of_account()
     preorder_slips: list[MakerSlips] | None = preorder_slips_of_account()
+    notifications: Connection[Notification] | None = notifications_of_account()
+    notification_counts: NotificationCounts | None = notification_counts_of_account()
+    notification_preferences: NotificationPreferences | None = notification_preferences_of_account()
+    push_subscriptions: list[PushSubscription] = push_subscriptions_of_account()
+    webhooks: list[Webhook] = webhooks_of_account()
+    notification_services: list[NotificationService] = notification_services_of_account()
+    deliveries: Connection[NotificationDelivery] | None = deliveries_of_account()
     audit_log: Connection[AuditEntry] | None = connection(
         "What was done to the account, the newest first.",
         on=models.User.id,

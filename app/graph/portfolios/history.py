@@ -12,6 +12,7 @@ from strawberry import Parent
 from app.core.errors import BadUserInput
 from app.graph.access import private
 from app.graph.fields import attribute, resolved, show_enum
+from app.graph.portfolios import values  # noqa: F401  # shows AllocationBy
 from app.graph.portfolios.errors import OWNER_ALONE
 from app.graph.prices.money import Money
 from app.graph.reads.arguments import OperationContext, graphql_argument

@@ -114,6 +114,18 @@ def one_of(name: str, annotation: Any, column: Expression) -> Argument:
     return Argument(name, annotation, Narrowing(lambda values: compared == values.any_(), ARRAY(compared.type)))
 
 
+def holds(name: str, condition: Expression) -> Argument:
+    """An argument that leaves the rows where the condition holds, or with false those where it does not."""
+    compared = expression_of(condition)
+    return Argument(name, bool | None, Narrowing(lambda value: value == compared, compared.type))
+
+
+def includes(name: str, others: Expression) -> Argument:
+    """An argument that lists the rows where the condition holds, too, which else are left out."""
+    condition = expression_of(others)
+    return Argument(name, bool | None, Narrowing(lambda value: value | ~condition, condition.type, default=False))
+
+
 def shown_by(
     name: str,
     annotation: Any,

@@ -436,7 +436,10 @@ def connection(
         check,
         access,
     )
-    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
+    shown = [
+        graphql_argument(argument.name, argument.annotation, default=argument.narrowing.default)
+        for argument in arguments
+    ]
     if filter is not None:
         shown.insert(0, graphql_argument("filter", filter | None))
     if orders.input_type is not None:

@@ -19,6 +19,7 @@ from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL, CurrencyCode
 from app.graph.user_errors import USER_ERRORS, Done
 from app.graph.wishes.preorders import Preorder
+from app.notifications.commands.preorder_alerts import tell_of_release
 from app.portfolios.commands.preorders import (
     add_preorder,
     delete_preorder,
@@ -263,7 +264,7 @@ class PreorderMutations:
         preorder_id = preorder_key(input.id)
         release = None if input.release is None else _release_date(input.release, "release")
         async with info.context.transaction() as transaction:
-            await reschedule_preorder(
+            change = await reschedule_preorder(
                 transaction,
                 preorder_id,
                 release,
@@ -272,6 +273,7 @@ class PreorderMutations:
                 note=input.note,
                 expected_version=input.expected_version,
             )
+            await tell_of_release(transaction, change)
         return PreorderChanged(refer(Preorder, preorder_id))
 
     @portfolio_changes(

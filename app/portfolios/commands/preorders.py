@@ -4,7 +4,8 @@ Locks are taken in the order items, store, portfolio, preorder: whoever removes 
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -31,7 +32,13 @@ from app.portfolios.given_wishes import (
 from app.portfolios.models import Store
 from app.portfolios.preorder_lifecycle import FIRST_STATES, refuse_illegal_step
 from app.portfolios.texts import no_such, read_key, refused
-from app.portfolios.wish_models import Preorder, PreorderDateChange, PreorderStatus, PreorderStatusChange
+from app.portfolios.wish_models import (
+    DatePrecision,
+    Preorder,
+    PreorderDateChange,
+    PreorderStatus,
+    PreorderStatusChange,
+)
 from app.prices.exchange_rates import Exchange
 from app.prices.queries.exchange_rates import exchange_rates
 
@@ -41,6 +48,29 @@ MOST_CHANGES = 100
 KEYS_KEPT_FOR = timedelta(hours=24)
 
 Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseChange:
+    """A release date that was moved; None where none was known, or none is any more."""
+
+    id: UUID
+    preorder_id: UUID
+    previous: ReleaseDate | None
+    new: ReleaseDate | None
+    changed_at: datetime
+
+    @property
+    def slip_days(self) -> int | None:
+        """By how many days it was put off, negative where it was brought forward; None unless both are known.
+
+        Where one of the two is a month, from month to month.
+        """
+        if self.previous is None or self.new is None:
+            return None
+        if self.previous.precision is DatePrecision.DAY is self.new.precision:
+            return (self.new.on - self.previous.on).days
+        return (self.new.on.replace(day=1) - self.previous.on.replace(day=1)).days
 
 
 async def add_preorder(
@@ -173,7 +203,7 @@ async def reschedule_preorder(
     source: str | None = None,
     note: str | None = None,
     expected_version: int | None = None,
-) -> None:
+) -> ReleaseChange:
     """Note that the release was put off, brought forward, or is not known any more, and who says so.
 
     The first date that is known is the original one. Raises PortfolioRefused for the date that it has, for a preorder
@@ -188,9 +218,11 @@ async def reschedule_preorder(
     if all(stored[name] == value for name, value in new.items()):
         raise refused("It is the date that the preorder has.", "release")
     await _refuse_more_changes(connection, PreorderDateChange, preorder_id)
-    await connection.execute(
-        insert(PreorderDateChange).values(
-            id=new_id(),
+    change_id = new_id()
+    stored_change = await connection.execute(
+        insert(PreorderDateChange)
+        .values(
+            id=change_id,
             owner_id=owner_id,
             preorder_id=preorder_id,
             previous_date=stored["release_date"],
@@ -200,10 +232,14 @@ async def reschedule_preorder(
             source=source,
             note=note,
         )
+        .returning(PreorderDateChange.created_at)
     )
+    changed_at = stored_change.scalar_one()
     if stored["original_date"] is None:
         new |= _date_columns("original", release)
     await change_preorder(connection, preorder_id, new)
+    previous = _release_of(stored["release_date"], stored["release_precision"])
+    return ReleaseChange(change_id, preorder_id, previous, release, changed_at)
 
 
 async def delete_preorder(
@@ -296,6 +332,10 @@ def _date_columns(which: str, release: ReleaseDate | None) -> dict[str, Any]:
     if release is None:
         return {f"{which}_date": None, f"{which}_precision": None}
     return {f"{which}_date": release.on, f"{which}_precision": release.precision.value}
+
+
+def _release_of(on: date | None, precision: str | None) -> ReleaseDate | None:
+    return None if on is None or precision is None else ReleaseDate(on, DatePrecision(precision))
 
 
 def _amount_or_nothing(field: str) -> Any:

@@ -36,11 +36,19 @@ from app.prices.commands.series_state import (
     mark_provided,
     move_latest,
     newer_prices,
-    record_changes,
     refuse_gone,
+    show_changes,
 )
 from app.prices.commands.stored_candles import CandlePlanner, bring_candles_up_to_date, stage_candles
 from app.prices.commands.unresolved_rows import reject_unresolved
+from app.prices.observations import (
+    Observations,
+    ObservedPrice,
+    ObservedSeries,
+    Watcher,
+    nobody,
+    observed_series,
+)
 from app.prices.resolutions import BUCKET_ORIGIN
 
 LONGEST_RESOLUTION = 366 * 86_400
@@ -81,11 +89,12 @@ class _Kept:
     replaced: int
 
 
-async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> IngestedRows:
+async def ingest_candles(transaction: Transaction, batch: ClaimedBatch, *, watch: Watcher = nobody) -> IngestedRows:
     """Store the batch's candles as provided by their sources, over what was rolled up or provided before.
 
     A candle that is stored already with the same values changes nothing. The close of a series' newest candle is a
-    price as of that candle's end, or of the batch's acceptance where the candle is still running.
+    price as of that candle's end, or of the batch's acceptance where the candle is still running. Whoever is to `watch`
+    is told of the series whose latest price moved, with all closes that are newer than it was.
     """
     connection = transaction.connection
     rows = await asyncio.to_thread(_read, batch)
@@ -106,11 +115,12 @@ async def ingest_candles(transaction: Transaction, batch: ClaimedBatch) -> Inges
     closes = [_price(place, kept.candles[place], accepted_at=accepted_at) for place in changed]
     latest = newer_prices(states, [*closes, *await _keep_later_sightings(connection, states, closes)])
     await move_latest(connection, latest)
+    tell = await watch(transaction, Observations(batch.received_at, _observed(states, closes, latest)))
     return IngestedRows(
         accepted=len(changed) + kept.replaced,
         duplicate=kept.repeated + len(kept.candles) - len(changed),
         rejects=rejects,
-        last_step=partial(record_changes, prices=latest),
+        last_step=partial(show_changes, prices=latest, then=tell),
     )
 
 
@@ -225,6 +235,15 @@ def _price(place: _Place, candle: _Candle, *, accepted_at: int) -> LatestPrice:
     # A source's clock may be ahead of ours: never before the candle's own start.
     observed_at = min(end, max(accepted_at, start))
     return LatestPrice(place[0], observed_at, candle.arrival, format(candle.values.close, "f"), None)
+
+
+def _observed(
+    states: Mapping[int, SeriesState], closes: Iterable[LatestPrice], latest: Iterable[LatestPrice]
+) -> list[ObservedSeries]:
+    prices_of: dict[int, list[ObservedPrice]] = {}
+    for close in sorted(closes):
+        prices_of.setdefault(close.series_id, []).append((close.observed_at, close.arrival, close.price))
+    return [observed_series(states[last.series_id], prices_of.get(last.series_id, ()), last) for last in latest]
 
 
 _STORE_STAGED = text("""

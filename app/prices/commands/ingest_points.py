@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,13 +38,14 @@ from app.prices.commands.series_state import (
     mark_points,
     move_latest,
     newer_prices,
-    record_changes,
     refuse_gone,
+    show_changes,
 )
 from app.prices.commands.stored_candles import CandlePlanner, append_candles, bring_candles_up_to_date
 from app.prices.commands.unresolved_rows import reject_unresolved
 from app.prices.commands.valuations import mark_touched
 from app.prices.models import SCHEMA, PricePoint, RetentionSubject
+from app.prices.observations import Observations, ObservedSeries, Watcher, nobody, observed_series
 
 # A batch has fewer rows than this, so the arrivals of two batches never meet.
 ARRIVALS_PER_BATCH = 65_536
@@ -80,12 +82,12 @@ class _SeriesPoints:
         return len(self.late) + len(self.appended) - self.has_sighting
 
 
-async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> IngestedRows:
+async def ingest_points(transaction: Transaction, batch: ClaimedBatch, *, watch: Watcher = nobody) -> IngestedRows:
     """Store the batch's new points, and update candles and the latest prices of their series.
 
     A point that is stored already (same series, time and key) changes nothing, nor does one whose price did not move
     where its source stores only moves. The series stay locked until the transaction ends, so that batches with the same
-    series follow one another from here on.
+    series follow one another from here on. Whoever is to `watch` is told of the series whose latest price moved.
     """
     connection = transaction.connection
     rows = await asyncio.to_thread(_read, batch)
@@ -108,11 +110,12 @@ async def ingest_points(transaction: Transaction, batch: ClaimedBatch) -> Ingest
     await mark_points(connection, changed)
     await move_latest(connection, latest)
     await mark_touched(transaction, [series.id for series in changed])
+    tell = await watch(transaction, Observations(batch.received_at, _observed(given, latest)))
     return IngestedRows(
         accepted=stored,
         duplicate=batch.row_count - len(rejects) - stored,
         rejects=rejects,
-        last_step=partial(record_changes, prices=latest),
+        last_step=partial(show_changes, prices=latest, then=tell),
     )
 
 
@@ -319,6 +322,16 @@ def _newest(given: Collection[_SeriesPoints]) -> Iterable[LatestPrice]:
             if listed:
                 microseconds, arrival, _, price, quantity, _ = listed[-1]
                 yield LatestPrice(points.series.id, microseconds, arrival, price, quantity)
+
+
+def _observed(given: Iterable[_SeriesPoints], latest: Iterable[LatestPrice]) -> list[ObservedSeries]:
+    points_of = {points.series.id: points for points in given}
+    observed = []
+    for last in latest:
+        points = points_of[last.series_id]
+        prices = [(point[0], point[1], point[3]) for point in chain(points.late, points.appended)]
+        observed.append(observed_series(points.series, prices, last))
+    return observed
 
 
 _MAKE_STAGED_POINTS = text("""

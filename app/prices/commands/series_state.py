@@ -1,10 +1,11 @@
 """Locks the series that a batch changes, and moves their latest prices on."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,7 +26,7 @@ PRICE_CHANGES_LOCK = 7_209_463_141_901
 class SeriesState:
     """What a locked series held before this batch; `latest_at` and `last_seen_at` are in microseconds since 1970.
 
-    Of one that `is_change_only` a point is stored only where the price moved.
+    Of one that `is_change_only` a point is stored only where the price moved. `source` is the source's code.
     """
 
     id: int
@@ -36,6 +37,11 @@ class SeriesState:
     is_change_only: bool
     has_points: bool
     provided_resolutions: frozenset[int]
+    variant_id: UUID
+    source_id: int
+    source: str
+    kind: str
+    currency: str
 
     def is_after_latest(self, microseconds: int) -> bool:
         """Whether nothing of the series is as new as this instant, so that it cannot be stored yet."""
@@ -73,6 +79,11 @@ async def lock_series(connection: AsyncConnection, ids: Collection[int]) -> dict
             (Source.is_change_only & (PriceSeries.kind != PriceKind.SALE)).label("is_change_only"),
             PriceSeries.has_points,
             PriceSeries.provided_resolutions,
+            PriceSeries.variant_id,
+            PriceSeries.source_id,
+            Source.code,
+            PriceSeries.kind,
+            PriceSeries.currency,
         )
         .join(Source, Source.id == PriceSeries.source_id)
         .where(among(PriceSeries.id, ids))
@@ -89,6 +100,11 @@ async def lock_series(connection: AsyncConnection, ids: Collection[int]) -> dict
             row.is_change_only,
             row.has_points,
             frozenset(row.provided_resolutions),
+            row.variant_id,
+            row.source_id,
+            row.code,
+            row.kind,
+            row.currency,
         )
         for row in rows
     }
@@ -146,6 +162,14 @@ async def move_latest(connection: AsyncConnection, prices: Iterable[LatestPrice]
     columns = _columns(prices)
     if columns["ids"]:
         await connection.execute(_MOVE_LATEST, columns)
+
+
+async def show_changes(
+    transaction: Transaction, prices: Collection[LatestPrice], then: Callable[[Transaction], Awaitable[None]]
+) -> None:
+    """Show the new latest prices, and then do what others have left to do. The last step before the commit."""
+    await record_changes(transaction, prices)
+    await then(transaction)
 
 
 async def record_changes(transaction: Transaction, prices: Collection[LatestPrice]) -> None:

@@ -30,7 +30,7 @@ from app.ingestion.commands import accept_batch
 from app.ingestion.delivery import process_batches
 from app.ingestion.errors import BatchNotProcessed
 from app.ingestion.models import BatchKind
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.ingestion.processing import BatchHandlers
 from app.prices.connectors import binance, coinbase
 from app.prices.connectors.interface import AnswerNotUnderstood, Connector, FoundPrice, Subject
 from app.prices.connectors.rows import row_of_price
@@ -198,16 +198,16 @@ async def follow(
     feed: TickerFeed,
     *,
     stopping: asyncio.Event,
-    takes_in: bool = False,
+    handlers: BatchHandlers | None = None,
     pauses: Retries = PAUSES,
     seconds_between_batches: float = SECONDS_BETWEEN_BATCHES,
 ) -> Followed:
     """Store what a feed tells until `stopping`: of each product its last price, at most once between two batches.
 
-    The connection is made again whenever it ends, each time a little later until it tells something. With `takes_in`
+    The connection is made again whenever it ends, each time a little later until it tells something. With `handlers`
     batches are processed here, for where no worker runs. Raises TickerRefused where the exchange never told anything.
     """
-    following = _Following(database, feed, takes_in=takes_in)
+    following = _Following(database, feed, handlers)
     reading = asyncio.create_task(following.read(pauses))
     storing = asyncio.create_task(following.store_again_and_again(seconds_between_batches))
     stopped = asyncio.create_task(stopping.wait())
@@ -226,7 +226,7 @@ async def follow(
 class _Following:
     database: Database
     feed: TickerFeed
-    takes_in: bool
+    handlers: BatchHandlers | None
     followed: Followed = field(default_factory=Followed)
     _newest: dict[str, Tick] = field(default_factory=dict)
     _stored: dict[str, Tick] = field(default_factory=dict)
@@ -317,8 +317,8 @@ class _Following:
         self._stored |= new
         self.followed.batches += 1
         self.followed.rows += accepted.row_count
-        if self.takes_in:
-            await process_batches(self.database, PRICE_BATCHES, [accepted.id])
+        if self.handlers is not None:
+            await process_batches(self.database, self.handlers, [accepted.id])
 
     def _found(self, tick: Tick) -> FoundPrice:
         return FoundPrice(

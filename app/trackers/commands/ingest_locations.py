@@ -15,10 +15,12 @@ from app.trackers.commands.recompute_histories import recompute_histories
 from app.trackers.commands.reported_trackers import lock_reported_trackers
 from app.trackers.commands.sort_out import sort_out
 from app.trackers.commands.store_reports import store_reports
-from app.trackers.commands.tracker_events import record_events
+from app.trackers.commands.tracker_events import WatchEvents, record_events
 
 
-async def ingest_locations(transaction: Transaction, batch: ClaimedBatch, *, secrets: Secrets) -> IngestedRows:
+async def ingest_locations(
+    transaction: Transaction, batch: ClaimedBatch, *, secrets: Secrets, watch: WatchEvents | None = None
+) -> IngestedRows:
     """Store the batch's new reports, and what follows from them.
 
     A report that is stored already changes nothing. One of a key that no tracker of the sender's has is kept as an
@@ -46,5 +48,5 @@ async def ingest_locations(transaction: Transaction, batch: ClaimedBatch, *, sec
         accepted=accepted,
         duplicate=batch.row_count - len(rejects) - accepted,
         rejects=rejects,
-        last_step=partial(record_events, events=events),
+        last_step=partial(record_events, events=events, known_at=batch.received_at, watch=watch),
     )

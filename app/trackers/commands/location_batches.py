@@ -6,8 +6,12 @@ from app.core.secrets import Secrets
 from app.ingestion.models import BatchKind
 from app.ingestion.processing import BatchHandlers
 from app.trackers.commands.ingest_locations import ingest_locations
+from app.trackers.commands.tracker_events import WatchEvents
 
 
-def location_batches(secrets: Secrets) -> BatchHandlers:
-    """The handlers of batches of reports; the private keys of trackers are encrypted under these secrets."""
-    return {BatchKind.LOCATION_REPORTS: partial(ingest_locations, secrets=secrets)}
+def location_batches(secrets: Secrets, watch: WatchEvents | None = None) -> BatchHandlers:
+    """The handlers of batches of reports; the private keys of trackers are encrypted under these secrets.
+
+    `watch` is given what becomes of trackers, within the transaction that stores it.
+    """
+    return {BatchKind.LOCATION_REPORTS: partial(ingest_locations, secrets=secrets, watch=watch)}

@@ -23,7 +23,7 @@ from app.trackers.commands.recompute_histories import recompute_histories
 from app.trackers.commands.reported_trackers import MAY_REPORT, lock_reported_trackers
 from app.trackers.commands.sort_out import sort_out
 from app.trackers.commands.store_reports import store_reports
-from app.trackers.commands.tracker_events import record_events
+from app.trackers.commands.tracker_events import WatchEvents, record_events
 from app.trackers.history_models import OrphanReport
 from app.trackers.models import Membership, TrackerKey
 
@@ -71,7 +71,9 @@ async def keep_orphans(
     return len(kept), [by_key[key].rejected(_TOO_MANY) for key in left_out]
 
 
-async def attach_orphans(transaction: Transaction, secrets: Secrets, *, limit: int) -> AttachedOrphans:
+async def attach_orphans(
+    transaction: Transaction, secrets: Secrets, *, limit: int, watch: WatchEvents | None = None
+) -> AttachedOrphans:
     """Take in the oldest orphans, of one sender, whose keys have trackers by now that the sender may report.
 
     Whoever calls goes on until none is taken. Nothing may follow in the transaction.
@@ -91,7 +93,7 @@ async def attach_orphans(transaction: Transaction, secrets: Secrets, *, limit: i
     stored = await store_reports(connection, sorted_rows.reports)
     now = utc_now()
     events = await recompute_histories(transaction, stored.touched, now=now, received_at=now, fixes=stored.fixes)
-    await record_events(transaction, events)
+    await record_events(transaction, events, known_at=now, watch=watch)
     return AttachedOrphans(len(taken), stored.count, _refused(taken, [*unread, *sorted_rows.rejects]))
 
 

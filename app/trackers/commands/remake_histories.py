@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select, text, update
 from app.core.database import Transaction
 from app.core.jobs import Job
 from app.trackers.commands.recompute_histories import work_out_anew
-from app.trackers.commands.tracker_events import record_events
+from app.trackers.commands.tracker_events import WatchEvents, record_events
 from app.trackers.models import Tracker
 
 # Enqueued by whoever sets `recompute_from` of a tracker or `is_changed` of a place.
@@ -31,7 +31,9 @@ async def ask_for_histories(transaction: Transaction, which: ColumnElement[bool]
     transaction.enqueue(REMAKE_HISTORIES)
 
 
-async def remake_histories(transaction: Transaction, *, limit: int, now: datetime) -> int:
+async def remake_histories(
+    transaction: Transaction, *, limit: int, now: datetime, watch: WatchEvents | None = None
+) -> int:
     """Make the histories of the next few trackers that wait for it anew; gives how many there were.
 
     One transaction for this, and nothing after it: others queue for the lock that it ends with.
@@ -42,18 +44,18 @@ async def remake_histories(transaction: Transaction, *, limit: int, now: datetim
     events = await work_out_anew(transaction, {}, since=since, now=now)
     if since:
         await transaction.connection.execute(_DONE, {"ids": list(since)})
-    await record_events(transaction, events)
+    await record_events(transaction, events, known_at=now, watch=watch)
     return len(since)
 
 
-async def tell_silent(transaction: Transaction, *, limit: int, now: datetime) -> int:
+async def tell_silent(transaction: Transaction, *, limit: int, now: datetime, watch: WatchEvents | None = None) -> int:
     """Note and tell that trackers have fallen silent, the first few; gives how many there were.
 
     One transaction for this, and nothing after it, as above.
     """
     waiting = (await transaction.connection.execute(_FALLEN_SILENT, {"limit": limit, "now": now})).all()
     events = await work_out_anew(transaction, {}, since={row.id: row.silent_at for row in waiting}, now=now)
-    await record_events(transaction, events)
+    await record_events(transaction, events, known_at=now, watch=watch)
     return len(waiting)
 
 

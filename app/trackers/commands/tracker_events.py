@@ -1,12 +1,13 @@
 """Tells what became of trackers to those who follow them, and deletes what nobody can ask for any more."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, text
 
+from app.core.clock import utc_now
 from app.core.database import Transaction
 from app.core.events import Event, Topic
 from app.trackers.history_models import OrphanReport, TrackerEvent, TrackerEventKind
@@ -32,11 +33,27 @@ class NewTrackerEvent(NamedTuple):
     point: Point | None = None
     accuracy_meters: float | None = None
 
+    @property
+    def key(self) -> tuple[UUID, str, datetime, UUID | None]:
+        """What tells it from others: all but `moved`, which are told always, are told once of one."""
+        return self.tracker_id, self.kind.value, self.occurred_at, self.place_id
 
-async def record_events(transaction: Transaction, events: Collection[NewTrackerEvent]) -> None:
-    """Tell these, in their order; what was told before is not told again.
 
-    The last step before the commit: others queue for its lock.
+# Does something about what is told for the first time, in the transaction that tells it; the time is when that was
+# known, by the reports that it follows from.
+WatchEvents = Callable[[Transaction, Sequence[NewTrackerEvent], datetime], Awaitable[None]]
+
+
+async def record_events(
+    transaction: Transaction,
+    events: Collection[NewTrackerEvent],
+    *,
+    known_at: datetime | None = None,
+    watch: WatchEvents | None = None,
+) -> None:
+    """Tell these, in their order; what was told before is not told again. Whoever watches is given what is new.
+
+    The last step before the commit: others queue for its lock. `known_at` is now unless it is given.
     """
     if not events:
         return
@@ -56,8 +73,12 @@ async def record_events(transaction: Transaction, events: Collection[NewTrackerE
             "accuracies": [event.accuracy_meters for event in events],
         },
     )
-    if recorded.rowcount:
+    told_once = {(row.tracker_id, row.kind, row.occurred_at, row.place_id) for row in recorded}
+    told = [event for event in events if event.kind is TrackerEventKind.MOVED or event.key in told_once]
+    if told:
         transaction.announce(Event(Topic.TRACKERS_CHANGED))
+    if told and watch is not None:
+        await watch(transaction, told, known_at or utc_now())
 
 
 async def prune_tracker_events(transaction: Transaction, *, now: datetime) -> int:
@@ -78,18 +99,23 @@ async def prune_orphan_reports(transaction: Transaction, *, now: datetime) -> in
 
 _LOCK_EVENTS = text("SELECT pg_advisory_xact_lock(:lock)")
 _RECORD_EVENTS = text("""
-    INSERT INTO trackers.tracker_events
-        (client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, point, accuracy_meters)
-    SELECT client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id,
-        CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography), accuracy_meters
-    FROM unnest(
-        CAST(:clients AS uuid[]), CAST(:trackers AS uuid[]), CAST(:runs AS uuid[]), CAST(:kinds AS text[]),
-        CAST(:instants AS timestamptz[]), CAST(:statuses AS text[]), CAST(:places AS uuid[]),
-        CAST(:latitudes AS double precision[]), CAST(:longitudes AS double precision[]), CAST(:accuracies AS real[])
-    ) WITH ORDINALITY AS given (
-        client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, latitude, longitude,
-        accuracy_meters, number
+    WITH recorded AS (
+        INSERT INTO trackers.tracker_events
+            (client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, point, accuracy_meters)
+        SELECT client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id,
+            CAST(ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS geography), accuracy_meters
+        FROM unnest(
+            CAST(:clients AS uuid[]), CAST(:trackers AS uuid[]), CAST(:runs AS uuid[]), CAST(:kinds AS text[]),
+            CAST(:instants AS timestamptz[]), CAST(:statuses AS text[]), CAST(:places AS uuid[]),
+            CAST(:latitudes AS double precision[]), CAST(:longitudes AS double precision[]),
+            CAST(:accuracies AS real[])
+        ) WITH ORDINALITY AS given (
+            client_id, tracker_id, production_run_id, kind, occurred_at, status, place_id, latitude, longitude,
+            accuracy_meters, number
+        )
+        ORDER BY number
+        ON CONFLICT DO NOTHING
+        RETURNING tracker_id, kind, occurred_at, place_id
     )
-    ORDER BY number
-    ON CONFLICT DO NOTHING
+    SELECT * FROM recorded WHERE kind <> 'moved'
 """)

@@ -1,6 +1,7 @@
 """The cursors that a world's lists give."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from app.catalogue.models import ItemRevision
 from app.core.ids import PublicIdTag, public_id
@@ -28,6 +29,7 @@ POSSESSIONS = frozenset(
         PublicIdTag.LOT,
         PublicIdTag.PORTFOLIO_IMPORT,
         PublicIdTag.WATCHLIST,
+        PublicIdTag.ALERT_RULE,
     }
 )
 # What has lists and belongs to a client, and the lists of the roots that everybody has of their own clients.
@@ -66,7 +68,7 @@ def _questions(world: World, listed: ListField) -> Iterator[Asked]:
         return
     if listed.tag is None:
         everybody = [Viewer(user_id=key, scopes=granted_scopes(world, key)) for key in world.column(User, "id")]
-        staff = [viewer for viewer in everybody if viewer.scopes >= STAFF_OF_LISTS]
+        staff = [replace(viewer, scopes=viewer.scopes | OWN) for viewer in everybody if viewer.scopes >= STAFF_OF_LISTS]
         yield from (Asked(f"{{ {listed.placed(page)} }}", viewer=viewer) for viewer in staff[:1])
         return
     query = f"query ($id: ID!) {{ node(id: $id) {{ ... on {listed.owner} {{ {page} }} }} }}"

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from app.alerts.models import Alert, PriceState, Rule, SubjectState
 from app.catalogue.models import (
     Card,
     CardRuling,
@@ -44,6 +45,16 @@ from app.identity.models import (
     User,
 )
 from app.ingestion.models import IngestBatch, IngestReject
+from app.notifications.models import (
+    Channel,
+    Delivery,
+    Notification,
+    Preferences,
+    PushSubscription,
+    Route,
+    Service,
+    Webhook,
+)
 from app.operations.models import JobRun, ScheduledJob
 from app.portfolios.models import (
     Holding,
@@ -169,6 +180,18 @@ TABLES: tuple[type[Base], ...] = (
     LocationFix,
     StatusChange,
     Visit,
+    Rule,
+    PriceState,
+    SubjectState,
+    Alert,
+    Channel,
+    Preferences,
+    Route,
+    PushSubscription,
+    Webhook,
+    Service,
+    Notification,
+    Delivery,
 )
 EDGES_OF_TIME = (
     # The driver takes the very first instant of year 1 for minus infinity.
@@ -201,13 +224,15 @@ class World:
 
     def public_ids(self, tag: PublicIdTag) -> list[str]:
         """The ids by which the public knows what there is."""
-        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]])
+        rows = self.rows[TABLE_OF[tag]] if tag in TABLE_OF else ()
+        keys = (shown_key(tag, row) for row in rows)
         return [public_id(tag, key) for key in keys if key is not None]
 
     def public_ids_of(self, user_id: UUID, tag: PublicIdTag) -> list[str]:
         """The ids of what is a person's or a client's that they belong to, or names them."""
         whose = {user_id, *self.clients_of(user_id)}
-        keys = (shown_key(tag, row) for row in self.rows[TABLE_OF[tag]] if whose & set(_keys_in(row)))
+        rows = self.rows[TABLE_OF[tag]] if tag in TABLE_OF else ()
+        keys = (shown_key(tag, row) for row in rows if whose & set(_keys_in(row)))
         return [public_id(tag, key) for key in keys if key is not None]
 
     def clients_of(self, user_id: UUID | None) -> set[UUID]:
@@ -278,6 +303,13 @@ TABLE_OF: dict[PublicIdTag, type[Base]] = {
     PublicIdTag.TRACKER: Tracker,
     PublicIdTag.TRACKER_KEY: TrackerKey,
     PublicIdTag.TRACKER_ATTACHMENT: TrackerAttachment,
+    PublicIdTag.ALERT_RULE: Rule,
+    PublicIdTag.ALERT: Alert,
+    PublicIdTag.NOTIFICATION: Notification,
+    PublicIdTag.DELIVERY: Delivery,
+    PublicIdTag.PUSH_SUBSCRIPTION: PushSubscription,
+    PublicIdTag.WEBHOOK: Webhook,
+    PublicIdTag.NOTIFICATION_SERVICE: Service,
 }
 
 

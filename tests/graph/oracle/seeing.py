@@ -6,6 +6,7 @@ Both paths ask the same database, so a policy that is wrong would make no differ
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from app.alerts.models import Alert, Rule
 from app.catalogue.models import Item
 from app.core.database import Base
 from app.core.ids import PublicIdTag, parse_public_id
@@ -24,6 +25,7 @@ from app.identity.models import (
 from app.identity.scopes import GRANTABLE, Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import IngestBatch
+from app.notifications.models import Delivery, Notification, PushSubscription, Service, Webhook
 from app.operations.models import IMPORT_PREFIX, JobRun
 from app.portfolios.models import Holding, HoldingPhoto, Lot, Portfolio, PortfolioExport, PortfolioImport, Store, Trade
 from app.portfolios.wish_models import Preorder, Want, Watchlist, WatchlistItem
@@ -90,6 +92,13 @@ RULES: Mapping[type[Base], tuple[Owns, Scope | None]] = {
     Tracker: (_of_client(), None),
     TrackerKey: (_of_client(), None),
     TrackerAttachment: (_of_client(), None),
+    Rule: (_names("owner_id"), None),
+    Alert: (_names("owner_id"), None),
+    Notification: (_names("owner_id"), None),
+    Delivery: (_names("owner_id"), None),
+    PushSubscription: (_names("owner_id"), None),
+    Webhook: (_names("owner_id"), None),
+    Service: (_names("owner_id"), None),
 }
 
 

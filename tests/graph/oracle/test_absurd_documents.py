@@ -15,13 +15,13 @@ from tests.graph.oracle.rows import World
 from tests.graph.oracle.vocabulary import Vocabulary
 from tests.graph.oracle.worlds import random_world
 
-WORLDS_TO_CHOOSE_FROM = 1_000
+WORLDS_TO_CHOOSE_FROM = 4_000
 
 
 def _rich_world() -> tuple[Random, World]:
     """The first world that has something of everything."""
     for number in range(WORLDS_TO_CHOOSE_FROM):
-        random = Random(f"absurd/{number}")
+        random = Random(f"of everything/{number}")
         world = random_world(random)
         if all(world.rows.values()) and world.rows[Item][5:]:
             return random, world

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
+from app.alerts.models import Condition, RuleTarget, Severity
 from app.catalogue.models import (
     Card,
     CardSet,
@@ -35,6 +36,7 @@ from app.identity.actions import AuditAction
 from app.identity.models import AuditEntry, User
 from app.identity.viewer import ANYONE, Viewer
 from app.ingestion.models import BatchStatus
+from app.notifications.models import ChannelKind, DeliveryStatus, EventType
 from app.operations.models import Importer, JobRun, RunState
 from app.portfolios.models import CostBasisMethod, ImportChange, Portfolio, Snapshot, TradeKind
 from app.portfolios.queries.history import HistoryResolution
@@ -295,6 +297,7 @@ class Vocabulary:
             "trackersInBox": self._filter_of_map,
             "places": self._filter_of_places,
             "ingestBatches": self._filter_of_batches,
+            "alertRules": self._filter_of_rules,
         }
         wanted = filters.get(field_name, self._filter_of_items)()
         if wanted and self.random.random() < 0.1:
@@ -371,6 +374,30 @@ class Vocabulary:
         if self.random.random() < 0.4:
             wanted["hasRejects"] = self._mostly(0.7)
         return wanted
+
+    def _filter_of_rules(self) -> dict[str, Value]:
+        wanted: dict[str, Value] = {}
+        words: tuple[tuple[str, type[StrEnum]], ...] = (
+            ("targets", RuleTarget),
+            ("conditions", Condition),
+            ("severities", Severity),
+        )
+        for name, values in words:
+            if self.random.random() < 0.2:
+                chosen = self.random.sample(list(values), self.random.choice((0, 1, 3)))
+                wanted[name] = [EnumValue(value.name) for value in chosen]
+        if self.random.random() < 0.3:
+            wanted["isActive"] = self._mostly(0.5)
+        return wanted
+
+    def _unread(self, _: str) -> Value:
+        return self._mostly(0.5)
+
+    def _severity(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(Severity)).name)
+
+    def _condition(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(Condition)).name)
 
     def _of_client(self, name: str = "", tag: PublicIdTag | None = None) -> dict[str, Value]:
         wanted: dict[str, Value] = {}
@@ -544,6 +571,18 @@ class Vocabulary:
         methods: list[Enum] = list(CostBasisMethod if field_name == "realizedGains" else ReturnMethod)
         return EnumValue(self.random.choice(methods).name)
 
+    def _is_either(self, _: str) -> Value:
+        return self._mostly(0.5)
+
+    def _event_type(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(EventType)).name)
+
+    def _channel_kind(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(ChannelKind)).name)
+
+    def _delivery_status(self, _: str) -> Value:
+        return EnumValue(self.random.choice(list(DeliveryStatus)).name)
+
     def _type_name(self, _: str) -> Value:
         return self.random.choice(("Skin", "Item", "Query", "ItemKind", "Nothing", ""))
 
@@ -572,6 +611,7 @@ _TABLE_OF: Mapping[str, type[Base]] = {
 _ORDERS_OF = {
     "holdings": ("POSITION", "CREATED_AT", "COST"),
     "trackers": ("NAME", "CREATED_AT", "STATUS_SINCE"),
+    "alertRules": ("CREATED_AT", "UPDATED_AT", "FIRED_COUNT"),
 }
 _TAG_OF = {
     "ingestBatch": PublicIdTag.INGEST_BATCH,
@@ -593,5 +633,9 @@ _METHOD_OF = {
     "slug": "slug_of_list",
     "includeDeprecated": "is_deprecated_shown",
     "includeAnomalies": "has_anomalies",
+    "includeDismissed": "is_either",
+    "eventType": "event_type",
+    "channel": "channel_kind",
+    "status": "delivery_status",
     "simplifyMeters": "meters",
 }

@@ -51,6 +51,8 @@ from app.prices.models import (
 )
 from app.prices.resolutions import Resolution, bucket_start
 from app.providers.models import AuthMethod, Provider, ProviderCall, ProviderCredential
+from tests.graph.oracle.alerting import add_alerts
+from tests.graph.oracle.notifications import add_notifications
 from tests.graph.oracle.organisations import add_organisations
 from tests.graph.oracle.people import ODD_JSON, add_partner, add_person, odd_json
 from tests.graph.oracle.possessions import add_possessions
@@ -101,6 +103,8 @@ def random_world(random: Random) -> World:
     add_possessions(world)
     add_wishes(world)
     add_organisations(world)
+    add_alerts(world)
+    add_notifications(world)
     return world
 
 

@@ -18,6 +18,7 @@ from app.catalogue.scryfall import read_scryfall_row
 from app.core.database import Database
 from app.ingestion.models import IngestBatch
 from app.prices.card_file_import import import_card_file
+from app.prices.commands.price_batches import price_batches
 from app.prices.commands.sweeps import SWEEPS, KeyMissing
 from app.prices.connectors.csfloat import CsFloat
 from app.prices.connectors.pokemon_tcg import PokemonTcg
@@ -365,7 +366,7 @@ async def test_real_cards_have_the_same_prices_from_their_provider_as_from_its_f
         assert (outcome.failed, outcome.unknown) == (0, 0)
         assert outcome.priced > 0
     from_providers = {row[:6] for row in await stored_prices(database)}
-    await import_card_file(database, magic, read_scryfall_row, scryfall.prices_of)
-    await import_card_file(database, pokemon, read_pokemon_row, pokemon_prices_of)
+    await import_card_file(database, magic, read_scryfall_row, scryfall.prices_of, handlers=price_batches())
+    await import_card_file(database, pokemon, read_pokemon_row, pokemon_prices_of, handlers=price_batches())
     assert {row[:6] for row in await stored_prices(database)} == from_providers
     assert len(from_providers) > 100

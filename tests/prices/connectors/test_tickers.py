@@ -11,6 +11,7 @@ from app.catalogue.errors import UnknownItem
 from app.core.database import Database
 from app.core.errors import BadUserInput
 from app.core.retrying import Retries
+from app.prices.commands.price_batches import price_batches
 from app.prices.connectors.interface import Subject
 from app.prices.connectors.tickers import (
     BinanceTicker,
@@ -38,7 +39,12 @@ async def followed(
     await saved(database, *COINS)
     async with asyncio.timeout(20):
         return await follow(
-            database, feed, stopping=stopping, takes_in=takes_in, pauses=AT_ONCE, seconds_between_batches=between
+            database,
+            feed,
+            stopping=stopping,
+            handlers=price_batches() if takes_in else None,
+            pauses=AT_ONCE,
+            seconds_between_batches=between,
         )
 
 
@@ -90,7 +96,7 @@ async def test_coinbase_is_told_what_to_tell_and_binance_by_its_address(database
     script = says(mini_ticker("BTCUSDT", "60000.01000000"), mini_ticker("ETHUSDT", "2999.50000000"), all_said=done)
     async with open_exchange(script) as exchange:
         feed = BinanceTicker(BINANCE_SUBJECTS, url=f"{exchange.url}/stream")
-        await follow(database, feed, stopping=done, takes_in=True, pauses=AT_ONCE)
+        await follow(database, feed, stopping=done, handlers=price_batches(), pauses=AT_ONCE)
     assert exchange.paths == ["/stream?streams=btcusdt@miniTicker/ethusdt@miniTicker"]
     assert {row.currency for row in await stored_prices(database)} == {"USDT"}
     assert await prices(database) == {"bitcoin": Decimal("60000.01"), "ethereum": Decimal("2999.5")}

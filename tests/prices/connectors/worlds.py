@@ -22,7 +22,7 @@ from app.catalogue.new_items import (
 from app.core.database import Database
 from app.core.retrying import ONCE, Retries
 from app.ingestion.delivery import process_batches
-from app.prices.commands.price_batches import PRICE_BATCHES
+from app.prices.commands.price_batches import price_batches
 from app.prices.commands.sweep import SweepOutcome, sweep
 from app.prices.connectors.binance import Binance, BinanceCandles
 from app.prices.connectors.coinbase import Coinbase
@@ -272,7 +272,7 @@ async def swept(
     async with provider_http() as http:
         client = ProviderClient(database, connector.provider, http, retries=retries, patience_seconds=5)
         outcome = await sweep(database, client, connector, limit=limit, at=at)
-    delivery = await process_batches(database, PRICE_BATCHES, outcome.batch_ids)
+    delivery = await process_batches(database, price_batches(), outcome.batch_ids)
     assert delivery.rejected == []
     return outcome
 

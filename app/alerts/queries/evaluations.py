@@ -1,0 +1,156 @@
+"""What rules are now: armed, triggered or not known, and the newest observation that each was held against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.money import CRYPTO_CURRENCIES
+
+
+class RuleState(StrEnum):
+    """What a rule is. One over several things is triggered when it is so for any of them."""
+
+    UNKNOWN = "unknown"
+    ARMED = "armed"
+    TRIGGERED = "triggered"
+    EXPIRED = "expired"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The newest observation that a rule was held against: its time, and the value in the rule's unit."""
+
+    at: datetime
+    value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The state of a rule, and what it was last held against."""
+
+    state: RuleState
+    last: Evaluated | None
+
+
+class AskedRule(NamedTuple):
+    """A rule as it is at a time."""
+
+    rule_id: UUID
+    now: datetime
+
+
+async def evaluations_of(connection: AsyncConnection, asked: Sequence[AskedRule]) -> Mapping[AskedRule, Evaluation]:
+    """What each of these rules is now; nothing of one that is not there."""
+    wanted = {one.rule_id: one for one in asked}
+    rows = await connection.execute(_EVALUATIONS, {"rule_ids": list(wanted), "now": asked[0].now})
+    return {
+        wanted[row.rule_id]: Evaluation(
+            RuleState(row.state), None if row.observed_at is None else Evaluated(row.observed_at, row.value)
+        )
+        for row in rows
+    }
+
+
+# The series that rules over prices watch, each rule once for each of its series.
+WATCHED_SERIES = """
+    SELECT rule.id AS rule_id, series.*
+    FROM asked_rules AS rule
+    CROSS JOIN LATERAL (
+        SELECT variant.id FROM catalogue.item_variants AS variant WHERE variant.item_id = rule.item_id
+        UNION
+        SELECT rule.variant_id WHERE rule.variant_id IS NOT NULL
+        UNION
+        SELECT variant.id FROM catalogue.cards AS card
+        JOIN catalogue.item_variants AS variant ON variant.item_id = card.item_id
+        WHERE card.set_id = rule.card_set_id
+        UNION
+        SELECT variant.id FROM portfolios.watchlist_items AS entry
+        JOIN catalogue.item_variants AS variant
+            ON variant.item_id = entry.item_id AND variant.id = coalesce(entry.variant_id, variant.id)
+        WHERE entry.watchlist_id = rule.watchlist_id
+    ) AS watched
+    JOIN prices.price_series AS series ON series.variant_id = watched.id
+        AND series.kind = coalesce(rule.price_kind, series.kind)
+        AND series.source_id = coalesce(rule.source_id, series.source_id)
+"""
+# What a rule remembers of a series counts; of what it remembers nothing, it follows from the latest price, at the
+# exchange rate of that price's day.
+_EVALUATIONS = text(f"""
+    WITH asked_rules AS (SELECT * FROM alerts.rules WHERE id = ANY(:rule_ids)),
+    watched AS ({WATCHED_SERIES} WHERE series.latest_price IS NOT NULL),
+    exchanges AS (
+        SELECT asked.*, found.rate
+        FROM (
+            SELECT DISTINCT watched.currency AS from_currency, rule.currency AS to_currency,
+                CAST(timezone('UTC', watched.latest_observed_at) AS date) AS day
+            FROM watched JOIN asked_rules AS rule ON rule.id = watched.rule_id AND rule.currency <> watched.currency
+        ) AS asked
+        CROSS JOIN LATERAL prices.exchange_rate(asked.from_currency, asked.to_currency, asked.day, :coins) AS found
+    ),
+    prices_of_rules AS (
+        SELECT watched.rule_id, watched.id AS series_id, watched.latest_observed_at AS observed_at,
+            watched.latest_price * CASE
+                WHEN rule.currency IS NULL OR rule.currency = watched.currency THEN 1 ELSE exchanges.rate
+            END AS value
+        FROM watched
+        JOIN asked_rules AS rule ON rule.id = watched.rule_id
+        LEFT JOIN exchanges ON exchanges.from_currency = watched.currency AND exchanges.to_currency = rule.currency
+            AND exchanges.day = CAST(timezone('UTC', watched.latest_observed_at) AS date)
+        WHERE rule.condition NOT IN ('rises_by', 'falls_by')
+    ),
+    evaluated AS (
+        SELECT price.rule_id, price.observed_at, trim_scale(price.value) AS value, coalesce(
+            remembered.is_triggered,
+            CASE rule.condition
+                WHEN 'crosses_above' THEN price.value > rule.threshold
+                WHEN 'crosses_below' THEN price.value < rule.threshold
+                WHEN 'at_or_below' THEN price.value <= rule.threshold
+                ELSE false
+            END
+        ) AS is_triggered, CAST(price.series_id AS text) AS subject
+        FROM prices_of_rules AS price
+        JOIN asked_rules AS rule ON rule.id = price.rule_id
+        LEFT JOIN alerts.price_states AS remembered
+            ON remembered.rule_id = price.rule_id AND remembered.series_id = price.series_id
+        WHERE price.value IS NOT NULL
+        UNION ALL
+        SELECT remembered.rule_id, remembered.observed_at, remembered.value, remembered.is_triggered,
+            CAST(remembered.series_id AS text)
+        FROM alerts.price_states AS remembered
+        JOIN asked_rules AS rule ON rule.id = remembered.rule_id
+            AND rule.condition IN ('rises_by', 'falls_by', 'want_met')
+        UNION ALL
+        SELECT remembered.rule_id, remembered.observed_at, remembered.value, remembered.is_triggered,
+            CAST(remembered.subject_id AS text)
+        FROM alerts.subject_states AS remembered JOIN asked_rules AS rule ON rule.id = remembered.rule_id
+    ),
+    summed AS (
+        SELECT rule_id, bool_or(is_triggered) AS is_triggered,
+            (array_agg(observed_at ORDER BY observed_at DESC NULLS LAST, subject))[1] AS observed_at,
+            (array_agg(value ORDER BY observed_at DESC NULLS LAST, subject))[1] AS value
+        FROM evaluated GROUP BY rule_id
+    )
+    SELECT rule.id AS rule_id, summed.observed_at, summed.value, CASE
+        WHEN rule.paused_at IS NOT NULL THEN 'paused'
+        WHEN rule.expires_at <= coalesce(rule.ended_at, :now) THEN 'expired'
+        WHEN rule.ended_at IS NOT NULL THEN 'triggered'
+        WHEN summed.is_triggered THEN 'triggered'
+        WHEN summed.is_triggered IS NOT NULL THEN 'armed'
+        -- What happens, or does not, needs no value before.
+        WHEN rule.condition IN ('entered', 'left', 'delivered', 'moved_in_storage', 'date_slipped') THEN 'armed'
+        ELSE 'unknown'
+    END AS state
+    FROM asked_rules AS rule LEFT JOIN summed ON summed.rule_id = rule.id
+""").bindparams(  # noqa: S608  # our own words
+    bindparam("rule_ids", type_=ARRAY(Uuid)),
+    bindparam("now", type_=DateTime(timezone=True)),
+    bindparam("coins", sorted(CRYPTO_CURRENCIES), type_=ARRAY(Text)),
+)

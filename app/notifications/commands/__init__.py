@@ -1,0 +1,1 @@
+"""Writes of the room, each in a transaction that is given."""

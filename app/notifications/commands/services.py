@@ -1,0 +1,121 @@
+"""Other services by which people are told, each at an address of Apprise, which nobody reads back."""
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.database import Transaction
+from app.core.errors import BadUserInput
+from app.core.ids import new_id
+from app.core.secrets import Secrets
+from app.core.settings import Settings
+from app.notifications.commands.creation_keys import claim_key
+from app.notifications.commands.held import changed, only_writer_of, refuse_more_than
+from app.notifications.given import not_found, present, read_name, refuse_another_version, refused
+from app.notifications.models import Service
+from app.notifications.sealed import seal_service_address
+from app.notifications.service_addresses import check_service_address
+
+MOST_SERVICES = 20
+# For the mark by which a repeat is known to ask for the same, without its secret being kept.
+_PURPOSE = b"requests to add a notification service"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAddress:
+    """An address that may be told, and the kind of service that it leads to."""
+
+    text: str = field(repr=False)
+    kind: str
+
+
+async def read_service_address(address: str | None, settings: Settings) -> ServiceAddress:
+    """The address, looked at in a thread; raises NotificationRefused, which does not repeat it: it holds secrets."""
+    text = present(address, "address")
+    try:
+        return ServiceAddress(text, await asyncio.to_thread(check_service_address, text, settings))
+    except BadUserInput as refusal:
+        raise refused(refusal.message, "address") from None
+
+
+async def add_service(
+    transaction: Transaction,
+    secrets: Secrets,
+    *,
+    owner_id: UUID,
+    name: str,
+    address: ServiceAddress,
+    idempotency_key: str | None = None,
+) -> UUID:
+    """Keep the address of a service; gives its key.
+
+    Raises NotificationRefused for a name that cannot be, and for more than 20.
+    """
+    connection = transaction.connection
+    name = read_name(name, "name")
+    await only_writer_of(connection, owner_id)
+    key = new_id()
+    mark = hmac.digest(secrets.derived_key(_PURPOSE), address.text.encode(), "sha256").hex()
+    request = {"name": name, "address": mark}
+    first = await claim_key(connection, idempotency_key, request, owner_id=owner_id, made=Service.id, new_id=key)
+    if first != key:
+        return first
+    await refuse_more_than(connection, Service, MOST_SERVICES, "services", owner_id=owner_id)
+    encrypted = seal_service_address(secrets, key, address.text)
+    await connection.execute(
+        insert(Service).values(id=key, owner_id=owner_id, name=name, kind=address.kind, address=encrypted)
+    )
+    return key
+
+
+async def edit_service(
+    transaction: Transaction,
+    secrets: Secrets,
+    key: UUID,
+    given: Mapping[str, Any],
+    *,
+    owner_id: UUID,
+    expected_version: int | None = None,
+) -> None:
+    """Change what is given of a service: `name`, `address` (a ServiceAddress) and `is_enabled`.
+
+    Raises NotificationRefused for what cannot be, for one that is not the owner's, and for another version than
+    expected.
+    """
+    values: dict[str, Any] = {}
+    if "name" in given:
+        values["name"] = read_name(given["name"], "name")
+    if "is_enabled" in given:
+        values["is_enabled"] = present(given["is_enabled"], "isEnabled")
+    if "address" in given:
+        address: ServiceAddress = given["address"]
+        values |= {"kind": address.kind, "address": seal_service_address(secrets, key, address.text)}
+    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    await transaction.connection.execute(update(Service).where(Service.id == key).values(**values, **changed(Service)))
+
+
+async def remove_service(
+    transaction: Transaction, key: UUID, *, owner_id: UUID, expected_version: int | None = None
+) -> None:
+    """Forget a service with what is on its way to it. Raises NotificationRefused as `edit_service` does."""
+    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    await transaction.connection.execute(delete(Service).where(Service.id == key))
+
+
+async def _hold(connection: AsyncConnection, key: UUID, *, owner_id: UUID, expected_version: int | None) -> None:
+    held = (
+        await connection.execute(
+            select(Service.version)
+            .where(Service.id == key, Service.owner_id == owner_id)
+            .with_for_update(key_share=True)
+        )
+    ).one_or_none()
+    if held is None:
+        raise not_found("service", "id")
+    refuse_another_version(held.version, expected_version)

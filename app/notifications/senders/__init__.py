@@ -1,0 +1,1 @@
+"""Those who send, each by one kind of channel."""

@@ -1,0 +1,188 @@
+"""The streams of what people are told: to themselves alone, without gap or double."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Any
+
+import orjson
+import pytest
+
+from app.alerts.models import Severity
+from app.core.database import Database
+from app.core.ids import PublicIdTag, new_id, public_id
+from app.core.paging import encode_cursor
+from app.graph.execution import Request
+from app.graph.transports.answers import Answers
+from app.identity.scopes import OWN, Scope
+from app.identity.viewer import ANYONE, Caller, Viewer
+from tests.graph.conftest import Graph
+from tests.identity.builders import session_of
+from tests.notifications.told_people import alert_of, person, rule_of, tell
+
+RECEIVED = """
+subscription ($since: String) { notificationReceived(since: $since) { cursor notification { id title severity } } }
+"""
+FIRED = """
+subscription ($rules: [ID!], $severity: AlertSeverity, $since: String) {
+  alertFired(ruleIds: $rules, severity: $severity, since: $since) { cursor alert { severity } notification { title } }
+}
+"""
+SECONDS = 10
+
+
+class Following:
+    """What a subscriber is sent, as it comes."""
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def next(self) -> dict[str, Any]:
+        """The next update."""
+        answer = await self.answer()
+        assert "errors" not in answer, answer
+        (update,) = answer["data"].values()
+        return dict(update)
+
+    async def title(self) -> str:
+        """What the next update says."""
+        return str((await self.next())["notification"]["title"])
+
+    async def answer(self) -> dict[str, Any]:
+        """The next answer, whatever it says."""
+        return await asyncio.wait_for(self.sent.get(), SECONDS)
+
+
+@pytest.fixture
+async def live(graph: Graph) -> AsyncIterator[Graph]:
+    """The graph with its feeds at work."""
+    feeds = graph.engine.resources.feeds
+    await feeds.start()
+    yield graph
+    await feeds.stop()
+
+
+def subscribers(graph: Graph) -> int:
+    """How many follow what is told."""
+    watching = graph.engine.resources.feeds.notifications._watching.values()
+    return len({subscriber for those in watching for subscriber in those})
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what happens within the process, which tells nobody."""
+    async with asyncio.timeout(SECONDS):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def following(graph: Graph, viewer: Viewer, query: str, **variables: Any) -> AsyncIterator[Following]:
+    """Somebody who follows a stream, once they are heard."""
+    operation = graph.engine.prepare(Request(query, variables))
+    seen, before = Following(), subscribers(graph)
+
+    async def read() -> None:
+        async with aclosing(Answers(graph.engine).stream(operation, Caller(viewer))) as answers:
+            async for answer in answers:
+                seen.sent.put_nowait(orjson.loads(answer.json))
+
+    reading = asyncio.create_task(read())
+    await until(lambda: reading.done() or subscribers(graph) > before)
+    try:
+        yield seen
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
+async def refused(graph: Graph, viewer: Viewer, query: str, **variables: Any) -> str:
+    """The code with which a stream is refused at once."""
+    async with following(graph, viewer, query, **variables) as seen:
+        (error,) = (await seen.answer())["errors"]
+        return str(error["extensions"]["code"])
+
+
+async def test_a_notification_is_told_to_its_owner_alone(database: Database, live: Graph) -> None:
+    ada, bob = await person(database), await person(database)
+    async with following(live, ada.viewer, RECEIVED) as seen:
+        await tell(database, bob, "of Bob")
+        id_ = await tell(database, ada, "one", severity=Severity.CRITICAL)
+        await tell(database, ada, "two")
+        first = await seen.next()
+        assert first["notification"] == {"id": id_, "title": "one", "severity": "CRITICAL"}
+        assert await seen.title() == "two"
+        assert seen.sent.empty()
+
+
+async def test_a_reader_goes_on_where_they_stopped_without_gap_or_double(database: Database, live: Graph) -> None:
+    ada, bob = await person(database), await person(database)
+    async with following(live, ada.viewer, RECEIVED) as seen:
+        await tell(database, ada, "one")
+        cursor = (await seen.next())["cursor"]
+    await tell(database, ada, "two")
+    await tell(database, bob, "of Bob")
+    await tell(database, ada, "three")
+    async with following(live, ada.viewer, RECEIVED, since=cursor) as seen:
+        assert [await seen.title(), await seen.title()] == ["two", "three"]
+        await tell(database, ada, "four")
+        assert await seen.title() == "four"
+        assert seen.sent.empty()
+
+
+async def test_alerts_are_told_by_rule_and_by_severity_and_nothing_else_is(database: Database, live: Graph) -> None:
+    ada = await person(database)
+    loud, quiet = await rule_of(database, ada), await rule_of(database, ada)
+
+    async def fire(rule: Any, title: str, severity: Severity) -> None:
+        await tell(database, ada, title, alert_id=await alert_of(database, ada, rule, severity), severity=severity)
+
+    rules = [public_id(PublicIdTag.ALERT_RULE, loud)]
+    async with (
+        following(live, ada.viewer, FIRED) as all_of_them,
+        following(live, ada.viewer, FIRED, rules=rules) as by_rule,
+        following(live, ada.viewer, FIRED, severity="CRITICAL") as by_severity,
+    ):
+        await tell(database, ada, "no alert")
+        await fire(quiet, "of the other rule", Severity.CRITICAL)
+        await fire(loud, "to look at", Severity.WARNING)
+        await fire(loud, "at last", Severity.CRITICAL)
+        assert [await all_of_them.title() for _ in range(3)] == ["of the other rule", "to look at", "at last"]
+        assert [await by_rule.title() for _ in range(2)] == ["to look at", "at last"]
+        assert [await by_severity.title() for _ in range(2)] == ["of the other rule", "at last"]
+    cursor = encode_cursor("told", [0])
+    async with following(live, ada.viewer, FIRED, since=cursor, severity="WARNING") as missed:
+        assert await missed.title() == "to look at"
+        assert missed.sent.empty()
+
+
+async def test_a_token_of_alerts_alone_sees_no_notifications(database: Database, live: Graph) -> None:
+    ada = await person(database)
+    viewer = await session_of(database, ada.id, scopes=[Scope.ALERTS_READ])
+    rule = await rule_of(database, ada)
+    async with following(live, viewer, FIRED) as seen:
+        await tell(database, ada, "one", alert_id=await alert_of(database, ada, rule))
+        answer = await seen.answer()
+    assert answer["data"]["alertFired"]["notification"] is None
+    assert answer["data"]["alertFired"]["alert"] == {"severity": "INFO"}
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+
+
+@pytest.mark.parametrize("query", [RECEIVED, FIRED], ids=["notificationReceived", "alertFired"])
+async def test_streams_take_a_scope_and_a_cursor_of_theirs(database: Database, live: Graph, query: str) -> None:
+    ada = await person(database)
+    scopes = OWN - {Scope.NOTIFICATIONS_READ, Scope.ALERTS_READ}
+    assert await refused(live, ANYONE, query) == "UNAUTHENTICATED"
+    assert await refused(live, await session_of(database, ada.id, scopes=scopes), query) == "FORBIDDEN"
+    assert await refused(live, ada.viewer, query, since="garbage") == "BAD_USER_INPUT"
+    assert await refused(live, ada.viewer, query, since=encode_cursor("tracker-events", [1, 1])) == "BAD_USER_INPUT"
+
+
+async def test_rules_of_others_are_followed_by_nobody(database: Database, live: Graph) -> None:
+    ada, bob = await person(database), await person(database)
+    own, other = [public_id(PublicIdTag.ALERT_RULE, await rule_of(database, told)) for told in (ada, bob)]
+    nothing, wrong = public_id(PublicIdTag.ALERT_RULE, new_id()), public_id(PublicIdTag.ITEM, new_id())
+    for bad in (other, nothing, wrong):
+        assert await refused(live, ada.viewer, FIRED, rules=[own, bad]) == "NOT_FOUND"
+    for bad_list in ([], [own] * 251, ["garbage"]):
+        assert await refused(live, ada.viewer, FIRED, rules=bad_list) == "BAD_USER_INPUT"

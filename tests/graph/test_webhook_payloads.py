@@ -1,0 +1,174 @@
+"""What webhooks ask for is answered as their owner, with no more than they chose, and asks for nothing else."""
+
+from uuid import UUID
+
+import orjson
+import pytest
+from sqlalchemy import insert
+from standardwebhooks import Webhook as Receiver
+
+from app.core.database import Database
+from app.core.errors import BadUserInput
+from app.core.ids import new_id
+from app.core.settings import Settings
+from app.graph.webhook_payloads import (
+    LARGEST_ANSWER_BYTES,
+    LONGEST_WEBHOOK_DOCUMENT,
+    WebhookPayloads,
+    check_webhook_document,
+    open_webhook_payloads,
+)
+from app.identity.scopes import Scope
+from app.notifications.models import ChannelKind
+from app.notifications.sealed import new_webhook_secret
+from app.notifications.senders.configured import senders_of
+from app.notifications.sending import PayloadNotMade
+from app.notifications.webhook_scopes import ALWAYS, scopes_of_webhook
+from app.portfolios.models import Portfolio
+from tests.graph.conftest import Graph
+from tests.identity.builders import SECRETS, add_person
+from tests.notifications.sender_builders import add_webhook, client, listening
+from workers.webhook_documents import WebhookDocuments
+
+PORTFOLIOS = """
+query Told($notificationId: ID!) { item(id: $notificationId) { id } viewer { portfolios { nodes { name } } } }
+"""
+CHOSEN = ("account:read", "portfolios:read")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ viewer { username } }",
+        "query { __typename }",
+        PORTFOLIOS,
+        "query A($notificationId: ID!) { ...F } fragment F on Query { node(id: $notificationId) { id } }",
+    ],
+)
+def test_one_query_about_the_notification_is_taken(document: str) -> None:
+    assert check_webhook_document(document) == document
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ("", "Syntax Error"),
+        ("{ viewer {", "Syntax Error"),
+        ("{ nothing }", "Cannot query field 'nothing'"),
+        ("mutation { signOut { userErrors { message } } }", "is a query"),
+        ("subscription { priceUpdates(slugs: []) { __typename } }", "is a query"),
+        ("query A { __typename } query B { __typename }", "one query"),
+        ("fragment F on Query { __typename }", "F"),
+        ("query ($id: ID!) { node(id: $id) { id } }", "one variable"),
+        ("query ($notificationId: ID) { __typename }", "notificationId"),
+        ("query ($notificationId: String!) { node(id: $notificationId) { id } }", "notificationId"),
+        ("query ($notificationId: ID!, $first: Int) { node(id: $notificationId) { id } }", "first"),
+        ("query ($notificationId: ID!) { __typename }", "never used"),
+        ("{ __schema { types { name } } }", "introspection"),
+        ("{ " + " ".join(f"a{number}: __typename" for number in range(20)) + " }", "aliases"),
+        ("{ viewer " + "{ a " * 20 + "}" * 20 + "}", "levels"),
+        ("{ __typename }" + " " * LONGEST_WEBHOOK_DOCUMENT, "characters"),
+    ],
+)
+def test_another_document_is_refused_with_what_is_wrong(document: str, why: str) -> None:
+    with pytest.raises(BadUserInput, match=why) as refused:
+        check_webhook_document(document)
+    assert refused.value.argument == "document"
+
+
+async def owner_of_a_portfolio(database: Database, name: str) -> UUID:
+    """Somebody with one portfolio of this name."""
+    async with database.transaction() as transaction:
+        owner_id = await add_person(transaction.connection)
+        await transaction.connection.execute(
+            insert(Portfolio).values(id=new_id(), owner_id=owner_id, name=name, base_currency="EUR")
+        )
+    return owner_id
+
+
+async def ask(payloads: WebhookPayloads, owner_id: UUID, document: str, *chosen: str) -> bytes:
+    """The answer to a document with the scopes that somebody chose."""
+    return await payloads(
+        document,
+        owner_id=owner_id,
+        webhook_id=new_id(),
+        notification_id=new_id(),
+        scopes=scopes_of_webhook(chosen),
+    )
+
+
+async def test_a_document_reads_what_is_its_owners_and_what_was_chosen(database: Database, graph: Graph) -> None:
+    payloads = WebhookPayloads(graph.engine)
+    owner_id = await owner_of_a_portfolio(database, "Mine")
+    await owner_of_a_portfolio(database, "Theirs")
+    document = "{ viewer { portfolios { nodes { name } } } }"
+    answer = orjson.loads(await ask(payloads, owner_id, document, *CHOSEN))
+    assert answer == {"data": {"viewer": {"portfolios": {"nodes": [{"name": "Mine"}]}}}}
+    refused = orjson.loads(await ask(payloads, owner_id, document, "account:read"))
+    assert [error["extensions"]["code"] for error in refused["errors"]] == ["FORBIDDEN"]
+    assert b"Mine" not in orjson.dumps(refused)
+
+
+async def test_a_document_never_reads_more_than_webhooks_may(graph: Graph, database: Database) -> None:
+    payloads = WebhookPayloads(graph.engine)
+    async with database.transaction() as transaction:
+        owner_id = await add_person(transaction.connection, permissions=[Scope.OPERATIONS_READ])
+    answer = orjson.loads(await ask(payloads, owner_id, "{ jobs { nodes { name } } }", "operations:read"))
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+
+
+async def test_a_document_that_no_longer_fits_the_schema_is_given_up(graph: Graph) -> None:
+    with pytest.raises(PayloadNotMade) as failed:
+        await ask(WebhookPayloads(graph.engine), new_id(), "{ formerly }")
+    assert failed.value.is_permanent
+
+
+async def test_an_answer_that_is_too_large_is_not_sent(database: Database, graph: Graph) -> None:
+    owner_id = await owner_of_a_portfolio(database, "M" * 100)
+    names = " ".join(f"{'n' * 200}{number}: name" for number in range(15))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            insert(Portfolio),
+            [
+                {"id": new_id(), "owner_id": owner_id, "name": f"{number:0100}", "base_currency": "EUR"}
+                for number in range(90)
+            ],
+        )
+    document = f"{{ viewer {{ portfolios(first: 100) {{ nodes {{ {names} }} }} }} }}"
+    assert LARGEST_ANSWER_BYTES < 91 * 15 * 300
+    with pytest.raises(PayloadNotMade, match="ask for less") as failed:
+        await ask(WebhookPayloads(graph.engine), owner_id, document, *CHOSEN)
+    assert failed.value.is_permanent
+
+
+async def test_a_webhook_gets_the_signed_answer_to_its_document(
+    database: Database, partner: None, trove_settings: Settings
+) -> None:
+    owner_id = await owner_of_a_portfolio(database, "Mine")
+    secret = new_webhook_secret()
+    documents = WebhookDocuments(trove_settings)
+    async with listening() as shop, client() as http:
+        one = await add_webhook(
+            database, shop.url(), secret=secret, owner_id=owner_id, document=PORTFOLIOS, scopes=list(CHOSEN)
+        )
+        senders = senders_of(database, SECRETS, trove_settings, http=http, answer_document=documents)
+        assert set(senders) == {ChannelKind.WEB_PUSH, ChannelKind.WEBHOOK, ChannelKind.SERVICE}
+        await senders[ChannelKind.WEBHOOK].send([one])
+        (taken,) = shop.taken
+    await documents.close()
+    answer = Receiver(secret).verify(taken.body, dict(taken.headers))
+    assert answer == {"data": {"item": None, "viewer": {"portfolios": {"nodes": [{"name": "Mine"}]}}}}
+
+
+async def test_a_worker_without_the_apis_login_answers_no_documents_and_blames_no_webhook(
+    trove_settings: Settings,
+) -> None:
+    settings = trove_settings.model_copy(
+        update={"database_url": None, "worker_database_url": "postgresql://worker@host"}
+    )
+    async with open_webhook_payloads(settings) as answer_document:
+        with pytest.raises(PayloadNotMade, match="TROVE_API_DATABASE_URL") as failed:
+            await answer_document(
+                PORTFOLIOS, owner_id=new_id(), webhook_id=new_id(), notification_id=new_id(), scopes=ALWAYS
+            )
+    assert not failed.value.is_permanent

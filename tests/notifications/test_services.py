@@ -1,0 +1,243 @@
+"""Other services are told by Apprise, at addresses that lead nowhere but where operators let them."""
+
+import asyncio
+import io
+
+import pytest
+from apprise.manager_plugins import NotificationManager
+
+from app.core.database import Database
+from app.core.errors import BadUserInput
+from app.core.settings import NOTIFICATION_SERVICES, Settings
+from app.notifications.commands.destinations import after_delivery, after_failure
+from app.notifications.models import Service
+from app.notifications.senders.service import THREADS, THREADS_OF_OWNER, ServiceSender
+from app.notifications.sending import NotDelivered
+from app.notifications.service_addresses import check_service_address
+from tests.identity.builders import SECRETS
+from tests.notifications.sender_builders import SILENCE, TOLD_AT, Listener, add_service, listening, rows
+from tests.providers.builders import answer
+
+TOKEN = "tk_verysecretverysecretverysecr"
+TAKEN = answer(b'{"id": "xE73Iyuabi", "event": "message"}')
+
+
+def allowing(settings: Settings, *hosts: str, services: tuple[str, ...] = NOTIFICATION_SERVICES) -> Settings:
+    """Settings of an operator who lists these."""
+    return settings.model_copy(update={"notification_hosts": hosts, "notification_services": services})
+
+
+def address_of(listener: Listener) -> str:
+    """A topic of an ntfy that listens here, and the token that it asks for."""
+    return f"ntfy://{TOKEN}@127.0.0.1:{listener.port}/my-alerts"
+
+
+async def test_ntfy_is_told_as_its_protocol_says(database: Database, trove_settings: Settings) -> None:
+    async with listening(TAKEN) as ntfy:
+        one = await add_service(database, address_of(ntfy))
+        settings = allowing(trove_settings, f"127.0.0.1:{ntfy.port}")
+        await ServiceSender(database, SECRETS, settings).send([one])
+        (taken,) = ntfy.taken
+    # https://docs.ntfy.sh/publish/#publish-as-json
+    assert taken.path == "/"
+    assert taken.headers["authorization"] == f"Bearer {TOKEN}"
+    assert taken.json == {
+        "topic": "my-alerts",
+        "title": "Charizard is above 400 EUR",
+        "message": "It was 380 EUR & <b>less</b>.",
+    }
+    assert "x-icon" not in taken.headers
+    async with database.transaction() as transaction:
+        await after_delivery(transaction, one, now=TOLD_AT)
+    (row,) = await rows(database, Service)
+    assert row.last_delivered_at == TOLD_AT
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(b'{"code": 40301, "http": 403, "error": "forbidden"}', status="403 Forbidden"),
+        answer(status="500 Oh No"),
+        b"220 mail.test ESMTP\r\n",
+        b"",
+    ],
+)
+async def test_what_is_not_taken_is_tried_again_and_tells_no_secret(
+    database: Database, trove_settings: Settings, log: io.StringIO, said: bytes
+) -> None:
+    async with listening(said) as ntfy:
+        one = await add_service(database, address_of(ntfy))
+        settings = allowing(trove_settings, f"127.0.0.1:{ntfy.port}")
+        with pytest.raises(NotDelivered) as failed:
+            await ServiceSender(database, SECRETS, settings).send([one])
+        assert len(ntfy.taken) == 1
+    assert not failed.value.is_permanent
+    for told in (str(failed.value), log.getvalue()):
+        assert TOKEN not in told
+        assert "my-alerts" not in told
+    async with database.transaction() as transaction:
+        await after_failure(transaction, one, failed.value, now=TOLD_AT)
+    (row,) = await rows(database, Service)
+    assert (row.is_enabled, row.last_delivered_at) == (True, None)
+
+
+async def test_a_redirect_is_not_followed(database: Database, trove_settings: Settings) -> None:
+    async with listening(TAKEN) as elsewhere:
+        moved = answer(status="307 Moved", headers=f"Location: {elsewhere.url('127.0.0.1')}\r\n")
+        async with listening(moved) as ntfy:
+            one = await add_service(database, address_of(ntfy))
+            with pytest.raises(NotDelivered):
+                await ServiceSender(database, SECRETS, allowing(trove_settings, f"127.0.0.1:{ntfy.port}")).send([one])
+            assert len(ntfy.taken) == 1
+        assert elsewhere.taken == []
+
+
+async def test_services_that_never_answer_are_given_up_and_take_only_so_many_threads(
+    database: Database, trove_settings: Settings
+) -> None:
+    async with listening(SILENCE) as ntfy:
+        settings = allowing(trove_settings, f"127.0.0.1:{ntfy.port}")
+        sender = ServiceSender(database, SECRETS, settings, total_seconds=0.5)
+        told = [await add_service(database, address_of(ntfy)) for _ in range(THREADS + 1)]
+        failures = await asyncio.gather(*(sender.send([one]) for one in told), return_exceptions=True)
+        assert [str(failure) for failure in failures] == ["The service did not answer in time."] * len(told)
+        assert len(ntfy.taken) == THREADS
+
+
+async def test_the_retries_of_one_service_that_hangs_leave_threads_for_others(
+    database: Database, trove_settings: Settings
+) -> None:
+    async with listening(SILENCE) as silent, listening(TAKEN) as ntfy:
+        settings = allowing(trove_settings, f"127.0.0.1:{silent.port}", f"127.0.0.1:{ntfy.port}")
+        sender = ServiceSender(database, SECRETS, settings, total_seconds=2)
+        one, other = [await add_service(database, address_of(listener)) for listener in (silent, ntfy)]
+        failures = await asyncio.gather(*(sender.send([one]) for _ in range(2 * THREADS)), return_exceptions=True)
+        assert all(isinstance(failure, NotDelivered) for failure in failures)
+        assert len(silent.taken) == THREADS_OF_OWNER
+        await sender.send([other])
+        assert len(ntfy.taken) == 1
+
+
+async def test_a_service_that_operators_no_longer_list_is_told_no_more(
+    database: Database, trove_settings: Settings
+) -> None:
+    async with listening(TAKEN) as ntfy:
+        one = await add_service(database, address_of(ntfy))
+        with pytest.raises(NotDelivered) as failed:
+            await ServiceSender(database, SECRETS, allowing(trove_settings)).send([one])
+        assert ntfy.taken == []
+    assert failed.value.is_permanent
+
+
+EXAMPLES = {
+    "bulksms": "bulksms://tokenid:tokensecret@+15551234567",
+    "clicksend": "clicksend://user:key@15551234567",
+    "discord": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+    "gchat": "gchat://workspace/webhookkey/webhooktoken",
+    "ifttt": "ifttt://webhookid/event",
+    "join": "join://abcdefghijklmnopqrstuvwxyz012345/group.all",
+    "line": "line://longtoken/U1234567890abcdef1234567890abcdef",
+    "ntfy": "ntfy://my-alerts",
+    "ntfys": f"ntfys://{TOKEN}@ntfy.sh/my-alerts",
+    "opsgenie": "opsgenie://a3f5c6d7-1234-1234-1234-123456789012",
+    "pagerduty": "pagerduty://integrationkey@apikey",
+    "pbul": "pbul://o.gn5kj6nfhv736I7jC3cj3QLRiyhgl98b",
+    "pover": "pover://udA9bjkasdfkjhsdkjfhsdkjfhsdkj@aTokenAbcdefghijklmnopqrstuvwx?priority=high&sound=siren",
+    "prowl": "prowl://1234567890123456789012345678901234567890",
+    "seven": "seven://apikey/15551234567",
+    "signl4": "signl4://secret",
+    "slack": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general",
+    "tgram": "tgram://123456789:AAE-abcdefghij_klmnopqrstuvwxyz12345/12345678?silent=yes",
+    "threema": "threema://*THEGWID@secret/4150001234",
+    "twilio": "twilio://AC735c307c62944b5a735c307c62944b5a:e29dfbcebf390dee9e29dfbcebf390de@15551234567/15557654321",
+    "vonage": "vonage://12345678:abcdefghijklmnop@15551234567/15557654321",
+    "wxteams": "wxteams://ZDBjMTcwOWUtNjVjYS00OGQ3LWJjYTQtOWNhYTEwMDI0OTBjZDBjMTcwOWUtNjVjYS00OGQ3LWJ",
+}
+
+
+def test_each_service_of_the_defaults_has_an_address_that_is_taken(trove_settings: Settings) -> None:
+    assert tuple(sorted(EXAMPLES)) == NOTIFICATION_SERVICES
+    for kind, address in EXAMPLES.items():
+        assert check_service_address(address, trove_settings) == kind
+
+
+def test_no_service_of_the_defaults_but_ntfy_lets_its_address_name_a_host() -> None:
+    plugins = NotificationManager()  # type: ignore[no-untyped-call]  # Apprise leaves it untyped
+    with_host = [
+        kind for kind in NOTIFICATION_SERVICES if any("{host}" in str(template) for template in plugins[kind].templates)
+    ]
+    assert with_host == ["ntfy", "ntfys"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "my phone",
+        "discord",
+        "discord://",
+        "discord://4174216298",
+        "https://discord.com/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+        "http://127.0.0.1/",
+        "json://10.0.0.1/",
+        "xml://10.0.0.1/",
+        "form://10.0.0.1/",
+        "apprise://10.0.0.1/key",
+        "gotify://10.0.0.1/token",
+        "mailto://user:password@example.com",
+        "file:///etc/passwd",
+        "config:///etc/passwd",
+        "memory://",
+        "syslog://",
+        "dbus://",
+        "gnome://",
+        "windows://",
+        "macosx://",
+        "ntfy://127.0.0.1/topic",
+        "ntfy://localhost:8080/topic",
+        "ntfys://10.0.0.1/topic",
+        "ntfys://ntfy.sh.evil.example/topic",
+        "ntfys://ntfy.sh@10.0.0.1/topic",
+        "ntfys://ntfy.sh:8443/topic",
+        "ntfy://ntfy.sh/topic",
+        "ntfys://ntfy.sh/one/two",
+        "ntfys://169.254.169.254/latest",
+        "ntfy://[::1]/topic",
+        "ntfys://my-alerts?verify=no",
+        "ntfys://my-alerts?redirect=yes",
+        "ntfys://my-alerts?attach=http://10.0.0.1/x",
+        "ntfys://my-alerts?click=javascript:alert(1)",
+        "ntfys://my-alerts?mode=private",
+        "ntfys://my-alerts?email=somebody@example.com",
+        "ntfys://my-alerts?rto=1000000",
+        "ntfys://my-alerts?schema=json",
+        "ntfys://my-alerts?+X-Header=1",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js?template=/etc/passwd",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js?:key=value",
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#one/#two",
+        "tgram://123456789:AAE-abcdefghij_klmnopqrstuvwxyz12345/1?\nverify=no",
+        "tgram://123456789:AAE-abcdefghij_klmnopqrstuvwxyz12345/ü",
+        "ntfys://" + "x" * 2_000,
+    ],
+)
+def test_another_address_is_refused_without_telling_it(
+    trove_settings: Settings, log: io.StringIO, address: str
+) -> None:
+    with pytest.raises(BadUserInput) as refused:
+        check_service_address(address, trove_settings)
+    assert refused.value.argument == "address"
+    assert log.getvalue() == ""
+
+
+def test_operators_list_services_and_hosts(trove_settings: Settings) -> None:
+    mine = allowing(trove_settings, "ntfy.example", "gotify.example:8443", services=("gotifys", "ntfys"))
+    assert check_service_address("ntfys://ntfy.example/topic", mine) == "ntfys"
+    assert check_service_address("gotifys://Gotify.Example:8443/abcdefghijklmno", mine) == "gotifys"
+    for address in (
+        "ntfys://ntfy.example:8443/topic",
+        "gotifys://gotify.example/abcdefghijklmno",
+        "ntfy://ntfy.example/topic",
+        EXAMPLES["discord"],
+    ):
+        with pytest.raises(BadUserInput):
+            check_service_address(address, mine)
