@@ -71,6 +71,7 @@ SECONDS_BETWEEN_POLLS = 0.02
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 10.0
 JOB_TIMEOUT_SECONDS = 3600
+LAST_WORDS_SECONDS = 0.5
 FAREWELL_SECONDS = 5.0
 
 Context = dict[Any, Any]
@@ -199,6 +200,9 @@ async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
 
 
 async def _abandon(worker: Worker, redis: ArqRedis) -> None:
+    # Whoever is about to tell Redis that a nudge was followed has a moment for it.
+    if worker.tasks:
+        await asyncio.wait(worker.tasks.values(), timeout=LAST_WORDS_SECONDS)
     # Not worker.close(): it talks to Redis, which may be away. And first no more connections: who is cancelled in the
     # middle of a command would wait for its answer. The jobs are only nudges.
     try:
