@@ -211,7 +211,7 @@ class _Telling:
         async with asyncio.timeout(LONGEST_SECONDS), asyncio.TaskGroup() as group:
             committed = group.create_task(self._committed())
             shown = group.create_task(self._shown(price))
-            posted = group.create_task(self._receiver.arrivals.get()) if self.expects_post else shown
+            posted = group.create_task(self._posted(price)) if self.expects_post else shown
             await self._send(price)
         return _Told(sent, committed.result(), shown.result(), posted.result())
 
@@ -252,20 +252,28 @@ class _Telling:
             raise AssertionError(f"This is not the alert of {price}: {alert}")
         return arrived
 
+    async def _posted(self, price: str) -> float:
+        """When the webhook had the alert of the price; one of a price before it may come first."""
+        while True:
+            arrived, told = await self._receiver.arrivals.get()
+            if told == Decimal(price):
+                return arrived
+
 
 class _Receiver:
-    """A webhook's address on loopback, which notes when each request has come in whole."""
+    """A webhook's address on loopback, which notes when each request has come in whole, and the price that it tells."""
 
     def __init__(self) -> None:
-        self.arrivals: asyncio.Queue[float] = asyncio.Queue()
+        self.arrivals: asyncio.Queue[tuple[float, Decimal]] = asyncio.Queue()
         self.url = ""
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take one request."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
-        await reader.readexactly(int(length.partition(":")[2]))
-        self.arrivals.put_nowait(time.perf_counter())
+        body = await reader.readexactly(int(length.partition(":")[2]))
+        arrived = time.perf_counter()
+        self.arrivals.put_nowait((arrived, Decimal(orjson.loads(body)["data"]["alert"]["newValue"])))
         writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
