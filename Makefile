@@ -57,5 +57,5 @@ schema: ## print the public graph into schema.graphql, and what the README takes
 	@exec $(UV_RUN) trove docs
 
 clean: ## remove caches; the private database in .trove stays
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench.json
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench*.json
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
