@@ -232,7 +232,7 @@ class Layouts:
         read += [part for join in shown.relation.joins for part in (join.table, join.on)]
         if shown.kind is not None:
             read.append(shown.kind.details)
-        return set().union(*map(tables_below, read))
+        return tables_below(read)
 
     def of_class(self, shown: type) -> Shown:
         """The declared type of a class."""

@@ -1,6 +1,6 @@
 """What a declaration reads from: a table or a select, what is joined to it, and expressions over their columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -39,22 +39,25 @@ def tables_in(expression: ColumnElement[Any]) -> set[str]:
     }
 
 
-def tables_below(clause: ExternallyTraversible) -> set[str]:
-    """The names of all tables that a table, a select or an expression reads, however deep inside."""
+def tables_below(clauses: Iterable[ExternallyTraversible]) -> set[str]:
+    """The names of all tables that tables, selects and expressions read, however deep inside."""
     names: set[str] = set()
-    seen: set[int] = set()
-    waiting = [clause]
+    # Expressions share parts: each is looked at once, and kept, so that no id comes to mean another.
+    seen: dict[int, ExternallyTraversible] = {}
+    waiting = list(clauses)
     while waiting:
-        for element in visitors.iterate(waiting.pop()):
-            # What SQL written by hand reads cannot be seen, so it stands under a name of its own.
-            is_by_hand = isinstance(element, Subquery) and isinstance(element.element, TextualSelect)
-            if isinstance(element, TableClause) or is_by_hand:
-                names.add(name_of(cast("FromClause", element)))
-            # A column does not lead to what it is a column of.
-            table = element.table if isinstance(element, ColumnClause) else None
-            if table is not None and id(table) not in seen:
-                seen.add(id(table))
-                waiting.append(table)
+        element = waiting.pop()
+        if id(element) in seen:
+            continue
+        seen[id(element)] = element
+        waiting.extend(element.get_children())
+        # What SQL written by hand reads cannot be seen, so it stands under a name of its own.
+        is_by_hand = isinstance(element, Subquery) and isinstance(element.element, TextualSelect)
+        if isinstance(element, TableClause) or is_by_hand:
+            names.add(name_of(cast("FromClause", element)))
+        # A column does not lead to what it is a column of.
+        if isinstance(element, ColumnClause) and element.table is not None:
+            waiting.append(element.table)
     return names
 
 
