@@ -139,8 +139,8 @@ async def test_a_browser_is_removed_by_its_owner(database: Database, graph: Grap
     payload = await done(graph, ada.viewer, "addPushSubscription", "pushSubscription { id }", **browser())
     id_ = payload["pushSubscription"]["id"]
     assert await code_of(graph, bob.viewer, "removePushSubscription", id=id_) == "NOT_FOUND"
-    removed = await done(graph, ada.viewer, "removePushSubscription", "removedId", id=id_)
-    assert removed["removedId"] == id_
+    removed = await done(graph, ada.viewer, "removePushSubscription", "deletedId", id=id_)
+    assert removed["deletedId"] == id_
     assert await code_of(graph, ada.viewer, "removePushSubscription", id=id_) == "NOT_FOUND"
 
 
@@ -334,8 +334,8 @@ async def test_a_service_is_changed_and_forgotten(database: Database, graph: Gra
     assert edited["service"] == {"name": "Phone", "kind": "discord", "isEnabled": False, "version": 2}
     assert await code_of(graph, ada.viewer, "editNotificationService", id=id_, isEnabled=None) == "INVALID_INPUT"
     assert await code_of(graph, ada.viewer, "removeNotificationService", id=id_, expectedVersion=1) == "CONFLICT"
-    removed = await done(graph, ada.viewer, "removeNotificationService", "removedId", id=id_, expectedVersion=2)
-    assert removed["removedId"] == id_
+    removed = await done(graph, ada.viewer, "removeNotificationService", "deletedId", id=id_, expectedVersion=2)
+    assert removed["deletedId"] == id_
 
 
 @pytest.mark.parametrize("address", ["hunter2", "ntfys:/hunter2", "://hunter2", "json://hunter2@127.1/", "a" * 3_000])
