@@ -92,7 +92,7 @@ def refused(message: str, *field: str) -> AlertRefused:
 
 def not_found(what: str, *field: str) -> AlertRefused:
     """The refusal of an id that leads to nothing of the caller's."""
-    return AlertRefused(AlertErrorCode.NOT_FOUND, f"You have no such {what}.", field=field)
+    return AlertRefused(AlertErrorCode.NOT_FOUND, f"There is no such {what}, or it is not yours.", field=field)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from app.demo.world import load_world
 DEFAULT_PORT = 8000
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 PORTS_TO_TRY = 50
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 STOP_SECONDS = 15.0
 LOOK_EVERY_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1

@@ -6,9 +6,9 @@ import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTP, SMTPUTF8, EmailPolicy
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -32,8 +32,18 @@ FIRST_PERMANENT_CODE = 500
 # Where mails lie on a laptop, within the directory of the private services.
 MAIL_FOLDER = "mail"
 SENDER_OF_DEVELOPMENT = "Trove <no-reply@trove.example>"
+
+class _UnfoldedHeader(UnstructuredHeader):
+    """A header on one line, whatever policy it is written by: a long address would become encoded words."""
+
+    def fold(self, *, policy: EmailPolicy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("list-unsubscribe", _UnfoldedHeader)
 # Lines up to the limit of SMTP are written as they are, so that a link stays whole for people who read the source.
-_POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
+_POLICY = SMTP.clone(max_line_length=998, cte_type="7bit", header_factory=_HEADERS)
 # What may stand within <> in a header: letters, digits and signs of a URL, of which a comma would begin another one.
 _URL_IN_HEADER = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+;=%]{1,900}")
 _ENHANCED_CODE = re.compile(r"\d\.\d{1,3}\.\d{1,3}(?!\d)")

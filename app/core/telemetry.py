@@ -65,13 +65,13 @@ class StandardErrorHandler(logging.Handler):
 
 
 def configure_logging(*, level: str, readable: bool) -> None:
-    """One JSON object a line on standard error, or coloured text for a developer's terminal."""
+    """One JSON object a line on standard error, or text for a developer, coloured in a terminal."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    text = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    text = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     renderer: structlog.types.Processor = text if readable else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[

@@ -64,7 +64,12 @@ def _metadata(access: Access | None) -> dict[Any, Any]:
 def show_enum(
     values: type[Values], description: str, meanings: Mapping[Values, str], *, name: str | None = None
 ) -> None:
-    """Show a room's enum in the graph, each of its values with its meaning."""
+    """Show a room's enum in the graph, each of its values with its meaning.
+
+    Raises TypeError where a field has shown it already, under its own name and without meanings.
+    """
+    if hasattr(values, "__strawberry_definition__"):
+        raise TypeError(f"{values.__name__} is shown already: show it with its meanings before a field is of it.")
     strawberry.enum(values, name=name, description=description)
     for value in cast("Any", values).__strawberry_definition__.values:
         value.description = meanings[values[value.name]]

@@ -159,7 +159,7 @@ class AddProviderCredentialPayload:
 
 @strawberry.type(description="The credential that was forgotten.")
 class RemoveProviderCredentialPayload:
-    removed_id: strawberry.ID | None = attribute("The id that it had; null when refused.")
+    deleted_id: strawberry.ID | None = attribute("The id that it had; null when refused.")
     user_errors: list[ProviderError] = attribute(USER_ERRORS)
 
 
@@ -174,7 +174,7 @@ class Added(Done):
 class Removed(Done):
     """The payload of a credential that was forgotten."""
 
-    removed_id: str
+    deleted_id: str
 
 
 _changes = Mutations(ProviderRefused, ProviderError)

@@ -15,6 +15,12 @@ def check_webhook_scopes(chosen: Iterable[str], own: Collection[Scope]) -> list[
 
     `own` are those of the credential that makes it: nobody gives a webhook what they, or their token, do not have.
     """
+    lacking = sorted(scope.value for scope in ALWAYS.difference(own))
+    if lacking:
+        raise BadUserInput(
+            f"A webhook reads alerts and notifications, and your token does not: it lacks {', '.join(lacking)}.",
+            argument="scopes",
+        )
     kept = set(chosen) - {scope.value for scope in ALWAYS}
     allowed = sorted(scope.value for scope in CHOOSABLE.intersection(own))
     if not kept.issubset(allowed):

@@ -35,7 +35,7 @@ query ($unread: Boolean, $severity: AlertSeverity, $condition: AlertCondition) {
     alerts(unread: $unread, severity: $severity, condition: $condition) { totalCount nodes {
         title condition severity oldValue newValue baseValue threshold currency observedPrice { amount currency }
         priceKind source { code } series { kind } item { slug } variant { key } rule { firedCount }
-        isRead readAt isDismissed snoozedUntil
+        isUnread readAt dismissedAt snoozedUntil
     } } } }
 """
 
@@ -290,9 +290,9 @@ async def test_alerts_show_what_they_stand_on_and_whether_they_were_read(
         "item": {"slug": "heron"},
         "variant": {"key": "default"},
         "rule": {"firedCount": 2},
-        "isRead": False,
+        "isUnread": True,
         "readAt": None,
-        "isDismissed": False,
+        "dismissedAt": None,
         "snoozedUntil": None,
     }
     async with database.transaction() as transaction:
@@ -308,9 +308,9 @@ async def test_alerts_show_what_they_stand_on_and_whether_they_were_read(
     assert (await count(severity="WARNING"), await count(severity="INFO")) == (2, 0)
     assert (await count(condition="CROSSES_ABOVE"), await count(condition="LEFT")) == (2, 0)
     assert await count(bob) == 0
-    below = "{ alertRules { nodes { alerts(unread: true) { nodes { isRead isDismissed } } } } }"
+    below = "{ alertRules { nodes { alerts(unread: true) { nodes { isUnread dismissedAt } } } } }"
     (node,) = (await graph.ask(below, ada))["alertRules"]["nodes"]
-    assert node["alerts"]["nodes"] == [{"isRead": False, "isDismissed": False}]
+    assert node["alerts"]["nodes"] == [{"isUnread": True, "dismissedAt": None}]
 
 
 async def test_the_scope_of_alerts_leads_to_nothing_that_takes_another(

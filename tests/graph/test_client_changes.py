@@ -157,7 +157,7 @@ async def test_owners_add_members_and_give_them_roles(graph: Graph, scene: Organ
     assert len(seen["clients"]["nodes"]) == 2
     raised = await done(graph, scene.owner, "setMemberRole", "membership { role }", id=made["id"], role="OWNER")
     assert raised["membership"]["role"] == "OWNER"
-    await done(graph, scene.stranger, "removeMember", "removedId", id=await membership_of(database, scene, scene.owner))
+    await done(graph, scene.stranger, "removeMember", "deletedId", id=await membership_of(database, scene, scene.owner))
     assert await count(database, Membership, Membership.client_id == scene.client_id) == 3
 
 
@@ -202,7 +202,7 @@ async def test_the_last_owner_stays_and_others_may_go(graph: Graph, scene: Organ
     assert await code_of(graph, scene.owner, "removeMember", id=owner) == "LAST_OWNER"
     assert await code_of(graph, scene.owner, "setMemberRole", id=owner, role="VIEWER") == "LAST_OWNER"
     assert await code_of(graph, scene.operator, "removeMember", id=viewer) == "NOT_ALLOWED"
-    await done(graph, scene.viewer, "removeMember", "removedId", id=viewer)
+    await done(graph, scene.viewer, "removeMember", "deletedId", id=viewer)
     assert (await graph.ask("{ clients(first: 9) { nodes { id } } }", scene.viewer))["clients"]["nodes"] == []
 
 

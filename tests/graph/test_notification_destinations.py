@@ -24,6 +24,7 @@ from tests.graph.conftest import Graph
 from tests.identity.builders import session_of
 from tests.notifications.told_people import Told, browser, in_base64url, person, tell
 
+NO_MORE_THAN_WEBHOOKS = {Scope.ALERTS_READ, Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE}
 WEBHOOK = {"name": "Mine", "url": "https://hooks.example.com/trove"}
 SERVICE = {"name": "Phone", "address": "ntfys://ntfy.sh/hunter2"}
 DOCUMENT = "query ($notificationId: ID!) { node(id: $notificationId) { id } }"
@@ -139,8 +140,8 @@ async def test_a_browser_is_removed_by_its_owner(database: Database, graph: Grap
     payload = await done(graph, ada.viewer, "addPushSubscription", "pushSubscription { id }", **browser())
     id_ = payload["pushSubscription"]["id"]
     assert await code_of(graph, bob.viewer, "removePushSubscription", id=id_) == "NOT_FOUND"
-    removed = await done(graph, ada.viewer, "removePushSubscription", "removedId", id=id_)
-    assert removed["removedId"] == id_
+    removed = await done(graph, ada.viewer, "removePushSubscription", "deletedId", id=id_)
+    assert removed["deletedId"] == id_
     assert await code_of(graph, ada.viewer, "removePushSubscription", id=id_) == "NOT_FOUND"
 
 
@@ -279,16 +280,20 @@ async def test_a_document_reads_no_more_than_who_makes_the_webhook(database: Dat
     assert made["webhook"]["scopes"] == ["TRACKERS_READ"]
     edited = await done(graph, ada.viewer, "editWebhook", "webhook { scopes }", id=made["webhook"]["id"], scopes=[])
     assert edited["webhook"] == {"scopes": []}
-    token = await session_of(database, ada.id, scopes=[Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE])
+    token = await session_of(database, ada.id, scopes=NO_MORE_THAN_WEBHOOKS)
+    assert (await done(graph, token, "createWebhook", "webhook { scopes }", **WEBHOOK))["webhook"] == {"scopes": []}
     assert await code_of(graph, token, "createWebhook", **WEBHOOK, scopes=["TRACKERS_READ"]) == "INVALID_INPUT"
     assert await code_of(graph, ada.viewer, "createWebhook", **WEBHOOK, scopes=["ACCOUNTS_READ"]) == "INVALID_INPUT"
+    for lacking in (Scope.ALERTS_READ, Scope.NOTIFICATIONS_READ):
+        narrower = await session_of(database, ada.id, scopes=[*NO_MORE_THAN_WEBHOOKS - {lacking}])
+        assert await code_of(graph, narrower, "createWebhook", **WEBHOOK) == "INVALID_INPUT", lacking
 
 
 async def test_a_token_turns_no_webhook_to_what_it_may_not_read_itself(database: Database, graph: Graph) -> None:
     ada = await person(database)
     made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK, scopes=["PORTFOLIOS_READ"])
     id_ = made["webhook"]["id"]
-    token = await session_of(database, ada.id, scopes=[Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE])
+    token = await session_of(database, ada.id, scopes=NO_MORE_THAN_WEBHOOKS)
     for more in ({"url": "https://elsewhere.example.com/"}, {"document": DOCUMENT}, {"document": None}):
         payload = await change(graph, token, "editWebhook", "__typename", id=id_, **more)
         assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [
@@ -334,8 +339,8 @@ async def test_a_service_is_changed_and_forgotten(database: Database, graph: Gra
     assert edited["service"] == {"name": "Phone", "kind": "discord", "isEnabled": False, "version": 2}
     assert await code_of(graph, ada.viewer, "editNotificationService", id=id_, isEnabled=None) == "INVALID_INPUT"
     assert await code_of(graph, ada.viewer, "removeNotificationService", id=id_, expectedVersion=1) == "CONFLICT"
-    removed = await done(graph, ada.viewer, "removeNotificationService", "removedId", id=id_, expectedVersion=2)
-    assert removed["removedId"] == id_
+    removed = await done(graph, ada.viewer, "removeNotificationService", "deletedId", id=id_, expectedVersion=2)
+    assert removed["deletedId"] == id_
 
 
 @pytest.mark.parametrize("address", ["hunter2", "ntfys:/hunter2", "://hunter2", "json://hunter2@127.1/", "a" * 3_000])

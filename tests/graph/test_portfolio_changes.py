@@ -155,6 +155,9 @@ async def test_a_repeat_under_one_key_makes_nothing_more(ada: Collector, databas
     both = await asyncio.gather(*(ada.done("addHolding", **held) for _ in range(2)))
     assert both[0] == both[1]
     assert await ada.refusal("addHolding", **held | {"idempotencyKey": "one"}) == reused
+    store = await ada.done("addStore", name="Kite & Kiln", idempotencyKey="three")
+    assert await ada.done("addStore", name="Kite & Kiln", idempotencyKey="three") == store
+    assert await ada.refusal("addStore", name="Other", idempotencyKey="three") == reused
     assert (await count(database, Portfolio), await count(database, Holding)) == (1, 1)
 
 

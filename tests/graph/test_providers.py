@@ -28,7 +28,7 @@ mutation ($input: AddProviderCredentialInput!) {{
     addProviderCredential(input: $input) {{ providerCredential {{ {FIELDS} }} {ERRORS} }}
 }}
 """
-REMOVE = f"mutation ($id: ID!) {{ removeProviderCredential(input: {{id: $id}}) {{ removedId {ERRORS} }} }}"
+REMOVE = f"mutation ($id: ID!) {{ removeProviderCredential(input: {{id: $id}}) {{ deletedId {ERRORS} }} }}"
 OWN = f"{{ viewer {{ providerCredentials {{ {FIELDS} }} }} }}"
 PROVIDERS = """
 { providers(first: 100) { nodes { code name docsUrl windowSeconds count isBlocked blockedUntil isEnabled } } }
@@ -157,9 +157,9 @@ async def test_a_key_is_forgotten_by_its_owner_alone(
 ) -> None:
     key_id = (await added(graph, ada))["providerCredential"]["id"]
     refused = (await graph.ask(REMOVE, bob, id=key_id))["removeProviderCredential"]
-    assert (refused["removedId"], refused["userErrors"][0]["code"]) == (None, "NOT_FOUND")
+    assert (refused["deletedId"], refused["userErrors"][0]["code"]) == (None, "NOT_FOUND")
     removed = (await graph.ask(REMOVE, ada, id=key_id))["removeProviderCredential"]
-    assert removed == {"removedId": key_id, "userErrors": []}
+    assert removed == {"deletedId": key_id, "userErrors": []}
     again = (await graph.ask(REMOVE, ada, id=key_id))["removeProviderCredential"]
     assert again["userErrors"][0]["code"] == "NOT_FOUND"
     async with database.transaction() as transaction:

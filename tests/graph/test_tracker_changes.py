@@ -223,7 +223,7 @@ async def test_who_leaves_a_client_takes_what_is_theirs_off_its_trackers(
     members = "{ clients(first: 1) { nodes { members { id role } } } }"
     found = (await graph.ask(members, scene.owner))["clients"]["nodes"][0]["members"]
     (operator,) = [each["id"] for each in found if each["role"] == "OPERATOR"]
-    await done(graph, scene.owner, "removeMember", "removedId", id=operator)
+    await done(graph, scene.owner, "removeMember", "deletedId", id=operator)
     walk = "query ($id: ID!) { node(id: $id) { ... on Holding { trackers { id } } } }"
     assert (await graph.ask(walk, scene.operator, id=holding))["node"] == {"trackers": []}
     parcel = {"trackerId": scene.tracker, "productionRunId": scene.run, "parcel": "P"}

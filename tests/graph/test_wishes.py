@@ -1,5 +1,6 @@
 """Watchlists, wants and preorders through the graph, as their owners and as nobody else."""
 
+import asyncio
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -248,6 +249,35 @@ async def test_a_want_comes_back_with_its_id_and_is_not_found_in_between(
         "CONFLICT",
         ["input", "expectedVersion"],
     )
+
+
+async def test_wishes_sent_twice_under_one_key_are_made_once(ada: Asker, scene: Scene) -> None:
+    """Also at once, and anew once they are gone; another wish under the key is refused."""
+    keeper = item(scene, "keeper")
+    first = await ada.do("createWatchlist", "watchlist { id }", name="Shelf", idempotencyKey="list")
+    assert await ada.do("createWatchlist", "watchlist { id }", name="Shelf", idempotencyKey="list") == first
+    for mutation, shown, given in (
+        ("addToWatchlist", "watchlist { version } item { id }", {"itemId": keeper, "notes": "Soon"}),
+        ("addWant", "want { id version }", {"itemId": keeper, "priority": 3}),
+    ):
+        given |= {"idempotencyKey": mutation}
+        both = await asyncio.gather(*(ada.do(mutation, shown, **given) for _ in range(2)))
+        assert both[0] == both[1] == await ada.do(mutation, shown, **given)
+        assert await ada.refused(mutation, **given | {"notes": "Later"}) == (
+            "IDEMPOTENCY_KEY_REUSED",
+            ["input", "idempotencyKey"],
+        )
+        made = both[0].get("item") or both[0]["want"]
+        await ada.do("removeFromWatchlist" if "item" in both[0] else "removeWant", "deletedId", id=made["id"])
+        again = await ada.do(mutation, shown, **given)
+        assert await ada.do(mutation, shown, **given) == again
+        # A want that was removed comes back with the id that it had.
+        assert (again.get("item") or again["want"])["id"] == made["id"] or mutation == "addToWatchlist"
+    counted = "{ viewer { watchlists { totalCount nodes { items { totalCount } } } wants { totalCount } } }"
+    assert await ada.ask(counted) == {
+        "watchlists": {"totalCount": 1, "nodes": [{"items": {"totalCount": 1}}]},
+        "wants": {"totalCount": 1},
+    }
 
 
 async def test_a_preorder_slips_and_arrives_in_a_portfolio(ada: Asker, bob: Asker, scene: Scene) -> None:

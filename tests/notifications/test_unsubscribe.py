@@ -18,6 +18,8 @@ from app.core.settings import Settings
 from app.identity.models import User
 from app.main import create_application
 from app.notifications.commands.outbox import claim_due
+from app.notifications.commands.preferences import edit_preferences
+from app.notifications.errors import NotificationRefused
 from app.notifications.models import ChannelKind, Digest, EventType, Route
 from app.notifications.unsubscribing import PATH, Unsubscription, read_unsubscribe_token, unsubscribe_token
 from tests.core.mail_builders import Mailbox, mail_server
@@ -101,6 +103,16 @@ async def test_one_click_of_a_program_of_mail_from_anywhere_is_enough_and_twice_
         assert answer.status_code == 200
         assert "about anything" in answer.text
     assert await door.ways() == dict.fromkeys((one.value for one in EventType), None)
+
+
+async def test_who_saw_their_choices_before_does_not_undo_it_unawares(door: Door) -> None:
+    for version in (0, 1):
+        for _ in range(2):
+            await door.http.post(door.link(None if version else EventType.PRICE), data=ONE_CLICK)
+        async with door.database.transaction() as transaction:
+            with pytest.raises(NotificationRefused, match=f"version {version + 1}"):
+                await edit_preferences(transaction, {"routes": []}, owner_id=door.ada, expected_version=version)
+    assert set((await door.ways()).values()) == {None}
 
 
 @pytest.mark.parametrize("digest", [Digest.NONE, Digest.HOURLY])

@@ -24,7 +24,7 @@ from app.notifications.sealed import new_webhook_secret, webhook_key
 from app.notifications.senders.posting import addresses_of, posting_client
 from app.notifications.senders.webhook import WebhookSender
 from app.notifications.sending import NotDelivered, Outgoing, PayloadNotMade
-from app.notifications.webhook_scopes import check_webhook_scopes, scopes_of_webhook
+from app.notifications.webhook_scopes import ALWAYS, check_webhook_scopes, scopes_of_webhook
 from app.notifications.webhook_urls import check_webhook_url
 from tests.identity.builders import SECRETS
 from tests.notifications.sender_builders import SILENCE, TOLD_AT, add_webhook, client, listening, rows
@@ -348,7 +348,10 @@ def test_nobody_gives_a_webhook_what_they_do_not_have() -> None:
         (["portfolios:write"], OWN),
         (["accounts:read"], frozenset(Scope)),
         (["everything"], OWN),
-        (["portfolios:read"], {Scope.NOTIFICATIONS_WRITE, Scope.TRACKERS_READ}),
+        (["portfolios:read"], ALWAYS | {Scope.NOTIFICATIONS_WRITE, Scope.TRACKERS_READ}),
+        # Not even what it reads in any case.
+        ([], OWN - {Scope.ALERTS_READ}),
+        ([], OWN - {Scope.NOTIFICATIONS_READ}),
     ):
         with pytest.raises(BadUserInput) as refused:
             check_webhook_scopes(chosen, own)

@@ -33,7 +33,7 @@ from app.graph.trackers.trackers import Tracker
 from app.graph.wishes.preorders import Preorder
 from app.graph.wishes.wants import Want
 from app.notifications.models import Notification as NotificationRow
-from app.notifications.queries.notifications import IS_DISMISSED, IS_READ, IS_UNREAD
+from app.notifications.queries.notifications import IS_UNREAD_ALERT
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.wish_models import Preorder as PreorderRow
 from app.portfolios.wish_models import Want as WantRow
@@ -62,7 +62,7 @@ ALERT_ORDERS = Orders("alerts", {AlertOrder.CREATED_AT: AlertRow.id}, tie=AlertR
 
 
 ALERT_ARGUMENTS = (
-    holds("unread", IS_UNREAD),
+    holds("unread", IS_UNREAD_ALERT),
     equals("severity", Severity | None, AlertRow.severity),
     equals("condition", Condition | None, AlertRow.condition),
 )
@@ -94,11 +94,13 @@ class Alert(Node):
     price_kind: PriceKind | None = column(AlertRow.price_kind, "What that price says.")
     observed_at: datetime = column(AlertRow.observed_at, "The time of the observation.")
     created_at: datetime = column(AlertRow.created_at, "When the rule fired.")
-    is_read: bool = column(IS_READ, "Whether its owner has read it.")
-    read_at: datetime | None = column(NotificationRow.read_at, "When; null while it is unread.")
-    is_dismissed: bool = column(IS_DISMISSED, "Whether its owner put it away.")
+    is_unread: bool = column(IS_UNREAD_ALERT, "Whether it is to be read: not read yet, not dismissed, and not put off.")
+    read_at: datetime | None = column(NotificationRow.read_at, "When it was marked as read; null where it was not.")
+    dismissed_at: datetime | None = column(
+        NotificationRow.dismissed_at, "When it was dismissed; null where it was not."
+    )
     snoozed_until: datetime | None = column(
-        NotificationRow.snoozed_until, "Until when its owner does not want to see it; null where that was not said."
+        NotificationRow.snoozed_until, "Until when it is, or was, put off; null where it was not."
     )
     source: PriceSource | None = edge(
         "Where the price comes from; null of what is no price.", on=AlertRow.source_id, to=SourceRow.id

@@ -24,6 +24,7 @@ from app.graph.catalogue.cards import CardSet
 from app.graph.catalogue.items import Item, ItemVariant, OrderDirection
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved, show_enum
+from app.graph.notifications import words  # noqa: F401  # shows the kinds of channels
 from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.portfolios import Portfolio
 from app.graph.prices.sources import PriceSource

@@ -7,41 +7,16 @@ from enum import Enum
 import strawberry
 
 from app.graph.context import Info
-from app.graph.fields import resolved, show_enum
+from app.graph.fields import resolved
+from app.graph.notifications import words  # noqa: F401  # shows the enums
 from app.graph.notifications.errors import NOTIFICATIONS_READ
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import column, connection, shows
 from app.graph.relay import Connection
 from app.notifications.commands.vapid_keys import vapid_key
 from app.notifications.models import Channel as ChannelRow
-from app.notifications.models import ChannelKind, EventType
+from app.notifications.models import ChannelKind
 from app.notifications.queries.vapid_keys import newest_public_key
-
-show_enum(
-    ChannelKind,
-    "A way to reach people.",
-    {
-        ChannelKind.IN_APP: "In the app: what stands there is the truth.",
-        ChannelKind.EMAIL: "By e-mail, to the address of the account.",
-        ChannelKind.WEB_PUSH: "By Web Push, to browsers.",
-        ChannelKind.WEBHOOK: "To an address of one's own, signed.",
-        ChannelKind.SERVICE: "By another service: ntfy, Discord, Telegram, …",
-    },
-    name="NotificationChannelKind",
-)
-show_enum(
-    EventType,
-    "What a notification is about.",
-    {
-        EventType.PRICE: "A price.",
-        EventType.PORTFOLIO: "A portfolio.",
-        EventType.TRACKER: "A tracker, or a place or a production run with its trackers.",
-        EventType.PREORDER: "A preorder.",
-        EventType.WANT: "A want that can be met.",
-        EventType.ACCOUNT: "The account itself, such as a webhook that was disabled.",
-    },
-    name="NotificationEventType",
-)
 
 
 class ChannelOrder(Enum):

@@ -167,7 +167,7 @@ class AddPushSubscriptionPayload:
 
 @strawberry.type(description="The browser that is told no more.")
 class RemovePushSubscriptionPayload:
-    removed_id: strawberry.ID | None = attribute("The id that it had; null when refused.")
+    deleted_id: strawberry.ID | None = attribute("The id that it had; null when refused.")
     user_errors: list[NotificationError] = attribute(USER_ERRORS)
 
 
@@ -223,7 +223,7 @@ class EditNotificationServicePayload:
 
 @strawberry.type(description="The service that was forgotten.")
 class RemoveNotificationServicePayload:
-    removed_id: strawberry.ID | None = attribute("The id that it had; null when refused.")
+    deleted_id: strawberry.ID | None = attribute("The id that it had; null when refused.")
     user_errors: list[NotificationError] = attribute(USER_ERRORS)
 
 
@@ -259,7 +259,7 @@ class ServiceChanged(Done):
 class DestinationRemoved(Done):
     """The payload of a browser or a service that is told no more."""
 
-    removed_id: str
+    deleted_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
 from app.graph.portfolios.holdings import Store
-from app.graph.portfolios.inputs import given, own_key, sent
+from app.graph.portfolios.inputs import IDEMPOTENCY_KEY, given, own_key, sent
 from app.graph.portfolios.portfolio_changes import Deleted
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL
@@ -25,6 +25,7 @@ _URL = "Its address, which begins with `https://`."
 class AddStoreInput:
     name: str = strawberry.field(description=_NAME)
     url: URL | None = strawberry.field(default=None, description=_URL)
+    idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
 
 
 @strawberry.input(description="What to change of a store. What is left out stays as it is.")
@@ -77,7 +78,13 @@ class StoreMutations:
     @staticmethod
     async def add_store(info: Info, input: AddStoreInput) -> StoreChanged:
         async with info.context.transaction() as transaction:
-            store_id = await add_store(transaction, owner_id=info.context.viewer.own_id, name=input.name, url=input.url)
+            store_id = await add_store(
+                transaction,
+                owner_id=info.context.viewer.own_id,
+                name=input.name,
+                url=input.url,
+                idempotency_key=input.idempotency_key,
+            )
         return StoreChanged(refer(Store, store_id))
 
     @portfolio_changes("Change the name or the address of a store.", type=EditStorePayload, access=PORTFOLIOS_WRITE)

@@ -170,7 +170,7 @@ class SetMemberRolePayload:
 
 @strawberry.type(description="Who belongs to the client no more.")
 class RemoveMemberPayload:
-    removed_id: strawberry.ID | None = attribute("The id of the membership; null when refused.")
+    deleted_id: strawberry.ID | None = attribute("The id of the membership; null when refused.")
     user_errors: list[TrackerError] = attribute(USER_ERRORS)
 
 
@@ -228,7 +228,7 @@ class MembershipChanged(Done):
 class MemberRemoved(Done):
     """The payload of a membership that ended."""
 
-    removed_id: str
+    deleted_id: str
 
 
 @dataclass(frozen=True, slots=True)

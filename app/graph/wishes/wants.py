@@ -16,7 +16,7 @@ from app.graph.catalogue.items import Item, ItemVariant
 from app.graph.context import Info
 from app.graph.fields import attribute, show_enum
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
-from app.graph.portfolios.inputs import EXPECTED_VERSION, given, key_if_given, own_key, sent
+from app.graph.portfolios.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_if_given, own_key, sent
 from app.graph.prices.money import Money
 from app.graph.reads.arguments import Orders, narrow
 from app.graph.reads.fields import Reference, column, edge, embedded, refer, shows
@@ -115,6 +115,7 @@ class AddWantInput:
     )
     priority: int = strawberry.field(default=0, description="How much it is wanted, from 0 to 10.")
     notes: str | None = strawberry.field(default=None, description="Notes, of 2,000 characters at most.")
+    idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
 
 
 @strawberry.input(description="What to change of a want. What is left out stays; null clears it, where it may be null.")
@@ -179,10 +180,15 @@ class WantMutations:
     async def add_want(info: Info, input: AddWantInput) -> WantChanged:
         item_id = key_if_given(input.item_id, PublicIdTag.ITEM, "item", "itemId")
         variant_id = key_if_given(input.variant_id, PublicIdTag.ITEM_VARIANT, "variant", "variantId")
-        said = sent(input, "item_id", "variant_id")
+        said = sent(input, "item_id", "variant_id", "idempotency_key")
         async with info.context.transaction() as transaction:
             want_id = await add_want(
-                transaction, said, owner_id=info.context.viewer.own_id, item_id=item_id, variant_id=variant_id
+                transaction,
+                said,
+                owner_id=info.context.viewer.own_id,
+                item_id=item_id,
+                variant_id=variant_id,
+                idempotency_key=input.idempotency_key,
             )
         return WantChanged(refer(Want, want_id))
 

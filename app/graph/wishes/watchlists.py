@@ -16,7 +16,7 @@ from app.graph.catalogue.items import Item, ItemVariant
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.errors import OWNER_ALONE, PORTFOLIOS_WRITE, PortfolioError, portfolio_changes
-from app.graph.portfolios.inputs import given, key_if_given, own_key, sent
+from app.graph.portfolios.inputs import IDEMPOTENCY_KEY, given, key_if_given, own_key, sent
 from app.graph.reads.arguments import Orders
 from app.graph.reads.fields import Reference, column, connection, edge, refer, shows
 from app.graph.relay import Connection, Node
@@ -94,6 +94,7 @@ class CreateWatchlistInput:
     is_default: bool = strawberry.field(
         default=False, description="Whether it is to be the default list; the first one is."
     )
+    idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
 
 
 @strawberry.input(description="What to change of a watchlist. What is left out stays as it is.")
@@ -125,6 +126,7 @@ class AddToWatchlistInput:
         default=None, description="The variant, if another than the default one."
     )
     notes: str | None = strawberry.field(default=None, description="Notes, of 2,000 characters at most.")
+    idempotency_key: str | None = strawberry.field(default=None, description=IDEMPOTENCY_KEY)
 
 
 @strawberry.input(description="What to change of an entry. What is left out stays; null clears it.")
@@ -245,7 +247,11 @@ class WatchlistMutations:
     async def create_watchlist(info: Info, input: CreateWatchlistInput) -> ListChanged:
         async with info.context.transaction() as transaction:
             watchlist_id = await create_watchlist(
-                transaction, owner_id=info.context.viewer.own_id, name=input.name, is_default=input.is_default
+                transaction,
+                owner_id=info.context.viewer.own_id,
+                name=input.name,
+                is_default=input.is_default,
+                idempotency_key=input.idempotency_key,
             )
         return ListChanged(refer(Watchlist, watchlist_id))
 
@@ -298,7 +304,11 @@ class WatchlistMutations:
         }
         async with info.context.transaction() as transaction:
             watchlist_id, entry_id = await add_to_watchlist(
-                transaction, owner_id=info.context.viewer.own_id, notes=input.notes, **keys
+                transaction,
+                owner_id=info.context.viewer.own_id,
+                notes=input.notes,
+                idempotency_key=input.idempotency_key,
+                **keys,
             )
         return EntryChanged(refer(Watchlist, watchlist_id), refer(WatchlistItem, entry_id))
 

@@ -23,13 +23,14 @@ from app.notifications.models import Delivery, DeliveryStatus, Notification
 
 _WAITING: ColumnElement[Any] = literal_column(f"'{DeliveryStatus.WAITING.value}'", Text())
 
-IS_READ: ColumnElement[bool] = Notification.read_at.is_not(None)
 IS_DISMISSED: ColumnElement[bool] = Notification.dismissed_at.is_not(None)
 IS_UNREAD: ColumnElement[bool] = and_(
     Notification.read_at.is_(None),
     Notification.dismissed_at.is_(None),
     or_(Notification.snoozed_until.is_(None), Notification.snoozed_until <= OPERATION_TIME),
 )
+# Of an alert, whose notification may be gone.
+IS_UNREAD_ALERT: ColumnElement[bool] = and_(Notification.id.is_not(None), IS_UNREAD)
 # What was delivered, given up or has become needless is not tried again.
 NEXT_ATTEMPT: ColumnElement[Any] = case((Delivery.status == _WAITING, Delivery.next_attempt_at))
 

@@ -10,6 +10,7 @@ from app.catalogue.slugs import distinct_slug_of, name_key, slug_of
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secure_urls import is_secure_url
+from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.holds import hold_owner
 from app.portfolios.errors import PortfolioErrorCode, PortfolioRefused
 from app.portfolios.models import HoldingDetails, Store
@@ -20,14 +21,26 @@ MOST_STORES = 1_000
 LONGEST_URL = 2_000
 
 
-async def add_store(transaction: Transaction, *, owner_id: UUID, name: str, url: str | None = None) -> UUID:
+async def add_store(
+    transaction: Transaction,
+    *,
+    owner_id: UUID,
+    name: str,
+    url: str | None = None,
+    idempotency_key: str | None = None,
+) -> UUID:
     """Add a store to somebody's list; gives its id.
 
-    Raises PortfolioRefused for what it cannot have, for a name that one of theirs has, and for the 1,001st store.
+    A repeat with the same idempotency key and input within a day gives the first one again. Raises PortfolioRefused for
+    what it cannot have, for a name that one of theirs has, and for the 1,001st store.
     """
     connection = transaction.connection
     name, url = read_name(name, "name"), _read_url(url)
     await hold_owner(connection, owner_id)
+    store_id = new_id()
+    first = await claim_key(connection, idempotency_key, [name, url], owner_id=owner_id, made=Store.id, new_id=store_id)
+    if first != store_id:
+        return first
     counted = select(func.count()).select_from(Store).where(Store.owner_id == owner_id)
     if int((await connection.execute(counted)).scalar_one()) >= MOST_STORES:
         raise PortfolioRefused(
@@ -35,7 +48,6 @@ async def add_store(transaction: Transaction, *, owner_id: UUID, name: str, url:
         )
     slug = store_slug(name)
     await _refuse_taken(connection, slug, owner_id)
-    store_id = new_id()
     await connection.execute(insert(Store).values(id=store_id, owner_id=owner_id, name=name, slug=slug, url=url))
     return store_id
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.core.ids import new_id
+from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.holds import refuse_another_version
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import wished_variant
@@ -31,27 +32,42 @@ async def add_want(
     owner_id: UUID,
     item_id: UUID | None = None,
     variant_id: UUID | None = None,
+    idempotency_key: str | None = None,
 ) -> UUID:
     """Want a variant, or the default one of an item; gives the want's key. One that was removed comes back with it.
 
     `given` may say `accepts_any_print`, `minimum_condition` (a Condition), `maximum_price` and `currency`, `priority`
-    and `notes`. Raises PortfolioRefused for a variant that is not there or wanted already, for values that no want can
-    have, and for more than 2,000 wants.
+    and `notes`. A repeat with the same idempotency key and input within a day gives the first one again. Raises
+    PortfolioRefused for a variant that is not there or wanted already, for values that no want can have, and for more
+    than 2,000 wants.
     """
     connection = transaction.connection
     values = _read({**_NOTHING_SAID, **given})
     variant_id = await wished_variant(connection, item_id=item_id, variant_id=variant_id)
     await only_writer_of(connection, owner_id, "wants")
+    removed = select(Want.id).where(
+        Want.owner_id == owner_id, Want.variant_id == variant_id, Want.deleted_at.is_not(None)
+    )
+    removed_id: UUID | None = await connection.scalar(removed.order_by(Want.deleted_at.desc()).limit(1))
+    want_id = new_id() if removed_id is None else removed_id
+    first = await claim_key(
+        connection,
+        idempotency_key,
+        [variant_id, values],
+        owner_id=owner_id,
+        made=Want.id,
+        new_id=want_id,
+        is_kept=Want.deleted_at.is_(None),
+    )
+    if first != want_id:
+        return first
     await _refuse_wanted(connection, owner_id, variant_id)
     counted = select(func.count()).select_from(Want).where(Want.owner_id == owner_id, Want.deleted_at.is_(None))
     if ((await connection.scalar(counted)) or 0) >= MOST_WANTS:
         raise PortfolioRefused(PortfolioErrorCode.TOO_MANY, f"There are {MOST_WANTS:,} wants, as many as there may be.")
-    removed = select(Want.id).where(Want.owner_id == owner_id, Want.variant_id == variant_id)
-    want_id: UUID | None = await connection.scalar(removed.order_by(Want.deleted_at.desc()).limit(1))
-    if want_id is not None:
-        await _change(connection, want_id, {**values, "deleted_at": None})
-        return want_id
-    want_id = new_id()
+    if removed_id is not None:
+        await _change(connection, removed_id, {**values, "deleted_at": None})
+        return removed_id
     await connection.execute(insert(Want).values(id=want_id, owner_id=owner_id, variant_id=variant_id, **values))
     return want_id
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
 from app.core.ids import new_id
+from app.portfolios.commands.creation_keys import claim_key
 from app.portfolios.commands.holds import refuse_another_version
 from app.portfolios.commands.owners import only_writer_of
 from app.portfolios.commands.wished_items import hold_wished_item, hold_wished_variant, wished_variant
@@ -34,13 +35,27 @@ class WatchlistEdit:
     position: int | None = None
 
 
-async def create_watchlist(transaction: Transaction, *, owner_id: UUID, name: str, is_default: bool = False) -> UUID:
+async def create_watchlist(
+    transaction: Transaction,
+    *,
+    owner_id: UUID,
+    name: str,
+    is_default: bool = False,
+    idempotency_key: str | None = None,
+) -> UUID:
     """Make a watchlist behind the others; gives its key. A person's first one is the default.
 
-    Raises PortfolioRefused for a name that another one has, and for more than 100 lists.
+    A repeat with the same idempotency key and input within a day gives the first one again. Raises PortfolioRefused for
+    a name that another one has, and for more than 100 lists.
     """
     connection = transaction.connection
     name = read_name(name)
+    watchlist_id = new_id()
+    first = await claim_key(
+        connection, idempotency_key, [name, is_default], owner_id=owner_id, made=Watchlist.id, new_id=watchlist_id
+    )
+    if first != watchlist_id:
+        return first
     await only_writer_of(connection, owner_id, "watchlists")
     lists = await _lists_of(connection, owner_id)
     if len(lists) >= MOST_LISTS:
@@ -49,7 +64,6 @@ async def create_watchlist(transaction: Transaction, *, owner_id: UUID, name: st
     is_default = is_default or not lists
     if is_default:
         await _unset_default(connection, owner_id)
-    watchlist_id = new_id()
     await connection.execute(
         insert(Watchlist).values(
             id=watchlist_id, owner_id=owner_id, name=name, is_default=is_default, position=len(lists)
@@ -119,14 +133,22 @@ async def add_to_watchlist(
     item_id: UUID | None = None,
     variant_id: UUID | None = None,
     notes: str | None = None,
+    idempotency_key: str | None = None,
 ) -> tuple[UUID, UUID]:
     """Put an item behind the others of a list, the default one unless it is named; gives the keys of list and entry.
 
-    Raises PortfolioRefused for a list, item or variant that is not there, an item that the list has, and for more than
-    1,000 in a list.
+    A repeat with the same idempotency key and input within a day gives the first entry again. Raises PortfolioRefused
+    for a list, item or variant that is not there, an item that the list has, and for more than 1,000 in a list.
     """
     connection = transaction.connection
     notes = read_notes(notes)
+    entry_id, request = new_id(), [watchlist_id, item_id, variant_id, notes]
+    first = await claim_key(
+        connection, idempotency_key, request, owner_id=owner_id, made=WatchlistItem.id, new_id=entry_id
+    )
+    if first != entry_id:
+        list_of_first = select(WatchlistItem.watchlist_id).where(WatchlistItem.id == first)
+        return (await connection.execute(list_of_first)).scalar_one(), first
     item_id = await _item_to_watch(connection, item_id, variant_id)
     if watchlist_id is None:
         await only_writer_of(connection, owner_id, "watchlists")
@@ -142,7 +164,6 @@ async def add_to_watchlist(
     count, behind = (await connection.execute(counted.where(WatchlistItem.watchlist_id == watchlist_id))).one()
     if count >= MOST_ITEMS:
         raise _too_many(f"The list has {MOST_ITEMS:,} items, as many as it may.")
-    entry_id = new_id()
     await connection.execute(
         insert(WatchlistItem).values(
             id=entry_id,
