@@ -33,6 +33,7 @@ FIRST_PERMANENT_CODE = 500
 MAIL_FOLDER = "mail"
 SENDER_OF_DEVELOPMENT = "Trove <no-reply@trove.example>"
 
+
 class _UnfoldedHeader(UnstructuredHeader):
     """A header on one line, whatever policy it is written by: a long address would become encoded words."""
 
