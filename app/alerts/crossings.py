@@ -6,7 +6,7 @@ observation finds it armed and is past the threshold, and is armed again once th
 
 import operator
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
@@ -244,6 +244,20 @@ def change_in_percent(base: Decimal, value: Decimal) -> Decimal | None:
         return None
     percent = _EXACT.divide(_EXACT.multiply(_EXACT.subtract(value, base), _HUNDRED), base)
     return percent.quantize(_PERCENT_PLACES, context=_EXACT)
+
+
+def largest_change(condition: Condition, bases: Collection[Decimal], values: Collection[Decimal]) -> Decimal | None:
+    """The most that any of the values differs from any of the bases, in percent, as `as_observations` counts it.
+
+    None where one of the bases is nothing.
+    """
+    lowest = min(bases)
+    if not lowest:
+        return None
+    if condition is Condition.FALLS_BY:
+        change = change_in_percent(max(bases), min(values))
+        return None if change is None else -change
+    return change_in_percent(lowest, max(values))
 
 
 def changes_over(window: timedelta, observations: Sequence[Observation]) -> list[Change]:
