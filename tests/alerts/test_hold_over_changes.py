@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.alerts.commands.held_rules import Held
@@ -72,10 +72,33 @@ _rules = st.builds(
     known_at=st.just(NOON),
     fired_at=st.sampled_from([None, NOON]),
 )
+# It was above ten percent, and is not armed again before nothing is left of that.
+TRIGGERED = RuleOfSeries(
+    rule_id=ANYTHING,
+    owner_id=ANYTHING,
+    version=1,
+    condition="rises_by",
+    threshold=Decimal(10),
+    currency="USD",
+    window_minutes=3,
+    hysteresis=Decimal(10),
+    cooldown_minutes=0,
+    expires_at=None,
+    watches_from=NOON - timedelta(days=1),
+    want_id=None,
+    item_id=ANYTHING,
+    series_id=SERIES,
+    is_triggered=True,
+    value=Decimal(20),
+    known_at=NOON,
+    fired_at=NOON,
+)
 _amounts = st.integers(80, 125).map(Decimal) | st.sampled_from([Decimal(0), Decimal(300)])
 _prices = st.lists(_amounts, min_size=1, max_size=10)
 
 
+@example(TRIGGERED, [Decimal(price) for price in (100, 100, 100, 100, 95, 105)], 2)
+@example(TRIGGERED, [Decimal(price) for price in (100, 0, 100, 100, 95, 105)], 2)
 @given(_rules, _prices, st.integers(1, 10))
 def test_what_is_far_from_the_threshold_is_held_as_if_each_change_were_looked_at(
     rule: RuleOfSeries, prices: list[Decimal], new_count: int
