@@ -6,7 +6,7 @@ observation finds it armed and is past the threshold, and is armed again once th
 
 import operator
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
@@ -108,38 +108,43 @@ def follow(
     return follower(watch, standing, observations, skipped)
 
 
-def settle(watch: Watch, standing: Standing, observations: Sequence[Observation], count: int) -> Standing:
-    """What is known after the first `count` of the observations, as `follow` would say it were none of them fresh.
+def settle(watch: Watch, standing: Standing, values: Sequence[Decimal]) -> Standing:
+    """What is known after these values, in order of time, as `follow` would say it were none of them fresh.
 
     It looks at the last of them only, as far back as one leaves no doubt: years of prices may come in at once.
     """
-    if not count:
+    if not values:
         return standing
     begin = 0
     if standing.value is None or standing.state is State.UNKNOWN:
-        standing = Standing(
-            first_standing(watch, observations[0].value).state, observations[0].value, standing.fired_at
-        )
+        standing = Standing(first_standing(watch, values[0]).state, values[0], standing.fired_at)
         begin = 1
-    last = observations[count - 1].value
     if watch.comparison is Comparison.CROSSES_LEVEL:
-        place = count - 1
-        while place >= begin and abs(observations[place].value - watch.threshold) < watch.hysteresis:
-            place -= 1
-        if place >= begin:
-            standing = Standing(State.ARMED, observations[place].value, standing.fired_at)
-        rest = [one._replace(is_fresh=False) for one in observations[max(place + 1, begin) : count]]
-        after, _ = _follow_level(watch, standing, rest, 0)
-        return after
+        return _settle_level(watch, standing, values, begin)
     is_past, is_back = _SIDES[watch.comparison]
     back = _back(watch)
-    for place in range(count - 1, begin - 1, -1):
-        value = observations[place].value
+    for place in range(len(values) - 1, begin - 1, -1):
+        value = values[place]
         if is_past(value, watch.threshold):
-            return Standing(State.TRIGGERED, last, standing.fired_at)
+            return Standing(State.TRIGGERED, values[-1], standing.fired_at)
         if is_back(value, back):
-            return Standing(State.ARMED, last, standing.fired_at)
-    return Standing(standing.state, last, standing.fired_at)
+            return Standing(State.ARMED, values[-1], standing.fired_at)
+    return Standing(standing.state, values[-1], standing.fired_at)
+
+
+def _settle_level(watch: Watch, standing: Standing, values: Sequence[Decimal], begin: int) -> Standing:
+    threshold, previous = watch.threshold, standing.value
+    is_triggered = standing.state is State.TRIGGERED
+    place = len(values) - 1
+    while place >= begin and abs(values[place] - threshold) < watch.hysteresis:
+        place -= 1
+    if place >= begin:
+        is_triggered, previous = False, values[place]
+    for value in values[max(place + 1, begin) :]:
+        is_triggered = is_triggered or _is_across(threshold, previous, value)
+        is_triggered = is_triggered and abs(value - threshold) < watch.hysteresis
+        previous = value
+    return Standing(_state(is_triggered=is_triggered), previous, standing.fired_at)
 
 
 def _follow_side(
@@ -170,8 +175,7 @@ def _follow_level(
     fired_at, crossings = standing.fired_at, []
     for index in range(skipped, len(observations)):
         value = observations[index].value
-        is_crossing = previous is not None and (previous <= threshold < value or previous >= threshold > value)
-        if is_crossing and not is_triggered:
+        if not is_triggered and _is_across(threshold, previous, value):
             is_triggered = True
             if _may_fire(watch, fired_at, observations[index]):
                 crossings.append(_crossing(standing, observations, index))
@@ -180,6 +184,11 @@ def _follow_level(
             is_triggered = abs(value - threshold) < watch.hysteresis
         previous = value
     return Standing(_state(is_triggered=is_triggered), previous, fired_at), crossings
+
+
+def _is_across(threshold: Decimal, previous: Decimal | None, value: Decimal) -> bool:
+    """Whether the value lies beyond the threshold, from where the one before it lay."""
+    return previous is not None and (previous <= threshold < value or previous >= threshold > value)
 
 
 def _crossing(standing: Standing, observations: Sequence[Observation], index: int) -> Crossing:
@@ -235,6 +244,20 @@ def change_in_percent(base: Decimal, value: Decimal) -> Decimal | None:
         return None
     percent = _EXACT.divide(_EXACT.multiply(_EXACT.subtract(value, base), _HUNDRED), base)
     return percent.quantize(_PERCENT_PLACES, context=_EXACT)
+
+
+def largest_change(condition: Condition, bases: Collection[Decimal], values: Collection[Decimal]) -> Decimal | None:
+    """The most that any of the values differs from any of the bases, in percent, as `as_observations` counts it.
+
+    None where one of the bases is nothing.
+    """
+    lowest = min(bases)
+    if not lowest:
+        return None
+    if condition is Condition.FALLS_BY:
+        change = change_in_percent(max(bases), min(values))
+        return None if change is None else -change
+    return change_in_percent(lowest, max(values))
 
 
 def changes_over(window: timedelta, observations: Sequence[Observation]) -> list[Change]:

@@ -205,7 +205,8 @@ def test_what_comes_too_late_settles_as_if_it_were_followed(
     late = [observation._replace(is_fresh=False) for observation in observations[before:]]
 
     for count in range(len(late) + 1):
-        assert settle(rule, standing, late, count) == follow(rule, standing, late[:count])[0]
+        values = [observation.value for observation in late[:count]]
+        assert settle(rule, standing, values) == follow(rule, standing, late[:count])[0]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from app.alerts.crossings import (
     change_in_percent,
     first_standing,
     follow,
+    largest_change,
+    reach_of,
 )
 from app.alerts.fired import Fired
 from app.alerts.models import Condition
@@ -74,6 +76,16 @@ class LookAtChanges:
             spans.append(Span(self.rule.series_id, self.began.time - window, self.began.time - window))
         return spans
 
+    def stays_below(self, level: Decimal, past: PastPrices) -> bool:
+        """Whether all changes are at most this, by the highest and lowest prices alone; False where that is open."""
+        if self.currency != self.own_currency:
+            return False
+        bases = past.between(self.rule.series_id, self.prices[0].time - self.window, self.prices[-1].time - self.window)
+        if not bases:
+            return False
+        largest = largest_change(Condition(self.rule.condition), bases, [price.price for price in self.prices])
+        return largest is not None and largest <= level
+
     def exchanges(self, past: PastPrices) -> Iterable[Exchange]:
         """The rates that it takes: of the day of each price, and of that which it is compared with."""
         if self.currency == self.own_currency:
@@ -116,7 +128,9 @@ def hold_over_changes(look: LookAtChanges, past: PastPrices, rates: DailyRates, 
     elif look.began is not None:
         began = look.changes([look.began], past, rates)
         standing = first_standing(watch, sign * began[0][0].percent if began else None)
-    changes = look.changes(look.prices, past, rates)
+    # Most prices are far from the threshold. Then all of them leave the rule armed, and only the last is to be known.
+    is_far = look.stays_below(reach_of(watch)[0], past)
+    changes = look.changes(look.prices[-1:] if is_far else look.prices, past, rates)
     after, crossings = follow(watch, standing, as_observations(condition, [change for change, _ in changes]))
     for crossing in crossings:
         change, price = changes[crossing.index]

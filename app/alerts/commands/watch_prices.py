@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import chain, repeat
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -76,12 +75,19 @@ async def hold_against_prices(transaction: Transaction, observations: Observatio
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The prices of a series in a currency, as far as there was a rate, and what they were; the first few are stale."""
+    """The prices of a series in a currency, as far as there was a rate, and what they were.
 
-    observations: Sequence[Observation]
+    All but the last few may be stale: only the `fresh` ones are observations that can fire.
+    """
+
+    values: Sequence[Decimal]
     prices: Sequence[ObservedPrice]
-    stale_count: int
     fresh: Sequence[Observation]
+
+    @property
+    def stale(self) -> Sequence[Decimal]:
+        """The values that come too late to fire."""
+        return self.values[: len(self.values) - len(self.fresh)]
 
 
 class _Batch:
@@ -89,6 +95,8 @@ class _Batch:
 
     def __init__(self, observations: Observations) -> None:
         self.accepted_at = observations.accepted_at
+        self._usually_fresh_since = in_microseconds(self.accepted_at - FRESH_FOR)
+        self._daily_fresh_since = in_microseconds(self.accepted_at - FRESH_FOR_OF_DAILY_SOURCES)
         self.series: Mapping[int, ObservedSeries] = {one.series.id: one for one in observations.series}
         self.rates = DailyRates()
         self._values = {one.series.id: [Decimal(price[2]) for price in one.prices] for one in observations.series}
@@ -98,27 +106,32 @@ class _Batch:
 
     async def read_rates(self, connection: AsyncConnection, currencies: Iterable[str]) -> list[RateSpan]:
         """Read the rates that matter to rules in these currencies; gives the bounds of each."""
-        days: dict[str, set[int]] = {}
-        for one in self.series.values():
-            times = days.setdefault(one.series.currency, set())
-            times.update(price[0] // _MICROSECONDS_OF_A_DAY for price in one.prices)
-            if one.series.latest_at is not None:
-                times.add(one.series.latest_at // _MICROSECONDS_OF_A_DAY)
         spans = []
-        for own, numbers in days.items():
-            # A day's own rate comes late in the day: until then the one of the day before stands.
-            known = {number - back for number in numbers for back in (0, 1)} if set(currencies) - {own} else ()
-            dates = [day_of(from_microseconds(number * _MICROSECONDS_OF_A_DAY)) for number in sorted(known)]
-            exchanges = {
-                currency: [Exchange(own, currency, on) for on in dates] for currency in currencies if currency != own
-            }
-            await self.rates.read(connection, [exchange for listed in exchanges.values() for exchange in listed])
+        for own in {one.series.currency for one in self.series.values()}:
             spans.append(RateSpan(own, own, Decimal(1), Decimal(1)))
+            others = [currency for currency in currencies if currency != own]
+            if not others:
+                continue
+            # A day's own rate comes late in the day: until then the one of the day before stands.
+            known = {number - back for number in self._days_of(own) for back in (0, 1)}
+            dates = [day_of(from_microseconds(number * _MICROSECONDS_OF_A_DAY)) for number in sorted(known)]
+            exchanges = {currency: [Exchange(own, currency, on) for on in dates] for currency in others}
+            await self.rates.read(connection, [exchange for listed in exchanges.values() for exchange in listed])
             for currency, listed in exchanges.items():
                 rates = [rate for exchange in listed if (rate := self.rates.rate(exchange)) is not None]
                 if rates:
                     spans.append(RateSpan(own, currency, min(rates), max(rates)))
         return spans
+
+    def _days_of(self, currency: str) -> set[int]:
+        """Of which days since 1970 there are prices in a currency."""
+        days: set[int] = set()
+        for one in self.series.values():
+            if one.series.currency == currency:
+                days.update(price[0] // _MICROSECONDS_OF_A_DAY for price in one.prices)
+                if one.series.latest_at is not None:
+                    days.add(one.series.latest_at // _MICROSECONDS_OF_A_DAY)
+        return days
 
     async def read_rates_of_wants(self, connection: AsyncConnection, rules: Iterable[RuleOfSeries]) -> None:
         """Read the rates to the currencies of wants, which no rule is in."""
@@ -159,34 +172,29 @@ class _Batch:
         return [
             PriceAt(time, values[place], time, place >= stale, one.prices[place][1])
             for place in range(max(stale - 1, 0), len(values))
-            for time in (self._time(one.prices[place][0]),)
+            for time in (self.time(one.prices[place][0]),)
         ]
 
     def _fresh_since(self, one: ObservedSeries) -> int:
         """In microseconds since 1970."""
-        is_daily = one.series.source in DAILY_SOURCES
-        return in_microseconds(self.accepted_at - (FRESH_FOR_OF_DAILY_SOURCES if is_daily else FRESH_FOR))
+        return self._daily_fresh_since if one.series.source in DAILY_SOURCES else self._usually_fresh_since
 
     def _see(self, one: ObservedSeries, currency: str) -> _Seen:
-        own, values = one.series.currency, self._values[one.series.id]
-        times = [self._times.get(price[0]) or self._time(price[0]) for price in one.prices]
-        stale = bisect_left(one.prices, (self._fresh_since(one),))
-        fresh = chain(repeat(False, stale), repeat(True))
-        if currency == own:
-            # There are as many as prices, so this is what it costs to be watched: nothing is called for each.
-            seen = list(map(Observation._make, zip(times, values, fresh, strict=False)))
-            return _Seen(seen, one.prices, stale, seen[stale:])
-        observations: list[Observation] = []
-        prices: list[ObservedPrice] = []
-        for price, time, value, is_fresh in zip(one.prices, times, values, fresh, strict=False):
-            converted = self.convert(value, own, currency, time)
-            if converted is not None:
-                observations.append(Observation(time, converted, is_fresh))
-                prices.append(price)
+        own, prices, values = one.series.currency, one.prices, self._values[one.series.id]
+        if currency != own:
+            converted = [
+                (price, amount)
+                for price, value in zip(prices, values, strict=True)
+                if (amount := self.convert(value, own, currency, self.time(price[0]))) is not None
+            ]
+            prices, values = [price for price, _ in converted], [amount for _, amount in converted]
         stale = bisect_left(prices, (self._fresh_since(one),))
-        return _Seen(observations, prices, stale, observations[stale:])
+        fresh = [
+            Observation(self.time(price[0]), value) for price, value in zip(prices[stale:], values[stale:], strict=True)
+        ]
+        return _Seen(values, prices, fresh)
 
-    def _time(self, microseconds: int) -> datetime:
+    def time(self, microseconds: int) -> datetime:
         """The instant; many series have prices of the same one."""
         time = self._times.get(microseconds)
         if time is None:
@@ -240,7 +248,7 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
     series = batch.series[rule.series_id].series
     currency = rule.currency or series.currency
     seen = batch.seen(rule.series_id, currency)
-    if not seen.observations:
+    if not seen.values:
         return
     watch = watch_of(rule)
     before = batch.value_before(rule, currency)
@@ -249,23 +257,21 @@ def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
         standing = Standing(state_of(is_triggered=rule.is_triggered), before, rule.fired_at)
         # Beyond the hysteresis the price says what the state is, whatever is remembered: a want may have another
         # maximum by now, and a merge may have brought another price.
-        standing = settle(watch, standing, [Observation(rule.watches_from, before)], 1)
+        standing = settle(watch, standing, [before])
     # What was known before the rule began does not fire.
     is_old = rule.watches_from > batch.accepted_at
-    stale_count = len(seen.observations) if is_old else seen.stale_count
-    after = settle(watch, standing, seen.observations, stale_count)
-    after, crossings = follow(watch, after, () if is_old else seen.fresh)
+    stale, fresh = (seen.values, ()) if is_old else (seen.stale, seen.fresh)
+    after, crossings = follow(watch, settle(watch, standing, stale), fresh)
     for crossing in crossings:
-        price = seen.prices[stale_count + crossing.index]
+        price = seen.prices[len(stale) + crossing.index]
         held.fired.append(_fired_by_price(batch, rule, currency, crossing, price))
-    last = seen.observations[-1]
     follows_from_price = (
         currency == series.currency
-        and after.state is first_standing(watch, last.value).state
+        and after.state is first_standing(watch, seen.values[-1]).state
         and (not rule.cooldown_minutes or after.fired_at is None)
     )
     if not follows_from_price:
-        held.states.append(known_price(rule, after, last.time))
+        held.states.append(known_price(rule, after, batch.time(seen.prices[-1][0])))
         held.versions[rule.rule_id] = rule.version
     elif rule.is_triggered is not None:
         held.forgotten.append((rule.rule_id, rule.series_id, rule.subject_id))

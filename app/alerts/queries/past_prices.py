@@ -29,20 +29,21 @@ class PastPrices:
     """The prices of series within spans of time."""
 
     def __init__(self, rows: Iterable[Sequence[Any]] = ()) -> None:
-        """Each with the id of its series, its time and the price, in the order of time."""
-        self._times: dict[int, list[datetime]] = {}
-        self._prices: dict[int, list[Decimal]] = {}
-        for series_id, observed_at, price in rows:
-            if series_id not in self._times:
-                self._times[series_id], self._prices[series_id] = [], []
-            self._times[series_id].append(observed_at)
-            self._prices[series_id].append(price)
+        """Each with the id of a series, and the times and the prices that it has, in the order of time."""
+        self._series: dict[int, tuple[list[datetime], list[Decimal]]] = {
+            series_id: (times, prices) for series_id, times, prices in rows
+        }
+
+    def between(self, series_id: int, since: datetime, until: datetime) -> Sequence[Decimal]:
+        """What the series was worth from one instant to another, as `at` would say it of any in between."""
+        times, prices = self._series.get(series_id, ((), ()))
+        return prices[max(bisect_right(times, since) - 1, 0) : bisect_right(times, until)]
 
     def at(self, series_id: int, instant: datetime) -> PastPrice | None:
         """What the series was worth at an instant: its last price at or before it."""
-        times = self._times.get(series_id, ())
+        times, prices = self._series.get(series_id, ((), ()))
         place = bisect_right(times, instant)
-        return PastPrice(times[place - 1], self._prices[series_id][place - 1]) if place else None
+        return PastPrice(times[place - 1], prices[place - 1]) if place else None
 
 
 async def past_prices(connection: AsyncConnection, spans: Iterable[Span]) -> PastPrices:
@@ -61,9 +62,11 @@ async def past_prices(connection: AsyncConnection, spans: Iterable[Span]) -> Pas
     return PastPrices(rows.all())
 
 
-# Candles before points of the same moment, so that the point counts.
+# Candles before points of the same moment, so that the point counts. A row for each series: they have many prices.
 _PAST = text("""
-    SELECT asked.series_id, found.known_at, found.price
+    SELECT asked.series_id,
+        array_agg(found.known_at ORDER BY found.known_at, found.arrival),
+        array_agg(found.price ORDER BY found.known_at, found.arrival)
     FROM unnest(CAST(:series AS integer[]), CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[]))
         AS asked (series_id, since, until)
     JOIN prices.price_series AS series ON series.id = asked.series_id
@@ -103,5 +106,5 @@ _PAST = text("""
             )
         ) AS candle
     ) AS found
-    ORDER BY found.known_at, found.arrival
+    GROUP BY asked.series_id
 """)
