@@ -118,6 +118,23 @@ async def test_what_was_silent_when_the_rule_was_made_is_told_only_after_it_was_
     assert await times_of(database, rule_id) == [minutes(480)]
 
 
+async def test_a_late_report_of_before_a_silence_was_told_does_not_have_it_told_again(database: Database) -> None:
+    client_id, _, (tracker_id,) = await tracked(database)
+    rule_id = await silence(database, await member(database, client_id), "tracker", tracker_id)
+    await heard(database, tracker_id, 3)
+    await tick(database, minutes(70))
+    # One shortens the silence, one has it last already as long as the rule says: it is the one that was told.
+    for at, now in ((25, 80), (45, 200)):
+        await heard(database, tracker_id, at, now=now)
+        for later in (1, 15):
+            await tick(database, minutes(now + later))
+    assert await times_of(database, rule_id) == [minutes(70)]
+    # Nobody looked between what was heard then and the next silence.
+    await heard(database, tracker_id, 300)
+    await tick(database, minutes(400))
+    assert await times_of(database, rule_id) == [minutes(70), minutes(370)]
+
+
 async def test_a_rule_of_a_run_fires_for_each_of_its_trackers_that_is_in_use(database: Database) -> None:
     client_id, run_id, trackers = await tracked(database, 5)
     other_client, _, (foreign_id,) = await tracked(database)
