@@ -229,6 +229,26 @@ DIGESTS: dict[str, tuple[Hours, str, str | None]] = {
         "2026-01-15 12:00",
         "2026-01-16 07:00",
     ),
+    "after a day's that waits for the end of the night": (
+        Hours(digest=Digest.DAILY, digest_at=time(6), **NIGHT),
+        "2026-01-16 06:30",
+        "2026-01-16 07:00",
+    ),
+    "after midnight, with that of the evening": (
+        Hours(digest=Digest.DAILY, digest_at=time(23), **NIGHT),
+        "2026-01-16 01:00",
+        "2026-01-16 07:00",
+    ),
+    "in the evening, with that of the evening": (
+        Hours(digest=Digest.DAILY, digest_at=time(23), **NIGHT),
+        "2026-01-15 23:30",
+        "2026-01-16 07:00",
+    ),
+    "once the night is over, with the next evening's": (
+        Hours(digest=Digest.DAILY, digest_at=time(23), **NIGHT),
+        "2026-01-16 07:00",
+        "2026-01-17 07:00",
+    ),
 }
 
 
