@@ -251,6 +251,11 @@ class Alert(Base):
     __table_args__ = (
         UniqueConstraint("rule_id", "crossing"),
         UniqueConstraint("id", "owner_id"),
+        ForeignKeyConstraint(
+            ["rule_id", "owner_id"],
+            [f"{SCHEMA}.rules.id", f"{SCHEMA}.rules.owner_id"],
+            ondelete="SET NULL (rule_id)",
+        ),
         CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity_is_known"),
         Index("alerts_by_owner", "owner_id", "id"),
         Index("alerts_by_rule", "rule_id", "id"),
@@ -260,7 +265,7 @@ class Alert(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
-    rule_id: Mapped[UUID | None] = mapped_column(ForeignKey(Rule.id, ondelete="SET NULL"))
+    rule_id: Mapped[UUID | None]
     crossing: Mapped[str]
     condition: Mapped[str]
     severity: Mapped[str]
