@@ -82,7 +82,8 @@ class Rule(Base):
     """What somebody wants to be told of: a condition of one target.
 
     A rule is active until it is paused or has ended: once it fired and was to fire once, or when it expired. The value
-    is in `currency`, each price at the exchange rate of its day; `kind` and `source_id` narrow the prices that count.
+    is in `currency`, each price at the exchange rate of its day; `price_kind` and `source_id` narrow the
+    prices that count.
     After it fired it is armed again once the value is back by `hysteresis` (of the threshold's unit), and fires again
     after `cooldown_minutes` at the earliest. `reach_low` to `reach_high` are the values between which the state of a
     rule over prices can change, so that of many rules only those are read that a price has come near.
