@@ -34,6 +34,7 @@ FOR_API = FOR_EVERYBODY | {
     "prices.edit_source": "staff with operations:write change a source; it shows and gives nothing",
     "portfolios.take_over_variant": "staff with catalogue:write merge items, and what is held of one; it shows nothing",
     "portfolios.take_over_wishes": "who merges items moves everybody's wishes along; it shows and gives nothing",
+    "alerts.hold_rules_over": "who merges items holds everybody's rules over them; it shows and gives nothing",
     "alerts.take_over_rules": "who merges items moves everybody's rules along; it shows and gives nothing",
     "trackers.clients_of_viewer": "policies ask it, and it says no more than where the asker is a member",
     "trackers.create_client": "who makes a client is its first owner; nobody else could let them in",

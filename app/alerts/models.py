@@ -82,7 +82,8 @@ class Rule(Base):
     """What somebody wants to be told of: a condition of one target.
 
     A rule is active until it is paused or has ended: once it fired and was to fire once, or when it expired. The value
-    is in `currency`, each price at the exchange rate of its day; `kind` and `source_id` narrow the prices that count.
+    is in `currency`, each price at the exchange rate of its day; `price_kind` and `source_id` narrow the
+    prices that count.
     After it fired it is armed again once the value is back by `hysteresis` (of the threshold's unit), and fires again
     after `cooldown_minutes` at the earliest. `reach_low` to `reach_high` are the values between which the state of a
     rule over prices can change, so that of many rules only those are read that a price has come near.
@@ -251,6 +252,11 @@ class Alert(Base):
     __table_args__ = (
         UniqueConstraint("rule_id", "crossing"),
         UniqueConstraint("id", "owner_id"),
+        ForeignKeyConstraint(
+            ["rule_id", "owner_id"],
+            [f"{SCHEMA}.rules.id", f"{SCHEMA}.rules.owner_id"],
+            ondelete="SET NULL (rule_id)",
+        ),
         CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity_is_known"),
         Index("alerts_by_owner", "owner_id", "id"),
         Index("alerts_by_rule", "rule_id", "id"),
@@ -260,7 +266,7 @@ class Alert(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     owner_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
-    rule_id: Mapped[UUID | None] = mapped_column(ForeignKey(Rule.id, ondelete="SET NULL"))
+    rule_id: Mapped[UUID | None]
     crossing: Mapped[str]
     condition: Mapped[str]
     severity: Mapped[str]

@@ -23,12 +23,12 @@ from app.graph.feeds import Feeds
 from app.identity.scopes import Scope
 from app.identity.services import identity_services
 from app.identity.viewer import Caller, Viewer
+from app.notifications.commands.webhooks import LONGEST_DOCUMENT
 from app.notifications.senders.webhook import AnswerDocument
 from app.notifications.sending import PayloadNotMade
 
 logger = structlog.get_logger(__name__)
 
-LONGEST_WEBHOOK_DOCUMENT = 10_000
 LARGEST_ANSWER_BYTES = 256 * 1024
 VARIABLE = "notificationId"
 CONNECTIONS = 4
@@ -44,8 +44,8 @@ def check_webhook_document(text: str) -> str:
 
     The schema and the limits are those of the API; introspection is left out. Raises BadUserInput with what is wrong.
     """
-    if len(text) > LONGEST_WEBHOOK_DOCUMENT:
-        _refuse(f"The document has {len(text):,} characters, and may have {LONGEST_WEBHOOK_DOCUMENT:,}.")
+    if len(text) > LONGEST_DOCUMENT:
+        _refuse(f"The document has {len(text):,} characters, and may have {LONGEST_DOCUMENT:,}.")
     checked = _documents.check(text, False)
     if checked.document is None:
         _refuse(" ".join(str(error["message"]) for error in checked.errors[:3]))

@@ -90,7 +90,6 @@ class Notification(Base):
         Index("notifications_by_owner", "owner_id", "position"),
         Index("notifications_unread", "owner_id", "position", postgresql_where=text("read_at IS NULL")),
         Index("notifications_to_route", "position", postgresql_where=text("routed_at IS NULL")),
-        Index("notifications_snoozed", "snoozed_until", postgresql_where=text("snoozed_until IS NOT NULL")),
         Index("notifications_by_alert", "alert_id"),
         {"schema": SCHEMA},
     )

@@ -1,5 +1,6 @@
 """When something may go out: after quiet hours, and for mails that are gathered when their digest is made."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -40,22 +41,26 @@ class Hours:
         return None
 
     def next_digest(self, now: datetime) -> datetime | None:
-        """When mails of now are sent together, after quiet hours where these are then; None where each goes alone."""
+        """When mails of now are sent together; None where each goes alone.
+
+        What falls into quiet hours is sent at their end, with all that comes until then.
+        """
         if self.digest is Digest.NONE:
             return None
-        moment = self._next_hour(now) if self.digest is Digest.HOURLY else self._next_day(now)
-        return self.end_of_quiet(moment) or moment
+        moments = self._full_hours(now) if self.digest is Digest.HOURLY else self._times_of_day(now)
+        return next(sent_at for moment in moments if (sent_at := self.end_of_quiet(moment) or moment) > now)
 
-    def _next_hour(self, now: datetime) -> datetime:
+    def _full_hours(self, now: datetime) -> Iterator[datetime]:
+        """The full hours of the clock from the last one on."""
         local = now.astimezone(zone_of(self.time_zone))
         past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-        return now.astimezone(UTC) - past + _HOUR
+        return (now.astimezone(UTC) - past + hours * _HOUR for hours in range(2))
 
-    def _next_day(self, now: datetime) -> datetime:
+    def _times_of_day(self, now: datetime) -> Iterator[datetime]:
+        """The times of daily digests from yesterday's on."""
         zone = zone_of(self.time_zone)
         today = now.astimezone(zone).date()
-        moments = (instant_of(today + days * _DAY, self.digest_at, zone) for days in range(3))
-        return next(moment for moment in moments if moment > now)
+        return (instant_of(today + days * _DAY, self.digest_at, zone) for days in range(-1, 3))
 
 
 def zone_of(name: str) -> ZoneInfo:

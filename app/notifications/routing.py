@@ -41,9 +41,8 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A notification, as far as its ways depend on it. `channels` are those of its rule, which take the place of
-    routes."""
+class NotificationToRoute:
+    """What of a notification decides where it goes; `channels` are those of its rule, in place of routes."""
 
     event_type: EventType
     severity: Severity
@@ -61,7 +60,7 @@ class PlannedDelivery:
 
 
 def planned_deliveries(
-    told: Told, owner: Owner, *, switched_on: Collection[ChannelKind], now: datetime
+    told: NotificationToRoute, owner: Owner, *, switched_on: Collection[ChannelKind], now: datetime
 ) -> list[PlannedDelivery]:
     """The deliveries of a notification, by the kinds of channels that are switched on."""
     chosen = [kind for kind in OUTSIDE if kind in switched_on and is_wanted(told, owner, kind)]
@@ -80,7 +79,7 @@ def planned_deliveries(
     return planned
 
 
-def is_wanted(told: Told, owner: Owner, kind: ChannelKind) -> bool:
+def is_wanted(told: NotificationToRoute, owner: Owner, kind: ChannelKind) -> bool:
     """Whether somebody wants to be told of this by a kind of channel.
 
     What they never want by it, they do not get by a rule's own channels either: who has unsubscribed has done so.
@@ -100,7 +99,7 @@ def _least_unless_chosen(owner: Owner, kind: ChannelKind) -> Severity | None:
     return Severity.INFO
 
 
-def _taking(told: Told, owner: Owner, kind: ChannelKind) -> Iterator[Destination]:
+def _taking(told: NotificationToRoute, owner: Owner, kind: ChannelKind) -> Iterator[Destination]:
     for one in owner.destinations:
         takes_type = one.event_types is None or told.event_type in one.event_types
         if one.channel is kind and takes_type and _is_at_least(told.severity, one.minimum_severity):

@@ -13,6 +13,7 @@ from app.alerts.commands.due_rules import end_expired_rules
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
 from app.alerts.commands.rules import edit_rule
+from app.alerts.queries.evaluations import AskedRule, Evaluation, RuleState, evaluations_of
 from app.core.clock import utc_now
 from app.core.database import Database
 from tests.alerts.watching import alerts, changed, member, person, rule, rule_row
@@ -116,6 +117,23 @@ async def test_what_was_silent_when_the_rule_was_made_is_told_only_after_it_was_
     for now in (411, 479, 490):
         await tick(database, minutes(now))
     assert await times_of(database, rule_id) == [minutes(480)]
+
+
+async def test_a_late_report_of_before_a_silence_was_told_does_not_have_it_told_again(database: Database) -> None:
+    client_id, _, (tracker_id,) = await tracked(database)
+    rule_id = await silence(database, await member(database, client_id), "tracker", tracker_id)
+    await heard(database, tracker_id, 3)
+    await tick(database, minutes(70))
+    # One shortens the silence, one has it last already as long as the rule says: it is the one that was told.
+    for at, now in ((25, 80), (45, 200)):
+        await heard(database, tracker_id, at, now=now)
+        for later in (1, 15):
+            await tick(database, minutes(now + later))
+    assert await times_of(database, rule_id) == [minutes(70)]
+    # Nobody looked between what was heard then and the next silence.
+    await heard(database, tracker_id, 300)
+    await tick(database, minutes(400))
+    assert await times_of(database, rule_id) == [minutes(70), minutes(370)]
 
 
 async def test_a_rule_of_a_run_fires_for_each_of_its_trackers_that_is_in_use(database: Database) -> None:
@@ -233,6 +251,12 @@ async def look(database: Database) -> None:
     await tick(database, utc_now())
 
 
+async def state_of(database: Database, rule_id: UUID) -> Evaluation:
+    asked = AskedRule(rule_id, utc_now())
+    async with database.transaction() as transaction:
+        return (await evaluations_of(transaction.connection, [asked]))[asked]
+
+
 async def values_of(database: Database, rule_id: UUID) -> list[tuple[Decimal | None, Decimal | None]]:
     return [(alert.old_value, alert.new_value) for alert in await alerts(database, rule_id)]
 
@@ -303,6 +327,7 @@ async def test_a_holding_without_a_price_is_left_out_and_without_any_there_is_no
     unknown = await watch_value(database, empty, "crosses_above", "1")
     partial = await watch_value(database, owned, "crosses_above", "30")
     await look(database)
+    assert await state_of(database, unknown) == Evaluation(RuleState.UNKNOWN, None)
     await hold(database, owned, "argentum", Deal("buy", "1", "1"), position=1)
     await look(database)
     assert await values_of(database, partial) == []
@@ -310,6 +335,7 @@ async def test_a_holding_without_a_price_is_left_out_and_without_any_there_is_no
     await look(database)
     # The first value that there is is the first observation.
     assert await values_of(database, unknown) == []
+    assert (await state_of(database, unknown)).state is RuleState.TRIGGERED
     assert await values_of(database, partial) == [(Decimal(20), Decimal(31))]
 
 

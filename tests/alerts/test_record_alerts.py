@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from app.alerts.commands.record_alerts import record_alerts
 from app.alerts.commands.rules import pause_rule
 from app.alerts.fired import Fired
 from app.alerts.models import Alert, Condition, Rule, RuleTarget
-from app.core.database import Database, DatabaseRole
+from app.core.database import Database, DatabaseRole, DatabaseViewer
 from app.core.ids import new_id
 from app.notifications.commands.notify import notify_of_alerts
 from app.notifications.models import Notification
@@ -83,6 +84,15 @@ async def test_a_rule_that_was_paused_or_is_gone_does_not_fire(database: Databas
     paused = Fired(rule_id=rule_id, crossing="1", observed_at=NOON)
     assert await told(database, paused, Fired(rule_id=new_id(), crossing="1", observed_at=NOON)) == []
     assert await count_of(database, Alert) == 0
+
+
+async def test_nobody_takes_a_crossing_away_from_a_rule_of_somebody_elses(database: Database, scene: Scene) -> None:
+    rule_id = await rule_of(database, scene.ada, RuleTarget.ITEM, scene.items["heron"])
+    taken = {"crossing": "1", "condition": "crosses_above", "severity": "info", "title": "Taken", "observed_at": NOON}
+    with pytest.raises(IntegrityError):
+        async with database.transaction(role=DatabaseRole.API, viewer=DatabaseViewer(scene.bob)) as transaction:
+            await transaction.connection.execute(insert(Alert).values(owner_id=scene.bob, rule_id=rule_id, **taken))
+    assert len(await told(database, Fired(rule_id=rule_id, crossing="1", observed_at=NOON))) == 1
 
 
 async def test_ten_thousand_rules_fire_in_one_transaction(database: Database, scene: Scene) -> None:

@@ -475,6 +475,34 @@ async def test_rules_over_an_item_that_is_merged_begin_anew_over_the_one_that_st
     assert (await row_of(database, of_foil))["variant_id"] == foil
 
 
+async def test_who_is_erased_while_an_item_of_their_rules_is_merged_goes_without_a_deadlock(
+    database: Database, targets: Targets
+) -> None:
+    scene = targets.scene
+    first, second = sorted((new_id(), new_id()))
+    for rule_id in (second, first):
+        await filled(database, scene.ada, 1, age=HOUR, target="item", item_id=scene.items["lantern-old"], id=rule_id)
+
+    async def merge() -> None:
+        async with database.transaction() as transaction:
+            await merge_items(
+                transaction,
+                winner_id=scene.items["lantern-new"],
+                loser_id=scene.items["lantern-old"],
+                editor_id=None,
+                followers=[merge_variants, take_over_rules],
+            )
+
+    async with database.transaction() as transaction:
+        held = select(Rule.id).with_for_update(key_share=True)
+        await transaction.connection.execute(held.where(Rule.id == first))
+        merging = asyncio.create_task(merge())
+        await until_somebody_waits(database)
+        await transaction.connection.execute(held.where(Rule.id == second))
+    await merging
+    assert (await row_of(database, first))["item_id"] == scene.items["lantern-new"]
+
+
 async def test_who_is_erased_while_their_rules_fire_goes_without_a_deadlock(
     database: Database, targets: Targets
 ) -> None:

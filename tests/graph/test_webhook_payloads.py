@@ -13,12 +13,12 @@ from app.core.ids import new_id
 from app.core.settings import Settings
 from app.graph.webhook_payloads import (
     LARGEST_ANSWER_BYTES,
-    LONGEST_WEBHOOK_DOCUMENT,
     WebhookPayloads,
     check_webhook_document,
     open_webhook_payloads,
 )
 from app.identity.scopes import Scope
+from app.notifications.commands.webhooks import LONGEST_DOCUMENT
 from app.notifications.models import ChannelKind
 from app.notifications.sealed import new_webhook_secret
 from app.notifications.senders.configured import senders_of
@@ -67,7 +67,7 @@ def test_one_query_about_the_notification_is_taken(document: str) -> None:
         ("{ __schema { types { name } } }", "introspection"),
         ("{ " + " ".join(f"a{number}: __typename" for number in range(20)) + " }", "aliases"),
         ("{ viewer " + "{ a " * 20 + "}" * 20 + "}", "levels"),
-        ("{ __typename }" + " " * LONGEST_WEBHOOK_DOCUMENT, "characters"),
+        ("{ __typename }" + " " * LONGEST_DOCUMENT, "characters"),
     ],
 )
 def test_another_document_is_refused_with_what_is_wrong(document: str, why: str) -> None:

@@ -13,7 +13,14 @@ from app.alerts.models import Severity
 from app.core.ids import new_id
 from app.notifications.models import ChannelKind, Digest, EventType
 from app.notifications.quiet_hours import Hours
-from app.notifications.routing import OUTSIDE, Destination, Owner, PlannedDelivery, Told, planned_deliveries
+from app.notifications.routing import (
+    OUTSIDE,
+    Destination,
+    NotificationToRoute,
+    Owner,
+    PlannedDelivery,
+    planned_deliveries,
+)
 
 EMAIL, PUSH, WEBHOOK, SERVICE = ChannelKind.EMAIL, ChannelKind.WEB_PUSH, ChannelKind.WEBHOOK, ChannelKind.SERVICE
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL
@@ -22,9 +29,9 @@ ONE_OF_EACH = [Destination(id=new_id(), channel=kind) for kind in (PUSH, WEBHOOK
 BERLIN = "Europe/Berlin"
 
 
-def told(severity: Severity = WARNING, *, channels: list[ChannelKind] | None = None) -> Told:
+def told(severity: Severity = WARNING, *, channels: list[ChannelKind] | None = None) -> NotificationToRoute:
     """A notification about a price."""
-    return Told(event_type=EventType.PRICE, severity=severity, channels=channels)
+    return NotificationToRoute(event_type=EventType.PRICE, severity=severity, channels=channels)
 
 
 def kinds(planned: list[PlannedDelivery]) -> set[ChannelKind]:
@@ -38,7 +45,7 @@ def at(text: str) -> datetime:
 
 
 ANY_OWNER: dict[str, Any] = {"destinations": ONE_OF_EACH, "has_address": True}
-WAYS: dict[str, tuple[Owner, Told, set[ChannelKind]]] = {
+WAYS: dict[str, tuple[Owner, NotificationToRoute, set[ChannelKind]]] = {
     "what matters little comes by all but mail": (Owner(**ANY_OWNER), told(INFO), {PUSH, WEBHOOK, SERVICE}),
     "a warning comes by mail too": (Owner(**ANY_OWNER), told(WARNING), {EMAIL, PUSH, WEBHOOK, SERVICE}),
     "without a verified address no mail": (Owner(destinations=ONE_OF_EACH), told(CRITICAL), {PUSH, WEBHOOK, SERVICE}),
@@ -228,6 +235,26 @@ DIGESTS: dict[str, tuple[Hours, str, str | None]] = {
         Hours(digest=Digest.DAILY, digest_at=time(6), **NIGHT),
         "2026-01-15 12:00",
         "2026-01-16 07:00",
+    ),
+    "after a day's that waits for the end of the night": (
+        Hours(digest=Digest.DAILY, digest_at=time(6), **NIGHT),
+        "2026-01-16 06:30",
+        "2026-01-16 07:00",
+    ),
+    "after midnight, with that of the evening": (
+        Hours(digest=Digest.DAILY, digest_at=time(23), **NIGHT),
+        "2026-01-16 01:00",
+        "2026-01-16 07:00",
+    ),
+    "in the evening, with that of the evening": (
+        Hours(digest=Digest.DAILY, digest_at=time(23), **NIGHT),
+        "2026-01-15 23:30",
+        "2026-01-16 07:00",
+    ),
+    "once the night is over, with the next evening's": (
+        Hours(digest=Digest.DAILY, digest_at=time(23), **NIGHT),
+        "2026-01-16 07:00",
+        "2026-01-17 07:00",
     ),
 }
 

@@ -1,8 +1,10 @@
 """The link of a mail ends mails of its kind: by a button or by one click, without signing in, and nothing else does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -19,11 +21,14 @@ from app.identity.models import User
 from app.main import create_application
 from app.notifications.commands.outbox import claim_due
 from app.notifications.commands.preferences import edit_preferences
-from app.notifications.errors import NotificationRefused
-from app.notifications.models import ChannelKind, Digest, EventType, Route
+from app.notifications.commands.routes import GivenRoute
+from app.notifications.commands.unsubscribe import unsubscribe
+from app.notifications.errors import NotificationErrorCode, NotificationRefused
+from app.notifications.models import ChannelKind, Digest, EventType, Preferences, Route
 from app.notifications.unsubscribing import PATH, Unsubscription, read_unsubscribe_token, unsubscribe_token
 from tests.core.mail_builders import Mailbox, mail_server
 from tests.identity.builders import KEY_RING, SECRETS
+from tests.lock_waits import until_somebody_waits
 from tests.notifications.outbox_builders import deliveries, mails_by, prefers, somebody, told
 from workers.deliveries import ChannelRunner
 
@@ -47,6 +52,17 @@ class Door:
                 )
             )
             return {row.event_type: row.minimum_severity for row in found}
+
+    async def version(self) -> int:
+        """The version of Ada's preferences."""
+        async with self.database.transaction() as transaction:
+            chosen = select(Preferences.version).where(Preferences.owner_id == self.ada)
+            return (await transaction.connection.scalar(chosen)) or 0
+
+    async def choose(self, given: dict[str, Any], *, expected_version: int | None = None) -> None:
+        """What Ada chooses herself."""
+        async with self.database.transaction() as transaction:
+            await edit_preferences(transaction, given, owner_id=self.ada, expected_version=expected_version)
 
     def link(self, event_type: EventType | None = EventType.PRICE) -> str:
         """A link for Ada."""
@@ -105,14 +121,25 @@ async def test_one_click_of_a_program_of_mail_from_anywhere_is_enough_and_twice_
     assert await door.ways() == dict.fromkeys((one.value for one in EventType), None)
 
 
-async def test_who_saw_their_choices_before_does_not_undo_it_unawares(door: Door) -> None:
-    for version in (0, 1):
-        for _ in range(2):
-            await door.http.post(door.link(None if version else EventType.PRICE), data=ONE_CLICK)
-        async with door.database.transaction() as transaction:
-            with pytest.raises(NotificationRefused, match=f"version {version + 1}"):
-                await edit_preferences(transaction, {"routes": []}, owner_id=door.ada, expected_version=version)
-    assert set((await door.ways()).values()) == {None}
+async def test_a_page_of_preferences_that_was_open_meanwhile_does_not_undo_it(door: Door) -> None:
+    for link in (door.link(), door.link(EventType.WANT)):
+        opened = await door.version()
+        assert (await door.http.post(link)).status_code == 200
+        with pytest.raises(NotificationRefused) as refused:
+            await door.choose({"digest": Digest.DAILY, "routes": []}, expected_version=opened)
+        assert refused.value.reason is NotificationErrorCode.CONFLICT
+    assert await door.ways() == {"price": None, "want": None}
+
+
+async def test_who_chooses_anew_while_the_link_is_opened_is_not_refused_by_a_mistake_of_ours(door: Door) -> None:
+    wish = Unsubscription(door.ada, EventType.PRICE)
+    routes = [GivenRoute(EventType.PRICE, ChannelKind.EMAIL, Severity.INFO)]
+    async with door.database.transaction() as transaction:
+        await unsubscribe(transaction, wish)
+        choosing = asyncio.create_task(door.choose({"routes": routes}))
+        await until_somebody_waits(door.database)
+    await choosing
+    assert await door.ways() == {"price": "info"}
 
 
 @pytest.mark.parametrize("digest", [Digest.NONE, Digest.HOURLY])

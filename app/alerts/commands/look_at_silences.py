@@ -24,7 +24,8 @@ async def look_at_silences(
     """Look at rules over silences that are due.
 
     A tracker is silent once its last fix's bucket and the rule's duration have passed. A rule fires once for each
-    silence that becomes so long after the rule began, of a tracker in use whose client its owner belongs to.
+    silence that becomes so long after the rule began, of a tracker in use whose client its owner belongs to. A late
+    report of before a silence was told makes no other of it.
     """
     rules = {
         rule.id: rule
@@ -62,8 +63,17 @@ def _fires(rule: Any, row: Any) -> bool:
         row.is_silent
         and row.silent_at > rule.watches_from
         and (rule.expires_at is None or row.silent_at < rule.expires_at)
+        and (row.fired_at is None or _is_another_silence(row))
         and (row.fired_at is None or row.silent_at - row.fired_at >= rests)
     )
+
+
+def _is_another_silence(row: Any) -> bool:
+    """Whether the tracker was heard after the silence that was told; what came late of before only moves its beginning.
+
+    Strangers' phones report hours late: else each of their reports would have the same silence told again.
+    """
+    return bool(row.last_fix_at > row.fired_at)
 
 
 def _fired(row: Any) -> Fired:

@@ -5,6 +5,9 @@ from sqlalchemy import ARRAY, Uuid, bindparam, text
 from app.catalogue.commands.merge_items import Merge
 from app.core.database import Transaction
 
+_HOLD = text("SELECT alerts.hold_rules_over(:item, :variants)").bindparams(
+    bindparam("item", type_=Uuid), bindparam("variants", type_=ARRAY(Uuid))
+)
 _TAKE_OVER = text(
     "SELECT alerts.take_over_rules(:merged_item, :kept_item, :merged_variants, :kept_variants)"
 ).bindparams(
@@ -18,8 +21,10 @@ _TAKE_OVER = text(
 async def take_over_rules(transaction: Transaction, merge: Merge) -> None:
     """Have everybody's rules over what goes begin anew over what stays.
 
-    Whoever merges sees none of them: the database does it, for who may write the catalogue.
+    Whoever merges sees none of them: the database does it, for who may write the catalogue. They are taken in the order
+    of their ids, as everybody takes them.
     """
+    await transaction.connection.execute(_HOLD, {"item": merge.loser.id, "variants": list(merge.variants)})
     await transaction.connection.execute(
         _TAKE_OVER,
         {

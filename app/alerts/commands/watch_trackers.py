@@ -127,7 +127,7 @@ def _fired(rule_id: UUID, event: NewTrackerEvent) -> Fired:
 
 
 # A rule has one target, so each is found once for an event. A late report can show that a tracker came, or went,
-# earlier than was told: that was told.
+# earlier than was told: that was told. Nothing here is of the kind `moved`, but the index leaves that out.
 _CANDIDATES = text("""
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(

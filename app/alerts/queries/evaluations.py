@@ -131,6 +131,8 @@ _EVALUATIONS = text(f"""
         SELECT remembered.rule_id, remembered.observed_at, remembered.value, remembered.is_triggered,
             CAST(remembered.subject_id AS text)
         FROM alerts.subject_states AS remembered JOIN asked_rules AS rule ON rule.id = remembered.rule_id
+        -- A portfolio that was looked at may have had no value; trackers and preorders have none ever.
+        WHERE rule.portfolio_id IS NULL OR remembered.value IS NOT NULL
     ),
     summed AS (
         SELECT rule_id, bool_or(is_triggered) AS is_triggered,

@@ -19,7 +19,7 @@ from app.trackers.buckets import BUCKET
 
 
 class SeriesHistory(NamedTuple):
-    """The prices of a series in its own currency, in the order of time; `known_at` is a price's time."""
+    """The prices of a series in its own currency, each with its time, in the order of time."""
 
     series_id: int
     currency: str

@@ -33,6 +33,7 @@ from app.notifications.commands.services import (
 )
 from app.notifications.commands.trials import MOST_TRIALS_PER_HOUR, Destination, send_trial
 from app.notifications.commands.webhooks import (
+    LONGEST_DOCUMENT,
     MOST_WEBHOOKS,
     create_webhook,
     delete_webhook,
@@ -51,8 +52,8 @@ DOCUMENT_CHECK = "app.graph.webhook_payloads:check_webhook_document"
 _NAME = f"The name, of {LONGEST_NAME} characters at most."
 _URL = f"Where to tell it: an address that everybody can reach by https, of {LONGEST_WEBHOOK_URL:,} characters at most."
 _DOCUMENT = (
-    "The query of GraphQL whose answer to send, of 10,000 characters at most, with the variable `$notificationId: ID!` "
-    "if it takes one; null for the usual answer."
+    f"The query of GraphQL whose answer to send, of {LONGEST_DOCUMENT:,} characters at most, with the variable "
+    "`$notificationId: ID!` if it takes one; null for the usual answer."
 )
 _SCOPES = (
     "What the document may read beside alerts and notifications, as far as one, or one's token, may: `ACCOUNT_READ`, "

@@ -27,7 +27,7 @@ from app.notifications.models import Notification as NotificationRow
 from app.notifications.queries.told import AlertsWatched, may_be_told, told_between, visible_rules
 
 TOLD_ORDER = "told"
-MOST_RULES = 250
+MOST_RULES_FOLLOWED = 250
 CURSOR = cursor_text(TOLD_ORDER, [NotificationRow.position])
 OF_THE_STREAM = "The position of this update; give it as `since` to go on from here after a reconnect."
 LOSES_NOTHING = (
@@ -67,7 +67,8 @@ class NotificationSubscriptions:
         return _follow(info, NotificationReceived, None, since)
 
     @streamed(
-        f"Each new alert of one's own: of some rules ({MOST_RULES} at most), of one severity, or all. {LOSES_NOTHING}",
+        f"Each new alert of one's own: of some rules ({MOST_RULES_FOLLOWED} at most), of one severity, or all. "
+        f"{LOSES_NOTHING}",
         type=AlertFired,
         access=ALERTS_READ,
     )
@@ -83,11 +84,11 @@ class NotificationSubscriptions:
 
 
 async def _rules(info: Info, ids: Sequence[str]) -> frozenset[UUID]:
-    if not 1 <= len(ids) <= MOST_RULES:
+    if not 1 <= len(ids) <= MOST_RULES_FOLLOWED:
         raise BadUserInput(
-            f"`ruleIds` must hold 1 to {MOST_RULES} ids, and holds {len(ids)}.",
+            f"`ruleIds` must hold 1 to {MOST_RULES_FOLLOWED} ids, and holds {len(ids)}.",
             argument="ruleIds",
-            allowed=[f"1..{MOST_RULES} ids"],
+            allowed=[f"1..{MOST_RULES_FOLLOWED} ids"],
         )
     keys = [key_of(id_, PublicIdTag.ALERT_RULE, argument="ruleIds") for id_ in ids]
     asked = frozenset(key for key in keys if isinstance(key, UUID))

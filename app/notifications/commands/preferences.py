@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
-from app.notifications.commands.held import only_writer_of
+from app.notifications.commands.held import changed, only_writer_of
 from app.notifications.commands.routes import read_routes, save_routes
 from app.notifications.given import present, read_time_of_day, read_time_zone, refuse_another_version, refused
 from app.notifications.models import Digest, Preferences
@@ -44,13 +45,15 @@ async def edit_preferences(
         raise refused("Quiet hours have a beginning and an end: give both, or null for both.", missing)
     if quiet["quiet_from"] is not None and quiet["quiet_from"] == quiet["quiet_until"]:
         raise refused("Quiet hours that end as they begin would be all hours; choose another end.", "quietUntil")
+    await save_preferences(connection, values, owner_id=owner_id)
+    if routes is not None:
+        await save_routes(connection, routes, owner_id=owner_id)
+
+
+async def save_preferences(connection: AsyncConnection, values: Mapping[str, Any], *, owner_id: UUID) -> None:
+    """Keep these columns, and count the change; the owner is held."""
     await connection.execute(
         insert(Preferences)
         .values(owner_id=owner_id, **values)
-        .on_conflict_do_update(
-            index_elements=[Preferences.owner_id],
-            set_={**values, "version": Preferences.version + 1, "updated_at": func.now()},
-        )
+        .on_conflict_do_update(index_elements=[Preferences.owner_id], set_={**values, **changed(Preferences)})
     )
-    if routes is not None:
-        await save_routes(connection, routes, owner_id=owner_id)

@@ -28,7 +28,7 @@ from app.notifications.models import (
     Webhook,
 )
 from app.notifications.quiet_hours import Hours
-from app.notifications.routing import Destination, Owner, PlannedDelivery, Told, planned_deliveries
+from app.notifications.routing import Destination, NotificationToRoute, Owner, PlannedDelivery, planned_deliveries
 
 DELIVER = Job("deliver", key="deliver")
 DESTINATION_COLUMNS = {
@@ -77,9 +77,9 @@ def _is_settled(notification: Row[Any], now: datetime) -> bool:
     return notification.read_at is not None or notification.dismissed_at is not None or is_put_off
 
 
-def _told(notification: Row[Any]) -> Told:
+def _told(notification: Row[Any]) -> NotificationToRoute:
     channels = notification.channels
-    return Told(
+    return NotificationToRoute(
         event_type=EventType(notification.event_type),
         severity=Severity(notification.severity),
         channels=None if channels is None else [ChannelKind(kind) for kind in channels],

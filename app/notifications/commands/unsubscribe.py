@@ -5,33 +5,33 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.core.database import Transaction
 from app.identity.models import User
-from app.notifications.commands.held import changed, only_writer_of
-from app.notifications.models import ChannelKind, EventType, Preferences, Route
+from app.notifications.commands.held import only_writer_of
+from app.notifications.commands.preferences import save_preferences
+from app.notifications.models import ChannelKind, EventType, Route
 from app.notifications.unsubscribing import Unsubscription
 
 
 async def unsubscribe(transaction: Transaction, unsubscription: Unsubscription) -> None:
     """Set the routes to mail to never, as their owner, who may choose otherwise later; doing it twice is once.
 
-    It counts as a change of their preferences, so that who has seen the version before does not undo it unawares. Of
-    who was erased nothing is kept.
+    It counts as a change of their preferences. Of who was erased nothing is kept.
     """
-    connection, owner_id = transaction.connection, unsubscription.owner_id
-    is_somebody = select(User.id).where(User.id == owner_id, User.deleted_at.is_(None))
+    connection = transaction.connection
+    await only_writer_of(connection, unsubscription.owner_id)
+    is_somebody = select(User.id).where(User.id == unsubscription.owner_id, User.deleted_at.is_(None))
     if await connection.scalar(is_somebody) is None:
         return
-    await only_writer_of(connection, owner_id)
     types = list(EventType) if unsubscription.event_type is None else [unsubscription.event_type]
     rows = [
         {
-            "owner_id": owner_id,
+            "owner_id": unsubscription.owner_id,
             "event_type": event_type.value,
             "channel": ChannelKind.EMAIL.value,
             "minimum_severity": None,
         }
         for event_type in types
     ]
-    ended = await connection.execute(
+    set_to_never = (
         insert(Route)
         .values(rows)
         .on_conflict_do_update(
@@ -41,9 +41,6 @@ async def unsubscribe(transaction: Transaction, unsubscription: Unsubscription) 
         )
         .returning(Route.event_type)
     )
-    if ended.all():
-        await connection.execute(
-            insert(Preferences)
-            .values(owner_id=owner_id)
-            .on_conflict_do_update(index_elements=[Preferences.owner_id], set_=changed(Preferences))
-        )
+    if (await connection.execute(set_to_never)).all():
+        # Else a page that was open meanwhile would take it back without anybody noticing.
+        await save_preferences(connection, {}, owner_id=unsubscription.owner_id)

@@ -28,8 +28,8 @@ LARGEST_PAYLOAD_BYTES = 3_500
 LONGEST_TITLE = 200
 SIGNED_FOR = timedelta(hours=12)
 URGENCIES: Mapping[Severity, str] = {Severity.INFO: "normal", Severity.WARNING: "high", Severity.CRITICAL: "high"}
-# How long a push service keeps it for a browser that is away.
-KEPT_FOR: Mapping[Severity, timedelta] = {
+# How long a push service keeps it for a browser that is away: the TTL of RFC 8030.
+TIME_TO_LIVE: Mapping[Severity, timedelta] = {
     Severity.INFO: timedelta(hours=12),
     Severity.WARNING: timedelta(days=1),
     Severity.CRITICAL: timedelta(days=3),
@@ -58,7 +58,7 @@ class WebPushSender:
             **signed,
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
-            "TTL": str(int(KEPT_FOR[one.severity].total_seconds())),
+            "TTL": str(int(TIME_TO_LIVE[one.severity].total_seconds())),
             "Urgency": URGENCIES[one.severity],
             # Sent again while it waits for the browser, it takes its own place.
             "Topic": one.notification_id.hex,
