@@ -36,8 +36,9 @@ class Following:
 def subscribers(graph: Graph) -> int:
     """How many follow trackers and what is told."""
     feeds = graph.engine.resources.feeds
-    watching = (*feeds.trackers._watching.values(), *feeds.notifications._watching.values())
-    return len({subscriber for those in watching for subscriber in those})
+    of_trackers = {one for those in feeds.trackers._watching.values() for one in those}
+    of_notifications = {one for those in feeds.notifications._watching.values() for one in those}
+    return len(of_trackers) + len(of_notifications)
 
 
 async def until(holds: Callable[[], bool]) -> None:

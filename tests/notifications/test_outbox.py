@@ -15,6 +15,7 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.telemetry import DELIVERIES_WAITING, DELIVERY_LAG_SECONDS
 from app.identity.models import User
+from app.identity.viewer import Caller, Viewer
 from app.notifications.commands.outbox import (
     LEASE,
     Bounds,
@@ -288,7 +289,7 @@ async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_r
 
     async def remove() -> None:
         async with database.transaction() as transaction:
-            await delete_webhook(transaction, hook, owner_id=ada)
+            await delete_webhook(transaction, hook, caller=Caller(Viewer(user_id=ada)))
 
     async def note() -> DeliveryStatus | None:
         async with database.transaction() as transaction:

@@ -24,8 +24,8 @@ from app.notifications.queries.notifications import COUNTS, PREFERENCES
 def notifications_of_account() -> Any:
     """The list of what somebody was told."""
     return connection(
-        "What they were told, the newest first; empty for everybody but their owner. What they dismissed is left out "
-        "unless it is asked for.",
+        "What they were told, the newest first, for a year and no more than some 10,000; empty for everybody but their "
+        "owner. What they dismissed is left out unless it is asked for.",
         on=UserRow.id,
         to=NotificationRow.owner_id,
         orders=NOTIFICATION_ORDERS,
