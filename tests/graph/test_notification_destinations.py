@@ -594,7 +594,7 @@ async def test_what_becomes_of_a_webhook_is_written_down_without_its_secrets(dat
     key = str(key_of(id_))
     log = await log_of(database)
     assert {(actor, subject) for _, actor, subject, _, _ in log} == {(ada.id, ada.id)}
-    whole = {"name": "Mine", "scopes": [], "eventTypes": None, "minimumSeverity": "info"}
+    whole: dict[str, Any] = {"name": "Mine", "scopes": [], "eventTypes": None, "minimumSeverity": "info"}
     assert [(action, before, after) for action, _, _, before, after in log] == [
         ("webhook_created", None, {"webhook": key, "host": "hooks.example.com", "hasDocument": True, **whole}),
         (

@@ -499,6 +499,20 @@ async def test_what_a_destination_refuses_now_it_gets_later(database: Database) 
     assert (row.status, row.attempts, row.last_error) == ("delivered", 2, None)
 
 
+async def test_services_of_a_kind_that_hangs_leave_room_for_other_kinds(database: Database) -> None:
+    for _ in range(3):
+        ada = await somebody(database, address=None)
+        for _ in range(3):
+            await service_of(database, ada)
+        await told(database, ada, "Gold is up")
+    await service_of(database, eve := await somebody(database, address=None), kind="discord")
+    await told(database, eve, "Gold is down")
+    capacity = CAPACITIES[SERVICE]
+    bounds = Bounds(in_lane=capacity.in_lane, of_owner=capacity.of_owner)
+    parcels = await claimed(database, SERVICE, limit=capacity.at_once, bounds=bounds)
+    assert [parcel.lane for parcel in parcels] == ["ntfys"] * 6 + ["discord"]
+
+
 async def test_what_was_over_long_ago_goes_and_what_waits_stays(database: Database) -> None:
     ada = await somebody(database, address=None)
     await webhook_of(database, ada)
