@@ -42,7 +42,8 @@ def _values_of_counts(_: Mapping[str, Any], context: OperationContext) -> dict[s
 def notification_counts_of_account() -> Any:
     """How much of it they have not read."""
     return keyed_rows(
-        f"How much of that is unread; null for everybody but their owner. {NOTIFICATIONS_READ.sentence}",
+        "How much of that is unread, 10,000 at most; null for everybody but their owner. "
+        f"{NOTIFICATIONS_READ.sentence}",
         on=UserRow.id,
         to=COUNTS.c.owner_id,
         keys="owner_ids",
