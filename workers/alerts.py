@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -16,7 +17,11 @@ from app.alerts.fired import Fired
 from app.core.clock import utc_now
 from app.core.database import Database, Transaction
 from app.notifications.commands.notify import notify_of_alerts
-from app.notifications.commands.prune_notifications import prune_notifications
+from app.notifications.commands.prune_notifications import (
+    owners_of_too_many,
+    prune_notifications,
+    prune_notifications_of,
+)
 from workers.runner import Runner
 
 logger = structlog.get_logger(__name__)
@@ -70,10 +75,14 @@ async def look_at_all(database: Database, look: Look, *, now: datetime, stopping
 
 
 async def prune_old_alerts(database: Database) -> None:
-    """Delete alerts, and notifications that were read, that are kept no longer: some in each transaction."""
+    """Delete alerts and notifications that are kept no longer: some in each transaction."""
     now = utc_now()
     alerts = await _prune_all(database, lambda transaction: prune_alerts(transaction, now=now))
     notifications = await _prune_all(database, lambda transaction: prune_notifications(transaction, now=now))
+    async with database.transaction() as transaction:
+        crowded = await owners_of_too_many(transaction)
+    for owner_id in crowded:
+        notifications += await _prune_all(database, partial(prune_notifications_of, owner_id=owner_id))
     if alerts or notifications:
         logger.info("alerts_pruned", alerts=alerts, notifications=notifications)
 

@@ -23,7 +23,6 @@ from app.notifications.commands.outbox import (
 from app.notifications.commands.route_notifications import route_notifications
 from app.notifications.models import ChannelKind, DeliveryStatus
 from app.notifications.queries.waiting_deliveries import notifications_to_route, waiting_deliveries
-from app.notifications.senders.service import THREADS_OF_OWNER
 from app.notifications.sending import NotDelivered, OurFailure, ProviderAway, Sender
 from workers.runner import Runner
 
@@ -55,7 +54,8 @@ CAPACITIES: Mapping[ChannelKind, Capacity] = {
     ChannelKind.EMAIL: Capacity(at_once=4, in_lane=1),
     ChannelKind.WEB_PUSH: Capacity(at_once=16, in_lane=8, of_owner=5),
     ChannelKind.WEBHOOK: Capacity(at_once=24, in_lane=3, of_owner=8),
-    ChannelKind.SERVICE: Capacity(at_once=12, in_lane=2, of_owner=THREADS_OF_OWNER),
+    # A lane is all services of a kind: those at one host that hangs leave room for the other kinds.
+    ChannelKind.SERVICE: Capacity(at_once=8, in_lane=6, of_owner=3),
 }
 
 

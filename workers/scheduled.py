@@ -170,7 +170,7 @@ JOBS: Sequence[ScheduledJob] = (
     ScheduledJob(
         "prune-alerts",
         _upkeep(prune_old_alerts),
-        "Alerts that are older than a year go, and notifications that were read.",
+        "Alerts and notifications that are older than a year go, and all but somebody's newest 10,000 notifications.",
         cron="35 4 * * *",
     ),
     ScheduledJob("make-signing-keys", _make_keys, "The next key that signs access tokens, in time.", cron="5 * * * *"),

@@ -36,6 +36,7 @@ from app.notifications.models import ChannelKind
 from app.notifications.senders.configured import senders_of
 from app.notifications.senders.email import EmailSender
 from app.notifications.senders.posting import addresses_of, posting_client
+from app.notifications.senders.service import ServiceProcess
 from app.notifications.sending import Sender
 from app.operations.commands.runs import RUN_JOBS
 from app.portfolios.commands.inventory_imports import READ_INVENTORIES
@@ -103,7 +104,8 @@ async def serve(settings: Settings) -> None:
     http = provider_http()
     posting = posting_client(addresses_of(settings))
     documents = WebhookDocuments(settings)
-    senders = senders_of(database, secrets, settings, http=posting, answer_document=documents)
+    services = ServiceProcess(settings)
+    senders = senders_of(database, secrets, settings, http=posting, answer_document=documents, services=services)
     runners = _runners(settings, database, secrets, http, storage, senders)
     looking = [BeginningRunner(database), AlertClock(database), DeliveryMeter(database), *runners.values()]
     logger.info("worker_started")
@@ -127,6 +129,7 @@ async def serve(settings: Settings) -> None:
         await http.aclose()
         await posting.aclose()
         await documents.close()
+        await services.close()
         await database.close()
         await redis.aclose()
         logger.info("worker_stopped")

@@ -28,7 +28,7 @@ class WebhookDocuments:
     async def __call__(
         self, document: str, *, owner_id: UUID, webhook_id: UUID, notification_id: UUID, scopes: frozenset[Scope]
     ) -> bytes:
-        """The JSON of the answer, with its errors; raises PayloadNotMade."""
+        """The JSON of the answer, with its errors; raises NotDelivered."""
         answer_document = await self._opened()
         return await answer_document(
             document, owner_id=owner_id, webhook_id=webhook_id, notification_id=notification_id, scopes=scopes

@@ -6,7 +6,7 @@ import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
-from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8, EmailPolicy
 from pathlib import Path
@@ -34,7 +34,7 @@ MAIL_FOLDER = "mail"
 SENDER_OF_DEVELOPMENT = "Trove <no-reply@trove.example>"
 
 
-class _UnfoldedHeader(UnstructuredHeader):
+class _UnfoldedHeader(UnstructuredHeader, BaseHeader):
     """A header on one line, whatever policy it is written by: a long address would become encoded words."""
 
     def fold(self, *, policy: EmailPolicy) -> str:

@@ -1,10 +1,11 @@
 """The documents of webhooks: what somebody may ask to be sent, and the answers, asked as the webhook's owner."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NoReturn
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import orjson
 import structlog
@@ -25,15 +26,18 @@ from app.identity.services import identity_services
 from app.identity.viewer import Caller, Viewer
 from app.notifications.commands.webhooks import LONGEST_DOCUMENT
 from app.notifications.senders.webhook import AnswerDocument
-from app.notifications.sending import PayloadNotMade
+from app.notifications.sending import DocumentNotAnswered, PayloadNotMade
 
 logger = structlog.get_logger(__name__)
 
 LARGEST_ANSWER_BYTES = 256 * 1024
 VARIABLE = "notificationId"
 CONNECTIONS = 4
-# Of an answer that says nothing of what was asked for: it may come a little later.
-_PASSING = frozenset({ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.TIMEOUT})
+# Of one document, unless the API gives less; and of the wait for those that were asked before.
+LONGEST_ANSWER_SECONDS = 10.0
+LONGEST_WAIT_SECONDS = 45.0
+# What takes too long may have met a busy moment; hardly again and again.
+ATTEMPTS_AT_WHAT_TAKES_TOO_LONG = 3
 
 # Its own, so that what webhooks ask for drives nothing out of the API's memory.
 _documents = CheckedDocuments()
@@ -74,42 +78,74 @@ def _refuse(message: str) -> NoReturn:
     raise BadUserInput(message, argument="document")
 
 
-@dataclass(frozen=True, slots=True)
 class WebhookPayloads:
-    """Answers documents over the API's role in the database, so that it sees what the owner sees and nothing else."""
+    """Answers documents over the API's role in the database, so that it sees what the owner sees and nothing else.
 
-    engine: Engine
+    One at a time for each owner, and four in all: what is dear takes the database from nobody else.
+    """
+
+    def __init__(self, engine: Engine, *, longest_wait_seconds: float = LONGEST_WAIT_SECONDS) -> None:
+        self._engine = engine
+        self._longest_wait_seconds = longest_wait_seconds
+        self._places = asyncio.Semaphore(CONNECTIONS)
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(
         self, document: str, *, owner_id: UUID, webhook_id: UUID, notification_id: UUID, scopes: frozenset[Scope]
     ) -> bytes:
-        """The JSON that a client would get: `data`, and `errors` where there are some. Raises PayloadNotMade."""
+        """The JSON that a client would get: `data`, and `errors` where there are some. Raises NotDelivered."""
         notification = public_id(PublicIdTag.NOTIFICATION, notification_id)
         try:
             check_webhook_document(document)
-            operation = self.engine.prepare(Request(document, {VARIABLE: notification}))
+            operation = self._engine.prepare(Request(document, {VARIABLE: notification}))
         except (BadUserInput, RequestRefused) as refused:
-            # The schema has changed since it was taken.
-            raise PayloadNotMade(f"The document can no longer be asked: {refused}", is_permanent=True) from None
+            # The schema, or a limit, has changed since it was taken.
+            raise DocumentNotAnswered(f"The document can no longer be asked: {refused}", is_permanent=True) from None
         viewer = Viewer(user_id=owner_id, credential_id=webhook_id, scopes=scopes)
         try:
-            response = await self.engine.run(operation, Caller(viewer))
+            async with self._turn_of(owner_id):
+                response = await self._engine.run(operation, Caller(viewer))
+        except PayloadNotMade:
+            raise
         except Exception:
             logger.exception("webhook_document_not_answered", webhook=str(webhook_id))
             raise PayloadNotMade("The document could not be answered, by a mistake of ours.") from None
-        if _codes(response) & _PASSING:
-            raise PayloadNotMade("The document could not be answered.")
+        _refuse_what_says_nothing(response)
         answer = orjson.dumps({part: response[part] for part in ("data", "errors") if part in response})
         if len(answer) > LARGEST_ANSWER_BYTES:
-            raise PayloadNotMade(
+            raise DocumentNotAnswered(
                 f"The answer has more than {LARGEST_ANSWER_BYTES // 1024} KiB; ask for less.", is_permanent=True
             )
         return answer
 
+    @asynccontextmanager
+    async def _turn_of(self, owner_id: UUID) -> AsyncIterator[None]:
+        """Wait for the owner's other documents and for a place; it is not this document's time that passes."""
+        turn = self._turns.setdefault(owner_id, asyncio.Lock())
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(self._longest_wait_seconds):
+                    await held.enter_async_context(turn)
+                    await held.enter_async_context(self._places)
+            except TimeoutError:
+                raise PayloadNotMade("Other documents took so long that this one was not asked.") from None
+            yield
 
-def _codes(response: Response) -> set[str]:
+
+def _refuse_what_says_nothing(response: Response) -> None:
+    """Raise NotDelivered for an answer that says nothing of what was asked for."""
     errors: list[Mapping[str, Any]] = response.get("errors", [])
-    return {str(error["extensions"]["code"]) for error in errors}
+    messages = {str(error["extensions"]["code"]): str(error["message"]) for error in errors}
+    if ErrorCode.SERVICE_UNAVAILABLE in messages:
+        raise PayloadNotMade("The document could not be answered.")
+    if ErrorCode.TIMEOUT in messages:
+        raise DocumentNotAnswered(
+            f"The document was not answered: {messages[ErrorCode.TIMEOUT]}",
+            most_attempts=ATTEMPTS_AT_WHAT_TAKES_TOO_LONG,
+        )
+    if "data" not in response and ErrorCode.QUERY_TOO_COMPLEX in messages:
+        message = messages[ErrorCode.QUERY_TOO_COMPLEX]
+        raise DocumentNotAnswered(f"The document was not answered: {message}", is_permanent=True)
 
 
 @asynccontextmanager
@@ -124,6 +160,8 @@ async def open_webhook_payloads(settings: Settings) -> AsyncIterator[AnswerDocum
         yield _without_database
         return
     redis = connect_redis(settings.redis_url)
+    seconds = min(settings.operation_timeout_seconds, LONGEST_ANSWER_SECONDS)
+    settings = settings.model_copy(update={"operation_timeout_seconds": seconds})
     engine = create_engine(url, role=DatabaseRole.API, pool_size=CONNECTIONS, application_name="trove-worker-payloads")
     events = EventBus(redis)
     database = Database(engine, jobs=JobQueue(redis), events=events)

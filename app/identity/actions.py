@@ -41,6 +41,18 @@ class AuditAction(StrEnum):
     EXPORT_FETCHED = "export_fetched"
     PROVIDER_CREDENTIAL_ADDED = "provider_credential_added"
     PROVIDER_CREDENTIAL_REMOVED = "provider_credential_removed"
+    WEBHOOK_CREATED = "webhook_created"
+    WEBHOOK_CHANGED = "webhook_changed"
+    WEBHOOK_SECRET_ROTATED = "webhook_secret_rotated"  # noqa: S105  # the name of what was done
+    WEBHOOK_ENABLED = "webhook_enabled"
+    WEBHOOK_DISABLED = "webhook_disabled"
+    WEBHOOK_DELETED = "webhook_deleted"
+    NOTIFICATION_SERVICE_ADDED = "notification_service_added"
+    NOTIFICATION_SERVICE_CHANGED = "notification_service_changed"
+    NOTIFICATION_SERVICE_REMOVED = "notification_service_removed"
+    PUSH_SUBSCRIPTION_ADDED = "push_subscription_added"
+    PUSH_SUBSCRIPTION_REMOVED = "push_subscription_removed"
+    NOTIFICATION_CHANNEL_SWITCHED = "notification_channel_switched"
 
 
 MEANINGS: Mapping[AuditAction, str] = {
@@ -78,4 +90,16 @@ MEANINGS: Mapping[AuditAction, str] = {
     AuditAction.EXPORT_FETCHED: "An archive of everything was fetched.",
     AuditAction.PROVIDER_CREDENTIAL_ADDED: "A credential for an outside service was added.",
     AuditAction.PROVIDER_CREDENTIAL_REMOVED: "A credential for an outside service was removed.",
+    AuditAction.WEBHOOK_CREATED: "A webhook was made.",
+    AuditAction.WEBHOOK_CHANGED: "A webhook was changed, such as where it leads or what it reads.",
+    AuditAction.WEBHOOK_SECRET_ROTATED: "A webhook got another secret.",
+    AuditAction.WEBHOOK_ENABLED: "A webhook was enabled.",
+    AuditAction.WEBHOOK_DISABLED: "A webhook was disabled: by somebody, or, where nobody did, by its failures.",
+    AuditAction.WEBHOOK_DELETED: "A webhook was deleted.",
+    AuditAction.NOTIFICATION_SERVICE_ADDED: "Another service was added to be told by.",
+    AuditAction.NOTIFICATION_SERVICE_CHANGED: "A service to be told by was changed.",
+    AuditAction.NOTIFICATION_SERVICE_REMOVED: "A service to be told by was removed.",
+    AuditAction.PUSH_SUBSCRIPTION_ADDED: "A browser was allowed to be told, or got other keys.",
+    AuditAction.PUSH_SUBSCRIPTION_REMOVED: "A browser is told no more; where nobody removed it, it is gone.",
+    AuditAction.NOTIFICATION_CHANNEL_SWITCHED: "A kind of channel was switched on or off for everybody.",
 }

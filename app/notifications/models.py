@@ -88,7 +88,14 @@ class Notification(Base):
             ["alert_id", "owner_id"], ["alerts.alerts.id", "alerts.alerts.owner_id"], ondelete="CASCADE"
         ),
         Index("notifications_by_owner", "owner_id", "position"),
-        Index("notifications_unread", "owner_id", "position", postgresql_where=text("read_at IS NULL")),
+        Index(
+            "notifications_unread",
+            "owner_id",
+            "position",
+            postgresql_include=["severity", "snoozed_until"],
+            postgresql_where=text("read_at IS NULL AND dismissed_at IS NULL"),
+        ),
+        Index("notifications_by_time", "created_at", postgresql_using="brin"),
         Index("notifications_to_route", "position", postgresql_where=text("routed_at IS NULL")),
         Index("notifications_by_alert", "alert_id"),
         {"schema": SCHEMA},
@@ -264,7 +271,8 @@ class Delivery(Base):
     address.
 
     Its id is the same at each attempt, and what is sent carries it, so that who gets it twice can tell. Mails with the
-    same `digest_at` are sent as one.
+    same `digest_at` are sent as one, and those that were tried as one have the same `digest_id` from then on: it is the
+    first one's id. `asked_at` is when its owner asked to have it sent again.
     """
 
     __tablename__ = "deliveries"
@@ -313,6 +321,8 @@ class Delivery(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
     digest_at: Mapped[datetime | None]
+    digest_id: Mapped[UUID | None]
+    asked_at: Mapped[datetime | None]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
     delivered_at: Mapped[datetime | None]

@@ -47,7 +47,7 @@ def _deliveries(user_id: UUID) -> Select[*tuple[Any, ...]]:
             *(sent.id, Notification.title.label("notification"), sent.channel),
             *(PushSubscription.host.label("browser"), Webhook.url.label("webhook"), Service.name.label("service")),
             *(sent.status, sent.attempts, sent.next_attempt_at, sent.digest_at, sent.last_status, sent.last_error),
-            *(sent.delivered_at, sent.created_at),
+            *(sent.delivered_at, sent.asked_at, sent.created_at),
         )
         .join(Notification, Notification.id == sent.notification_id)
         .outerjoin(PushSubscription, PushSubscription.id == sent.push_subscription_id)

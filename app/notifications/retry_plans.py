@@ -65,6 +65,8 @@ def pause_after(
     """
     if failure.is_permanent or failure.is_gone or age >= KEPT_FOR:
         return None
+    if failure.most_attempts is not None and attempt >= failure.most_attempts:
+        return None
     planned = PLANS[channel].pause(attempt)
     if isinstance(failure, ProviderAway):
         planned = min(planned or LONGEST_PAUSE_WHILE_AWAY, LONGEST_PAUSE_WHILE_AWAY)

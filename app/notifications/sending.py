@@ -14,6 +14,7 @@ from app.notifications.models import ChannelKind, EventType
 class Outgoing:
     """A notification for one destination; `id` is the delivery's, the same at each attempt.
 
+    `digest_id` is that of the digest which it is a part of, the same at each attempt, whatever has left it meanwhile.
     `destination_id` is the browser's, the webhook's or the service's; a mail goes to the account's address. `attempt`
     counts from 1.
     """
@@ -30,13 +31,15 @@ class Outgoing:
     body: str | None = field(repr=False)
     alert_id: UUID | None
     told_at: datetime
+    digest_id: UUID | None = None
 
 
 class NotDelivered(Exception):
     """A delivery did not arrive. The message is shown to its owner: it holds nothing of secrets or of addresses.
 
     It is tried again unless `is_permanent`, after `retry_after` at the earliest where the other side asked for that.
-    `is_gone`: the destination says that it is there no longer. `status` is that of HTTP or SMTP.
+    `is_gone`: the destination says that it is there no longer. `status` is that of HTTP or SMTP. After `most_attempts`
+    it is given up, however many the plan has.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class NotDelivered(Exception):
         is_gone: bool = False,
         status: int | None = None,
         retry_after: timedelta | None = None,
+        most_attempts: int | None = None,
     ) -> None:
         super().__init__(message)
         self.is_permanent = is_permanent
         self.is_gone = is_gone
         self.status = status
         self.retry_after = retry_after
+        self.most_attempts = most_attempts
 
 
 class ProviderAway(NotDelivered):
@@ -79,3 +84,10 @@ class OurFailure(NotDelivered):
 
 class PayloadNotMade(OurFailure):
     """Nothing was sent, since what was to be sent could not be made."""
+
+
+class DocumentNotAnswered(NotDelivered):
+    """Nothing was sent, since the webhook's document asks for too much, or for what is there no longer.
+
+    Its owner has to change it, so it counts as a failure of the webhook.
+    """

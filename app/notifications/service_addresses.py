@@ -5,7 +5,7 @@ The first look at an address in a process takes a second, since Apprise then rea
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from apprise import Apprise, AppriseAsset
 from apprise.common import PersistentStoreMode
@@ -13,7 +13,6 @@ from apprise.plugins import url_to_dict
 from apprise.plugins.base import NotifyBase
 
 from app.core.errors import BadUserInput
-from app.core.settings import Settings
 
 LONGEST_SERVICE_ADDRESS = 2_000
 # All others could read files, add headers, load attachments or do without certificates.
@@ -46,13 +45,27 @@ for _name in ("apprise", "urllib3"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
-def check_service_address(address: str, settings: Settings) -> str:
+class AllowedServices(Protocol):
+    """What operators allow: the schemes of addresses, and the hosts that these may name. Settings say it."""
+
+    @property
+    def notification_services(self) -> tuple[str, ...]:
+        """The schemes."""
+        ...
+
+    @property
+    def notification_hosts(self) -> tuple[str, ...]:
+        """The hosts, with their ports where they have some."""
+        ...
+
+
+def check_service_address(address: str, settings: AllowedServices) -> str:
     """The kind of a service, by its address: the scheme. Raises BadUserInput with what an address has to be."""
     service_of(address, settings)
     return _kind_of(address)
 
 
-def service_of(address: str, settings: Settings) -> NotifyBase:
+def service_of(address: str, settings: AllowedServices) -> NotifyBase:
     """The service of an address, if it is one that may be told; raises BadUserInput, which tells nothing of it."""
     if len(address) > LONGEST_SERVICE_ADDRESS or not address.isascii() or not address.isprintable() or " " in address:
         raise _refused(f"An address has at most {LONGEST_SERVICE_ADDRESS:,} characters, without spaces, and of ASCII.")
@@ -112,7 +125,7 @@ def _names_a_host(kind: str, service: NotifyBase) -> bool:
     return any("{host}" in str(template) for template in templates)
 
 
-def _may_be_called(kind: str, service: NotifyBase, settings: Settings) -> bool:
+def _may_be_called(kind: str, service: NotifyBase, settings: AllowedServices) -> bool:
     host = str(service.host or "").lower()
     place = f"{host}:{service.port}" if service.port else host
     return place in settings.notification_hosts or (kind, place) in OWN_HOSTS

@@ -456,13 +456,13 @@ async def test_the_clock_looks_at_changes_of_prices_too(database: Database) -> N
 # --- what is kept -------------------------------------------------------------------------------------------------
 
 
-async def test_alerts_and_notifications_that_were_read_go_after_a_year(database: Database, owned: Owned) -> None:
+async def test_alerts_and_notifications_go_after_a_year_read_or_not(database: Database, owned: Owned) -> None:
     rule_id = await watch_value(database, owned, "crosses_level", "30")
     await look(database)
     for amount in (20, 10, 20):
         await ingested(database, price(str(amount)))
         await look(database)
-    old, read, kept = await alerts(database, rule_id)
+    old, unread, kept = await alerts(database, rule_id)
     now = utc_now()
     async with database.transaction() as transaction:
         connection = transaction.connection
@@ -472,15 +472,12 @@ async def test_alerts_and_notifications_that_were_read_go_after_a_year(database:
             text("UPDATE alerts.alerts SET created_at = :at WHERE id = :id"), {"at": year["old"], "id": old.id}
         )
         await connection.execute(
-            text("UPDATE notifications.notifications SET created_at = :at WHERE alert_id <> :old"),
-            {"at": year["old"], "old": old.id},
-        )
-        await connection.execute(
-            text("UPDATE notifications.notifications SET read_at = now() WHERE alert_id = :read"), {"read": read.id}
+            text("UPDATE notifications.notifications SET created_at = :at WHERE alert_id = :unread"),
+            {"at": year["old"], "unread": unread.id},
         )
     await prune_old_alerts(database)
     async with database.transaction() as transaction:
         left = await transaction.connection.scalars(text("SELECT alert_id FROM notifications.notifications"))
         assert left.all() == [kept.id]
         stay = await transaction.connection.scalars(text("SELECT id FROM alerts.alerts ORDER BY observed_at"))
-        assert stay.all() == [read.id, kept.id]
+        assert stay.all() == [unread.id, kept.id]

@@ -94,3 +94,12 @@ async def graph(api_database: Database, trove_settings: Settings, partner: None)
     yield Graph(Engine(Resources(api_database, trove_settings, Feeds(api_database, events), identity)))
     await identity.stop()
     await redis.aclose()
+
+
+@pytest.fixture
+async def live(graph: Graph) -> AsyncIterator[Graph]:
+    """The graph with its feeds at work."""
+    feeds = graph.engine.resources.feeds
+    await feeds.start()
+    yield graph
+    await feeds.stop()

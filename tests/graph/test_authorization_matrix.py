@@ -305,6 +305,7 @@ WHOSE: Mapping[str, Whose] = {
     "mutation editNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
     "mutation removeNotificationService.input.id": Whose(PublicIdTag.NOTIFICATION_SERVICE, is_not_found),
     "mutation sendTestNotification.input.destinationId": Whose(PublicIdTag.WEBHOOK, is_not_found),
+    "mutation redeliver.input.id": Whose(PublicIdTag.DELIVERY, is_not_found),
     "subscription alertFired.ruleIds": Whose(PublicIdTag.ALERT_RULE),
 }
 TAGS = {path: whose.tag for path, whose in WHOSE.items()}

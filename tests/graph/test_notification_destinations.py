@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from app.core.clock import utc_now
@@ -16,12 +18,20 @@ from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, parse_public_id, public_id
 from app.core.secrets import place_of
 from app.graph.context import Resources
+from app.identity.actions import AuditAction
+from app.identity.models import AuditEntry
 from app.identity.scopes import Scope
+from app.notifications.commands.destinations import after_failure
+from app.notifications.commands.outbox import claim_due
+from app.notifications.commands.redeliver import REDELIVERIES
 from app.notifications.commands.trials import MOST_TRIALS_PER_HOUR
-from app.notifications.models import Delivery, Notification, PushSubscription, Service, Webhook
+from app.notifications.models import Channel, ChannelKind, Delivery, Notification, PushSubscription, Service, Webhook
+from app.notifications.sending import NotDelivered
 from tests.graph.changing import change, code_of, done
 from tests.graph.conftest import Graph
 from tests.identity.builders import session_of
+from tests.notifications.outbox_builders import prefers
+from tests.notifications.sender_builders import outgoing
 from tests.notifications.told_people import Told, browser, in_base64url, person, tell
 
 NO_MORE_THAN_WEBHOOKS = {Scope.ALERTS_READ, Scope.NOTIFICATIONS_READ, Scope.NOTIFICATIONS_WRITE}
@@ -468,3 +478,204 @@ async def test_deliveries_tell_what_became_of_them(database: Database, graph: Gr
     }
     (mail,) = (await graph.ask(query, ada.viewer, channel="EMAIL"))["viewer"]["deliveries"]["nodes"]
     assert (mail["status"], mail["nextAttemptAt"], mail["webhook"]) == ("DELIVERED", None, None)
+
+
+AGAIN = "delivery { status attempts nextAttemptAt deliveredAt }"
+
+
+async def delivery_of(database: Database, owner_id: UUID, webhook_id: UUID, **columns: Any) -> str:
+    """A delivery to a webhook of somebody, of something that they have read since; gives its id."""
+    async with database.transaction() as transaction:
+        notification_id, key = new_id(), new_id()
+        await transaction.connection.execute(
+            insert(Notification).values(
+                id=notification_id,
+                owner_id=owner_id,
+                key=str(key),
+                event_type="price",
+                severity="info",
+                title="Gold is up",
+                read_at=func.now(),
+                routed_at=func.now(),
+            )
+        )
+        await transaction.connection.execute(
+            insert(Delivery).values(
+                id=key,
+                owner_id=owner_id,
+                notification_id=notification_id,
+                channel="webhook",
+                webhook_id=webhook_id,
+                **columns,
+            )
+        )
+    return public_id(PublicIdTag.DELIVERY, key)
+
+
+@pytest.mark.parametrize("status", ["failed", "delivered", "dropped"])
+async def test_a_delivery_is_sent_again_with_the_same_id_also_of_what_was_read_long_ago_and_at_night(
+    database: Database, graph: Graph, status: str
+) -> None:
+    ada = await person(database)
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK)
+    month_ago = utc_now() - timedelta(days=30)
+    id_ = await delivery_of(
+        database,
+        ada.id,
+        key_of(made["webhook"]["id"]),
+        status=status,
+        attempts=9,
+        created_at=month_ago,
+        delivered_at=month_ago if status == "delivered" else None,
+    )
+    now = utc_now()
+    hours = {"quiet_from": (now - timedelta(hours=1)).time(), "quiet_until": (now + timedelta(hours=1)).time()}
+    await prefers(database, ada.id, time_zone="UTC", **hours)
+    for _ in range(2):
+        again = (await done(graph, ada.viewer, "redeliver", AGAIN, id=id_))["delivery"]
+        assert again.pop("nextAttemptAt") is not None
+        assert again == {"status": "WAITING", "attempts": 0, "deliveredAt": None}
+    async with database.transaction() as transaction:
+        (parcel,) = await claim_due(transaction, ChannelKind.WEBHOOK, now=utc_now(), limit=10)
+    assert [(one.id, one.attempt) for one in parcel.outgoing] == [(key_of(id_), 1)]
+    assert utc_now() - parcel.meant_for < timedelta(hours=1)
+    # Who has it may be sending it: it is left alone.
+    again = (await done(graph, ada.viewer, "redeliver", AGAIN, id=id_))["delivery"]
+    assert (again["status"], again["attempts"]) == ("WAITING", 1)
+    async with database.transaction() as transaction:
+        assert await claim_due(transaction, ChannelKind.WEBHOOK, now=utc_now(), limit=10) == []
+
+
+async def test_what_waits_for_long_is_tried_now(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK)
+    later = utc_now() + timedelta(hours=1)
+    id_ = await delivery_of(database, ada.id, key_of(made["webhook"]["id"]), attempts=7, next_attempt_at=later)
+    again = (await done(graph, ada.viewer, "redeliver", AGAIN, id=id_))["delivery"]
+    assert again["attempts"] == 7
+    assert datetime.fromisoformat(again["nextAttemptAt"]) <= utc_now()
+
+
+async def test_redelivering_takes_ones_own_delivery_an_enabled_webhook_and_patience(
+    database: Database, graph: Graph
+) -> None:
+    ada, bob = await person(database), await person(database)
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK)
+    webhook_id = made["webhook"]["id"]
+    id_ = await delivery_of(database, ada.id, key_of(webhook_id), status="failed")
+    for viewer, wrong in ((bob.viewer, id_), (ada.viewer, webhook_id), (ada.viewer, "garbage")):
+        assert await code_of(graph, viewer, "redeliver", id=wrong) == "NOT_FOUND"
+    await done(graph, ada.viewer, "disableWebhook", "__typename", id=webhook_id)
+    assert await code_of(graph, ada.viewer, "redeliver", id=id_) == "INVALID_INPUT"
+    await done(graph, ada.viewer, "enableWebhook", "__typename", id=webhook_id)
+    for _ in range(REDELIVERIES.tries):
+        await done(graph, ada.viewer, "redeliver", "__typename", id=id_)
+    assert await code_of(graph, ada.viewer, "redeliver", id=id_) == "TOO_MANY"
+
+
+async def log_of(database: Database) -> list[tuple[str, Any, Any, Any, Any]]:
+    """What the audit log has of destinations: what was done, by whom, to whose, and what was so before and after."""
+    async with database.transaction() as transaction:
+        found = await transaction.connection.execute(
+            select(AuditEntry.action, AuditEntry.actor_id, AuditEntry.subject_id, AuditEntry.before, AuditEntry.after)
+            .where(AuditEntry.action != AuditAction.SIGNED_IN.value)
+            .order_by(AuditEntry.occurred_at, AuditEntry.id)
+        )
+        return [tuple(row) for row in found]
+
+
+async def test_what_becomes_of_a_webhook_is_written_down_without_its_secrets(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    secret_url = "https://hooks.example.com/T0/hunter2?key=hunter2"
+    given = {"name": "Mine", "url": secret_url, "document": DOCUMENT, "idempotencyKey": "once"}
+    made = await done(graph, ada.viewer, "createWebhook", "webhook { id } secret", **given)
+    await done(graph, ada.viewer, "createWebhook", "secret", **given)
+    id_ = made["webhook"]["id"]
+    elsewhere = {"url": "https://elsewhere.example.com/hunter2", "name": "Mine", "document": None}
+    await done(graph, ada.viewer, "editWebhook", "__typename", id=id_, **elsewhere)
+    rotated = await done(graph, ada.viewer, "rotateWebhookSecret", "secret", id=id_)
+    for name in ("disableWebhook", "enableWebhook", "deleteWebhook"):
+        await done(graph, ada.viewer, name, "__typename", id=id_)
+    key = str(key_of(id_))
+    log = await log_of(database)
+    assert {(actor, subject) for _, actor, subject, _, _ in log} == {(ada.id, ada.id)}
+    whole: dict[str, Any] = {"name": "Mine", "scopes": [], "eventTypes": None, "minimumSeverity": "info"}
+    assert [(action, before, after) for action, _, _, before, after in log] == [
+        ("webhook_created", None, {"webhook": key, "host": "hooks.example.com", "hasDocument": True, **whole}),
+        (
+            "webhook_changed",
+            {"webhook": key, "name": "Mine", "host": "hooks.example.com", "hasDocument": True},
+            {"webhook": key, "host": "elsewhere.example.com", "hasDocument": False},
+        ),
+        ("webhook_secret_rotated", None, {"webhook": key, "name": "Mine"}),
+        ("webhook_disabled", None, {"webhook": key, "name": "Mine"}),
+        ("webhook_enabled", None, {"webhook": key, "name": "Mine"}),
+        ("webhook_deleted", {"webhook": key, "host": "elsewhere.example.com", "hasDocument": False, **whole}, None),
+    ]
+    assert all(secret not in str(log) for secret in ("hunter2", made["secret"], rotated["secret"]))
+
+
+async def test_what_becomes_of_services_and_browsers_is_written_down_without_their_secrets(
+    database: Database, graph: Graph
+) -> None:
+    ada, given = await person(database), browser("https://push.example.com/hunter2", name="Laptop")
+    service = await done(graph, ada.viewer, "addNotificationService", "service { id }", **SERVICE)
+    id_ = service["service"]["id"]
+    address = "discord://4174216298/hunter2AJHMHI8qBe7bk2ZwO5U711o3dV_js"
+    await done(graph, ada.viewer, "editNotificationService", "__typename", id=id_, address=address, isEnabled=False)
+    await done(graph, ada.viewer, "removeNotificationService", "__typename", id=id_)
+    for _ in range(2):
+        added = await done(graph, ada.viewer, "addPushSubscription", "pushSubscription { id }", **given)
+    await done(graph, ada.viewer, "removePushSubscription", "__typename", id=added["pushSubscription"]["id"])
+    key, of_browser = str(key_of(id_)), str(key_of(added["pushSubscription"]["id"]))
+    shown = {"pushSubscription": of_browser, "host": "push.example.com", "name": "Laptop"}
+    log = await log_of(database)
+    assert {(actor, subject) for _, actor, subject, _, _ in log} == {(ada.id, ada.id)}
+    assert [(action, before, after) for action, _, _, before, after in log] == [
+        ("notification_service_added", None, {"service": key, "name": "Phone", "kind": "ntfys"}),
+        (
+            "notification_service_changed",
+            {"service": key, "name": "Phone", "kind": "ntfys", "isEnabled": True},
+            {"service": key, "kind": "discord", "isEnabled": False, "hasNewAddress": True},
+        ),
+        ("notification_service_removed", {"service": key, "name": "Phone", "kind": "discord"}, None),
+        ("push_subscription_added", None, shown | {"isNew": True}),
+        ("push_subscription_added", None, shown | {"isNew": False}),
+        ("push_subscription_removed", shown, None),
+    ]
+    assert all(secret not in str(log) for secret in ("hunter2", given["p256dh"], given["auth"]))
+
+
+async def test_what_is_disabled_by_its_failures_is_written_down_as_done_by_nobody(
+    database: Database, graph: Graph
+) -> None:
+    ada = await person(database)
+    webhook = await done(graph, ada.viewer, "createWebhook", "webhook { id }", **WEBHOOK)
+    added = await done(graph, ada.viewer, "addPushSubscription", "pushSubscription { id }", **browser())
+    gone = NotDelivered("The other side did not take it (status 410).", is_permanent=True, is_gone=True, status=410)
+    for channel, id_ in (
+        (ChannelKind.WEBHOOK, webhook["webhook"]["id"]),
+        (ChannelKind.WEB_PUSH, added["pushSubscription"]["id"]),
+    ):
+        async with database.transaction() as transaction:
+            await after_failure(transaction, outgoing(ada.id, channel, key_of(id_)), gone, now=utc_now())
+    log = [entry for entry in await log_of(database) if entry[1] is None]
+    assert [(action, subject) for action, _, subject, _, _ in log] == [
+        ("webhook_disabled", ada.id),
+        ("push_subscription_removed", ada.id),
+    ]
+    key = str(key_of(webhook["webhook"]["id"]))
+    assert log[0][4] == {"webhook": key, "name": "Mine", "lastError": str(gone)}
+
+
+async def test_a_channel_that_staff_switch_is_written_down(
+    database: Database, graph: Graph, owner: AsyncEngine
+) -> None:
+    staff = await person(database, permissions=[Scope.OPERATIONS_WRITE])
+    async with owner.begin() as connection:
+        await connection.execute(insert(Channel).values(kind="webhook"))
+    given = {"kind": "WEBHOOK", "isEnabled": True}
+    await done(graph, staff.viewer, "editNotificationChannel", "__typename", **given)
+    ((action, actor, subject, _, after),) = await log_of(database)
+    assert (action, actor, subject) == ("notification_channel_switched", staff.id, None)
+    assert after == {"channel": "webhook", "isEnabled": True}

@@ -1,22 +1,17 @@
 """The streams of what people are told: to themselves alone, without gap or double."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
-import orjson
 import pytest
 
 from app.alerts.models import Severity
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.paging import encode_cursor
-from app.graph.execution import Request
-from app.graph.transports.answers import Answers
 from app.identity.scopes import OWN, Scope
-from app.identity.viewer import ANYONE, Caller, Viewer
+from app.identity.viewer import ANYONE
 from tests.graph.conftest import Graph
+from tests.graph.stream_followers import Following, following, refused
 from tests.identity.builders import session_of
 from tests.notifications.told_people import alert_of, person, rule_of, tell
 
@@ -28,79 +23,11 @@ subscription ($rules: [ID!], $severity: AlertSeverity, $since: String) {
   alertFired(ruleIds: $rules, severity: $severity, since: $since) { cursor alert { severity } notification { title } }
 }
 """
-SECONDS = 10
 
 
-class Following:
-    """What a subscriber is sent, as it comes."""
-
-    def __init__(self) -> None:
-        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-    async def next(self) -> dict[str, Any]:
-        """The next update."""
-        answer = await self.answer()
-        assert "errors" not in answer, answer
-        (update,) = answer["data"].values()
-        return dict(update)
-
-    async def title(self) -> str:
-        """What the next update says."""
-        return str((await self.next())["notification"]["title"])
-
-    async def answer(self) -> dict[str, Any]:
-        """The next answer, whatever it says."""
-        return await asyncio.wait_for(self.sent.get(), SECONDS)
-
-
-@pytest.fixture
-async def live(graph: Graph) -> AsyncIterator[Graph]:
-    """The graph with its feeds at work."""
-    feeds = graph.engine.resources.feeds
-    await feeds.start()
-    yield graph
-    await feeds.stop()
-
-
-def subscribers(graph: Graph) -> int:
-    """How many follow what is told."""
-    watching = graph.engine.resources.feeds.notifications._watching.values()
-    return len({subscriber for those in watching for subscriber in those})
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what happens within the process, which tells nobody."""
-    async with asyncio.timeout(SECONDS):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def following(graph: Graph, viewer: Viewer, query: str, **variables: Any) -> AsyncIterator[Following]:
-    """Somebody who follows a stream, once they are heard."""
-    operation = graph.engine.prepare(Request(query, variables))
-    seen, before = Following(), subscribers(graph)
-
-    async def read() -> None:
-        async with aclosing(Answers(graph.engine).stream(operation, Caller(viewer))) as answers:
-            async for answer in answers:
-                seen.sent.put_nowait(orjson.loads(answer.json))
-
-    reading = asyncio.create_task(read())
-    await until(lambda: reading.done() or subscribers(graph) > before)
-    try:
-        yield seen
-    finally:
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
-
-
-async def refused(graph: Graph, viewer: Viewer, query: str, **variables: Any) -> str:
-    """The code with which a stream is refused at once."""
-    async with following(graph, viewer, query, **variables) as seen:
-        (error,) = (await seen.answer())["errors"]
-        return str(error["extensions"]["code"])
+async def title_of_next(seen: Following) -> str:
+    """What the next update says."""
+    return str((await seen.next())["notification"]["title"])
 
 
 async def test_a_notification_is_told_to_its_owner_alone(database: Database, live: Graph) -> None:
@@ -111,7 +38,7 @@ async def test_a_notification_is_told_to_its_owner_alone(database: Database, liv
         await tell(database, ada, "two")
         first = await seen.next()
         assert first["notification"] == {"id": id_, "title": "one", "severity": "CRITICAL"}
-        assert await seen.title() == "two"
+        assert await title_of_next(seen) == "two"
         assert seen.sent.empty()
 
 
@@ -124,9 +51,9 @@ async def test_a_reader_goes_on_where_they_stopped_without_gap_or_double(databas
     await tell(database, bob, "of Bob")
     await tell(database, ada, "three")
     async with following(live, ada.viewer, RECEIVED, since=cursor) as seen:
-        assert [await seen.title(), await seen.title()] == ["two", "three"]
+        assert [await title_of_next(seen), await title_of_next(seen)] == ["two", "three"]
         await tell(database, ada, "four")
-        assert await seen.title() == "four"
+        assert await title_of_next(seen) == "four"
         assert seen.sent.empty()
 
 
@@ -147,12 +74,12 @@ async def test_alerts_are_told_by_rule_and_by_severity_and_nothing_else_is(datab
         await fire(quiet, "of the other rule", Severity.CRITICAL)
         await fire(loud, "to look at", Severity.WARNING)
         await fire(loud, "at last", Severity.CRITICAL)
-        assert [await all_of_them.title() for _ in range(3)] == ["of the other rule", "to look at", "at last"]
-        assert [await by_rule.title() for _ in range(2)] == ["to look at", "at last"]
-        assert [await by_severity.title() for _ in range(2)] == ["of the other rule", "at last"]
+        assert [await title_of_next(all_of_them) for _ in range(3)] == ["of the other rule", "to look at", "at last"]
+        assert [await title_of_next(by_rule) for _ in range(2)] == ["to look at", "at last"]
+        assert [await title_of_next(by_severity) for _ in range(2)] == ["of the other rule", "at last"]
     cursor = encode_cursor("told", [0])
     async with following(live, ada.viewer, FIRED, since=cursor, severity="WARNING") as missed:
-        assert await missed.title() == "to look at"
+        assert await title_of_next(missed) == "to look at"
         assert missed.sent.empty()
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -312,6 +313,18 @@ async def test_preferences_that_were_changed_meanwhile_are_not_changed(database:
     assert (
         await code_of(graph, ada.viewer, "editNotificationPreferences", digest="NONE", expectedVersion=0) == "CONFLICT"
     )
+
+
+async def test_no_more_are_counted_than_are_kept_of_somebody(database: Database, graph: Graph) -> None:
+    ada = await person(database)
+    many = """
+        INSERT INTO notifications.notifications (id, owner_id, key, event_type, severity, title)
+        SELECT gen_random_uuid(), :owner_id, CAST(number AS text), 'price', 'info', 'Gold is up'
+        FROM generate_series(1, 10001) AS number
+    """
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text(many), {"owner_id": ada.id})
+    assert await counts(graph, ada) == {"unread": 10_000, "critical": 0, "snoozed": 0}
 
 
 @pytest.fixture

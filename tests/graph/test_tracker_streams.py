@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +26,7 @@ from app.trackers.models import Membership, MembershipRole, TrackerStatus
 from app.trackers.points import Point
 from app.trackers.queries.events import TrackerEventRow
 from tests.graph.conftest import Graph
+from tests.graph.stream_followers import SECONDS, Following, following, refused, subscribers, until
 from tests.identity.builders import session_of
 from tests.trackers.builders import MONDAY, Organisation, member_of, organisation, tracker_of
 
@@ -43,82 +44,14 @@ subscription ($trackers: [ID!], $run: ID, $client: ID, $since: String) {
   }
 }
 """
-SECONDS = 10
 HAMBURG = {"west": 9, "south": 53, "east": 11, "north": 54}
 FIJI_AND_SAMOA = {"west": 170, "south": -30, "east": -165, "north": 0}
 
 
-class Following:
-    """What a subscriber is sent, as it comes."""
-
-    def __init__(self) -> None:
-        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-    async def next(self) -> dict[str, Any]:
-        """The next update."""
-        answer = await self.answer()
-        assert "errors" not in answer, answer
-        (update_,) = answer["data"].values()
-        return dict(update_)
-
-    async def answer(self) -> dict[str, Any]:
-        """The next answer, whatever it says."""
-        return await asyncio.wait_for(self.sent.get(), SECONDS)
-
-    async def at(self) -> int:
-        """How many minutes after Monday the next update is of."""
-        occurred = str((await self.next())["occurredAt"])
-        return int(occurred[11:13]) * 60 + int(occurred[14:16])
-
-
-@pytest.fixture
-async def live(graph: Graph) -> AsyncIterator[Graph]:
-    """The graph with its feeds at work."""
-    feeds = graph.engine.resources.feeds
-    await feeds.start()
-    yield graph
-    await feeds.stop()
-
-
-def subscribers(graph: Graph) -> int:
-    """How many follow events of trackers."""
-    watching = graph.engine.resources.feeds.trackers._watching.values()
-    return len({subscriber for those in watching for subscriber in those})
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what happens within the process, which tells nobody."""
-    async with asyncio.timeout(SECONDS):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def following(graph: Graph, viewer: Viewer, query: str, **variables: Any) -> AsyncIterator[Following]:
-    """Somebody who follows a stream, once they are heard."""
-    operation = graph.engine.prepare(Request(query, variables))
-    seen, before = Following(), subscribers(graph)
-
-    async def read() -> None:
-        async with aclosing(Answers(graph.engine).stream(operation, Caller(viewer))) as answers:
-            async for answer in answers:
-                seen.sent.put_nowait(orjson.loads(answer.json))
-
-    reading = asyncio.create_task(read())
-    await until(lambda: reading.done() or subscribers(graph) > before)
-    try:
-        yield seen
-    finally:
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
-
-
-async def refused(graph: Graph, viewer: Viewer, query: str, **variables: Any) -> str:
-    """The code with which a stream is refused at once."""
-    async with following(graph, viewer, query, **variables) as seen:
-        (error,) = (await seen.answer())["errors"]
-        return str(error["extensions"]["code"])
+async def minute_of_next(seen: Following) -> int:
+    """How many minutes after Monday the next update is of."""
+    occurred = str((await seen.next())["occurredAt"])
+    return int(occurred[11:13]) * 60 + int(occurred[14:16])
 
 
 async def tell(database: Database, *events: NewTrackerEvent) -> None:
@@ -207,11 +140,11 @@ async def test_movements_are_followed_by_ids_by_run_and_by_box(database: Databas
             moved(known, 60, (54, 11)),
             moved(known, 70, (54.0001, 11)),
         )
-        assert [await by_id.at() for _ in range(3)] == [20, 30, 40]
-        assert [await by_run.at() for _ in range(5)] == [0, 10, 50, 60, 70]
+        assert [await minute_of_next(by_id) for _ in range(3)] == [20, 30, 40]
+        assert [await minute_of_next(by_run) for _ in range(5)] == [0, 10, 50, 60, 70]
         # Where a tracker leaves a box it is told once.
-        assert [await by_box.at() for _ in range(6)] == [0, 10, 30, 40, 60, 70]
-        assert [await across.at() for _ in range(5)] == [10, 20, 30, 50, 60]
+        assert [await minute_of_next(by_box) for _ in range(6)] == [0, 10, 30, 40, 60, 70]
+        assert [await minute_of_next(across) for _ in range(5)] == [10, 20, 30, 50, 60]
         assert by_id.sent.empty()
         assert by_box.sent.empty()
 
@@ -227,12 +160,12 @@ async def test_leaving_a_box_is_told_once_also_after_a_reconnect_and_to_a_slow_r
         left = await seen.next()
         assert left["position"] == {"latitude": 0, "longitude": 0}
         await tell(database, moved(known, 40))
-        assert await seen.at() == 40
+        assert await minute_of_next(seen) == 40
     await until(lambda: subscribers(live) == 0)
     async with following(live, known.viewer, MOVED, box=HAMBURG, since=first["cursor"]) as seen:
-        assert [await seen.at() for _ in range(2)] == [20, 40]
+        assert [await minute_of_next(seen) for _ in range(2)] == [20, 40]
         await tell(database, moved(known, 50, far), moved(known, 60, farther), moved(known, 70))
-        assert [await seen.at() for _ in range(2)] == [50, 70]
+        assert [await minute_of_next(seen) for _ in range(2)] == [50, 70]
     await until(lambda: subscribers(live) == 0)
     feed = live.engine.resources.feeds.trackers
     with patch("app.graph.live.WAITING_CHANGES_PER_SUBSCRIBER", 1):
@@ -267,9 +200,9 @@ async def test_statuses_are_followed_by_ids_by_run_and_by_client(database: Datab
             changed(known, 20, tracker_id=other, production_run_id=None),
             changed(known, 30),
         )
-        assert [await by_id.at() for _ in range(3)] == [0, 20, 30]
-        assert [await by_run.at() for _ in range(2)] == [0, 30]
-        assert [await by_client.at() for _ in range(3)] == [0, 20, 30]
+        assert [await minute_of_next(by_id) for _ in range(3)] == [0, 20, 30]
+        assert [await minute_of_next(by_run) for _ in range(2)] == [0, 30]
+        assert [await minute_of_next(by_client) for _ in range(3)] == [0, 20, 30]
 
 
 @pytest.mark.parametrize("query", [MOVED, CHANGED])
@@ -286,14 +219,14 @@ async def test_a_reconnect_goes_on_without_gap_or_double(database: Database, liv
             await tell(database, event(known, minutes), event(known, minutes, **foreign(known)))
         async with following(live, known.viewer, query, trackers=[known.tracker], since=cursor) as seen:
             await tell(database, event(known, 60))
-            assert [await seen.at() for _ in range(6)] == [10, 20, 30, 40, 50, 60]
+            assert [await minute_of_next(seen) for _ in range(6)] == [10, 20, 30, 40, 50, 60]
             await tell(database, event(known, 70))
-            assert await seen.at() == 70
+            assert await minute_of_next(seen) == 70
         # A replay is of the box alone, too.
         if query == MOVED:
             async with following(live, known.viewer, query, box=FIJI_AND_SAMOA, since=cursor) as seen:
                 await tell(database, event(known, 80, (-18, 178)))
-                assert await seen.at() == 80
+                assert await minute_of_next(seen) == 80
 
 
 async def test_a_cursor_that_is_too_old_or_of_another_list_is_refused(database: Database, live: Graph) -> None:
@@ -349,8 +282,8 @@ async def test_nobody_but_members_with_the_scope_follows_a_tracker(database: Dat
         following(live, known.stranger, MOVED, box=HAMBURG) as stranger,
     ):
         await tell(database, moved(known, 0), moved(known, 10, **foreign(known)), moved(known, 20))
-        assert [await member.at() for _ in range(2)] == [0, 20]
-        assert await stranger.at() == 10
+        assert [await minute_of_next(member) for _ in range(2)] == [0, 20]
+        assert await minute_of_next(stranger) == 10
         assert stranger.sent.empty()
 
 
@@ -363,16 +296,16 @@ async def test_who_is_a_member_no_longer_hears_no_more(database: Database, live:
         following(live, known.owner, MOVED, trackers=[known.tracker]) as owner,
     ):
         await tell(database, moved(known, 0), changed(known, 0))
-        assert (await gone.at(), await told.at(), await owner.at()) == (0, 0, 0)
+        assert (await minute_of_next(gone), await minute_of_next(told), await minute_of_next(owner)) == (0, 0, 0)
         async with database.transaction() as transaction:
             await transaction.connection.execute(delete(Membership).where(Membership.user_id == known.viewer.user_id))
         await tell(database, moved(known, 10), changed(known, 10))
-        assert await owner.at() == 10
+        assert await minute_of_next(owner) == 10
         async with database.transaction() as transaction:
             await member_of(transaction.connection, known.client_id, known.viewer.user_id, MembershipRole.VIEWER)
         # What happened meanwhile is never told.
         await tell(database, moved(known, 20), changed(known, 20))
-        assert (await gone.at(), await told.at(), await owner.at()) == (20, 20, 20)
+        assert (await minute_of_next(gone), await minute_of_next(told), await minute_of_next(owner)) == (20, 20, 20)
 
 
 @asynccontextmanager
@@ -402,7 +335,7 @@ async def test_a_reader_that_falls_behind_is_told_so_and_loses_no_status(databas
             assert "`since`" in error["message"]
             assert [answer async for answer in answers] == []
     async with following(live, known.viewer, CHANGED, since=cursor, **asked) as seen:
-        assert [await seen.at() for _ in range(5)] == [10, 20, 30, 40, 50]
+        assert [await minute_of_next(seen) for _ in range(5)] == [10, 20, 30, 40, 50]
 
 
 @pytest.mark.parametrize("is_status", [True, False])

@@ -51,12 +51,12 @@ async def webhook_of(database: Database, owner_id: UUID, *, url: str = "https://
     return webhook_id
 
 
-async def service_of(database: Database, owner_id: UUID) -> UUID:
+async def service_of(database: Database, owner_id: UUID, *, kind: str = "ntfys") -> UUID:
     """Another service of somebody."""
     service_id = new_id()
     async with database.transaction() as transaction:
         await transaction.connection.execute(
-            insert(Service).values(id=service_id, owner_id=owner_id, name="Phone", kind="ntfys", address=b"sealed")
+            insert(Service).values(id=service_id, owner_id=owner_id, name="Phone", kind=kind, address=b"sealed")
         )
     return service_id
 

@@ -16,8 +16,8 @@ from app.core.database import Database
 from app.core.mail_server import is_header_text
 from app.core.settings import Settings
 from app.identity.models import User
-from app.notifications.commands.outbox import LEASE
-from app.notifications.models import ChannelKind, Delivery, Digest
+from app.notifications.commands.outbox import LEASE, claim_due
+from app.notifications.models import ChannelKind, Delivery, Digest, Notification
 from app.notifications.senders.email import LONGEST_SUBJECT, MOST_IN_A_DIGEST
 from tests.conftest import READY_SECONDS, running
 from tests.core.mail_builders import Mailbox, mail_server
@@ -104,6 +104,34 @@ async def test_a_title_of_any_kind_stays_in_its_line(title: str, database: Datab
     assert len(message["Subject"]) <= LONGEST_SUBJECT
     assert message["Bcc"] is None
     assert mailbox.envelopes[0].rcpt_tos == ["ada@example.com"]
+
+
+async def test_a_digest_that_is_tried_again_is_the_same_mail_and_what_came_late_another(database: Database) -> None:
+    ada, mailbox = await somebody(database), Mailbox()
+    await prefers(database, ada, digest=Digest.HOURLY.value)
+    await told(database, ada, "one", "two", "three")
+    rows = await deliveries(database)
+    await moved_back(database, timedelta(hours=1), "next_attempt_at", "digest_at")
+    async with database.transaction() as transaction:
+        # As if by a worker that is killed right after the mail server has taken it.
+        await claim_due(transaction, ChannelKind.EMAIL, now=utc_now(), limit=10)
+        one = update(Notification).where(Notification.title == "one")
+        await transaction.connection.execute(one.values(read_at=utc_now()))
+    await told(database, ada, "late")
+    async with database.transaction() as transaction:
+        late = select(Notification.id).where(Notification.title == "late").scalar_subquery()
+        await transaction.connection.execute(
+            update(Delivery)
+            .where(Delivery.notification_id == late)
+            .values(digest_at=rows[0].digest_at - timedelta(hours=1), next_attempt_at=utc_now())
+        )
+    await moved_back(database, LEASE)
+    await sent(database, mailbox)
+    late_id = (await deliveries(database))[-1].id
+    assert {(mail["Message-ID"], mail["Subject"]) for mail in mailbox.messages()} == {
+        (f"<{rows[0].id}@trove.example>", "2 notifications"),
+        (f"<{late_id}@trove.example>", "late"),
+    }
 
 
 async def test_a_digest_lists_many_in_one_mail_and_says_how_many_more_there_are(database: Database) -> None:

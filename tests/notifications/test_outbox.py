@@ -15,6 +15,7 @@ from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.telemetry import DELIVERIES_WAITING, DELIVERY_LAG_SECONDS
 from app.identity.models import User
+from app.identity.viewer import Caller, Viewer
 from app.notifications.commands.outbox import (
     LEASE,
     Bounds,
@@ -288,7 +289,7 @@ async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_r
 
     async def remove() -> None:
         async with database.transaction() as transaction:
-            await delete_webhook(transaction, hook, owner_id=ada)
+            await delete_webhook(transaction, hook, caller=Caller(Viewer(user_id=ada)))
 
     async def note() -> DeliveryStatus | None:
         async with database.transaction() as transaction:
@@ -496,6 +497,20 @@ async def test_what_a_destination_refuses_now_it_gets_later(database: Database) 
     assert desk.taken == ["Gold is up", "Gold is up"]
     (row,) = await deliveries(database)
     assert (row.status, row.attempts, row.last_error) == ("delivered", 2, None)
+
+
+async def test_services_of_a_kind_that_hangs_leave_room_for_other_kinds(database: Database) -> None:
+    for _ in range(3):
+        ada = await somebody(database, address=None)
+        for _ in range(3):
+            await service_of(database, ada)
+        await told(database, ada, "Gold is up")
+    await service_of(database, eve := await somebody(database, address=None), kind="discord")
+    await told(database, eve, "Gold is down")
+    capacity = CAPACITIES[SERVICE]
+    bounds = Bounds(in_lane=capacity.in_lane, of_owner=capacity.of_owner)
+    parcels = await claimed(database, SERVICE, limit=capacity.at_once, bounds=bounds)
+    assert [parcel.lane for parcel in parcels] == ["ntfys"] * 6 + ["discord"]
 
 
 async def test_what_was_over_long_ago_goes_and_what_waits_stays(database: Database) -> None:

@@ -2,6 +2,10 @@
 
 import asyncio
 import io
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import pytest
 from apprise.manager_plugins import NotificationManager
@@ -11,7 +15,7 @@ from app.core.errors import BadUserInput
 from app.core.settings import NOTIFICATION_SERVICES, Settings
 from app.notifications.commands.destinations import after_delivery, after_failure
 from app.notifications.models import Service
-from app.notifications.senders.service import THREADS, THREADS_OF_OWNER, ServiceSender
+from app.notifications.senders.service import ServiceProcess, ServiceSender
 from app.notifications.sending import NotDelivered
 from app.notifications.service_addresses import check_service_address
 from tests.identity.builders import SECRETS
@@ -27,16 +31,31 @@ def allowing(settings: Settings, *hosts: str, services: tuple[str, ...] = NOTIFI
     return settings.model_copy(update={"notification_hosts": hosts, "notification_services": services})
 
 
+def host_of(listener: Listener) -> str:
+    """Where it listens, as operators list it."""
+    return f"127.0.0.1:{listener.port}"
+
+
 def address_of(listener: Listener) -> str:
     """A topic of an ntfy that listens here, and the token that it asks for."""
     return f"ntfy://{TOKEN}@127.0.0.1:{listener.port}/my-alerts"
 
 
+@asynccontextmanager
+async def sending(database: Database, settings: Settings, *hosts: str, **how: float) -> AsyncIterator[ServiceSender]:
+    """Who sends to services at these hosts."""
+    process = ServiceProcess(allowing(settings, *hosts), **how)
+    try:
+        yield ServiceSender(database, SECRETS, process)
+    finally:
+        await process.close()
+
+
 async def test_ntfy_is_told_as_its_protocol_says(database: Database, trove_settings: Settings) -> None:
     async with listening(TAKEN) as ntfy:
         one = await add_service(database, address_of(ntfy))
-        settings = allowing(trove_settings, f"127.0.0.1:{ntfy.port}")
-        await ServiceSender(database, SECRETS, settings).send([one])
+        async with sending(database, trove_settings, host_of(ntfy)) as sender:
+            await sender.send([one])
         (taken,) = ntfy.taken
     # https://docs.ntfy.sh/publish/#publish-as-json
     assert taken.path == "/"
@@ -67,9 +86,9 @@ async def test_what_is_not_taken_is_tried_again_and_tells_no_secret(
 ) -> None:
     async with listening(said) as ntfy:
         one = await add_service(database, address_of(ntfy))
-        settings = allowing(trove_settings, f"127.0.0.1:{ntfy.port}")
-        with pytest.raises(NotDelivered) as failed:
-            await ServiceSender(database, SECRETS, settings).send([one])
+        async with sending(database, trove_settings, host_of(ntfy)) as sender:
+            with pytest.raises(NotDelivered) as failed:
+                await sender.send([one])
         assert len(ntfy.taken) == 1
     assert not failed.value.is_permanent
     for told in (str(failed.value), log.getvalue()):
@@ -86,36 +105,105 @@ async def test_a_redirect_is_not_followed(database: Database, trove_settings: Se
         moved = answer(status="307 Moved", headers=f"Location: {elsewhere.url('127.0.0.1')}\r\n")
         async with listening(moved) as ntfy:
             one = await add_service(database, address_of(ntfy))
-            with pytest.raises(NotDelivered):
-                await ServiceSender(database, SECRETS, allowing(trove_settings, f"127.0.0.1:{ntfy.port}")).send([one])
+            async with sending(database, trove_settings, host_of(ntfy)) as sender:
+                with pytest.raises(NotDelivered):
+                    await sender.send([one])
             assert len(ntfy.taken) == 1
         assert elsewhere.taken == []
 
 
-async def test_services_that_never_answer_are_given_up_and_take_only_so_many_threads(
-    database: Database, trove_settings: Settings
-) -> None:
-    async with listening(SILENCE) as ntfy:
-        settings = allowing(trove_settings, f"127.0.0.1:{ntfy.port}")
-        sender = ServiceSender(database, SECRETS, settings, total_seconds=0.5)
-        told = [await add_service(database, address_of(ntfy)) for _ in range(THREADS + 1)]
-        failures = await asyncio.gather(*(sender.send([one]) for one in told), return_exceptions=True)
-        assert [str(failure) for failure in failures] == ["The service did not answer in time."] * len(told)
-        assert len(ntfy.taken) == THREADS
+@dataclass(slots=True)
+class Endless:
+    """A server that answers for ever, some bytes after the other, until its caller hangs up."""
+
+    begins: bytes
+    goes_on: bytes
+    pause_seconds: float
+    hung_up: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer."""
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(ConnectionError):
+            writer.write(self.begins)
+            while True:
+                writer.write(self.goes_on)
+                await writer.drain()
+                await asyncio.sleep(self.pause_seconds)
+        self.hung_up += 1
+        writer.close()
 
 
-async def test_the_retries_of_one_service_that_hangs_leave_threads_for_others(
-    database: Database, trove_settings: Settings
+@asynccontextmanager
+async def answering_for_ever(endless: Endless) -> AsyncIterator[int]:
+    """It as a server; gives its port."""
+    server = await asyncio.start_server(endless.serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+DRIPPING = {
+    "never a head": (OK + b"X: ", b"x"),
+    "never a body": (OK + b"Content-Length: 1000000000\r\n\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize("how", DRIPPING)
+async def test_a_service_whose_answer_drips_is_hung_up_on_in_time(
+    database: Database, trove_settings: Settings, how: str
 ) -> None:
-    async with listening(SILENCE) as silent, listening(TAKEN) as ntfy:
-        settings = allowing(trove_settings, f"127.0.0.1:{silent.port}", f"127.0.0.1:{ntfy.port}")
-        sender = ServiceSender(database, SECRETS, settings, total_seconds=2)
-        one, other = [await add_service(database, address_of(listener)) for listener in (silent, ntfy)]
-        failures = await asyncio.gather(*(sender.send([one]) for _ in range(2 * THREADS)), return_exceptions=True)
-        assert all(isinstance(failure, NotDelivered) for failure in failures)
-        assert len(silent.taken) == THREADS_OF_OWNER
-        await sender.send([other])
+    endless = Endless(*DRIPPING[how], pause_seconds=0.05)
+    async with answering_for_ever(endless) as port, listening(TAKEN) as ntfy:
+        hosts = (f"127.0.0.1:{port}", host_of(ntfy))
+        slow = await add_service(database, f"ntfy://127.0.0.1:{port}/my-alerts")
+        async with sending(database, trove_settings, *hosts, total_seconds=2) as sender:
+            failures = await asyncio.gather(*(sender.send([slow]) for _ in range(8)), return_exceptions=True)
+            assert [str(failure) for failure in failures] == ["The service did not answer in time."] * 8
+            async with asyncio.timeout(5):
+                while endless.hung_up < 8:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            await sender.send([await add_service(database, address_of(ntfy))])
         assert len(ntfy.taken) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not bound the memory of a process")
+async def test_a_service_that_answers_without_end_takes_no_more_memory_than_its_process_may(
+    database: Database, trove_settings: Settings
+) -> None:
+    endless = Endless(OK + b"\r\n", b"x" * 1_000_000, pause_seconds=0)
+    async with answering_for_ever(endless) as port:
+        one = await add_service(database, f"ntfy://127.0.0.1:{port}/my-alerts")
+        async with sending(database, trove_settings, f"127.0.0.1:{port}", total_seconds=120) as sender:
+            with pytest.raises(NotDelivered, match="did not take it"):
+                await sender.send([one])
+
+
+async def test_ten_megabytes_of_an_answer_are_no_failure(database: Database, trove_settings: Settings) -> None:
+    said = answer(b'{"id": "' + b"x" * 10_000_000 + b'"}')
+    async with listening(said) as ntfy, sending(database, trove_settings, host_of(ntfy)) as sender:
+        await sender.send([await add_service(database, address_of(ntfy))])
+
+
+async def test_a_process_that_was_killed_is_started_again(database: Database, trove_settings: Settings) -> None:
+    async with listening(SILENCE, TAKEN) as ntfy:
+        one = await add_service(database, address_of(ntfy))
+        async with sending(database, trove_settings, host_of(ntfy)) as sender:
+            sent = asyncio.create_task(sender.send([one]))
+            async with asyncio.timeout(60):
+                while not ntfy.taken:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            running = sender._process._running
+            assert running is not None
+            running.process.kill()
+            for writer in ntfy.kept:
+                writer.close()
+            with pytest.raises(NotDelivered):
+                await sent
+            await sender.send([one])
+        assert len(ntfy.taken) == 2
 
 
 async def test_a_service_that_operators_no_longer_list_is_told_no_more(
@@ -123,8 +211,9 @@ async def test_a_service_that_operators_no_longer_list_is_told_no_more(
 ) -> None:
     async with listening(TAKEN) as ntfy:
         one = await add_service(database, address_of(ntfy))
-        with pytest.raises(NotDelivered) as failed:
-            await ServiceSender(database, SECRETS, allowing(trove_settings)).send([one])
+        async with sending(database, trove_settings) as sender:
+            with pytest.raises(NotDelivered) as failed:
+                await sender.send([one])
         assert ntfy.taken == []
     assert failed.value.is_permanent
 

@@ -1,5 +1,7 @@
 """From something that happened to a browser, a webhook and a service that are told of it, each by its own wire."""
 
+from contextlib import AsyncExitStack
+
 from sqlalchemy import insert
 from standardwebhooks import Webhook as Receiver
 
@@ -13,6 +15,7 @@ from app.notifications.commands.vapid_keys import vapid_key
 from app.notifications.models import Delivery, EventType, Notification, PushSubscription, Service, Webhook
 from app.notifications.sealed import new_webhook_secret, seal_browser, seal_service_address
 from app.notifications.senders.configured import senders_of
+from app.notifications.senders.service import ServiceProcess
 from tests.identity.builders import SECRETS
 from tests.notifications.sender_builders import Browser, add_webhook, client, listening, rows
 from tests.providers.builders import answer
@@ -33,9 +36,12 @@ async def test_all_who_are_told_get_it_signed_encrypted_and_once_and_who_is_gone
         listening(answer(b"{}")) as ntfy,
         client() as http,
         open_webhook_payloads(trove_settings) as payloads,
+        AsyncExitStack() as closing,
     ):
         settings = trove_settings.model_copy(update={"notification_hosts": (f"127.0.0.1:{ntfy.port}",)})
-        senders = senders_of(database, SECRETS, settings, http=http, answer_document=payloads)
+        services = ServiceProcess(settings)
+        closing.push_async_callback(services.close)
+        senders = senders_of(database, SECRETS, settings, http=http, answer_document=payloads, services=services)
         webhook = await add_webhook(database, shop.url(), secret=secret, document=check_webhook_document(DOCUMENT))
         endpoint = browser.endpoint(push_service.url("push.example"))
         address = f"ntfy://127.0.0.1:{ntfy.port}/my-alerts"

@@ -16,6 +16,7 @@ from app.core.clock import utc_now
 from app.core.database import Database, DatabaseViewer
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.settings import Settings
+from app.identity.viewer import Caller, Viewer
 from app.notifications.commands.destinations import after_delivery, after_failure
 from app.notifications.commands.push_subscriptions import add_push_subscription
 from app.notifications.commands.vapid_keys import vapid_key
@@ -211,7 +212,7 @@ async def test_of_two_who_give_the_same_browser_at_once_the_later_one_is_told(
 
     async def add(owner_id: UUID) -> None:
         async with api_database.transaction(viewer=DatabaseViewer(owner_id)) as transaction:
-            await add_push_subscription(transaction, SECRETS, owner_id=owner_id, **given)
+            await add_push_subscription(transaction, SECRETS, caller=Caller(Viewer(user_id=owner_id)), **given)
             has_added.set()
             await may_end.wait()
 

@@ -24,8 +24,8 @@ from app.notifications.queries.notifications import COUNTS, PREFERENCES
 def notifications_of_account() -> Any:
     """The list of what somebody was told."""
     return connection(
-        "What they were told, the newest first; empty for everybody but their owner. What they dismissed is left out "
-        "unless it is asked for.",
+        "What they were told, the newest first, for a year and no more than some 10,000; empty for everybody but their "
+        "owner. What they dismissed is left out unless it is asked for.",
         on=UserRow.id,
         to=NotificationRow.owner_id,
         orders=NOTIFICATION_ORDERS,
@@ -42,7 +42,8 @@ def _values_of_counts(_: Mapping[str, Any], context: OperationContext) -> dict[s
 def notification_counts_of_account() -> Any:
     """How much of it they have not read."""
     return keyed_rows(
-        f"How much of that is unread; null for everybody but their owner. {NOTIFICATIONS_READ.sentence}",
+        "How much of that is unread, 10,000 at most; null for everybody but their owner. "
+        f"{NOTIFICATIONS_READ.sentence}",
         on=UserRow.id,
         to=COUNTS.c.owner_id,
         keys="owner_ids",

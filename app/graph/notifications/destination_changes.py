@@ -8,13 +8,14 @@ from typing import Any
 import strawberry
 
 from app.alerts.models import Severity
+from app.core.errors import TooManyAttempts
 from app.core.ids import PublicIdTag
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.notifications.destinations import NotificationService, PushSubscription, Webhook
 from app.graph.notifications.errors import NOTIFICATIONS_WRITE, NotificationError, notification_changes
 from app.graph.notifications.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_of, own_key, sent
-from app.graph.notifications.notifications import Notification
+from app.graph.notifications.notifications import Notification, NotificationDelivery
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import URL
 from app.graph.user_errors import USER_ERRORS, Done
@@ -24,6 +25,7 @@ from app.notifications.commands.push_subscriptions import (
     add_push_subscription,
     remove_push_subscription,
 )
+from app.notifications.commands.redeliver import REDELIVERIES, redeliver
 from app.notifications.commands.services import (
     MOST_SERVICES,
     add_service,
@@ -42,7 +44,7 @@ from app.notifications.commands.webhooks import (
     enable_webhook,
     rotate_webhook_secret,
 )
-from app.notifications.given import LONGEST_NAME, checked, not_found
+from app.notifications.given import LONGEST_NAME, checked, not_found, too_many
 from app.notifications.models import ChannelKind, EventType
 from app.notifications.service_addresses import LONGEST_SERVICE_ADDRESS
 from app.notifications.webhook_urls import LONGEST_WEBHOOK_URL
@@ -160,6 +162,11 @@ class SendTestNotificationInput:
     )
 
 
+@strawberry.input(description="The delivery to send again.")
+class RedeliverInput:
+    id: strawberry.ID = strawberry.field(description="The delivery.")
+
+
 @strawberry.type(description="What became of the browser.")
 class AddPushSubscriptionPayload:
     push_subscription: PushSubscription | None = attribute("The browser; null when refused.")
@@ -234,6 +241,12 @@ class SendTestNotificationPayload:
     user_errors: list[NotificationError] = attribute(USER_ERRORS)
 
 
+@strawberry.type(description="The delivery that is sent again.")
+class RedeliverPayload:
+    delivery: NotificationDelivery | None = attribute("The delivery as it is now; null when refused.")
+    user_errors: list[NotificationError] = attribute(USER_ERRORS)
+
+
 @dataclass(frozen=True, slots=True)
 class BrowserAdded(Done):
     """The payload of a browser that is told from now on."""
@@ -277,6 +290,13 @@ class TestSent(Done):
     notification: Reference
 
 
+@dataclass(frozen=True, slots=True)
+class SentAgain(Done):
+    """The payload of a delivery that is sent again."""
+
+    delivery: Reference
+
+
 @strawberry.type
 class DestinationMutations:
     @notification_changes(
@@ -291,7 +311,7 @@ class DestinationMutations:
             key = await add_push_subscription(
                 transaction,
                 info.context.resources.identity.secrets,
-                owner_id=info.context.viewer.own_id,
+                caller=info.context.caller,
                 endpoint=input.endpoint,
                 p256dh=input.p256dh,
                 auth=input.auth,
@@ -305,7 +325,7 @@ class DestinationMutations:
     async def remove_push_subscription(info: Info, input: RemovePushSubscriptionInput) -> DestinationRemoved:
         key = own_key(input.id, PublicIdTag.PUSH_SUBSCRIPTION, "browser", "id")
         async with info.context.transaction() as transaction:
-            await remove_push_subscription(transaction, key, owner_id=info.context.viewer.own_id)
+            await remove_push_subscription(transaction, key, caller=info.context.caller)
         return DestinationRemoved(input.id)
 
     @notification_changes(
@@ -321,7 +341,7 @@ class DestinationMutations:
                 transaction,
                 info.context.resources.identity.secrets,
                 changes,
-                viewer=info.context.viewer,
+                caller=info.context.caller,
                 idempotency_key=input.idempotency_key,
                 is_development=info.context.resources.settings.is_development,
             )
@@ -337,7 +357,7 @@ class DestinationMutations:
                 transaction,
                 key,
                 changes,
-                viewer=info.context.viewer,
+                caller=info.context.caller,
                 expected_version=input.expected_version,
                 is_development=info.context.resources.settings.is_development,
             )
@@ -356,7 +376,7 @@ class DestinationMutations:
                 transaction,
                 info.context.resources.identity.secrets,
                 key,
-                owner_id=info.context.viewer.own_id,
+                caller=info.context.caller,
                 expected_version=input.expected_version,
             )
         return WebhookChanged(refer(Webhook, key), secret)
@@ -370,9 +390,7 @@ class DestinationMutations:
     async def enable_webhook(info: Info, input: EnableWebhookInput) -> WebhookChanged:
         key = own_key(input.id, PublicIdTag.WEBHOOK, "webhook", "id")
         async with info.context.transaction() as transaction:
-            await enable_webhook(
-                transaction, key, owner_id=info.context.viewer.own_id, expected_version=input.expected_version
-            )
+            await enable_webhook(transaction, key, caller=info.context.caller, expected_version=input.expected_version)
         return WebhookChanged(refer(Webhook, key))
 
     @notification_changes(
@@ -382,9 +400,7 @@ class DestinationMutations:
     async def disable_webhook(info: Info, input: DisableWebhookInput) -> WebhookChanged:
         key = own_key(input.id, PublicIdTag.WEBHOOK, "webhook", "id")
         async with info.context.transaction() as transaction:
-            await disable_webhook(
-                transaction, key, owner_id=info.context.viewer.own_id, expected_version=input.expected_version
-            )
+            await disable_webhook(transaction, key, caller=info.context.caller, expected_version=input.expected_version)
         return WebhookChanged(refer(Webhook, key))
 
     @notification_changes(
@@ -394,9 +410,7 @@ class DestinationMutations:
     async def delete_webhook(info: Info, input: DeleteWebhookInput) -> WebhookDeleted:
         key = own_key(input.id, PublicIdTag.WEBHOOK, "webhook", "id")
         async with info.context.transaction() as transaction:
-            await delete_webhook(
-                transaction, key, owner_id=info.context.viewer.own_id, expected_version=input.expected_version
-            )
+            await delete_webhook(transaction, key, caller=info.context.caller, expected_version=input.expected_version)
         return WebhookDeleted(input.id)
 
     @notification_changes(
@@ -411,7 +425,7 @@ class DestinationMutations:
             key = await add_service(
                 transaction,
                 info.context.resources.identity.secrets,
-                owner_id=info.context.viewer.own_id,
+                caller=info.context.caller,
                 name=input.name,
                 address=address,
                 idempotency_key=input.idempotency_key,
@@ -431,7 +445,7 @@ class DestinationMutations:
                 info.context.resources.identity.secrets,
                 key,
                 changes,
-                owner_id=info.context.viewer.own_id,
+                caller=info.context.caller,
                 expected_version=input.expected_version,
             )
         return ServiceChanged(refer(NotificationService, key))
@@ -445,9 +459,7 @@ class DestinationMutations:
     async def remove_notification_service(info: Info, input: RemoveNotificationServiceInput) -> DestinationRemoved:
         key = own_key(input.id, PublicIdTag.NOTIFICATION_SERVICE, "service", "id")
         async with info.context.transaction() as transaction:
-            await remove_service(
-                transaction, key, owner_id=info.context.viewer.own_id, expected_version=input.expected_version
-            )
+            await remove_service(transaction, key, caller=info.context.caller, expected_version=input.expected_version)
         return DestinationRemoved(input.id)
 
     @notification_changes(
@@ -467,6 +479,24 @@ class DestinationMutations:
                 destination=destination,
             )
         return TestSent(refer(Notification, key))
+
+    @notification_changes(
+        "Send a delivery again, now, with the same id, whatever became of it; what is tried within five minutes anyway "
+        f"is left to that. {REDELIVERIES.tries} in an hour at most.",
+        type=RedeliverPayload,
+        access=NOTIFICATIONS_WRITE,
+    )
+    @staticmethod
+    async def redeliver(info: Info, input: RedeliverInput) -> SentAgain:
+        key = own_key(input.id, PublicIdTag.DELIVERY, "delivery", "id")
+        owner_id = info.context.viewer.own_id
+        async with info.context.transaction() as transaction:
+            await redeliver(transaction, key, owner_id=owner_id, now=info.context.now)
+            try:
+                await info.context.resources.identity.attempts.check_and_count(REDELIVERIES, str(owner_id))
+            except TooManyAttempts as refusal:
+                raise too_many(refusal.message) from None
+        return SentAgain(refer(NotificationDelivery, key))
 
 
 def _with_checked_document(changes: dict[str, Any]) -> dict[str, Any]:

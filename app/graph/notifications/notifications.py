@@ -65,7 +65,10 @@ DELIVERY_ORDERS = Orders(
 )
 
 
-@strawberry.type(description="A notification on its way to one destination outside of the app.")
+@strawberry.type(
+    description="A notification on its way to one destination outside of the app. Kept for 90 days; `redeliver` sends "
+    "it again."
+)
 @private(OWNER_ALONE)
 @shows(DeliveryRow, PublicIdTag.DELIVERY)
 class NotificationDelivery(Node):

@@ -108,6 +108,10 @@ class PreferenceMutations:
     async def edit_notification_channel(info: Info, input: EditNotificationChannelInput) -> ChannelChanged:
         async with info.context.transaction() as transaction:
             await edit_channel(
-                transaction, input.kind, is_enabled=input.is_enabled, expected_version=input.expected_version
+                transaction,
+                input.kind,
+                caller=info.context.caller,
+                is_enabled=input.is_enabled,
+                expected_version=input.expected_version,
             )
         return ChannelChanged(refer(NotificationChannel, input.kind.value))

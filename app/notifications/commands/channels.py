@@ -3,13 +3,21 @@
 from sqlalchemy import func, select, update
 
 from app.core.database import Transaction
+from app.identity.actions import AuditAction
+from app.identity.commands.audit import record
+from app.identity.viewer import Caller
 from app.notifications.errors import NotificationErrorCode, NotificationRefused
 from app.notifications.given import refuse_another_version, refused
 from app.notifications.models import Channel, ChannelKind
 
 
 async def edit_channel(
-    transaction: Transaction, kind: ChannelKind, *, is_enabled: bool, expected_version: int | None = None
+    transaction: Transaction,
+    kind: ChannelKind,
+    *,
+    caller: Caller,
+    is_enabled: bool,
+    expected_version: int | None = None,
 ) -> None:
     """Switch a kind of channel on or off for everybody; what waits to be sent by it waits.
 
@@ -27,6 +35,13 @@ async def edit_channel(
     version: int | None = switched.scalar_one_or_none()
     if version is not None:
         refuse_another_version(version - 1, expected_version)
+        await record(
+            transaction,
+            AuditAction.NOTIFICATION_CHANNEL_SWITCHED,
+            caller=caller,
+            subject_id=None,
+            after={"channel": kind.value, "isEnabled": is_enabled},
+        )
         return
     # The policies let nobody else change one that everybody sees.
     if await connection.scalar(select(Channel.kind).where(Channel.kind == kind.value)) is not None:

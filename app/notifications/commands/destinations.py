@@ -9,6 +9,9 @@ from sqlalchemy import and_, case, delete, func, literal, not_, or_, select, upd
 
 from app.alerts.models import Severity
 from app.core.database import Transaction
+from app.identity.actions import AuditAction
+from app.identity.viewer import Caller
+from app.notifications.commands.audit import record_destination
 from app.notifications.commands.notify import NewNotification, notify
 from app.notifications.models import ChannelKind, EventType, PushSubscription, Service, Webhook
 from app.notifications.sending import NotDelivered, OurFailure, Outgoing
@@ -17,6 +20,7 @@ from app.notifications.sending import NotDelivered, OurFailure, Outgoing
 REFUSED_STATUS = 403
 REFUSALS_AT_MOST = 3
 FAILS_AT_MOST = timedelta(days=1)
+LONGEST_ERROR = 500
 
 
 # The table of each kind of destination.
@@ -33,9 +37,14 @@ async def hold_destination(transaction: Transaction, outgoing: Outgoing) -> None
     Who removes a destination holds it first too, and its deliveries go with it: the other way round each of the two
     would wait for the other.
     """
-    table = _TABLES.get(outgoing.channel)
+    await hold(transaction, outgoing.channel, outgoing.destination_id)
+
+
+async def hold(transaction: Transaction, channel: ChannelKind, destination_id: UUID | None) -> None:
+    """The same, by the kind of the destination and its key."""
+    table = _TABLES.get(channel)
     if table is not None:
-        held = select(table.id).where(table.id == outgoing.destination_id).with_for_update(key_share=True)
+        held = select(table.id).where(table.id == destination_id).with_for_update(key_share=True)
         await transaction.connection.execute(held)
 
 
@@ -79,15 +88,30 @@ async def _count_refusal(transaction: Transaction, subscription_id: UUID, failur
         refusals = await transaction.connection.scalar(counted.returning(PushSubscription.refusals))
         is_gone = (refusals or 0) >= REFUSALS_AT_MOST
     if is_gone:
-        await transaction.connection.execute(delete(PushSubscription).where(subscription))
+        shown = (PushSubscription.owner_id, PushSubscription.host, PushSubscription.name)
+        removed = (
+            await transaction.connection.execute(delete(PushSubscription).where(subscription).returning(*shown))
+        ).one_or_none()
+        if removed is not None:
+            await record_destination(
+                transaction,
+                AuditAction.PUSH_SUBSCRIPTION_REMOVED,
+                "pushSubscription",
+                subscription_id,
+                caller=Caller(),
+                owner_id=removed.owner_id,
+                before={"host": removed.host, "name": removed.name},
+            )
 
 
 async def _count_failure(
     transaction: Transaction, outgoing: Outgoing, webhook_id: UUID, failure: NotDelivered, now: datetime
 ) -> None:
     first = func.coalesce(Webhook.failing_since, now)
-    # The first attempt after days in which nothing happened proves nothing yet; the next one does.
-    has_failed_long = and_(literal(outgoing.attempt > 1), first <= now - FAILS_AT_MOST)
+    # The first attempt after days in which nothing happened proves nothing yet; the next one does, and so does one
+    # after which there is no next.
+    is_proof = outgoing.attempt > 1 or failure.is_permanent
+    has_failed_long = and_(literal(is_proof), first <= now - FAILS_AT_MOST)
     is_over = or_(literal(failure.is_gone), has_failed_long)
     counted = (
         update(Webhook)
@@ -103,13 +127,24 @@ async def _count_failure(
     )
     row = (await transaction.connection.execute(counted)).one_or_none()
     if row is not None and not row.is_enabled:
-        await _tell(transaction, webhook_id, row.name, row.owner_id, is_gone=failure.is_gone, now=now)
+        await record_destination(
+            transaction,
+            AuditAction.WEBHOOK_DISABLED,
+            "webhook",
+            webhook_id,
+            caller=Caller(),
+            owner_id=row.owner_id,
+            after={"name": row.name, "lastError": str(failure)[:LONGEST_ERROR]},
+        )
+        await _tell(transaction, webhook_id, row.name, row.owner_id, failure, now=now)
 
 
 async def _tell(
-    transaction: Transaction, webhook_id: UUID, name: str, owner_id: UUID, *, is_gone: bool, now: datetime
+    transaction: Transaction, webhook_id: UUID, name: str, owner_id: UUID, failure: NotDelivered, *, now: datetime
 ) -> None:
-    why = "It answered that it is gone." if is_gone else "All that was sent to it for a day has failed."
+    why = f"All that was to be sent to it for a day has failed. The last error: {str(failure)[:LONGEST_ERROR]}"
+    if failure.is_gone:
+        why = "It answered that it is gone."
     await notify(
         transaction,
         [

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,12 @@ from sqlalchemy.sql.elements import ColumnElement
 from app.alerts.models import Severity
 from app.core.database import Transaction, among
 from app.identity.models import User
-from app.notifications.commands.destinations import after_delivery, after_failure, hold_destination
+from app.notifications.commands.destinations import (
+    LONGEST_ERROR,
+    after_delivery,
+    after_failure,
+    hold_destination,
+)
 from app.notifications.commands.route_notifications import DESTINATION_COLUMNS
 from app.notifications.models import (
     Channel,
@@ -55,7 +60,6 @@ LEASE = timedelta(minutes=5)
 DELIVERIES_KEPT_FOR = timedelta(days=90)
 # One look at a time at the deliveries of a channel, so that a digest is taken whole; the channel's place is added.
 OUTBOX_LOCK = 7_209_463_141_910
-LONGEST_ERROR = 500
 # How many are looked at for those that may go.
 CANDIDATES = 200
 # What is older than that is not sent any more: it may have waited a day for a digest, and that for the end of a night.
@@ -76,8 +80,8 @@ class Bounds:
 class Parcel:
     """What is sent to one destination at once: one notification, or those of a digest in their order.
 
-    `lane` is what parcels share that get into each other's way: the host of a webhook or of a push service, the address
-    of a service, the person who gets mails. `meant_for` is when the first was told, or when its digest was to go.
+    `lane` is what parcels share that get into each other's way: the host of a webhook or of a push service, the kind of
+    a service, the person who gets mails. `meant_for` is when the first was told, or when its digest was to go.
     """
 
     channel: ChannelKind
@@ -85,6 +89,7 @@ class Parcel:
     outgoing: Sequence[Outgoing]
     meant_for: datetime
     held_until: datetime
+    is_digest: bool = False
 
     @property
     def owner_id(self) -> UUID:
@@ -166,7 +171,19 @@ async def claim_due(
             .returning(Delivery.id)
         )
     )
-    return _parcels(channel, [row for row in whole if row.id in taken], held_until=now + LEASE)
+    parcels = _parcels(channel, [row for row in whole if row.id in taken], held_until=now + LEASE)
+    return [await _with_digest_id(connection, parcel) for parcel in parcels]
+
+
+async def _with_digest_id(connection: AsyncConnection, parcel: Parcel) -> Parcel:
+    """The parcel, as what it stays from its first attempt on: what joins its digest later is another mail."""
+    first = parcel.outgoing[0]
+    if not parcel.is_digest or first.digest_id is not None:
+        return parcel
+    await connection.execute(
+        update(Delivery).where(among(Delivery.id, [one.id for one in parcel.outgoing])).values(digest_id=first.id)
+    )
+    return replace(parcel, outgoing=[replace(one, digest_id=first.id) for one in parcel.outgoing])
 
 
 async def mark_delivered(transaction: Transaction, parcel: Parcel, *, now: datetime) -> None:
@@ -222,9 +239,9 @@ async def prune_deliveries(transaction: Transaction, *, now: datetime) -> int:
 async def _without_needless(connection: AsyncConnection, rows: Sequence[Row[Any]], now: datetime) -> list[Row[Any]]:
     """Those that may go now: what is needless is dropped, what is too old given up, what is in quiet hours put off."""
     wanted = [row for row in rows if not row.is_settled and row.is_on]
-    left = [row for row in wanted if row.created_at >= now - DAYS_IN_ALL]
+    left = [row for row in wanted if row.since >= now - DAYS_IN_ALL]
     dropped = [row for row in rows if row.is_settled or not row.is_on]
-    old = [row for row in wanted if row.created_at < now - DAYS_IN_ALL]
+    old = [row for row in wanted if row.since < now - DAYS_IN_ALL]
     quiet = {row.id: end for row in left if (end := _quiet_until(row, now)) is not None}
     await _change(connection, dropped, status=DeliveryStatus.DROPPED.value)
     error = func.coalesce(Delivery.last_error, "It could not be sent for days.")
@@ -248,7 +265,7 @@ def _lane(channel: ChannelKind) -> ColumnElement[str]:
         case ChannelKind.WEB_PUSH:
             return cast(PushSubscription.host, Text)
         case ChannelKind.SERVICE:
-            return cast(Delivery.service_id, Text)
+            return cast(Service.kind, Text)
         case _:
             return cast(Delivery.owner_id, Text)
 
@@ -257,18 +274,22 @@ def _reading(channel: ChannelKind, now: datetime) -> Select[Any]:
     """The deliveries of a channel that are due, with all that matters for sending them."""
     statement = (
         select(
-            *(Delivery.id, Delivery.owner_id, Delivery.notification_id, Delivery.attempts, Delivery.digest_at),
+            *(Delivery.id, Delivery.owner_id, Delivery.notification_id, Delivery.attempts),
+            *(Delivery.digest_at, Delivery.digest_id, Delivery.asked_at),
             *(getattr(Delivery, name) for name in DESTINATION_COLUMNS.values()),
-            *(Delivery.created_at, Delivery.next_attempt_at),
+            func.coalesce(Delivery.asked_at, Delivery.created_at).label("since"),
             *(Notification.event_type, Notification.severity, Notification.title, Notification.body),
             *(Notification.alert_id, Notification.position, Notification.created_at.label("told_at")),
             *(Preferences.quiet_from, Preferences.quiet_until),
             func.coalesce(Preferences.time_zone, User.timezone).label("time_zone"),
             _lane(channel).label("lane"),
-            or_(
-                Notification.read_at.is_not(None),
-                Notification.dismissed_at.is_not(None),
-                func.coalesce(Notification.snoozed_until > now, false()),
+            and_(
+                Delivery.asked_at.is_(None),
+                or_(
+                    Notification.read_at.is_not(None),
+                    Notification.dismissed_at.is_not(None),
+                    func.coalesce(Notification.snoozed_until > now, false()),
+                ),
             ).label("is_settled"),
             and_(
                 func.coalesce(Webhook.is_enabled, Service.is_enabled, true()),
@@ -316,25 +337,29 @@ def _candidates(channel: ChannelKind, now: datetime, places: _Places) -> Select[
 
 def _quiet_until(row: Row[Any], now: datetime) -> datetime | None:
     """Until when it may not go; preferences may be others than when it was planned, and retries come at any hour."""
-    if row.severity == Severity.CRITICAL.value:
+    if row.severity == Severity.CRITICAL.value or row.asked_at is not None:
         return None
     return Hours(time_zone=row.time_zone, quiet_from=row.quiet_from, quiet_until=row.quiet_until).end_of_quiet(now)
 
 
 def _chosen(rows: Iterable[Row[Any]], places: _Places) -> list[Row[Any]]:
     """One row for each parcel that there is a place for, and takes it; the first stands for its digest."""
-    digests: set[tuple[UUID, datetime]] = set()
+    together: set[object] = set()
     chosen: list[Row[Any]] = []
     for row in rows:
-        is_of_digest = row.digest_at is not None
-        has_room = places.has_room(row.lane, row.owner_id)
-        if not has_room or (is_of_digest and (row.owner_id, row.digest_at) in digests):
+        if not places.has_room(row.lane, row.owner_id) or _goes_with(row) in together:
             continue
         places.take(row.lane, row.owner_id)
-        if is_of_digest:
-            digests.add((row.owner_id, row.digest_at))
+        together.add(_goes_with(row))
         chosen.append(row)
     return chosen
+
+
+def _goes_with(row: Row[Any]) -> object:
+    """What is the same for all that go in one parcel, and for nothing else."""
+    if row.digest_at is None:
+        return row.id
+    return row.digest_id or (row.owner_id, row.digest_at)
 
 
 async def _others_of_digests(connection: AsyncConnection, chosen: Sequence[Row[Any]], now: datetime) -> list[Row[Any]]:
@@ -349,21 +374,23 @@ async def _others_of_digests(connection: AsyncConnection, chosen: Sequence[Row[A
             among(Delivery.digest_at, {digest_at for _, digest_at in digests}),
         )
     )
-    same = [row for row in rows if (row.owner_id, row.digest_at) in digests and row.id not in known]
+    together = {_goes_with(row) for row in chosen}
+    same = [row for row in rows if _goes_with(row) in together and row.id not in known]
     return await _without_needless(connection, same, now)
 
 
 def _parcels(channel: ChannelKind, rows: Sequence[Row[Any]], *, held_until: datetime) -> list[Parcel]:
     together: dict[object, list[Row[Any]]] = defaultdict(list)
     for row in rows:
-        together[row.id if row.digest_at is None else (row.owner_id, row.digest_at)].append(row)
+        together[_goes_with(row)].append(row)
     return [
         Parcel(
             channel=channel,
             lane=ordered[0].lane,
             outgoing=[_outgoing(channel, row) for row in ordered],
-            meant_for=ordered[0].digest_at or ordered[0].told_at,
+            meant_for=ordered[0].digest_at or ordered[0].asked_at or ordered[0].told_at,
             held_until=held_until,
+            is_digest=ordered[0].digest_at is not None,
         )
         for ordered in (sorted(group, key=lambda row: (row.position, row.id)) for group in together.values())
     ]
@@ -383,6 +410,7 @@ def _outgoing(channel: ChannelKind, row: Row[Any]) -> Outgoing:
         body=row.body,
         alert_id=row.alert_id,
         told_at=row.told_at,
+        digest_id=row.digest_id,
     )
 
 

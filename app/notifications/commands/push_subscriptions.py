@@ -11,6 +11,9 @@ from sqlalchemy import delete, func, insert, select, update
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets
+from app.identity.actions import AuditAction
+from app.identity.viewer import Caller
+from app.notifications.commands.audit import record_destination
 from app.notifications.commands.held import only_writer_of, refuse_more_than
 from app.notifications.given import not_found, read_optional_name, read_public_url, refused
 from app.notifications.models import PushSubscription
@@ -25,7 +28,7 @@ async def add_push_subscription(
     transaction: Transaction,
     secrets: Secrets,
     *,
-    owner_id: UUID,
+    caller: Caller,
     endpoint: str,
     p256dh: str,
     auth: str,
@@ -38,7 +41,7 @@ async def add_push_subscription(
     it, and neither of the two is told of the other. Raises NotificationRefused for what no browser gives, and for more
     than 20.
     """
-    connection = transaction.connection
+    connection, owner_id = transaction.connection, caller.viewer.own_id
     url = read_public_url(endpoint, "endpoint", is_development=is_development)
     browser = BrowserEndpoint(url, _decoded(p256dh, "p256dh"), _decoded(auth, "auth"))
     _check_point(browser.p256dh)
@@ -56,29 +59,36 @@ async def add_push_subscription(
         await refuse_more_than(connection, PushSubscription, MOST_PUSH_SUBSCRIPTIONS, "browsers", owner_id=owner_id)
     key = stored or new_id()
     encrypted = seal_browser(secrets, key, browser)
-    if stored is not None:
+    host = urlsplit(url).hostname
+    if stored is None:
+        await connection.execute(
+            insert(PushSubscription).values(
+                id=key, owner_id=owner_id, endpoint_hash=endpoint_hash, host=host, subscription=encrypted, name=name
+            )
+        )
+    else:
         changes = {"subscription": encrypted, "name": name, "refusals": 0}
         await connection.execute(update(PushSubscription).where(PushSubscription.id == key).values(**changes))
-        return key
-    await connection.execute(
-        insert(PushSubscription).values(
-            id=key,
-            owner_id=owner_id,
-            endpoint_hash=endpoint_hash,
-            host=urlsplit(url).hostname,
-            subscription=encrypted,
-            name=name,
-        )
+    after = {"host": host, "name": name, "isNew": stored is None}
+    await record_destination(
+        transaction, AuditAction.PUSH_SUBSCRIPTION_ADDED, "pushSubscription", key, caller=caller, after=after
     )
     return key
 
 
-async def remove_push_subscription(transaction: Transaction, key: UUID, *, owner_id: UUID) -> None:
+async def remove_push_subscription(transaction: Transaction, key: UUID, *, caller: Caller) -> None:
     """Tell a browser no more; raises NotificationRefused where it is none of the owner's."""
-    is_own = (PushSubscription.id == key, PushSubscription.owner_id == owner_id)
-    removed = await transaction.connection.execute(delete(PushSubscription).where(*is_own))
-    if not removed.rowcount:
+    is_own = (PushSubscription.id == key, PushSubscription.owner_id == caller.viewer.own_id)
+    shown = (PushSubscription.host, PushSubscription.name)
+    removed = (
+        await transaction.connection.execute(delete(PushSubscription).where(*is_own).returning(*shown))
+    ).one_or_none()
+    if removed is None:
         raise not_found("browser", "id")
+    before = {"host": removed.host, "name": removed.name}
+    await record_destination(
+        transaction, AuditAction.PUSH_SUBSCRIPTION_REMOVED, "pushSubscription", key, caller=caller, before=before
+    )
 
 
 def _decoded(value: str, field: str) -> bytes:

@@ -49,6 +49,7 @@ async def mark_all_read(transaction: Transaction, up_to: UUID, *, owner_id: UUID
         Notification.owner_id == owner_id,
         Notification.position <= position,
         Notification.read_at.is_(None),
+        Notification.dismissed_at.is_(None),
         or_(
             Notification.id == up_to,
             Notification.snoozed_until.is_(None),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import Transaction
@@ -15,6 +15,9 @@ from app.core.errors import BadUserInput
 from app.core.ids import new_id
 from app.core.secrets import Secrets
 from app.core.settings import Settings
+from app.identity.actions import AuditAction
+from app.identity.viewer import Caller
+from app.notifications.commands.audit import record_destination
 from app.notifications.commands.creation_keys import claim_key
 from app.notifications.commands.held import changed, only_writer_of, refuse_more_than
 from app.notifications.given import not_found, present, read_name, refuse_another_version, refused
@@ -48,7 +51,7 @@ async def add_service(
     transaction: Transaction,
     secrets: Secrets,
     *,
-    owner_id: UUID,
+    caller: Caller,
     name: str,
     address: ServiceAddress,
     idempotency_key: str | None = None,
@@ -57,7 +60,7 @@ async def add_service(
 
     Raises NotificationRefused for a name that cannot be, and for more than 20.
     """
-    connection = transaction.connection
+    connection, owner_id = transaction.connection, caller.viewer.own_id
     name = read_name(name, "name")
     await only_writer_of(connection, owner_id)
     key = new_id()
@@ -71,6 +74,10 @@ async def add_service(
     await connection.execute(
         insert(Service).values(id=key, owner_id=owner_id, name=name, kind=address.kind, address=encrypted)
     )
+    after = {"name": name, "kind": address.kind}
+    await record_destination(
+        transaction, AuditAction.NOTIFICATION_SERVICE_ADDED, "service", key, caller=caller, after=after
+    )
     return key
 
 
@@ -80,7 +87,7 @@ async def edit_service(
     key: UUID,
     given: Mapping[str, Any],
     *,
-    owner_id: UUID,
+    caller: Caller,
     expected_version: int | None = None,
 ) -> None:
     """Change what is given of a service: `name`, `address` (a ServiceAddress) and `is_enabled`.
@@ -96,26 +103,51 @@ async def edit_service(
     if "address" in given:
         address: ServiceAddress = given["address"]
         values |= {"kind": address.kind, "address": seal_service_address(secrets, key, address.text)}
-    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    held = await _hold(transaction.connection, key, caller, expected_version)
     await transaction.connection.execute(update(Service).where(Service.id == key).values(**values, **changed(Service)))
+    before = {word: held._mapping[name] for name, word in _AUDITED.items()}
+    after = {word: values[name] for name, word in _AUDITED.items() if name in values and values[name] != before[word]}
+    if "address" in values:
+        after["hasNewAddress"] = True
+    if after:
+        await record_destination(
+            transaction,
+            AuditAction.NOTIFICATION_SERVICE_CHANGED,
+            "service",
+            key,
+            caller=caller,
+            before=before,
+            after=after,
+        )
 
 
 async def remove_service(
-    transaction: Transaction, key: UUID, *, owner_id: UUID, expected_version: int | None = None
+    transaction: Transaction, key: UUID, *, caller: Caller, expected_version: int | None = None
 ) -> None:
     """Forget a service with what is on its way to it. Raises NotificationRefused as `edit_service` does."""
-    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    held = await _hold(transaction.connection, key, caller, expected_version)
     await transaction.connection.execute(delete(Service).where(Service.id == key))
+    before = {"name": held.name, "kind": held.kind}
+    await record_destination(
+        transaction, AuditAction.NOTIFICATION_SERVICE_REMOVED, "service", key, caller=caller, before=before
+    )
 
 
-async def _hold(connection: AsyncConnection, key: UUID, *, owner_id: UUID, expected_version: int | None) -> None:
+async def _hold(
+    connection: AsyncConnection, key: UUID, caller: Caller, expected_version: int | None
+) -> Row[*tuple[Any, ...]]:
     held = (
         await connection.execute(
-            select(Service.version)
-            .where(Service.id == key, Service.owner_id == owner_id)
+            select(Service.version, Service.name, Service.kind, Service.is_enabled)
+            .where(Service.id == key, Service.owner_id == caller.viewer.own_id)
             .with_for_update(key_share=True)
         )
     ).one_or_none()
     if held is None:
         raise not_found("service", "id")
     refuse_another_version(held.version, expected_version)
+    return held
+
+
+# What the audit log tells of a service: nothing of its address.
+_AUDITED: Mapping[str, str] = {"name": "name", "kind": "kind", "is_enabled": "isEnabled"}

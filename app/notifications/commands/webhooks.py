@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -12,8 +13,10 @@ from app.alerts.models import Severity
 from app.core.database import Transaction
 from app.core.ids import new_id
 from app.core.secrets import Secrets
+from app.identity.actions import AuditAction
 from app.identity.scopes import Scope
-from app.identity.viewer import Viewer
+from app.identity.viewer import Caller, Viewer
+from app.notifications.commands.audit import record_destination
 from app.notifications.commands.creation_keys import claim_key
 from app.notifications.commands.held import changed, only_writer_of, refuse_more_than
 from app.notifications.given import (
@@ -55,7 +58,7 @@ async def create_webhook(
     secrets: Secrets,
     given: Mapping[str, Any],
     *,
-    viewer: Viewer,
+    caller: Caller,
     idempotency_key: str | None = None,
     is_development: bool = False,
 ) -> CreatedWebhook:
@@ -65,8 +68,8 @@ async def create_webhook(
     Raises NotificationRefused for what it cannot have, and for more than 20.
     """
     connection = transaction.connection
-    owner_id = viewer.own_id
-    values = _read({**_NOTHING_SAID, **given}, viewer, is_development=is_development)
+    owner_id = caller.viewer.own_id
+    values = _read({**_NOTHING_SAID, **given}, caller.viewer, is_development=is_development)
     await only_writer_of(connection, owner_id)
     key = new_id()
     first = await claim_key(connection, idempotency_key, values, owner_id=owner_id, made=Webhook.id, new_id=key)
@@ -77,6 +80,7 @@ async def create_webhook(
     await connection.execute(
         insert(Webhook).values(id=key, owner_id=owner_id, secret=seal_webhook_secret(secrets, key, text), **values)
     )
+    await _record(transaction, AuditAction.WEBHOOK_CREATED, key, caller, after=_told_of(values))
     return CreatedWebhook(key, text)
 
 
@@ -85,7 +89,7 @@ async def edit_webhook(
     key: UUID,
     given: Mapping[str, Any],
     *,
-    viewer: Viewer,
+    caller: Caller,
     expected_version: int | None = None,
     is_development: bool = False,
 ) -> None:
@@ -94,52 +98,69 @@ async def edit_webhook(
     Raises NotificationRefused as that does, for one that is not the owner's, for another version than expected, and for
     another address or document where the webhook may read what the viewer may not.
     """
-    values = _read(given, viewer, is_development=is_development)
-    held = await _hold(transaction.connection, key, owner_id=viewer.own_id, expected_version=expected_version)
+    values = _read(given, caller.viewer, is_development=is_development)
+    held = await _hold(transaction.connection, key, caller, expected_version)
     if not values.keys().isdisjoint({"url", "document"}) and "scopes" not in values:
         # Else a token could have sent to itself, or asked by the webhook, what its owner let the webhook alone read.
-        checked(lambda: check_webhook_scopes(kept_scopes(held.scopes), viewer.scopes), "scopes")
-    if values.get("url", held.url) != held.url:
+        checked(lambda: check_webhook_scopes(kept_scopes(held.scopes), caller.viewer.scopes), "scopes")
+    differs = {name: value for name, value in values.items() if held._mapping[name] != value}
+    before = {name: held._mapping[name] for name in differs}
+    if "url" in differs:
         values["failing_since"] = None
     await _change(transaction.connection, key, values)
+    if differs:
+        told_before = _told_of(before) | {"name": held.name}
+        await _record(
+            transaction, AuditAction.WEBHOOK_CHANGED, key, caller, before=told_before, after=_told_of(differs)
+        )
 
 
 async def rotate_webhook_secret(
-    transaction: Transaction, secrets: Secrets, key: UUID, *, owner_id: UUID, expected_version: int | None = None
+    transaction: Transaction, secrets: Secrets, key: UUID, *, caller: Caller, expected_version: int | None = None
 ) -> str:
     """Give a webhook another secret, which signs from now on; gives its text. Raises as `edit_webhook` does."""
-    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    held = await _hold(transaction.connection, key, caller, expected_version)
     text = new_webhook_secret()
     await _change(transaction.connection, key, {"secret": seal_webhook_secret(secrets, key, text)})
+    await _record(transaction, AuditAction.WEBHOOK_SECRET_ROTATED, key, caller, after={"name": held.name})
     return text
 
 
 async def enable_webhook(
-    transaction: Transaction, key: UUID, *, owner_id: UUID, expected_version: int | None = None
+    transaction: Transaction, key: UUID, *, caller: Caller, expected_version: int | None = None
 ) -> None:
     """Tell a webhook again, with its failures forgotten. Raises as `edit_webhook` does."""
-    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    held = await _hold(transaction.connection, key, caller, expected_version)
     await _change(transaction.connection, key, {"is_enabled": True, "failing_since": None, "disabled_at": None})
+    await _record(transaction, AuditAction.WEBHOOK_ENABLED, key, caller, after={"name": held.name})
 
 
 async def disable_webhook(
-    transaction: Transaction, key: UUID, *, owner_id: UUID, expected_version: int | None = None
+    transaction: Transaction, key: UUID, *, caller: Caller, expected_version: int | None = None
 ) -> None:
     """Tell a webhook nothing until it is enabled again. Raises as `edit_webhook` does."""
-    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    held = await _hold(transaction.connection, key, caller, expected_version)
     await _change(
         transaction.connection,
         key,
         {"is_enabled": False, "disabled_at": func.coalesce(Webhook.disabled_at, func.now())},
     )
+    await _record(transaction, AuditAction.WEBHOOK_DISABLED, key, caller, after={"name": held.name})
 
 
 async def delete_webhook(
-    transaction: Transaction, key: UUID, *, owner_id: UUID, expected_version: int | None = None
+    transaction: Transaction, key: UUID, *, caller: Caller, expected_version: int | None = None
 ) -> None:
     """Delete a webhook with what is on its way to it. Raises as `edit_webhook` does."""
-    await _hold(transaction.connection, key, owner_id=owner_id, expected_version=expected_version)
+    held = await _hold(transaction.connection, key, caller, expected_version)
     await transaction.connection.execute(delete(Webhook).where(Webhook.id == key))
+    await _record(
+        transaction,
+        AuditAction.WEBHOOK_DELETED,
+        key,
+        caller,
+        before=_told_of({name: held._mapping[name] for name in _AUDITED}),
+    )
 
 
 def _read(given: Mapping[str, Any], viewer: Viewer, *, is_development: bool) -> dict[str, Any]:
@@ -176,12 +197,12 @@ _READERS: Mapping[str, Any] = {
 
 
 async def _hold(
-    connection: AsyncConnection, key: UUID, *, owner_id: UUID, expected_version: int | None
-) -> Row[UUID, int, str, list[str]]:
+    connection: AsyncConnection, key: UUID, caller: Caller, expected_version: int | None
+) -> Row[*tuple[Any, ...]]:
     held = (
         await connection.execute(
-            select(Webhook.id, Webhook.version, Webhook.url, Webhook.scopes)
-            .where(Webhook.id == key, Webhook.owner_id == owner_id)
+            select(Webhook.version, *(getattr(Webhook, name) for name in _AUDITED))
+            .where(Webhook.id == key, Webhook.owner_id == caller.viewer.own_id)
             .with_for_update(key_share=True)
         )
     ).one_or_none()
@@ -193,3 +214,35 @@ async def _hold(
 
 async def _change(connection: AsyncConnection, key: UUID, values: Mapping[str, Any]) -> None:
     await connection.execute(update(Webhook).where(Webhook.id == key).values(**values, **changed(Webhook)))
+
+
+async def _record(
+    transaction: Transaction,
+    action: AuditAction,
+    key: UUID,
+    caller: Caller,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    await record_destination(transaction, action, "webhook", key, caller=caller, before=before, after=after)
+
+
+def _told_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the audit log tells of a webhook: of its address the host alone, since the rest may be a secret."""
+    told = {_AUDITED[name]: value for name, value in values.items() if name in _AUDITED}
+    if "url" in values:
+        told["host"] = urlsplit(values["url"]).hostname
+    if "document" in values:
+        told["hasDocument"] = values["document"] is not None
+    return told
+
+
+_AUDITED: Mapping[str, str] = {
+    "name": "name",
+    "url": "host",
+    "document": "hasDocument",
+    "scopes": "scopes",
+    "event_types": "eventTypes",
+    "minimum_severity": "minimumSeverity",
+}

@@ -61,7 +61,7 @@ PREFERENCES = (
     .subquery("notification_preferences")
 )
 
-# By the index of what is unread; what was put off is few.
+# By the index of what is unread alone; of the newest, as many as are kept of somebody, so that no more costs no more.
 COUNTS = (
     text(
         """
@@ -75,6 +75,7 @@ COUNTS = (
             SELECT severity, coalesce(snoozed_until <= :now, true) AS is_awake
             FROM notifications.notifications
             WHERE owner_id = owner.id AND read_at IS NULL AND dismissed_at IS NULL
+            ORDER BY position DESC LIMIT 10000
         ) AS told ON true
         WHERE owner.id = (SELECT identity.viewer_id())
         GROUP BY owner.id

@@ -70,7 +70,7 @@ class EmailSender:
         self._public_url = public_url
 
     async def send(self, outgoing: Sequence[Outgoing]) -> None:
-        """Send these in one mail, whose Message-ID has the id of the first; raises NotDelivered."""
+        """Send these in one mail, whose Message-ID is the same at each attempt; raises NotDelivered."""
         reader = await self._reader(outgoing[0])
         try:
             await self._postman.send(self.mail_of(outgoing, reader))
@@ -102,7 +102,7 @@ class EmailSender:
             text=_TEMPLATES.get_template("mail.txt").render(said),
             html=_TEMPLATES.get_template("mail.html").render(said),
             unsubscribe_url=less or none,
-            id=first.id,
+            id=first.digest_id or first.id,
         )
 
     async def _reader(self, outgoing: Outgoing) -> Reader:

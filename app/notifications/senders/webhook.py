@@ -31,7 +31,10 @@ class AnswerDocument(Protocol):
     async def __call__(
         self, document: str, *, owner_id: UUID, webhook_id: UUID, notification_id: UUID, scopes: frozenset[Scope]
     ) -> bytes:
-        """The JSON of the answer, with its errors; raises PayloadNotMade where there is none to be sent."""
+        """The JSON of the answer, with its errors; raises NotDelivered where there is none to be sent.
+
+        It is a DocumentNotAnswered where the document is to blame, and a PayloadNotMade where it is not.
+        """
         ...
 
 
