@@ -135,6 +135,9 @@ SEQUENCES: list[tuple[str, dict[str, object], str, list[int]]] = [
     (LEVEL, {"hysteresis": "5"}, "99 101 105 104 99", [1, 4]),
     (LEVEL, {"cooldown": 3}, "99 101 99 101 99 101", [1, 4]),
     (LEVEL, {}, "99 (101) 99", [2]),
+    # Within the band a crossing that did not fire counts as one that did.
+    (LEVEL, {"hysteresis": "5"}, "99 (101) 99", []),
+    (LEVEL, {"cooldown": 3, "hysteresis": "5"}, "99 101 105 99 101", [1]),
 ]
 
 
@@ -205,7 +208,10 @@ def test_what_comes_too_late_settles_as_if_it_were_followed(
     late = [observation._replace(is_fresh=False) for observation in observations[before:]]
 
     for count in range(len(late) + 1):
-        assert settle(rule, standing, late, count) == follow(rule, standing, late[:count])[0]
+        after, _ = follow(rule, standing, late[:count])
+        assert settle(rule, standing, late, count) == after
+        # Some are fresh, and settled all the same: they came before the rule did.
+        assert settle(rule, standing, observations[before:], count) == after
 
 
 @pytest.mark.parametrize(

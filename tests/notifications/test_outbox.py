@@ -166,7 +166,9 @@ def test_pauses_are_planned_with_chance_and_as_asked_for_within_bounds() -> None
     assert pause(NotDelivered("", is_gone=True)) is None
     assert pause(NotDelivered(""), age=KEPT_FOR) is None
     # A mail server that is away costs no mail its attempts, for days.
-    assert pause(NotDelivered(""), attempt=9) is None
+    for channel in (WEBHOOK, SERVICE, ChannelKind.WEB_PUSH):
+        assert pause(NotDelivered(""), channel=channel, attempt=8) == timedelta(minutes=95)
+        assert pause(NotDelivered(""), channel=channel, attempt=9) is None
     assert pause(NotDelivered(""), channel=EMAIL, attempt=500, age=KEPT_FOR - hour) == hour
     assert pause(NotDelivered(""), channel=EMAIL, attempt=2, age=KEPT_FOR) is None
     assert pause(ProviderAway(""), channel=EMAIL, attempt=500, age=hour) == timedelta(minutes=10)
