@@ -208,10 +208,15 @@ def test_what_comes_too_late_settles_as_if_it_were_followed(
     late = [observation._replace(is_fresh=False) for observation in observations[before:]]
 
     for count in range(len(late) + 1):
-        after, _ = follow(rule, standing, late[:count])
-        assert settle(rule, standing, late, count) == after
-        # Some are fresh, and settled all the same: they came before the rule did.
-        assert settle(rule, standing, observations[before:], count) == after
+        assert settle(rule, standing, late, count) == follow(rule, standing, late[:count])[0]
+
+
+@pytest.mark.parametrize("comparison", [ABOVE, LEVEL])
+def test_what_is_settled_has_not_fired_though_it_is_fresh(comparison: str) -> None:
+    """As what came before the rule did."""
+    after = settle(watch(comparison, hysteresis="5"), Standing(), one_a_minute("90 101 99"), 3)
+
+    assert after == Standing(State.TRIGGERED, Decimal(99))
 
 
 @pytest.mark.parametrize(

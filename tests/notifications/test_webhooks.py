@@ -1,5 +1,6 @@
 """What webhooks get is signed as Standard Webhooks says, and whatever they do, the harm is bounded."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,8 @@ from app.core.secrets import KeyRing, Secrets
 from app.core.settings import Settings
 from app.identity.scopes import OWN, Scope
 from app.notifications.commands.destinations import after_delivery, after_failure
+from app.notifications.commands.webhooks import disable_webhook, rotate_webhook_secret
+from app.notifications.errors import NotificationErrorCode, NotificationRefused
 from app.notifications.models import Notification, Webhook
 from app.notifications.sealed import new_webhook_secret, webhook_key
 from app.notifications.senders.posting import addresses_of, posting_client
@@ -27,6 +30,7 @@ from app.notifications.sending import NotDelivered, Outgoing, PayloadNotMade
 from app.notifications.webhook_scopes import check_webhook_scopes, scopes_of_webhook
 from app.notifications.webhook_urls import check_webhook_url
 from tests.identity.builders import SECRETS
+from tests.lock_waits import until_somebody_waits
 from tests.notifications.sender_builders import SILENCE, TOLD_AT, add_webhook, client, listening, rows
 from tests.providers.builders import answer
 
@@ -261,6 +265,24 @@ async def test_a_failure_of_one_webhook_is_none_of_another(database: Database) -
         await after_failure(transaction, replace(one, attempt=2), DOWN, now=NOW)
     enabled: dict[UUID, bool] = {row.id: row.is_enabled for row in await rows(database, Webhook)}
     assert enabled == {one.destination_id: False, other.destination_id: True}
+
+
+async def test_who_changes_a_webhook_waits_for_who_does_so_already(database: Database) -> None:
+    one = await add_webhook(database, "https://hooks.example/")
+    key, owner_id = one.destination_id, one.owner_id
+    assert key is not None
+
+    async def disable() -> None:
+        async with database.transaction() as transaction:
+            await disable_webhook(transaction, key, owner_id=owner_id, expected_version=1)
+
+    async with database.transaction() as transaction:
+        await rotate_webhook_secret(transaction, SECRETS, key, owner_id=owner_id, expected_version=1)
+        disabling = asyncio.create_task(disable())
+        await until_somebody_waits(database)
+    with pytest.raises(NotificationRefused) as refused:
+        await disabling
+    assert refused.value.reason is NotificationErrorCode.CONFLICT
 
 
 def test_a_secret_holds_32_bytes_and_is_never_the_same() -> None:
