@@ -12,6 +12,7 @@ from sqlalchemy import text
 from app.alerts.commands.due_rules import end_expired_rules
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
+from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.rules import edit_rule
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -305,11 +306,12 @@ async def test_a_portfolio_is_looked_at_once_a_minute_and_valued_where_something
     assert await values_of(database, rule_id) == [(Decimal(20), Decimal(50))]
 
 
-async def test_changes_of_a_portfolio_are_looked_at_once_a_minute_too(database: Database, owned: Owned) -> None:
+async def test_changes_of_a_portfolio_are_none_of_those_of_prices(database: Database, owned: Owned) -> None:
     rule_id = await watch_value(database, owned, "rises_by", "10", window_minutes=7 * 24 * 60)
-    now = utc_now()
-    await tick(database, now)
-    assert (await rule_row(database, rule_id))["next_look_at"] == now + timedelta(minutes=1)
+    async with database.transaction() as transaction:
+        assert await look_at_windows(transaction, limit=10, now=utc_now()) == []
+    # Else it would be looked at by the hour, and not by the minute.
+    assert (await rule_row(database, rule_id))["next_look_at"] == BEFORE
 
 
 async def test_a_holding_without_a_price_is_left_out_and_without_any_there_is_no_value(

@@ -270,8 +270,8 @@ async def test_a_crossing_in_another_currency_is_from_the_price_before_whenever_
 ) -> None:
     await rate(database, "2", NOON.date() - DAY)
     await rule_of(database, ada, "crosses_above", "50", key=await item(database), currency="EUR")
-    # The second is far from the threshold, so that the rule is not looked at.
-    for amount, minute in (("99", 0), ("40", 1), ("30", 2), ("102", 3 * 1440)):
+    # The rule remembers the second price, and is far from the third, which it is not held against.
+    for amount, minute in (("101", 0), ("99", 1), ("30", 2), ("102", 3 * 1440)):
         await prices.come(price(amount, minute))
     assert await alerts(database, "old_value", "new_value") == [(Decimal(15), Decimal(51))]
 
@@ -403,9 +403,11 @@ async def test_candles_are_observed_by_their_closes(database: Database, prices: 
 async def test_a_close_is_known_from_the_end_of_its_candle_on(database: Database, prices: Prices, ada: UUID) -> None:
     await rule_of(database, ada, "rises_by", "50", key=await item(database), window_minutes=10)
     five = timedelta(minutes=5)
-    for number, close in enumerate([100, 50, 100, 160]):
-        one = candle("aurum", NOON + number * five, five, f"{close} {close} {close} {close}")
-        await prices.come(one, accepted_at=at(5 * number + 5), kind=BatchKind.CANDLES)
+    candles = [
+        candle("aurum", NOON + number * five, five, f"{close} {close} {close} {close}")
+        for number, close in enumerate([100, 50, 100, 160])
+    ]
+    await prices.come(*candles, accepted_at=at(20), kind=BatchKind.CANDLES)
     assert await alerts(database, "observed_at", "base_value") == [(at(20), Decimal(50))]
 
 

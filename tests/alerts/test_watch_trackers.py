@@ -132,8 +132,8 @@ async def test_a_late_report_that_moves_an_arrival_forward_does_not_fire_again(
     await go(database, stay, now=minutes(50))
     assert await times_of(database, rule_id) == [minutes(20)]
     # Another comes and goes between the two arrivals, which is none of its business.
-    visit = [Told(other_id, minutes(at), 51, 10) for at in (-30, -10)]
-    await go(database, [*visit, *(Told(other_id, minutes(at), 50, 10) for at in (12, 17, 32))], now=minutes(50))
+    visit = [Told(other_id, minutes(at), 51, 10) for at in (-30, -10, 10)]
+    await go(database, [*visit, *(Told(other_id, minutes(at), 50, 10) for at in (20, 30, 40))], now=minutes(50))
 
     await go(database, [Told(world.tracker_id, minutes(10), 51, 10)], now=minutes(60))
 
