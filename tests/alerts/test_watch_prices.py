@@ -386,6 +386,24 @@ async def test_what_a_rule_forgot_while_a_batch_was_taken_in_stays_forgotten(
     assert await alerts(database) == [(1, "101"), (3, "111")]
 
 
+async def test_what_a_rule_over_changes_forgot_while_a_batch_was_taken_in_stays_forgotten(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    await rule_of(database, ada, "rises_by", "10", key=await item(database), window_minutes=60)
+    for amount, minute in (("100", -70), ("120", 0)):
+        await prices.come(price(amount, minute))
+    batch_id = await prices.accept(price("121", 1))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("DELETE FROM alerts.price_states"))
+        await transaction.connection.execute(update(Rule).values(threshold=Decimal(30), version=2))
+        processing = asyncio.create_task(prices.process(batch_id))
+        await until_somebody_waits(database)
+    await processing
+    async with database.transaction() as transaction:
+        remembered = await transaction.connection.scalars(text("SELECT is_triggered FROM alerts.price_states"))
+        assert remembered.all() == [False]
+
+
 async def test_candles_are_observed_by_their_closes(database: Database, prices: Prices, ada: UUID) -> None:
     await rule_of(database, ada, "crosses_level", "100", key=await item(database))
     five = timedelta(minutes=5)

@@ -330,7 +330,10 @@ async def test_quiet_hours_follow_the_accounts_time_zone_until_another_is_chosen
     assert titles(await claimed(database, now=noon + one_hour)) == ["Gold is up"]
 
 
-async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_refused(database: Database) -> None:
+@pytest.mark.parametrize("has_arrived", [False, True])
+async def test_who_removes_a_webhook_while_an_outcome_is_noted_waits_and_is_not_refused(
+    has_arrived: bool, database: Database
+) -> None:
     ada = await somebody(database, address=None)
     hook = await webhook_of(database, ada)
     await told(database, ada, "Gold is up")
@@ -342,6 +345,9 @@ async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_r
 
     async def note() -> DeliveryStatus | None:
         async with database.transaction() as transaction:
+            if has_arrived:
+                await mark_delivered(transaction, parcel, now=utc_now())
+                return None
             return await mark_not_delivered(transaction, parcel, NotDelivered("No."), now=utc_now())
 
     async with database.transaction() as transaction:
