@@ -279,6 +279,18 @@ async def test_what_a_portfolio_is_worth_is_held_against_its_rules(
         assert (alert.portfolio_id, alert.currency, alert.base_value) == (owned.id, "EUR", None)
 
 
+@pytest.mark.parametrize(("columns", "count"), [({}, 2), ({"cooldown_minutes": 60}, 1), ({"is_recurring": False}, 1)])
+async def test_what_a_rule_says_of_itself_holds_of_portfolios(
+    database: Database, owned: Owned, columns: dict[str, Any], count: int
+) -> None:
+    rule_id = await watch_value(database, owned, "crosses_above", "30", **columns)
+    await look(database)
+    for amount in (20, 10, 20):
+        await ingested(database, price(str(amount)))
+        await look(database)
+    assert await values_of(database, rule_id) == [(Decimal(20), Decimal(40))] * count
+
+
 async def test_a_portfolio_is_looked_at_once_a_minute_and_valued_where_something_changed(
     database: Database, owned: Owned
 ) -> None:
