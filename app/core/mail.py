@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8, EmailPolicy
+from email.policy import SMTP, SMTPUTF8, Policy
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -37,7 +37,7 @@ SENDER_OF_DEVELOPMENT = "Trove <no-reply@trove.example>"
 class _UnfoldedHeader(UnstructuredHeader, BaseHeader):
     """A header on one line, whatever policy it is written by: a long address would become encoded words."""
 
-    def fold(self, *, policy: EmailPolicy) -> str:
+    def fold(self, *, policy: Policy) -> str:
         return f"{self.name}: {self}{policy.linesep}"
 
 

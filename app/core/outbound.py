@@ -203,7 +203,8 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     async def _send(self, request: httpx.Request, host: str) -> httpx.Response:
         if self._addresses is None:
             return await self._transport.handle_async_request(request)
-        name = request.url.host
+        # As it goes over the wire: in its own letters the system could take it for another name.
+        name = request.url.raw_host.decode("ascii")
         try:
             addresses = await self._addresses.of(name, request.url.port or PORTS.get(request.url.scheme, 0))
         except (OSError, UnicodeError):

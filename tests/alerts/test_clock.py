@@ -12,6 +12,7 @@ from sqlalchemy import text
 from app.alerts.commands.due_rules import end_expired_rules
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
+from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.rules import edit_rule
 from app.alerts.queries.evaluations import AskedRule, Evaluation, RuleState, evaluations_of
 from app.core.clock import utc_now
@@ -75,6 +76,16 @@ async def test_a_silence_fires_once_when_it_is_long_enough_and_again_once_it_was
     first, second = await alerts(database, rule_id)
     assert (first.tracker_id, first.condition) == (tracker_id, "silent_for")
     assert first.crossing != second.crossing
+
+
+async def test_a_silence_that_was_broken_and_came_again_between_two_looks_is_another(database: Database) -> None:
+    client_id, _, (tracker_id,) = await tracked(database)
+    rule_id = await silence(database, await member(database, client_id), "tracker", tracker_id)
+    await heard(database, tracker_id, 0)
+    await tick(database, minutes(100))
+    await heard(database, tracker_id, 110)
+    await tick(database, minutes(400))
+    assert await times_of(database, rule_id) == [minutes(70), minutes(180)]
 
 
 async def test_between_two_looks_at_a_silence_nothing_is_read(database: Database) -> None:
@@ -292,6 +303,18 @@ async def test_what_a_portfolio_is_worth_is_held_against_its_rules(
         assert (alert.portfolio_id, alert.currency, alert.base_value) == (owned.id, "EUR", None)
 
 
+@pytest.mark.parametrize(("columns", "count"), [({}, 2), ({"cooldown_minutes": 60}, 1), ({"is_recurring": False}, 1)])
+async def test_what_a_rule_says_of_itself_holds_of_portfolios(
+    database: Database, owned: Owned, columns: dict[str, Any], count: int
+) -> None:
+    rule_id = await watch_value(database, owned, "crosses_above", "30", **columns)
+    await look(database)
+    for amount in (20, 10, 20):
+        await ingested(database, price(str(amount)))
+        await look(database)
+    assert await values_of(database, rule_id) == [(Decimal(20), Decimal(40))] * count
+
+
 async def test_a_portfolio_is_looked_at_once_a_minute_and_valued_where_something_changed(
     database: Database, owned: Owned
 ) -> None:
@@ -319,6 +342,14 @@ async def test_a_portfolio_is_looked_at_once_a_minute_and_valued_where_something
     assert await values_of(database, rule_id) == [(Decimal(20), Decimal(50))]
 
 
+async def test_changes_of_a_portfolio_are_none_of_those_of_prices(database: Database, owned: Owned) -> None:
+    rule_id = await watch_value(database, owned, "rises_by", "10", window_minutes=7 * 24 * 60)
+    async with database.transaction() as transaction:
+        assert await look_at_windows(transaction, limit=10, now=utc_now()) == []
+    # Else it would be looked at by the hour, and not by the minute.
+    assert (await rule_row(database, rule_id))["next_look_at"] == BEFORE
+
+
 async def test_a_holding_without_a_price_is_left_out_and_without_any_there_is_no_value(
     database: Database, owned: Owned
 ) -> None:
@@ -339,21 +370,23 @@ async def test_a_holding_without_a_price_is_left_out_and_without_any_there_is_no
     assert await values_of(database, partial) == [(Decimal(20), Decimal(31))]
 
 
-async def snapshot(database: Database, owned: Owned, days_ago: int, value: str, *, currency: str = "EUR") -> None:
+async def snapshot(
+    database: Database, owned: Owned, days_ago: int, value: str | None, *, currency: str = "EUR"
+) -> None:
     async with database.transaction() as transaction:
         await transaction.connection.execute(
             text("""
                 INSERT INTO portfolios.snapshots (portfolio_id, day, owner_id, currency, value, cost, realized_gain,
                     net_flow, holding_count, unpriced_count, stale_count, parts, computed_at)
                 VALUES (:portfolio, CAST(timezone('UTC', now()) AS date) - CAST(:days AS integer), :owner, :currency,
-                    :value, 0, 0, 0, 1, 0, 0, '{}', now())
+                    :value, 0, 0, 0, 1, CASE WHEN CAST(:value AS numeric) IS NULL THEN 1 ELSE 0 END, 0, '{}', now())
             """),
             {
                 "portfolio": owned.id,
                 "days": days_ago,
                 "owner": owned.owner_id,
                 "currency": currency,
-                "value": Decimal(value),
+                "value": None if value is None else Decimal(value),
             },
         )
 
@@ -368,8 +401,9 @@ async def snapshot(database: Database, owned: Owned, days_ago: int, value: str, 
 async def test_a_change_is_held_against_the_snapshot_of_a_window_ago(
     database: Database, owned: Owned, condition: str, prices: list[float], expected: list[tuple[int, int]]
 ) -> None:
-    # A snapshot is of the end of its day: that of eight days ago is the last one that is a week old.
-    for days_ago, value in ((20, "7"), (8, "20"), (7, "100"), (2, "200")):
+    # A snapshot is of the end of its day: that of eight days ago would be the last one that is a week old.
+    # Where it had none, the one before.
+    for days_ago, value in ((20, "7"), (9, "20"), (8, None), (7, "100"), (2, "200")):
         await snapshot(database, owned, days_ago, value)
     rule_id = await watch_value(database, owned, condition, "10", window_minutes=7 * 24 * 60)
     await look(database)
@@ -397,10 +431,14 @@ async def test_from_next_to_nothing_to_more_than_there_is_a_change_is_told_all_t
 
 @pytest.mark.parametrize(
     ("snapshots", "expected"),
-    [([(3, "20", "EUR"), (1, "30", "EUR")], Decimal(20)), ([(9, "40", "USD")], Decimal(10)), ([], None)],
+    [
+        ([(5, None, "EUR"), (3, "20", "EUR"), (1, "30", "EUR")], Decimal(20)),
+        ([(9, "40", "USD")], Decimal(10)),
+        ([], None),
+    ],
 )
 async def test_without_an_old_enough_snapshot_the_first_one_since_then_is_the_base_in_the_currency_of_the_rule(
-    database: Database, owned: Owned, snapshots: list[tuple[int, str, str]], expected: Decimal | None
+    database: Database, owned: Owned, snapshots: list[tuple[int, str | None, str]], expected: Decimal | None
 ) -> None:
     async with database.transaction() as transaction:
         await transaction.connection.execute(

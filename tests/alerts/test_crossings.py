@@ -135,6 +135,9 @@ SEQUENCES: list[tuple[str, dict[str, object], str, list[int]]] = [
     (LEVEL, {"hysteresis": "5"}, "99 101 105 104 99", [1, 4]),
     (LEVEL, {"cooldown": 3}, "99 101 99 101 99 101", [1, 4]),
     (LEVEL, {}, "99 (101) 99", [2]),
+    # Within the band a crossing that did not fire counts as one that did.
+    (LEVEL, {"hysteresis": "5"}, "99 (101) 99", []),
+    (LEVEL, {"cooldown": 3, "hysteresis": "5"}, "99 101 105 99 101", [1]),
 ]
 
 
@@ -207,6 +210,14 @@ def test_what_comes_too_late_settles_as_if_it_were_followed(
     for count in range(len(late) + 1):
         values = [observation.value for observation in late[:count]]
         assert settle(rule, standing, values) == follow(rule, standing, late[:count])[0]
+
+
+@pytest.mark.parametrize("comparison", [ABOVE, LEVEL])
+def test_what_is_settled_has_not_fired_though_it_is_fresh(comparison: str) -> None:
+    """As what came before the rule did."""
+    after = settle(watch(comparison, hysteresis="5"), Standing(), [Decimal(90), Decimal(101), Decimal(99)])
+
+    assert after == Standing(State.TRIGGERED, Decimal(99))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What fired becomes alerts and notifications, each crossing once, with one line that says what happened."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +23,7 @@ from app.portfolios.given_wishes import release_month
 from app.portfolios.wish_models import PreorderDateChange
 from app.prices.models import Source
 from tests.alerts.builders import row_of, rule_of
+from tests.lock_waits import until_somebody_waits
 from tests.portfolios.builders import change
 from tests.portfolios.wishes_builders import Scene, rate, scene_of
 from tests.prices.builders import ingested, point
@@ -45,6 +48,12 @@ async def told(database: Database, *fired: Fired) -> list[str]:
         alerts = await record_alerts(transaction, fired)
         await notify_of_alerts(transaction, alerts)
     return [alert.title for alert in alerts]
+
+
+async def types_told(database: Database) -> set[str]:
+    """Of which types of event notifications are."""
+    async with database.transaction() as transaction:
+        return set(await transaction.connection.scalars(select(Notification.event_type)))
 
 
 async def count_of(database: Database, table: Any) -> int:
@@ -76,6 +85,21 @@ async def test_a_rule_that_fires_once_does_so_at_the_first_of_its_crossings_and_
     row = await row_of(database, rule_id)
     assert (row["fired_count"], row["last_fired_at"], row["is_active"]) == (1, NOON, False)
     assert row["ended_at"] is not None
+
+
+async def test_a_rule_that_fires_once_does_so_though_two_find_it_at_the_same_time(
+    database: Database, scene: Scene
+) -> None:
+    rule_id = await rule_of(database, scene.ada, RuleTarget.ITEM, scene.items["heron"], is_recurring=False)
+    first, second = [
+        Fired(rule_id=rule_id, crossing=crossing, observed_at=NOON, new_value=Decimal(101)) for crossing in "12"
+    ]
+    async with database.transaction(role=DatabaseRole.WORKER) as transaction:
+        assert len(await record_alerts(transaction, [first])) == 1
+        later = asyncio.create_task(told(database, second))
+        await until_somebody_waits(database)
+    assert await later == []
+    assert await count_of(database, Alert) == 1
 
 
 async def test_a_rule_that_was_paused_or_is_gone_does_not_fire(database: Database, scene: Scene) -> None:
@@ -187,6 +211,7 @@ async def test_an_alert_about_a_price_says_what_where_and_how_much(
         currency="EUR",
     )
     assert await told(database, fired) == [title.format(foil="lantern-old (Foil)")]
+    assert await types_told(database) == {"price"}
 
 
 @pytest.mark.parametrize(
@@ -222,6 +247,7 @@ async def test_an_alert_about_a_portfolio_says_what_it_is_worth(
         currency="EUR",
     )
     assert await told(database, fired) == [title]
+    assert await types_told(database) == {"portfolio"}
 
 
 @pytest.mark.parametrize(
@@ -245,6 +271,10 @@ async def test_an_alert_about_a_tracker_says_which_and_where(
     rule_id = await rule_of(database, scene.ada, RuleTarget.TRACKER, tracker_id, condition, None, **more)
     fired = Fired(rule_id=rule_id, crossing="1", observed_at=NOON, tracker_id=tracker_id, place_id=place_id)
     assert await told(database, fired) == [title]
+    if condition is not Condition.SILENT_FOR:
+        of_place = await rule_of(database, scene.ada, RuleTarget.PLACE, place_id, condition, None)
+        assert await told(database, replace(fired, rule_id=of_place)) == [title]
+    assert await types_told(database) == {"tracker"}
 
 
 async def test_an_alert_about_a_release_says_from_when_to_when(database: Database, scene: Scene) -> None:
@@ -265,6 +295,7 @@ async def test_an_alert_about_a_release_says_from_when_to_when(database: Databas
         "The release of warden moved from 2026-03 to 2026-06"
     ]
     assert await told(database, slipped("another")) == ["The release of warden was put off by 92 days"]
+    assert await types_told(database) == {"preorder"}
 
 
 async def test_an_alert_about_a_want_says_for_how_much(database: Database, scene: Scene) -> None:
@@ -278,6 +309,7 @@ async def test_an_alert_about_a_want_says_for_how_much(database: Database, scene
         currency="BTC",
     )
     assert await told(database, fired) == ["heron can be had for 0.0123457 BTC"]
+    assert await types_told(database) == {"want"}
 
 
 async def test_what_is_gone_meanwhile_has_no_name(database: Database, scene: Scene) -> None:

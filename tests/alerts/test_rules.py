@@ -26,6 +26,7 @@ from app.portfolios.commands.wants import add_want, remove_want
 from app.portfolios.commands.watchlists import create_watchlist
 from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import PriceKind
+from app.trackers.models import Place
 from tests.alerts.builders import refusal_of, remember_price, remembered, row_of, rule_of
 from tests.lock_waits import until_somebody_waits
 from tests.portfolios.builders import change
@@ -120,6 +121,15 @@ async def test_what_was_wanted_and_removed_is_not_found(database: Database, targ
     await change(database, remove_want, want_id, owner_id=ada)
     made = rule_of(database, ada, RuleTarget.WANT, want_id, Condition.WANT_MET, None)
     assert await refusal_of(made) == (NOT_FOUND, ["target", "wantId"])
+
+
+async def test_what_was_deleted_is_not_found(database: Database, targets: Targets) -> None:
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(Place).values(deleted_at=utc_now()))
+    made = rule_of(
+        database, targets.scene.ada, RuleTarget.PLACE, targets.keys[RuleTarget.PLACE], Condition.ENTERED, None
+    )
+    assert await refusal_of(made) == (NOT_FOUND, ["target", "placeId"])
 
 
 @pytest.mark.parametrize(
@@ -289,6 +299,18 @@ async def test_a_thousand_rules_within_a_minute_come_to_sixty(database: Database
     assert await rule_of(database, ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
 
 
+async def test_who_makes_many_rules_at_once_makes_no_more_of_them(database: Database, targets: Targets) -> None:
+    ada = targets.scene.ada
+    await filled(database, ada, 59, age=timedelta(seconds=20), **of_item(targets))
+    given = usual(Condition.WANT_MET)
+    async with database.transaction() as transaction:
+        await create_rule(transaction, targets[RuleTarget.WANTS], given, owner_id=ada)
+        second = change(database, create_rule, targets[RuleTarget.WANTS], given, owner_id=ada)
+        making = asyncio.create_task(refusal_of(second))
+        await until_somebody_waits(database)
+    assert await making == (AlertErrorCode.TOO_MANY, [])
+
+
 async def test_nobody_has_more_than_a_thousand_rules(database: Database, targets: Targets) -> None:
     await filled(database, targets.scene.ada, 999, age=HOUR, **of_item(targets))
     await rule_of(database, targets.scene.ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
@@ -408,6 +430,38 @@ async def test_a_rule_that_fired_once_stays_ended_until_it_is_resumed(
     assert not (await row_of(database, watched))["is_active"]
     await change(database, resume_rule, watched, owner_id=ada)
     assert (await row_of(database, watched))["is_active"]
+
+
+async def test_a_rule_that_fired_once_and_would_be_over_by_now_is_not_resumed(
+    database: Database, targets: Targets, watched: UUID
+) -> None:
+    ada = targets.scene.ada
+    async with database.transaction() as transaction:
+        fired = {"is_recurring": False, "is_active": False, "ended_at": utc_now() - 2 * HOUR, "fired_count": 1}
+        ended = update(Rule).where(Rule.id == watched).values(expires_at=utc_now() - HOUR, **fired)
+        await transaction.connection.execute(ended)
+    for refused in (
+        change(database, resume_rule, watched, owner_id=ada),
+        change(database, edit_rule, watched, {"threshold": Decimal(120)}, owner_id=ada),
+    ):
+        assert await refusal_of(refused) == (AlertErrorCode.ILLEGAL_STATE, ["id"])
+    # It did not end because of its expiry, so a later one alone does not begin it anew.
+    await change(database, edit_rule, watched, {"expires_at": utc_now() + HOUR}, owner_id=ada)
+    assert not (await row_of(database, watched))["is_active"]
+    await change(database, resume_rule, watched, owner_id=ada)
+    assert (await row_of(database, watched))["is_active"]
+
+
+async def test_who_changes_a_rule_waits_for_who_does_so_already(
+    database: Database, targets: Targets, watched: UUID
+) -> None:
+    ada = targets.scene.ada
+    async with database.transaction() as transaction:
+        await edit_rule(transaction, watched, {"notes": "mine"}, owner_id=ada, expected_version=1)
+        second = change(database, edit_rule, watched, {"notes": "no, mine"}, owner_id=ada, expected_version=1)
+        editing = asyncio.create_task(refusal_of(second))
+        await until_somebody_waits(database)
+    assert await editing == (AlertErrorCode.CONFLICT, ["expectedVersion"])
 
 
 async def test_a_rule_that_expired_begins_anew_with_a_later_expiry(

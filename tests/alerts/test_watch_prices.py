@@ -34,8 +34,8 @@ from workers.ingestion import process_waiting_batches
 DAY = timedelta(days=1)
 
 
-def lantern(slug: str, code: str, *variants: NewVariant) -> NewItem:
-    details = CardDetails(game="Tidewatch", card_set=NewCardSet(code, code), number=slug, oracle_id="lantern")
+def lantern(slug: str, code: str, *variants: NewVariant, game: str = "Tidewatch") -> NewItem:
+    details = CardDetails(game=game, card_set=NewCardSet(code, code), number=slug, oracle_id="lantern")
     return NewItem(slug=slug, name=slug, details=details, variants=variants)
 
 
@@ -47,6 +47,7 @@ async def prices(database: Database) -> Prices:
         coin("argent", symbol="BBB"),
         lantern("lantern-old", "TW1", NewVariant("foil", "Foil")),
         lantern("lantern-new", "TW2"),
+        lantern("lantern-foreign", "TW1", game="Elsewhere"),
     )
     return Prices(database)
 
@@ -264,6 +265,17 @@ async def test_a_rate_that_moves_fires_with_the_next_price_and_not_by_itself(
     assert [minute for minute, _ in await alerts(database)] == [200]
 
 
+async def test_a_crossing_in_another_currency_is_from_the_price_before_whenever_that_was(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    await rate(database, "2", NOON.date() - DAY)
+    await rule_of(database, ada, "crosses_above", "50", key=await item(database), currency="EUR")
+    # The rule remembers the second price, and is far from the third, which it is not held against.
+    for amount, minute in (("101", 0), ("99", 1), ("30", 2), ("102", 3 * 1440)):
+        await prices.come(price(amount, minute))
+    assert await alerts(database, "old_value", "new_value") == [(Decimal(15), Decimal(51))]
+
+
 async def test_hysteresis_and_cooldown_are_remembered_from_batch_to_batch(
     database: Database, prices: Prices, ada: UUID
 ) -> None:
@@ -374,6 +386,24 @@ async def test_what_a_rule_forgot_while_a_batch_was_taken_in_stays_forgotten(
     assert await alerts(database) == [(1, "101"), (3, "111")]
 
 
+async def test_what_a_rule_over_changes_forgot_while_a_batch_was_taken_in_stays_forgotten(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    await rule_of(database, ada, "rises_by", "10", key=await item(database), window_minutes=60)
+    for amount, minute in (("100", -70), ("120", 0)):
+        await prices.come(price(amount, minute))
+    batch_id = await prices.accept(price("121", 1))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("DELETE FROM alerts.price_states"))
+        await transaction.connection.execute(update(Rule).values(threshold=Decimal(30), version=2))
+        processing = asyncio.create_task(prices.process(batch_id))
+        await until_somebody_waits(database)
+    await processing
+    async with database.transaction() as transaction:
+        remembered = await transaction.connection.scalars(text("SELECT is_triggered FROM alerts.price_states"))
+        assert remembered.all() == [False]
+
+
 async def test_candles_are_observed_by_their_closes(database: Database, prices: Prices, ada: UUID) -> None:
     await rule_of(database, ada, "crosses_level", "100", key=await item(database))
     five = timedelta(minutes=5)
@@ -386,6 +416,17 @@ async def test_candles_are_observed_by_their_closes(database: Database, prices: 
     running = candle("aurum", NOON + 3 * five, five, "98 103 98 103")
     await prices.come(running, accepted_at=at(17), kind=BatchKind.CANDLES)
     assert await alerts(database) == [(10, "101"), (15, "98"), (17, "103")]
+
+
+async def test_a_close_is_known_from_the_end_of_its_candle_on(database: Database, prices: Prices, ada: UUID) -> None:
+    await rule_of(database, ada, "rises_by", "50", key=await item(database), window_minutes=10)
+    five = timedelta(minutes=5)
+    candles = [
+        candle("aurum", NOON + number * five, five, f"{close} {close} {close} {close}")
+        for number, close in enumerate([100, 50, 100, 160])
+    ]
+    await prices.come(*candles, accepted_at=at(20), kind=BatchKind.CANDLES)
+    assert await alerts(database, "observed_at", "base_value") == [(at(20), Decimal(50))]
 
 
 async def want_of(database: Database, owner_id: UUID, variant_id: UUID, **columns: object) -> UUID:
@@ -431,10 +472,25 @@ async def test_a_want_of_any_print_is_met_by_the_other_prints(
     await want_of(database, ada, await variant(database, "lantern-old"), accepts_any_print=any_print)
     await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None)
     foil = {"item": "lantern-old", "variant": "foil"}
-    await prices.come(price("6", 0, item="lantern-new"), price("6", 0, **foil))
+    # It has the same name for rules, in another game.
+    foreign = {"item": "lantern-foreign"}
+    await prices.come(price("6", 0, item="lantern-new"), price("6", 0, **foil), price("6", 0, **foreign))
     await prices.come(price("5", 1, item="lantern-new"))
     await prices.come(price("5", 2, **foil))
+    await prices.come(price("5", 3, **foreign))
     assert [minute for minute, _ in await alerts(database)] == minutes
+
+
+@pytest.mark.parametrize(("minimum", "fires"), [("mint", False), ("near_mint", True), ("excellent", True)])
+async def test_a_want_of_a_condition_is_met_by_that_or_a_better_one(
+    database: Database, prices: Prices, ada: UUID, minimum: str, fires: bool
+) -> None:
+    await saved(database, coin("obol", symbol="CCC", variants=(NewVariant("near-mint", "Near Mint"),)))
+    await want_of(database, ada, await variant(database, "obol", "near-mint"), minimum_condition=minimum)
+    await rule_of(database, ada, "want_met", None, target=RuleTarget.WANTS, currency=None)
+    for minute, amount in enumerate(["6", "5"]):
+        await prices.come(price(amount, minute, item="obol", variant="near-mint"))
+    assert await alerts(database) == ([(1, "5")] if fires else [])
 
 
 async def two_wants_of_one_card(database: Database, owner_id: UUID, **columns: object) -> tuple[UUID, UUID]:
@@ -501,6 +557,20 @@ async def test_a_change_is_held_against_the_price_a_window_ago(database: Databas
     ]
 
 
+async def test_what_had_changed_when_a_rule_began_is_its_first_observation(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    key = await item(database)
+    await prices.come(*(price(value, minute) for value, minute in (("100", -70), ("200", -55))))
+    # The price of minute 3 is older than the rule, and comes in after it was made.
+    doubled = await rule_of(database, ada, "rises_by", "10", key=key, window_minutes=60, watches_from=at(10))
+    await prices.come(price("210", 3), accepted_at=at(12))
+    assert await alerts(database, rule_id=doubled) == []
+    level = await rule_of(database, ada, "rises_by", "10", key=key, window_minutes=30, watches_from=at(40))
+    await prices.come(price("250", 45))
+    assert await alerts(database, "old_value", "base_value", rule_id=level) == [(Decimal(0), Decimal(210))]
+
+
 async def test_a_change_that_only_time_brings_about_is_seen_by_the_clock(
     database: Database, prices: Prices, ada: UUID
 ) -> None:
@@ -520,6 +590,43 @@ async def test_a_change_that_only_time_brings_about_is_seen_by_the_clock(
     async with database.transaction() as transaction:
         next_look_at = await transaction.connection.scalar(text("SELECT next_look_at FROM alerts.rules"))
     assert next_look_at == at(94)
+
+
+async def test_the_clock_looks_at_the_series_that_each_target_has(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    old, foil = await item(database, "lantern-old"), await variant(database, "lantern-old", "foil")
+    plain = {"item": "lantern-old"}
+    shiny = {"item": "lantern-old", "variant": "foil"}
+    series: list[dict[str, Any]] = [plain, shiny, plain | {"kind": "sale"}, plain | {"source": "other"}]
+    for amount, minute in (("100", 0), ("80", 30), ("95", 61)):
+        await prices.come(*(price(amount, minute, **one) for one in series))
+    async with database.transaction() as transaction:
+        source_id = await transaction.connection.scalar(text("SELECT id FROM prices.sources WHERE code = 'other'"))
+        set_id = await transaction.connection.scalar(text("SELECT id FROM catalogue.card_sets WHERE code = 'TW1'"))
+    lists = [await watchlist_of(database, ada, old, one) for one in (None, foil)]
+    since: dict[str, Any] = {"window_minutes": 60, "watches_from": at(62)}
+    targets: dict[str, dict[str, Any]] = {
+        "item": {"key": old},
+        "kind": {"key": old, "price_kind": "sale"},
+        "source": {"key": old, "source_id": source_id},
+        "variant": {"target": RuleTarget.VARIANT, "key": foil},
+        "set": {"target": RuleTarget.CARD_SET, "key": set_id},
+        "list": {"target": RuleTarget.WATCHLIST, "key": lists[0]},
+        "list of foils": {"target": RuleTarget.WATCHLIST, "key": lists[1]},
+        "paused": {"key": old, "is_active": False, "paused_at": NOON},
+        "expired": {"key": old, "expires_at": at(91)},
+    }
+    rules = {name: await rule_of(database, ada, "rises_by", "10", **one, **since) for name, one in targets.items()}
+    async with database.transaction() as transaction:
+        await look_at_windows(transaction, limit=20, now=at(70))
+        await transaction.connection.execute(update(Rule).values(next_look_at=at(91)))
+        fired = await look_at_windows(transaction, limit=20, now=at(91))
+    counts = {name: sum(one.rule_id == rule_id for one in fired) for name, rule_id in rules.items()}
+    assert counts == {
+        "item": 4, "kind": 1, "source": 1, "variant": 1, "set": 4, "list": 4, "list of foils": 1, "paused": 0,
+        "expired": 0,
+    }  # fmt: skip
 
 
 async def test_nothing_is_asked_for_where_nobody_watches(database: Database, prices: Prices) -> None:

@@ -125,17 +125,25 @@ async def test_a_late_report_that_moves_an_arrival_forward_does_not_fire_again(
     database: Database, world: World
 ) -> None:
     async with database.transaction() as transaction:
-        depot = await save_place(transaction, world.client_id, TestPlace(51, 10, dwell_fixes=2, dwell_minutes=20))
-    rule_id = await rule(database, world.viewer_id, "place", depot, "entered")
+        await save_place(transaction, world.client_id, TestPlace(51, 10, dwell_fixes=2, dwell_minutes=20))
+        other_id = await save_tracker(transaction, world.client_id, created_at=minutes(-60))
+    rule_id = await rule(database, world.viewer_id, "tracker", world.tracker_id, "entered")
     stay = [Told(world.tracker_id, minutes(at), 51, 10) for at in (20, 40)]
     await go(database, stay, now=minutes(50))
     assert await times_of(database, rule_id) == [minutes(20)]
+    # Another comes and goes between the two arrivals, which is none of its business.
+    visit = [Told(other_id, minutes(at), 51, 10) for at in (-30, -10, 10)]
+    await go(database, [*visit, *(Told(other_id, minutes(at), 50, 10) for at in (20, 30, 40))], now=minutes(50))
 
     await go(database, [Told(world.tracker_id, minutes(10), 51, 10)], now=minutes(60))
 
     async with database.transaction() as transaction:
         arrivals = await transaction.connection.scalars(
-            text("SELECT occurred_at FROM trackers.tracker_events WHERE kind = 'entered' ORDER BY occurred_at")
+            text(
+                "SELECT occurred_at FROM trackers.tracker_events WHERE kind = 'entered' AND tracker_id = :tracker "
+                "ORDER BY occurred_at"
+            ),
+            {"tracker": world.tracker_id},
         )
         assert arrivals.all() == [minutes(10), minutes(20)]
     assert await times_of(database, rule_id) == [minutes(20)]

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,16 @@ async def test_a_name_is_asked_for_once_and_called_at_the_address_that_was_looke
         assert len(shop.asked) == 1
 
 
+async def test_a_name_with_other_letters_is_looked_up_as_it_was_given() -> None:
+    # In its own letters some systems take it for `fass.test`, which is somebody else's.
+    name = "xn--fa-hia.test"
+    names = Names([LOOPBACK])
+    async with open_shop() as shop, client_for_given_urls(addresses=calling_itself_public(names)) as client:
+        await fetch(client, "GET", f"http://{name}:{shop.port}/")
+        assert names.asked == [(name, shop.port)]
+        assert f"\r\nHost: {name}:{shop.port}\r\n".encode() in shop.asked[0]
+
+
 async def test_one_private_address_among_others_is_enough_to_refuse() -> None:
     for found in ([LOOPBACK, ELSEWHERE], [ELSEWHERE, LOOPBACK], []):
         names = Names(found)
@@ -212,6 +223,26 @@ async def test_a_certificate_is_of_the_name_and_not_of_the_address(tmp_path: Pat
             assert await failure_of(client, f"https://pictures.test:{shop.port}/") is OutsideFailure.UNREACHABLE
             assert asked_for == ["pictures.test"]
             assert (await fetch(client, "GET", f"https://127.0.0.1:{shop.port}/")).status_code == 200
+
+
+async def test_no_connection_of_one_name_serves_another_at_the_same_address(tmp_path: Path) -> None:
+    of_server, of_client = throw_away_certificate(tmp_path)
+    kept = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+    async def answer_again_and_again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(kept)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer_again_and_again, "127.0.0.1", 0, ssl=of_server)
+    port = server.sockets[0].getsockname()[1]
+    options = client_options(tls_context=of_client, addresses=calling_itself_public(Names([LOOPBACK])))
+    async with server, httpx.AsyncClient(**options) as client:
+        assert (await fetch(client, "GET", f"https://127.0.0.1:{port}/")).status_code == 200
+        # The certificate is of 127.0.0.1 alone, whoever has looked at it before.
+        assert await failure_of(client, f"https://pictures.test:{port}/") is OutsideFailure.UNREACHABLE
 
 
 async def test_names_that_nobody_answers_for_keep_nothing_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

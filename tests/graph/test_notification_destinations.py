@@ -107,9 +107,12 @@ async def test_the_same_endpoint_again_replaces_its_keys(database: Database, gra
     ada, shown = await person(database), "pushSubscription { id }"
     first = await done(graph, ada.viewer, "addPushSubscription", shown, **browser(name="Old"))
     before = await stored(database, PushSubscription.subscription, first["pushSubscription"]["id"])
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(PushSubscription).values(refusals=2))
     again = await done(graph, ada.viewer, "addPushSubscription", shown, **browser(name="New"))
     assert again == first
     assert await stored(database, PushSubscription.subscription, first["pushSubscription"]["id"]) != before
+    assert await stored(database, PushSubscription.refusals, first["pushSubscription"]["id"]) == 0
     assert [one["name"] for one in await browsers(graph, ada)] == ["New"]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -13,10 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.alerts.models import Severity
 from app.core.clock import utc_now
 from app.core.database import Database
+from app.core.ids import new_id
 from app.core.telemetry import DELIVERIES_WAITING, DELIVERY_LAG_SECONDS
 from app.identity.models import User
 from app.identity.viewer import Caller, Viewer
+from app.notifications.commands.notify import ROUTE_NOTIFICATIONS, NewNotification, notify
 from app.notifications.commands.outbox import (
+    CANDIDATES,
     LEASE,
     Bounds,
     Parcel,
@@ -26,9 +30,20 @@ from app.notifications.commands.outbox import (
 )
 from app.notifications.commands.preferences import edit_preferences
 from app.notifications.commands.route_notifications import DELIVER, route_notifications
+from app.notifications.commands.services import remove_service
 from app.notifications.commands.trials import TITLE, Destination, send_trial
 from app.notifications.commands.webhooks import delete_webhook
-from app.notifications.models import ChannelKind, Delivery, DeliveryStatus, Digest, Notification, Route, Webhook
+from app.notifications.models import (
+    ChannelKind,
+    Delivery,
+    DeliveryStatus,
+    Digest,
+    EventType,
+    Notification,
+    PushSubscription,
+    Route,
+    Webhook,
+)
 from app.notifications.retry_plans import FOUR_HOURS, KEPT_FOR, LONGEST_WAIT_ASKED_FOR, pause_after
 from app.notifications.sending import NotDelivered, ProviderAway
 from tests.core.mail_builders import Mailbox, mail_server
@@ -90,6 +105,39 @@ async def test_a_notification_is_routed_once_to_each_destination(database: Datab
         assert transaction.jobs == [DELIVER]
         assert await route_notifications(transaction, limit=10, now=utc_now()) == 0
     assert {row.id for row in await deliveries(database)} == {row.id for row in rows}
+
+
+async def test_a_webhook_gets_what_it_asks_for(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    of_prices = await webhook_of(database, ada, event_types=["price", "want"])
+    of_trackers = await webhook_of(database, ada, event_types=["tracker"])
+    of_emergencies = await webhook_of(database, ada, minimum_severity="critical")
+    await told(database, ada, "a price")
+    await told(database, ada, "a tracker", event_type=EventType.TRACKER, severity=Severity.CRITICAL)
+    planned = {(row.title, row.webhook_id) for row in await deliveries(database)}
+    assert planned == {("a price", of_prices), ("a tracker", of_trackers), ("a tracker", of_emergencies)}
+
+
+async def test_what_is_told_becomes_visible_in_its_order_and_is_told_once(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    first, second = [
+        NewNotification(owner_id=ada, key=key, event_type=EventType.PRICE, severity=Severity.INFO, title=key)
+        for key in ("first", "second")
+    ]
+
+    async def tell(one: NewNotification) -> list[object]:
+        async with database.transaction() as transaction:
+            await notify(transaction, [one])
+            return [*transaction.jobs]
+
+    async with database.transaction() as transaction:
+        await notify(transaction, [first])
+        later = asyncio.create_task(tell(second))
+        # Else who follows the positions would go past the first one.
+        await until_somebody_waits(database)
+    assert await later == [ROUTE_NOTIFICATIONS]
+    assert await tell(first) == []
+    assert len(await notifications(database)) == 2
 
 
 async def test_what_was_read_before_anybody_looked_goes_nowhere(database: Database) -> None:
@@ -167,7 +215,9 @@ def test_pauses_are_planned_with_chance_and_as_asked_for_within_bounds() -> None
     assert pause(NotDelivered("", is_gone=True)) is None
     assert pause(NotDelivered(""), age=KEPT_FOR) is None
     # A mail server that is away costs no mail its attempts, for days.
-    assert pause(NotDelivered(""), attempt=9) is None
+    for channel in (WEBHOOK, SERVICE, ChannelKind.WEB_PUSH):
+        assert pause(NotDelivered(""), channel=channel, attempt=8) == timedelta(minutes=95)
+        assert pause(NotDelivered(""), channel=channel, attempt=9) is None
     assert pause(NotDelivered(""), channel=EMAIL, attempt=500, age=KEPT_FOR - hour) == hour
     assert pause(NotDelivered(""), channel=EMAIL, attempt=2, age=KEPT_FOR) is None
     assert pause(ProviderAway(""), channel=EMAIL, attempt=500, age=hour) == timedelta(minutes=10)
@@ -281,7 +331,10 @@ async def test_quiet_hours_follow_the_accounts_time_zone_until_another_is_chosen
     assert titles(await claimed(database, now=noon + one_hour)) == ["Gold is up"]
 
 
-async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_refused(database: Database) -> None:
+@pytest.mark.parametrize("has_arrived", [False, True])
+async def test_who_removes_a_webhook_while_an_outcome_is_noted_waits_and_is_not_refused(
+    has_arrived: bool, database: Database
+) -> None:
     ada = await somebody(database, address=None)
     hook = await webhook_of(database, ada)
     await told(database, ada, "Gold is up")
@@ -293,6 +346,9 @@ async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_r
 
     async def note() -> DeliveryStatus | None:
         async with database.transaction() as transaction:
+            if has_arrived:
+                await mark_delivered(transaction, parcel, now=utc_now())
+                return None
             return await mark_not_delivered(transaction, parcel, NotDelivered("No."), now=utc_now())
 
     async with database.transaction() as transaction:
@@ -304,6 +360,27 @@ async def test_who_removes_a_webhook_while_a_failure_is_noted_waits_and_is_not_r
     await removing
     assert await noting is None
     assert await deliveries(database) == []
+
+
+@pytest.mark.parametrize("is_webhook", [True, False])
+async def test_what_is_routed_while_its_destination_is_removed_goes_elsewhere_alone(
+    is_webhook: bool, database: Database
+) -> None:
+    ada = await somebody(database)
+    key = await (webhook_of if is_webhook else service_of)(database, ada)
+    await noted(database, ada, "Gold is up")
+
+    async def route() -> int:
+        async with database.transaction() as transaction:
+            return await route_notifications(transaction, limit=10, now=utc_now())
+
+    async with database.transaction() as transaction:
+        removal = delete_webhook if is_webhook else remove_service
+        await removal(transaction, key, caller=Caller(Viewer(user_id=ada)))
+        routing = asyncio.create_task(route())
+        await until_somebody_waits(database)
+    assert await routing == 1
+    assert [row.channel for row in await deliveries(database)] == ["email"]
 
 
 async def test_what_waited_for_too_long_is_given_up(database: Database) -> None:
@@ -335,6 +412,35 @@ async def test_mails_of_a_digest_are_taken_together_and_others_one_by_one(databa
     async with database.transaction() as transaction:
         await mark_delivered(transaction, digest, now=utc_now())
     assert await statuses(database) == ["delivered"] * 6
+
+
+async def test_digests_of_another_time_and_of_somebody_else_are_taken_by_themselves(database: Database) -> None:
+    ada, eve = await somebody(database), await somebody(database, address="eve@example.com")
+    eight, hour = datetime(2026, 7, 1, 8, tzinfo=UTC), timedelta(hours=1)
+    for owner_id in (ada, eve):
+        await prefers(database, owner_id, digest=Digest.HOURLY.value)
+    for title, owner_id, told_at in (("one", ada, eight), ("two", ada, eight + hour), ("three", eve, eight + hour)):
+        await noted(database, owner_id, title)
+        async with database.transaction() as transaction:
+            await route_notifications(transaction, limit=10, now=told_at)
+    late = {"now": eight + 3 * hour, "bounds": Bounds(in_lane=1)}
+    assert titles(await claimed(database, EMAIL, **late)) == ["one", "three"]
+    assert titles(await claimed(database, EMAIL, **late)) == ["two"]
+
+
+async def test_of_a_digest_of_hundreds_what_was_read_meanwhile_is_left_out(database: Database) -> None:
+    ada, eight = await somebody(database), datetime(2026, 7, 1, 8, tzinfo=UTC)
+    await prefers(database, ada, digest=Digest.HOURLY.value)
+    await noted(database, ada, *(f"News {number}" for number in range(CANDIDATES + 2)))
+    async with database.transaction() as transaction:
+        await route_notifications(transaction, limit=CANDIDATES + 2, now=eight)
+        # Which the first look does not reach.
+        last = select(Delivery.notification_id).order_by(Delivery.id.desc()).limit(1).scalar_subquery()
+        await transaction.connection.execute(
+            update(Notification).where(Notification.id == last).values(read_at=utc_now())
+        )
+    (digest,) = await claimed(database, EMAIL, now=eight + timedelta(hours=1))
+    assert len(digest.outgoing) == CANDIDATES + 1
 
 
 async def test_a_digest_waits_three_days_for_the_mail_server_from_when_it_was_to_go(database: Database) -> None:
@@ -511,6 +617,52 @@ async def test_services_of_a_kind_that_hangs_leave_room_for_other_kinds(database
     bounds = Bounds(in_lane=capacity.in_lane, of_owner=capacity.of_owner)
     parcels = await claimed(database, SERVICE, limit=capacity.at_once, bounds=bounds)
     assert [parcel.lane for parcel in parcels] == ["ntfys"] * 6 + ["discord"]
+
+
+async def test_a_failure_that_comes_late_brings_back_nothing_that_was_dropped(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    await webhook_of(database, ada)
+    await told(database, ada, "Gold is up")
+    (parcel,) = await claimed(database)
+    await changed(database, read_at=utc_now())
+    assert await claimed(database, now=parcel.held_until) == []
+    async with database.transaction() as transaction:
+        assert await mark_not_delivered(transaction, parcel, NotDelivered("No."), now=parcel.held_until) is None
+    assert await statuses(database) == ["dropped"]
+
+
+async def test_nothing_is_pushed_any_more_once_the_profile_wants_no_pushes(database: Database) -> None:
+    ada = await somebody(database, address=None)
+    async with database.transaction() as transaction:
+        browser = {"endpoint_hash": bytes(32), "host": "push.example", "subscription": b""}
+        await transaction.connection.execute(insert(PushSubscription).values(id=new_id(), owner_id=ada, **browser))
+    await told(database, ada, "before")
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(User).where(User.id == ada).values(notifies_by_push=False))
+    await told(database, ada, "after")
+    assert await claimed(database, ChannelKind.WEB_PUSH) == []
+    assert [(row.title, row.status) for row in await deliveries(database)] == [("before", "dropped")]
+
+
+async def test_what_was_told_first_is_routed_first(database: Database) -> None:
+    await noted(database, await somebody(database), "first", "second")
+    async with database.transaction() as transaction:
+        assert await route_notifications(transaction, limit=1, now=utc_now()) == 1
+    assert [row.title for row in await deliveries(database)] == ["first"]
+
+
+async def test_two_tests_at_once_are_two(database: Database) -> None:
+    ada, now = await somebody(database), utc_now()
+
+    async def send() -> UUID:
+        async with database.transaction() as transaction:
+            return await send_trial(transaction, owner_id=ada, severity=Severity.INFO, now=now)
+
+    async with database.transaction() as transaction:
+        first = await send_trial(transaction, owner_id=ada, severity=Severity.INFO, now=now)
+        second = asyncio.create_task(send())
+        await until_somebody_waits(database)
+    assert await second != first
 
 
 async def test_what_was_over_long_ago_goes_and_what_waits_stays(database: Database) -> None:

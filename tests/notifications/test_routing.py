@@ -206,6 +206,11 @@ def test_quiet_hours_end_and_agree_with_the_clock_on_days_without_a_jump(
 DIGESTS: dict[str, tuple[Hours, str, str | None]] = {
     "no digest": (Hours(), "2026-01-15 12:00", None),
     "the next full hour": (Hours(digest=Digest.HOURLY), "2026-01-15 12:00:01", "2026-01-15 13:00"),
+    "the next full hour whatever fraction of a second has passed": (
+        Hours(digest=Digest.HOURLY),
+        "2026-01-15 12:59:59.999999",
+        "2026-01-15 13:00",
+    ),
     "at a full hour the one after": (Hours(digest=Digest.HOURLY), "2026-01-15 12:00", "2026-01-15 13:00"),
     "full hours of a zone with half ones": (
         Hours(time_zone="Asia/Kolkata", digest=Digest.HOURLY),

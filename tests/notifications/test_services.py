@@ -292,6 +292,8 @@ def test_no_service_of_the_defaults_but_ntfy_lets_its_address_name_a_host() -> N
         "ntfys://ntfy.sh/one/two",
         "ntfys://169.254.169.254/latest",
         "ntfy://[::1]/topic",
+        "ntfys://my-alerts\x7f",
+        "ntfys://user:pass word@my-alerts",
         "ntfys://my-alerts?verify=no",
         "ntfys://my-alerts?redirect=yes",
         "ntfys://my-alerts?attach=http://10.0.0.1/x",

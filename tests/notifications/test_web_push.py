@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -13,14 +14,16 @@ from sqlalchemy import delete, insert, select, update
 
 from app.alerts.models import Severity
 from app.core.clock import utc_now
-from app.core.database import Database, DatabaseViewer
+from app.core.database import Database, DatabaseViewer, Transaction
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.settings import Settings
 from app.identity.viewer import Caller, Viewer
 from app.notifications.commands.destinations import after_delivery, after_failure
 from app.notifications.commands.push_subscriptions import add_push_subscription
+from app.notifications.commands.services import MOST_SERVICES, ServiceAddress, add_service
 from app.notifications.commands.vapid_keys import vapid_key
-from app.notifications.models import ChannelKind, PushSubscription, VapidKey
+from app.notifications.errors import NotificationErrorCode, NotificationRefused
+from app.notifications.models import ChannelKind, PushSubscription, Service, VapidKey
 from app.notifications.sealed import seal_browser
 from app.notifications.senders.web_push import LARGEST_PAYLOAD_BYTES, WebPushSender, contact_of, push_payload
 from app.notifications.sending import NotDelivered, Outgoing
@@ -225,6 +228,38 @@ async def test_of_two_who_give_the_same_browser_at_once_the_later_one_is_told(
     async with database.transaction() as transaction:
         owners = await transaction.connection.scalars(select(PushSubscription.owner_id))
     assert list(owners) == [eve]
+
+
+async def test_who_adds_two_at_once_has_no_more_than_twenty(database: Database, api_database: Database) -> None:
+    ada = await somebody(database)
+    phone = ServiceAddress("ntfys://my-alerts", "ntfys")
+    rows = [{"id": new_id(), "owner_id": ada} for _ in range(MOST_SERVICES - 1)]
+    async with database.transaction() as transaction:
+        services = [one | {"name": "Phone", "kind": "ntfys", "address": b""} for one in rows]
+        await transaction.connection.execute(insert(Service).values(services))
+        hashes = [one | {"endpoint_hash": bytes([place] * 32)} for place, one in enumerate(rows)]
+        browsers = [one | {"host": "push.example", "subscription": b""} for one in hashes]
+        await transaction.connection.execute(insert(PushSubscription).values(browsers))
+
+    async def add_phone(transaction: Transaction) -> None:
+        await add_service(transaction, SECRETS, caller=Caller(Viewer(user_id=ada)), name="Phone", address=phone)
+
+    async def add_browser(transaction: Transaction) -> None:
+        endpoint = f"https://push.example.com/{new_id()}"
+        await add_push_subscription(transaction, SECRETS, caller=Caller(Viewer(user_id=ada)), **browser(endpoint))
+
+    async def refusal_of(add: Callable[[Transaction], Awaitable[None]]) -> NotificationErrorCode:
+        with pytest.raises(NotificationRefused) as refused:
+            async with api_database.transaction(viewer=DatabaseViewer(ada)) as transaction:
+                await add(transaction)
+        return refused.value.reason
+
+    for add in (add_phone, add_browser):
+        async with api_database.transaction(viewer=DatabaseViewer(ada)) as transaction:
+            await add(transaction)
+            second = asyncio.create_task(refusal_of(add))
+            await until_somebody_waits(database)
+        assert await second is NotificationErrorCode.TOO_MANY
 
 
 async def test_a_browser_is_signed_for_with_the_key_it_subscribed_with(database: Database) -> None:

@@ -1,5 +1,6 @@
 """What webhooks get is signed as Standard Webhooks says, and whatever they do, the harm is bounded."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,10 @@ from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.secrets import KeyRing, Secrets
 from app.core.settings import Settings
 from app.identity.scopes import OWN, Scope
+from app.identity.viewer import Caller, Viewer
 from app.notifications.commands.destinations import after_delivery, after_failure
+from app.notifications.commands.webhooks import disable_webhook, rotate_webhook_secret
+from app.notifications.errors import NotificationErrorCode, NotificationRefused
 from app.notifications.models import Notification, Webhook
 from app.notifications.sealed import new_webhook_secret, webhook_key
 from app.notifications.senders.posting import addresses_of, posting_client
@@ -27,6 +31,7 @@ from app.notifications.sending import NotDelivered, Outgoing, PayloadNotMade
 from app.notifications.webhook_scopes import ALWAYS, check_webhook_scopes, scopes_of_webhook
 from app.notifications.webhook_urls import check_webhook_url
 from tests.identity.builders import SECRETS
+from tests.lock_waits import until_somebody_waits
 from tests.notifications.sender_builders import SILENCE, TOLD_AT, add_webhook, client, listening, rows
 from tests.providers.builders import answer
 
@@ -263,6 +268,24 @@ async def test_a_failure_of_one_webhook_is_none_of_another(database: Database) -
     assert enabled == {one.destination_id: False, other.destination_id: True}
 
 
+async def test_who_changes_a_webhook_waits_for_who_does_so_already(database: Database) -> None:
+    one = await add_webhook(database, "https://hooks.example/")
+    key, caller = one.destination_id, Caller(Viewer(user_id=one.owner_id))
+    assert key is not None
+
+    async def disable() -> None:
+        async with database.transaction() as transaction:
+            await disable_webhook(transaction, key, caller=caller, expected_version=1)
+
+    async with database.transaction() as transaction:
+        await rotate_webhook_secret(transaction, SECRETS, key, caller=caller, expected_version=1)
+        disabling = asyncio.create_task(disable())
+        await until_somebody_waits(database)
+    with pytest.raises(NotificationRefused) as refused:
+        await disabling
+    assert refused.value.reason is NotificationErrorCode.CONFLICT
+
+
 def test_a_secret_holds_32_bytes_and_is_never_the_same() -> None:
     first, second = new_webhook_secret(), new_webhook_secret()
     assert first != second
@@ -304,21 +327,40 @@ def test_a_url_of_the_public_network_may_be_called(url: str) -> None:
         "https://hooks.example.com/a b",
         "https://hooks.example.com/\n",
         "https://hooks.example.com\\@127.0.0.1/",
+        "https://hooks.example.com\\there",
         "https://bücher.example/",
         "https://127.0.0.1/",
         "https://10.0.0.1/",
         "https://169.254.169.254/latest/meta-data/",
         "https://[::1]/",
         "https://[::ffff:10.0.0.1]/",
+        "https://[::ffff:a00:1]/",
+        "https://[::10.0.0.1]/",
+        "https://[64:ff9b::a00:1]/",
+        "https://[2002:a00:1::]/",
+        "https://[fe80::1%25eth0]/",
         "https://[fd00::1]/",
         "https://2130706433/",
         "https://0x7f000001/",
         "https://127.1/",
+        "https://127.0.0.1./",
+        "https://0/",
+        "https://hooks.example.com:443@127.0.0.1/",
+        "https://127%2e0%2e0%2e1/",
         "https://0177.0.0.0x1/",
         "https://localhost/",
         "https://shop/",
         "https://shop.local/",
         "https://shop.internal./",
+        "https://LOCALHOST/",
+        "https://shop.localhost/",
+        "https://shop.intranet/",
+        "https://shop.lan/",
+        "https://shop.home/",
+        "https://shop.corp/",
+        "https://shop.private/",
+        "https://1.0.0.10.in-addr.arpa/",
+        "https://shop.onion/",
         "https://a..example/",
         "https://hooks.example.com/" + "x" * 2_000,
     ],

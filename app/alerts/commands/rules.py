@@ -255,7 +255,8 @@ async def _held(
 
 
 def _refuse_expired(rule: Mapping[str, Any], now: datetime) -> None:
-    if has_expired(rule, now=now):
+    # Whatever has ended it: begun anew it would be over at once.
+    if rule["expires_at"] is not None and rule["expires_at"] <= now:
         raise AlertRefused(
             AlertErrorCode.ILLEGAL_STATE, "It has expired: have `editAlertRule` give it a later expiry.", field=["id"]
         )
