@@ -45,7 +45,7 @@ from tests.graph.conftest import as_sent
 from tests.graph.oracle.rows import TABLE_OF
 from tests.identity.builders import add_person, session_of
 from tests.identity.whole_person import add_whole_person
-from tests.private_rows import relations_of
+from tests.private_rows import tables_of
 
 SCALARS: Mapping[str, object] = {
     "String": "something",
@@ -371,12 +371,11 @@ Trace = Mapping[str, tuple[int, str]]
 async def trace_of(owner: AsyncEngine) -> Trace:
     """How many rows each table has, and a hash over all of them."""
     async with owner.connect() as connection:
-        tables = [relation.name for relation in await relations_of(connection) if not relation.is_view]
         parts = (
             f"SELECT '{name}' AS name, count(*) AS count, "
             f"coalesce(md5(string_agg(row_text, '|' ORDER BY row_text)), '') AS hash "
             f"FROM (SELECT CAST(whole AS text) AS row_text FROM {name} AS whole) AS rows"
-            for name in tables
+            for name in await tables_of(connection)
         )
         rows = (await connection.execute(text(" UNION ALL ".join(parts)))).all()
     return {name: (count, digest) for name, count, digest in rows}

@@ -5,7 +5,8 @@ schema does not say, the tables below do: what anybody may ask, and whose things
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import strawberry
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.clock import utc_now
-from app.core.database import Database
+from app.core.database import Database, DatabaseRole, create_engine
 from app.core.events import EventBus
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.jobs import connect_redis
@@ -33,12 +34,14 @@ from app.identity.access import ANYBODY, Access, needs
 from app.identity.scopes import Scope
 from app.identity.services import identity_services
 from app.identity.viewer import ANYONE
+from tests.conftest import EMPTY_TABLES, open_database
 from tests.graph.authorization import (
     ROOT_FIELDS,
     Asker,
     Outcome,
     RootField,
     Scene,
+    Trace,
     ask,
     changes_between,
     is_not_found,
@@ -47,6 +50,7 @@ from tests.graph.authorization import (
     set_up,
     trace_of,
 )
+from tests.graph.oracle.conftest import own_database
 
 # What anybody may ask, signed in or not; each other field says what it needs.
 FOR_ANYBODY = {
@@ -347,25 +351,80 @@ PRIVATE_SCHEMAS = (
     "catalogue.item_revisions",
 )
 PRIVATE_NODES = [tag for tag, (_, access) in NODE_TYPES.items() if access != ANYBODY]
+# Far less than a proof of who somebody is counts as recent.
+KEPT_FOR = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What an answer must not be where nobody is refused.
 REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}
 
 
+@dataclass(slots=True)
+class Stage:
+    """A database in which a scene stands for as long as the tests leave it as it was."""
+
+    owner: AsyncEngine
+    database: Database
+    _scene: Scene | None = None
+    _trace: Trace = field(default_factory=dict)
+    _set_up_at: datetime = EPOCH
+
+    async def scene(self) -> Scene:
+        """The scene as it was set up, and not long ago: its people have just signed in."""
+        if self._scene is None or utc_now() - self._set_up_at > KEPT_FOR or await self._is_changed():
+            async with self.owner.begin() as connection:
+                await connection.execute(EMPTY_TABLES)
+            self._scene, self._set_up_at = await set_up(self.owner, self.database), utc_now()
+            self._trace = await trace_of(self.owner)
+        return self._scene
+
+    async def _is_changed(self) -> bool:
+        return changes_between(self._trace, await trace_of(self.owner)) != []
+
+
+@pytest.fixture(scope="session")
+async def matrix_settings(trove_settings: Settings) -> AsyncIterator[Settings]:
+    """The settings of a server over a database of the matrix's own."""
+    async with own_database(trove_settings, "matrix") as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+async def stage(matrix_settings: Settings) -> AsyncIterator[Stage]:
+    """That database, in which the scene stands."""
+    assert matrix_settings.database_url is not None
+    owner = create_engine(matrix_settings.database_url, role=None, pool_size=3, application_name="tests-matrix")
+    async with open_database(matrix_settings, DatabaseRole.API) as database:
+        yield Stage(owner, database)
+    await owner.dispose()
+
+
 @pytest.fixture
-async def scene(owner: AsyncEngine, api_database: Database) -> Scene:
+def owner(stage: Stage) -> AsyncEngine:
+    """That database as its owner, who sees and may do everything."""
+    return stage.owner
+
+
+@pytest.fixture
+def api_database(stage: Stage) -> Database:
+    """That database as the API's role."""
+    return stage.database
+
+
+@pytest.fixture
+async def scene(stage: Stage) -> Scene:
     """The people of the matrix, over the database that the graph reads."""
-    return await set_up(owner, api_database)
+    return await stage.scene()
 
 
 @pytest.fixture
-async def engine(api_database: Database, trove_settings: Settings) -> AsyncIterator[Engine]:
+async def engine(api_database: Database, matrix_settings: Settings) -> AsyncIterator[Engine]:
     """A server that knows its address and can send mail, so that nobody is refused for that."""
     addressed = {
         "public_url": "http://127.0.0.1:8000",
         "smtp_url": SecretStr("smtp://127.0.0.1:9"),
         "mail_from": "trove@example.com",
     }
-    settings = trove_settings.model_copy(update=addressed)
+    settings = matrix_settings.model_copy(update=addressed)
     assert settings.redis_url is not None
     redis = connect_redis(settings.redis_url)
     events = EventBus(redis)

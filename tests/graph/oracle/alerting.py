@@ -74,7 +74,7 @@ def _any_source(world: World, random: Random) -> int | None:
 
 
 def _add_rule(world: World, random: Random, owner_id: UUID) -> Row:
-    kind = random.choice([*RuleTarget, *PRICED])
+    kind = random.choice([*RuleTarget, *sorted(PRICED)])
     key = _key_of(world, random, kind, owner_id)
     kind = RuleTarget.WANTS if key is None else kind
     condition = random.choice(sorted(CONDITIONS_OF[kind]))
