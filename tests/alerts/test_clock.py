@@ -172,7 +172,7 @@ async def test_two_workers_who_look_at_once_tell_of_a_silence_once(database: Dat
         ({"cooldown_minutes": 531}, [70]),
         ({"cooldown_minutes": 530}, [70, 600]),
         ({"is_active": False}, []),
-        ({"next_look_at": None}, []),
+        ({"next_look_at": minutes(701)}, []),
     ],
 )
 async def test_what_a_rule_says_of_itself_holds_of_silences(

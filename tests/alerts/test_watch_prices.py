@@ -23,6 +23,8 @@ from app.core.database import Database, Transaction
 from app.core.ids import new_id
 from app.ingestion.models import BatchKind
 from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
+from app.portfolios.commands.merge_wishes import merge_wishes
+from app.portfolios.commands.take_over_variants import take_over_variants
 from app.portfolios.wish_models import Want, Watchlist, WatchlistItem
 from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import StoredExchangeRate
@@ -658,7 +660,7 @@ async def test_a_rule_that_fails_keeps_neither_prices_nor_other_rules_back(
 
     for module in ("watch_prices", "hold_over_changes"):
         path = f"app.alerts.commands.{module}"
-        monkeypatch.setattr(f"{path}.watch_of", stumbling(getattr(importlib.import_module(path), "watch_of")))
+        monkeypatch.setattr(f"{path}.watch_of", stumbling(importlib.import_module(path).watch_of))
     with capture_logs() as logs:
         await prices.come(price("101", 0))
     assert sorted(await alerts(database, "rule_id")) == sorted((rule_id,) for rule_id in kept)
@@ -668,3 +670,59 @@ async def test_a_rule_that_fails_keeps_neither_prices_nor_other_rules_back(
     monkeypatch.undo()
     await prices.come(price("99", 1), price("101", 2))
     assert len(await alerts(database, rule_id=failing[0])) == 1
+
+
+# --- what became one with another -----------------------------------------------------------------------------------
+
+
+async def test_alerts_lead_to_the_item_the_variant_the_series_and_the_want_that_took_over(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    old, new = await item(database), await item(database, "argent")
+    old_variant, new_variant, own_variant = [
+        await variant(database, slug, key) for slug, key in (("aurum", None), ("argent", None), ("aurum", "minted"))
+    ]
+    async with database.transaction() as transaction:
+        wanted, other = [
+            (
+                await transaction.connection.execute(
+                    insert(Want)
+                    .values(owner_id=ada, variant_id=key, maximum_price=Decimal(50), currency="USD")
+                    .returning(Want.id)
+                )
+            ).scalar_one()
+            for key in (old_variant, new_variant)
+        ]
+    of_item = await rule_of(database, ada, "crosses_above", "100", key=old)
+    of_want = await rule_of(database, ada, "want_met", None, target=RuleTarget.WANT, key=wanted, currency=None)
+    for minute, amount in enumerate(("99", "101", "50")):
+        await prices.come(price(amount, minute), price(amount, minute, variant="minted"))
+    await prices.come(price("60", 3, item="argent"))
+    assert len(await alerts(database)) == 3
+
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction,
+            winner_id=new,
+            loser_id=old,
+            editor_id=None,
+            followers=[merge_variants, take_over_variants, merge_wishes, take_over_rules],
+        )
+
+    async with database.transaction() as transaction:
+        rows = await transaction.connection.execute(text("SELECT variant_id, id FROM prices.price_series"))
+        series = {row.variant_id: row.id for row in rows}
+    assert series.keys() == {new_variant, own_variant}
+    columns = ("rule_id", "item_id", "variant_id", "series_id", "want_id")
+    assert sorted(await alerts(database, *columns), key=str) == sorted(
+        [
+            (of_item, new, new_variant, series[new_variant], None),
+            (of_item, new, own_variant, series[own_variant], None),
+            (of_want, new, new_variant, series[new_variant], other),
+        ],
+        key=str,
+    )
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(Rule).values(watches_from=NOON))
+    await prices.come(price("55", 4, item="argent"), price("49", 5, item="argent"))
+    assert len(await alerts(database, rule_id=of_want)) == 2

@@ -40,7 +40,8 @@ _IS_DUE = """
     AND (expires_at IS NULL OR expires_at > CAST(:now AS timestamptz))
 """
 _DUE = text(f"""
-    SELECT id FROM alerts.rules WHERE {_IS_DUE} AND {_LOOK_OF} = CAST(:look AS text) ORDER BY next_look_at, id LIMIT :limit
+    SELECT id FROM alerts.rules WHERE {_IS_DUE} AND {_LOOK_OF} = CAST(:look AS text)
+    ORDER BY next_look_at, id LIMIT :limit
 """)  # noqa: S608  # our own words
 _OVERDUE = text(f"""
     SELECT {_LOOK_OF} AS look, min(next_look_at) AS first FROM alerts.rules WHERE {_IS_DUE} GROUP BY 1
