@@ -226,7 +226,7 @@ async def test_wants_are_replayed_against_the_prices_that_may_meet_them(
     # A euro is 1.25 dollars.
     await prices(database, "81", "80", "79", "90", "60", start=start, currency="EUR", kind="ask")
     await prices(database, "101", "10", start=start, kind="bid")
-    await prices(database, "101", start=start - 11 * DAY, kind="list")
+    await prices(database, "101", start=start - 20 * DAY, kind="list")
     for item, *values in (("lantern-old", "60", "49"), ("lantern-new", "50", "51"), ("warden", "200", "1")):
         rows = [point(item, value, at=start + number * HOUR) for number, value in enumerate(values)]
         await ingested(database, *rows)

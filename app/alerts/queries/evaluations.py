@@ -180,5 +180,7 @@ STATES: ColumnElement[Any] = literal_column("'{}'", ARRAY(Text()))
 
 def is_in_one_of(states: BindParameter[Any]) -> ColumnElement[bool]:
     """Whether a rule is in one of these states, which `STATES` gives the type of, among all that whoever asks sees."""
-    found = select(func.array_agg(_ALL_SEEN.c.rule_id, type_=ARRAY(Uuid()))).where(_ALL_SEEN.c.state == states.any_())
-    return Rule.id == found.scalar_subquery().any_()
+    found = select(func.array_agg(_ALL_SEEN.c.rule_id)).where(_ALL_SEEN.c.state == states.any_()).scalar_subquery()
+    # A select that stands alone in `ANY` would be taken for the rows to compare with.
+    ids = func.coalesce(found, literal_column("CAST('{}' AS uuid[])", ARRAY(Uuid())), type_=ARRAY(Uuid()))
+    return Rule.id == ids.any_()

@@ -53,7 +53,7 @@ def says(pattern: BindParameter[Any]) -> ColumnElement[bool]:
 
     What else a rule may be about takes another scope than rules do.
     """
-    one = literal_column("1")
+    one: ColumnElement[int] = literal_column("1")
     item = select(one).where(_ITEM.c.id == Rule.item_id, _ITEM.c.name.ilike(pattern))
     of_variant = select(one).where(
         _VARIANT.c.id == Rule.variant_id, _ITEM.c.id == _VARIANT.c.item_id, _ITEM.c.name.ilike(pattern)
