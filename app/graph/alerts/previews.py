@@ -96,8 +96,8 @@ class AlertRulePreviewMutations:
         f"days, of {MOST_SERIES} series and {MOST_OBSERVATIONS:,} observations at most; over portfolios against their "
         "values at the ends of days; over wants against the prices that may meet them, by the maximum price and the "
         "condition that they have now; over trackers against their stays and statuses, and moves in storage of the "
-        "last seven days. Of portfolios, watchlists, preorders and wants it takes `portfolios:read`, too, and of trackers "
-        "`trackers:read`.",
+        "last seven days. Of portfolios, watchlists, preorders and wants it takes `portfolios:read`, too, and of "
+        "trackers `trackers:read`.",
         type=PreviewAlertRulePayload,
         access=ALERTS_READ,
     )
