@@ -115,8 +115,11 @@ WITHIN_BOUNDS: Mapping[tuple[str, str], str | None] = {
             *("item", "variant", "card_set", "watchlist", "tracker", "place", "production_run", "preorder", "want"),
         )
     },
-    ("alerts.rules", "window_minutes"): "60",
-    ("alerts.rules", "duration_minutes"): "60",
+    # Its condition is that it crosses above a value, which it has no other term for.
+    **{
+        ("alerts.rules", name): None
+        for name in ("window_minutes", "duration_minutes", "price_kind", "source_id", "reach_low", "reach_high")
+    },
     ("notifications.preferences", "quiet_from"): "22:00",
     ("notifications.preferences", "quiet_until"): "07:00",
     ("notifications.preferences", "digest_at"): "08:00",

@@ -46,7 +46,7 @@ from app.providers.client import provider_http
 from app.trackers.commands.clients import REMOVE_DELETED_CLIENTS
 from app.trackers.commands.orphans import ATTACH_ORPHANS
 from app.trackers.commands.remake_histories import REMAKE_HISTORIES
-from workers.alerts import AlertClock
+from workers.alerts import AlertClock, AlertMeter
 from workers.beginning import BeginningRunner
 from workers.clients import ClientRunner
 from workers.deliveries import DeliveryMeter, RouteRunner, delivery_runner
@@ -107,7 +107,8 @@ async def serve(settings: Settings) -> None:
     services = ServiceProcess(settings)
     senders = senders_of(database, secrets, settings, http=posting, answer_document=documents, services=services)
     runners = _runners(settings, database, secrets, http, storage, senders)
-    looking = [BeginningRunner(database), AlertClock(database), DeliveryMeter(database), *runners.values()]
+    meters = [AlertMeter(database), DeliveryMeter(database)]
+    looking = [BeginningRunner(database), AlertClock(database), *meters, *runners.values()]
     logger.info("worker_started")
     tasks = {
         asyncio.create_task(stopping.wait()),

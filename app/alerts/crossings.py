@@ -18,8 +18,9 @@ from app.alerts.models import Condition
 NO_TIME = timedelta(0)
 # A change is rounded to so many decimal places of a percent.
 _PERCENT_PLACES = Decimal("0.000001")
-# Wide enough for the change from the smallest amount to the largest.
 _EXACT = Context(prec=80)
+# Wide enough for the change from the smallest amount to the largest, each at a rate of its own.
+_WIDE = Context(prec=240)
 _HUNDRED = Decimal(100)
 _NOTHING = Decimal(0)
 
@@ -243,7 +244,7 @@ def change_in_percent(base: Decimal, value: Decimal) -> Decimal | None:
     if not base:
         return None
     percent = _EXACT.divide(_EXACT.multiply(_EXACT.subtract(value, base), _HUNDRED), base)
-    return percent.quantize(_PERCENT_PLACES, context=_EXACT)
+    return percent.quantize(_PERCENT_PLACES, context=_WIDE)
 
 
 def largest_change(condition: Condition, bases: Collection[Decimal], values: Collection[Decimal]) -> Decimal | None:

@@ -114,6 +114,74 @@ class Rule(Base):
         CheckConstraint("window_minutes BETWEEN 1 AND 525600", name="window_is_within_a_year"),
         CheckConstraint("duration_minutes BETWEEN 10 AND 525600", name="duration_is_within_a_year"),
         CheckConstraint("(reach_low IS NULL) = (reach_high IS NULL)", name="reach_is_whole"),
+        # A check whose condition is null holds, so each says what may be null.
+        CheckConstraint(
+            "CASE target WHEN 'item' THEN item_id WHEN 'variant' THEN variant_id WHEN 'card_set' THEN "
+            "card_set_id WHEN 'watchlist' THEN watchlist_id WHEN 'portfolio' THEN portfolio_id WHEN "
+            "'tracker' THEN tracker_id WHEN 'place' THEN place_id WHEN 'production_run' THEN "
+            "production_run_id WHEN 'preorder' THEN preorder_id WHEN 'want' THEN want_id ELSE id END IS "
+            "NOT NULL",
+            name="target_is_named",
+        ),
+        CheckConstraint(
+            "CASE WHEN target IN ('item', 'variant', 'card_set', 'watchlist', 'portfolio') THEN condition "
+            "IN ('crosses_above', 'crosses_below', 'crosses_level', 'at_or_below', 'rises_by', "
+            "'falls_by') WHEN target IN ('tracker', 'production_run') THEN condition IN ('entered', "
+            "'left', 'delivered', 'moved_in_storage', 'silent_for') WHEN target = 'place' THEN condition "
+            "IN ('entered', 'left', 'delivered', 'moved_in_storage') WHEN target = 'preorder' THEN "
+            "condition = 'date_slipped' ELSE condition = 'want_met' END",
+            name="condition_goes_with_target",
+        ),
+        CheckConstraint(
+            "CASE WHEN condition IN ('crosses_above', 'crosses_below', 'crosses_level', 'at_or_below') "
+            "THEN threshold IS NOT NULL AND threshold > 0 AND threshold <= 1000000000000000 AND "
+            "scale(threshold) <= 18 WHEN condition IN ('rises_by', 'falls_by') THEN threshold IS NOT NULL "
+            "AND threshold > 0 AND threshold <= 1000000 AND scale(threshold) <= 18 AND (condition = "
+            "'rises_by' OR threshold < 100) WHEN condition = 'date_slipped' THEN threshold IS NULL OR "
+            "threshold BETWEEN 1 AND 3650 AND threshold = trunc(threshold) ELSE threshold IS NULL END",
+            name="threshold_goes_with_condition",
+        ),
+        CheckConstraint(
+            "CASE WHEN condition IN ('crosses_above', 'crosses_below', 'crosses_level', 'at_or_below') "
+            "THEN hysteresis <= 1000000000000000 AND scale(hysteresis) <= 18 WHEN condition IN "
+            "('rises_by', 'falls_by') THEN hysteresis <= 1000000 AND scale(hysteresis) <= 18 ELSE "
+            "hysteresis = 0 END",
+            name="hysteresis_goes_with_condition",
+        ),
+        CheckConstraint(
+            "CASE WHEN condition IN ('crosses_above', 'crosses_below', 'crosses_level', 'at_or_below') OR "
+            "target = 'portfolio' THEN currency IS NOT NULL WHEN condition IN ('rises_by', 'falls_by') "
+            "THEN true ELSE currency IS NULL END",
+            name="currency_goes_with_condition",
+        ),
+        CheckConstraint(
+            "CASE WHEN condition IN ('rises_by', 'falls_by') THEN window_minutes IS NOT NULL AND (target "
+            "<> 'portfolio' OR window_minutes % 1440 = 0) ELSE window_minutes IS NULL END",
+            name="window_goes_with_condition",
+        ),
+        CheckConstraint(
+            "(duration_minutes IS NOT NULL) = (condition = 'silent_for')",
+            name="duration_goes_with_condition",
+        ),
+        CheckConstraint(
+            "price_kind IN ('sale', 'market', 'mid', 'ask', 'bid', 'low', 'high', 'list')",
+            name="price_kind_is_known",
+        ),
+        CheckConstraint(
+            "target IN ('item', 'variant', 'card_set', 'watchlist') OR num_nonnulls(price_kind, source_id) = 0",
+            name="prices_alone_are_narrowed",
+        ),
+        CheckConstraint(
+            "CASE WHEN condition IN ('crosses_above', 'crosses_below', 'crosses_level', 'at_or_below') "
+            "AND target IN ('item', 'variant', 'card_set', 'watchlist') THEN reach_low IS NOT NULL AND "
+            "threshold BETWEEN reach_low AND reach_high ELSE reach_low IS NULL END",
+            name="reach_goes_with_condition",
+        ),
+        CheckConstraint(
+            "(next_look_at IS NOT NULL) = (target = 'portfolio' OR condition IN ('rises_by', 'falls_by', "
+            "'silent_for'))",
+            name="clock_looks_at_what_it_has_to",
+        ),
         ForeignKeyConstraint(
             ["watchlist_id", "owner_id"],
             ["portfolios.watchlists.id", "portfolios.watchlists.owner_id"],
@@ -245,7 +313,7 @@ class Alert(Base):
 
     `crossing` says which one it is of the rule: each is told once. Values are in `currency`, or in percent where the
     condition is about a change: then `base_value`, in `currency`, is what it is a change against. What it was about may
-    be gone: an alert is history, and keeps the ids.
+    be gone: an alert is history, and keeps the ids. What became one with another leads to that.
     """
 
     __tablename__ = "alerts"
@@ -258,6 +326,7 @@ class Alert(Base):
             ondelete="SET NULL (rule_id)",
         ),
         CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity_is_known"),
+        Index("alerts_by_item", "item_id", postgresql_where=text("item_id IS NOT NULL")),
         Index("alerts_by_owner", "owner_id", "id"),
         Index("alerts_by_rule", "rule_id", "id"),
         Index("alerts_by_time", "created_at", postgresql_using="brin"),

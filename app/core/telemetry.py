@@ -49,6 +49,19 @@ DELIVERY_LAG_SECONDS = Gauge(
 NOTIFICATIONS_TO_ROUTE = Gauge(
     "trove_notifications_to_route", "Notifications of which nobody has decided where they go."
 )
+ALERT_CLOCK_LAG_SECONDS = Gauge(
+    "trove_alert_clock_lag_seconds", "How long the alert rule waits that should have been looked at first.", ["look"]
+)
+ALERT_CLOCK_LAST_ROUND = Gauge(
+    "trove_alert_clock_last_round_timestamp_seconds",
+    "When the last round of the alert clock ended in which no look failed.",
+)
+ALERT_CLOCK_ROUNDS = Counter(
+    "trove_alert_clock_rounds_total", "Rounds of the alert clock by how they ended.", ["outcome"]
+)
+ALERT_RULE_FAILURES = Counter(
+    "trove_alert_rule_failures_total", "Alert rules that could not be held against what happened.", ["look"]
+)
 JOB_RUNS = Counter("trove_job_runs_total", "Runs of jobs by how they ended.", ["job", "state"])
 
 

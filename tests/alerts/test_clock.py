@@ -1,28 +1,32 @@
 """What time alone brings about: silences, values of portfolios, expiry; and what is kept no longer."""
 
 import asyncio
+import importlib
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from app.alerts.commands.due_rules import end_expired_rules
 from app.alerts.commands.look_at_portfolios import look_at_portfolios
 from app.alerts.commands.look_at_silences import look_at_silences
 from app.alerts.commands.look_at_windows import look_at_windows
 from app.alerts.commands.rules import edit_rule
+from app.alerts.queries.clock import RuleLook
 from app.alerts.queries.evaluations import AskedRule, Evaluation, RuleState, evaluations_of
 from app.core.clock import utc_now
 from app.core.database import Database
+from app.core.telemetry import ALERT_CLOCK_LAG_SECONDS, ALERT_CLOCK_ROUNDS, ALERT_RULE_FAILURES
 from tests.alerts.watching import alerts, changed, member, person, rule, rule_row
 from tests.catalogue.builders import coin, saved
 from tests.portfolios.possessing import Deal, Owned, hold, portfolio_of_somebody
 from tests.prices.builders import Line, ingested, point
 from tests.trackers.history_builders import Told, minutes, save_client, save_run, save_tracker, take_in
-from workers.alerts import AlertClock, look_at_all, prune_old_alerts
+from workers.alerts import LOOKS, AlertClock, AlertMeter, Look, look_at_all, prune_old_alerts
 
 # Long before any test runs, so that rules are due whenever it is.
 BEFORE = minutes(-10_000)
@@ -171,12 +175,12 @@ async def test_a_rule_of_a_run_fires_for_each_of_its_trackers_that_is_in_use(dat
             break
     fired: list[Any] = []
 
-    async def look_at_two(transaction: Any, now: datetime) -> Any:
-        looked = await look_at_silences(transaction, now=now, most_trackers=2)
+    async def look_at_two(transaction: Any, *, now: datetime, limit: int, only: Any = None) -> Any:
+        looked = await look_at_silences(transaction, now=now, limit=limit, most_trackers=2, only=only)
         fired.append([one.tracker_id for one in looked.fired])
         return looked
 
-    assert await look_at_all(database, look_at_two, now=minutes(90)) == 3
+    assert await look_at_all(database, Look(RuleLook.SILENCES, look_at_two, 20), now=minutes(90)) == 3
     assert [len(found) for found in fired] == [2, 1]
     told = [{alert.tracker_id for alert in await alerts(database, rule_id)} for rule_id in rules]
     assert told == [set(trackers[:3]), set(), set(), set()]
@@ -197,7 +201,7 @@ async def test_two_workers_who_look_at_once_tell_of_a_silence_once(database: Dat
         ({"cooldown_minutes": 531}, [70]),
         ({"cooldown_minutes": 530}, [70, 600]),
         ({"is_active": False}, []),
-        ({"next_look_at": None}, []),
+        ({"next_look_at": minutes(701)}, []),
     ],
 )
 async def test_what_a_rule_says_of_itself_holds_of_silences(
@@ -462,15 +466,16 @@ async def test_some_portfolios_at_a_time_are_looked_at_in_a_transaction(database
     now = utc_now()
     looks = 0
 
-    async def look_at_two(transaction: Any, at: datetime) -> Any:
+    async def counted(transaction: Any, *, now: datetime, limit: int, only: Any = None) -> Any:
         nonlocal looks
         looks += 1
-        return await look_at_portfolios(transaction, now=at, limit=2)
+        return await look_at_portfolios(transaction, now=now, limit=limit, only=only)
 
-    await look_at_all(database, look_at_two, now=now)
+    two_at_a_time = Look(RuleLook.PORTFOLIOS, counted, 2)
+    await look_at_all(database, two_at_a_time, now=now)
     assert looks == 3
     await ingested(database, price("20"))
-    assert await look_at_all(database, look_at_two, now=now + timedelta(minutes=1)) == 5
+    assert await look_at_all(database, two_at_a_time, now=now + timedelta(minutes=1)) == 5
     assert [len(await alerts(database, rule_id)) for rule_id in rules] == [1] * 5
 
 
@@ -489,6 +494,115 @@ async def test_the_clock_looks_at_changes_of_prices_too(database: Database) -> N
     assert [(alert.new_value, alert.base_value) for alert in await alerts(database, rule_id)] == [
         (Decimal("18.75"), Decimal(80))
     ]
+
+
+# --- what fails ---------------------------------------------------------------------------------------------------
+
+
+def count_of(metric: Any, label: str) -> float:
+    return float(metric.labels(label)._value.get())
+
+
+@pytest.fixture
+def stumbles(monkeypatch: pytest.MonkeyPatch) -> set[UUID]:
+    """Rules that all looks stumble over, as over a mistake of ours."""
+    found: set[UUID] = set()
+
+    def stumbling(made: Any) -> Any:
+        def make(rule: Any, *args: Any) -> Any:
+            if (rule.rule_id if hasattr(rule, "rule_id") else rule.id) in found:
+                raise InvalidOperation("of Ada's 1234.56")
+            return made(rule, *args)
+
+        return make
+
+    for place in ("look_at_silences._fires", "look_at_portfolios._watch", "hold_over_changes.watch_of"):
+        module, name = place.split(".")
+        path = f"app.alerts.commands.{module}"
+        monkeypatch.setattr(f"{path}.{name}", stumbling(getattr(importlib.import_module(path), name)))
+    return found
+
+
+async def test_a_rule_that_fails_keeps_no_other_rule_back_and_is_looked_at_again(
+    database: Database, owned: Owned, stumbles: set[UUID]
+) -> None:
+    rules = [await watch_value(database, owned, "crosses_above", "30") for _ in range(5)]
+    await look(database)
+    await ingested(database, price("20"))
+    stumbles |= {rules[1], rules[4]}
+    failed, rounds = count_of(ALERT_RULE_FAILURES, "portfolios"), count_of(ALERT_CLOCK_ROUNDS, "done")
+    with capture_logs() as logs:
+        await look(database)
+    assert [len(await alerts(database, rule_id)) for rule_id in rules] == [1, 0, 1, 1, 0]
+    told = [(one["event"], one["log_level"], one["look"], one["rule"], one["reason"]) for one in logs]
+    assert sorted(told) == sorted(
+        ("alert_rule_failed", "error", "portfolios", str(rule_id), "InvalidOperation") for rule_id in stumbles
+    )
+    assert "1234" not in str(logs)
+    assert count_of(ALERT_RULE_FAILURES, "portfolios") == failed + 2
+    assert count_of(ALERT_CLOCK_ROUNDS, "done") == rounds + 1
+    # It is put off, and then tried again.
+    assert (await rule_row(database, rules[1]))["next_look_at"] > utc_now() + timedelta(seconds=30)
+    stumbles.clear()
+    await look(database)
+    assert [len(await alerts(database, rule_id)) for rule_id in rules] == [1] * 5
+
+
+async def test_rules_of_one_kind_that_all_fail_keep_no_other_kind_back(
+    database: Database, owned: Owned, stumbles: set[UUID]
+) -> None:
+    value = await watch_value(database, owned, "crosses_above", "30")
+    await look(database)
+    client_id, _, (tracker_id,) = await tracked(database)
+    silences = [await silence(database, await member(database, client_id), "tracker", tracker_id) for _ in range(3)]
+    await heard(database, tracker_id, 0)
+    await ingested(database, price("20"))
+    stumbles |= set(silences)
+    await look(database)
+    assert [len(await alerts(database, rule_id)) for rule_id in (*silences, value)] == [0, 0, 0, 1]
+    stumbles.clear()
+    await look(database)
+    assert [len(await alerts(database, rule_id)) for rule_id in (*silences, value)] == [1] * 4
+
+
+async def test_a_look_that_fails_keeps_no_other_look_back_and_does_not_end_the_worker(
+    database: Database, owned: Owned
+) -> None:
+    rule_id = await watch_value(database, owned, "crosses_above", "30")
+    await look(database)
+    await ingested(database, price("20"))
+    await changed(database, rule_id, next_look_at=BEFORE)
+
+    async def fail(transaction: Any, **given: Any) -> Any:
+        raise KeyError("Ada's")
+
+    failed = count_of(ALERT_CLOCK_ROUNDS, "failed")
+    clock = AlertClock(database, looks=[Look(RuleLook.SILENCES, fail, 20), *LOOKS])
+    with capture_logs() as logs:
+        await clock.run()
+    await clock.stop()
+    assert len(await alerts(database, rule_id)) == 1
+    assert [(one["event"], one["look"], one["reason"]) for one in logs] == [
+        ("alert_look_failed", "silences", "KeyError")
+    ]
+    assert "Ada" not in str(logs)
+    assert count_of(ALERT_CLOCK_ROUNDS, "failed") == failed + 1
+
+
+async def test_how_far_the_clock_is_behind_is_measured_of_each_look(database: Database, owned: Owned) -> None:
+    client_id, _, (tracker_id,) = await tracked(database)
+    now = utc_now()
+    await silence(
+        database, await member(database, client_id), "tracker", tracker_id, next_look_at=now - timedelta(minutes=5)
+    )
+    await watch_value(database, owned, "crosses_above", "30", next_look_at=now + timedelta(seconds=1))
+    over = {"is_active": False, "ended_at": now, "next_look_at": BEFORE}
+    await watch_value(database, owned, "crosses_above", "30", **over)
+    await AlertMeter(database, clock=lambda: now).run()
+    assert [count_of(ALERT_CLOCK_LAG_SECONDS, one.value) for one in RuleLook] == [300, 0, 0]
+    await tick(database, now)
+    await AlertMeter(database, clock=lambda: now).run()
+    assert [count_of(ALERT_CLOCK_LAG_SECONDS, one.value) for one in RuleLook] == [0, 0, 0]
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------

@@ -127,6 +127,8 @@ async def test_ten_thousand_rules_fire_in_one_transaction(database: Database, sc
         "item_id": scene.items["heron"],
         "condition": "crosses_above",
         "threshold": Decimal(100),
+        "reach_low": Decimal(100),
+        "reach_high": Decimal(100),
         "currency": "USD",
         "channels": ["email"],
         "notes": "“Sell”\n",

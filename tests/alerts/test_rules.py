@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from app.alerts.commands.rules import create_rule, delete_rule, edit_rule, pause_rule, resume_rule
 from app.alerts.commands.take_over_rules import take_over_rules
@@ -97,6 +98,84 @@ async def test_each_condition_is_taken_of_the_targets_that_it_makes_sense_of_and
                 assert (await row_of(database, await made))["condition"] == condition
             else:
                 assert await refusal_of(made) == (INVALID, ["condition"]), (kind, condition)
+
+
+ABOVE, CHANGE, SILENCE = Condition.CROSSES_ABOVE, Condition.RISES_BY, Condition.SILENT_FOR
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "changes"),
+    [
+        (RuleTarget.ITEM, ABOVE, {"threshold": None}),
+        (RuleTarget.ITEM, ABOVE, {"threshold": Decimal(0)}),
+        (RuleTarget.ITEM, ABOVE, {"threshold": Decimal("NaN")}),
+        (RuleTarget.ITEM, ABOVE, {"threshold": Decimal("1e15") + 1, "reach_high": Decimal("1e16")}),
+        (RuleTarget.ITEM, ABOVE, {"threshold": Decimal("99." + "9" * 19)}),
+        (RuleTarget.ITEM, ABOVE, {"hysteresis": Decimal("NaN")}),
+        (RuleTarget.ITEM, ABOVE, {"currency": None}),
+        (RuleTarget.ITEM, ABOVE, {"window_minutes": 60}),
+        (RuleTarget.ITEM, ABOVE, {"duration_minutes": 60}),
+        (RuleTarget.ITEM, ABOVE, {"reach_low": None, "reach_high": None}),
+        (RuleTarget.ITEM, ABOVE, {"reach_low": Decimal(101), "reach_high": Decimal(102)}),
+        (RuleTarget.ITEM, ABOVE, {"price_kind": "guess"}),
+        (RuleTarget.ITEM, ABOVE, {"condition": "entered"}),
+        (RuleTarget.ITEM, ABOVE, {"target": "variant"}),
+        (RuleTarget.ITEM, CHANGE, {"threshold": None}),
+        (RuleTarget.ITEM, CHANGE, {"threshold": Decimal(1_000_001)}),
+        (RuleTarget.ITEM, CHANGE, {"window_minutes": None}),
+        (RuleTarget.ITEM, CHANGE, {"next_look_at": None}),
+        (RuleTarget.ITEM, CHANGE, {"reach_low": Decimal(1), "reach_high": Decimal(9)}),
+        (RuleTarget.ITEM, Condition.FALLS_BY, {"threshold": Decimal(100)}),
+        (RuleTarget.PORTFOLIO, ABOVE, {"currency": None}),
+        (RuleTarget.PORTFOLIO, ABOVE, {"price_kind": "ask"}),
+        (RuleTarget.PORTFOLIO, ABOVE, {"reach_low": Decimal(1), "reach_high": Decimal(101)}),
+        (RuleTarget.PORTFOLIO, CHANGE, {"window_minutes": 1_441}),
+        (RuleTarget.PORTFOLIO, CHANGE, {"currency": None}),
+        (RuleTarget.TRACKER, SILENCE, {"duration_minutes": None}),
+        (RuleTarget.TRACKER, SILENCE, {"threshold": Decimal(1)}),
+        (RuleTarget.TRACKER, SILENCE, {"next_look_at": None}),
+        (RuleTarget.PLACE, Condition.ENTERED, {"condition": "silent_for", "duration_minutes": 60}),
+        (RuleTarget.PLACE, Condition.ENTERED, {"hysteresis": Decimal(1)}),
+        (RuleTarget.PREORDER, Condition.DATE_SLIPPED, {"threshold": Decimal("1.5")}),
+        (RuleTarget.PREORDER, Condition.DATE_SLIPPED, {"currency": "EUR"}),
+        (RuleTarget.WANT, Condition.WANT_MET, {"threshold": Decimal(1)}),
+        (RuleTarget.WANTS, Condition.WANT_MET, {"currency": "EUR"}),
+    ],
+)
+async def test_what_the_engine_would_stumble_over_is_not_even_stored_by_those_who_go_past_the_commands(
+    database: Database, targets: Targets, kind: RuleTarget, condition: Condition, changes: dict[str, Any]
+) -> None:
+    rule_id = await change(database, create_rule, targets[kind], usual(condition), owner_id=targets.scene.ada)
+    with pytest.raises(IntegrityError, match="rules_"):
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(update(Rule).where(Rule.id == rule_id).values(**changes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (RuleTarget.ITEM, {"condition": ABOVE, "threshold": "1000000000000000", "hysteresis": "0.000000000000000001"}),
+        (
+            RuleTarget.ITEM,
+            {"condition": Condition.AT_OR_BELOW, "threshold": "0.000000000000000001", "hysteresis": "1e15"},
+        ),
+        (RuleTarget.ITEM, {"condition": CHANGE, "threshold": "1000000", "hysteresis": "1000000", "currency": None}),
+        (RuleTarget.VARIANT, {"condition": Condition.FALLS_BY, "threshold": "99.999999999999999999", "window": 365}),
+        (RuleTarget.PORTFOLIO, {"condition": CHANGE, "threshold": "0.000000000000000001", "currency": None}),
+        (RuleTarget.PORTFOLIO, {"condition": Condition.CROSSES_LEVEL, "threshold": "1", "currency": None}),
+        (RuleTarget.PREORDER, {"condition": Condition.DATE_SLIPPED, "threshold": "3.65e3"}),
+        (RuleTarget.ITEM, {"condition": Condition.CROSSES_BELOW, "threshold": "1e15", "price_kind": PriceKind.LIST}),
+    ],
+)
+async def test_what_the_commands_take_at_its_most_is_stored(
+    database: Database, targets: Targets, kind: RuleTarget, given: dict[str, Any]
+) -> None:
+    said: dict[str, Any] = {} if kind is RuleTarget.PREORDER else {"currency": "EUR"}
+    said |= given | {name: Decimal(given[name]) for name in ("threshold", "hysteresis") if name in given}
+    if said["condition"] in {CHANGE, Condition.FALLS_BY}:
+        said["window"] = timedelta(days=given.get("window", 1))
+    rule_id = await change(database, create_rule, targets[kind], said, owner_id=targets.scene.ada)
+    assert (await row_of(database, rule_id))["threshold"] == said["threshold"]
 
 
 async def test_what_is_somebody_elses_or_nobodys_is_not_found(database: Database, targets: Targets) -> None:
@@ -284,7 +363,10 @@ async def filled(database: Database, owner_id: UUID, count: int, *, age: timedel
 
 
 def of_item(targets: Targets) -> dict[str, object]:
-    return {"target": "item", "item_id": targets.keys[RuleTarget.ITEM]}
+    over = {"condition": "crosses_above", "currency": "EUR"} | dict.fromkeys(
+        ("threshold", "reach_low", "reach_high"), 9
+    )
+    return {"target": "item", "item_id": targets.keys[RuleTarget.ITEM], **over}
 
 
 async def test_a_thousand_rules_within_a_minute_come_to_sixty(database: Database, targets: Targets) -> None:

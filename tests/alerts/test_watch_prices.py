@@ -1,6 +1,7 @@
 """Rules over prices, held against prices as they come in by batches."""
 
 import asyncio
+import importlib
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import permutations
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, select, text, update
+from structlog.testing import capture_logs
 
 from app.alerts.commands import watch_prices
 from app.alerts.commands.look_at_windows import look_at_windows
@@ -21,6 +23,8 @@ from app.core.database import Database, Transaction
 from app.core.ids import new_id
 from app.ingestion.models import BatchKind
 from app.notifications.commands.price_alerts import WATCHED_PRICE_BATCHES
+from app.portfolios.commands.merge_wishes import merge_wishes
+from app.portfolios.commands.take_over_variants import take_over_variants
 from app.portfolios.wish_models import Want, Watchlist, WatchlistItem
 from app.prices.commands.merge_variants import merge_variants
 from app.prices.models import StoredExchangeRate
@@ -714,3 +718,118 @@ async def test_a_batch_is_held_against_rules_some_series_at_a_time(
     for minute, amount in enumerate(["99", "101"]):
         await prices.come(*(price(amount, minute, item=slug) for slug in slugs))
     assert await alerts(database) == [(1, "101")] * 3
+
+
+# --- what fails ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_change_between_absurd_prices_at_absurd_rates_does_not_keep_prices_back(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    least, most = "0.000000000000000001", "1000000000000000"
+    await saved(database, coin("bitcoin", symbol="BTC"), coin("ether", symbol="ETH"))
+    rule_id = await rule_of(
+        database, ada, "rises_by", "10", currency="BTC", window_minutes=2 * 1440, key=await item(database)
+    )
+    for minute, bitcoin, ether, amount in (
+        (-8 * 1440, "1", "1", most),
+        (-6 * 1440, "1", "1", least),
+        (-3 * 1440, most, least, least),
+        (0, least, most, most),
+    ):
+        for slug, rate_price in (("bitcoin", bitcoin), ("ether", ether)):
+            await prices.come(price(rate_price, minute - 1440, item=slug, currency="EUR"))
+        await prices.come(price(amount, minute, currency="ETH"))
+    assert await alerts(database, "rule_id", "observed_price") == [(rule_id, Decimal(most))]
+    [[percent]] = await alerts(database, "new_value")
+    # From 10^-18 ETH of 10^-33 BTC each to 10^15 ETH of 10^33 BTC each.
+    assert percent.adjusted() == 101
+
+
+async def test_a_rule_that_fails_keeps_neither_prices_nor_other_rules_back(
+    database: Database, prices: Prices, ada: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await item(database)
+    kept = [await rule_of(database, ada, condition, "100", key=key) for condition in ("crosses_above", "crosses_level")]
+    failing = [
+        await rule_of(database, ada, "crosses_above", "100.5", key=key),
+        await rule_of(database, ada, "rises_by", "1", key=key, window_minutes=60),
+    ]
+    await prices.come(price("99", -61))
+
+    def stumbling(made: Any) -> Any:
+        def watch_of(rule: Any) -> Any:
+            if rule.rule_id in failing:
+                raise KeyError("of Ada's 1234.56")
+            return made(rule)
+
+        return watch_of
+
+    for module in ("watch_prices", "hold_over_changes"):
+        path = f"app.alerts.commands.{module}"
+        monkeypatch.setattr(f"{path}.watch_of", stumbling(importlib.import_module(path).watch_of))
+    with capture_logs() as logs:
+        await prices.come(price("101", 0))
+    assert sorted(await alerts(database, "rule_id")) == sorted((rule_id,) for rule_id in kept)
+    told_of = {(one["event"], one["look"], one["rule"], one["reason"]) for one in logs}
+    assert told_of == {("alert_rule_failed", "prices", str(rule_id), "KeyError") for rule_id in failing}
+    assert "1234" not in str(logs)
+    monkeypatch.undo()
+    await prices.come(price("99", 1), price("101", 2))
+    assert len(await alerts(database, rule_id=failing[0])) == 1
+
+
+# --- what became one with another -----------------------------------------------------------------------------------
+
+
+async def test_alerts_lead_to_the_item_the_variant_the_series_and_the_want_that_took_over(
+    database: Database, prices: Prices, ada: UUID
+) -> None:
+    old, new = await item(database), await item(database, "argent")
+    old_variant, new_variant, own_variant = [
+        await variant(database, slug, key) for slug, key in (("aurum", None), ("argent", None), ("aurum", "minted"))
+    ]
+    async with database.transaction() as transaction:
+        wanted, other = [
+            (
+                await transaction.connection.execute(
+                    insert(Want)
+                    .values(owner_id=ada, variant_id=key, maximum_price=Decimal(50), currency="USD")
+                    .returning(Want.id)
+                )
+            ).scalar_one()
+            for key in (old_variant, new_variant)
+        ]
+    of_item = await rule_of(database, ada, "crosses_above", "100", key=old)
+    of_want = await rule_of(database, ada, "want_met", None, target=RuleTarget.WANT, key=wanted, currency=None)
+    for minute, amount in enumerate(("99", "101", "50")):
+        await prices.come(price(amount, minute), price(amount, minute, variant="minted"))
+    await prices.come(price("60", 3, item="argent"))
+    assert len(await alerts(database)) == 3
+
+    async with database.transaction() as transaction:
+        await merge_items(
+            transaction,
+            winner_id=new,
+            loser_id=old,
+            editor_id=None,
+            followers=[merge_variants, take_over_variants, merge_wishes, take_over_rules],
+        )
+
+    async with database.transaction() as transaction:
+        rows = await transaction.connection.execute(text("SELECT variant_id, id FROM prices.price_series"))
+        series = {row.variant_id: row.id for row in rows}
+    assert series.keys() == {new_variant, own_variant}
+    columns = ("rule_id", "item_id", "variant_id", "series_id", "want_id")
+    assert sorted(await alerts(database, *columns), key=str) == sorted(
+        [
+            (of_item, new, new_variant, series[new_variant], None),
+            (of_item, new, own_variant, series[own_variant], None),
+            (of_want, new, new_variant, series[new_variant], other),
+        ],
+        key=str,
+    )
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(update(Rule).values(watches_from=NOON))
+    await prices.come(price("55", 4, item="argent"), price("49", 5, item="argent"))
+    assert len(await alerts(database, rule_id=of_want)) == 2

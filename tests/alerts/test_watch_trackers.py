@@ -192,7 +192,7 @@ async def test_of_a_retired_tracker_nothing_is_told(database: Database, world: W
         ({"watches_from": minutes(30)}, [30, 60, 90]),
         ({"expires_at": minutes(30)}, [0]),
         ({"is_active": False}, []),
-        ({"condition": "silent_for"}, []),
+        ({"condition": "silent_for", "duration_minutes": 60, "next_look_at": minutes(0)}, []),
     ],
 )
 async def test_what_a_rule_says_of_itself_holds_in_a_batch_as_over_several(

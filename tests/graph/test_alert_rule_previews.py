@@ -16,6 +16,7 @@ from app.identity.scopes import Scope
 from app.identity.viewer import Viewer
 from app.ingestion.models import BatchKind
 from app.portfolios.commands.preorders import add_preorder, reschedule_preorder
+from app.portfolios.commands.wants import add_want
 from app.portfolios.given_wishes import release_day
 from app.portfolios.models import Snapshot
 from tests.graph.changing import code_of, done
@@ -208,6 +209,47 @@ async def test_a_preorder_is_replayed_over_the_changes_of_its_date(
     assert told(await firings(graph, ada, **given, threshold="10"), "newValue") == [("35",)]
 
 
+async def test_wants_are_replayed_against_the_prices_that_may_meet_them(
+    graph: Graph, ada: Viewer, scene: Scene, database: Database
+) -> None:
+    heron, lantern = scene.items["heron"], scene.items["lantern-new"]
+    async with database.transaction() as transaction:
+        dear = {"maximum_price": Decimal(100), "currency": "USD"}
+        of_heron = await add_want(transaction, dear, owner_id=scene.ada, item_id=heron)
+        cheap = {"maximum_price": Decimal(50), "currency": "USD"}
+        of_lantern = await add_want(
+            transaction, cheap | {"accepts_any_print": True}, owner_id=scene.ada, item_id=lantern
+        )
+        await add_want(transaction, {}, owner_id=scene.ada, item_id=scene.items["keeper"])
+        await add_want(transaction, dear, owner_id=scene.bob, item_id=scene.items["warden"])
+    start = utc_now() - 80 * DAY
+    # A euro is 1.25 dollars.
+    await prices(database, "81", "80", "79", "90", "60", start=start, currency="EUR", kind="ask")
+    await prices(database, "101", "10", start=start, kind="bid")
+    await prices(database, "101", start=start - 20 * DAY, kind="list")
+    for item, *values in (("lantern-old", "60", "49"), ("lantern-new", "50", "51"), ("warden", "200", "1")):
+        rows = [point(item, value, at=start + number * HOUR) for number, value in enumerate(values)]
+        await ingested(database, *rows)
+
+    given = {"target": {"allWants": True}, "condition": "WANT_MET"}
+    shown = (
+        await done(graph, ada, "previewAlertRule", PREVIEW.replace("firings {", "firings { want { id }"), **given)
+    )["preview"]
+    wants = [{"id": public_id(PublicIdTag.WANT, key)} for key in (of_lantern, of_heron, of_heron)]
+    assert told(shown["firings"], "want", "oldValue", "newValue", "currency") == [
+        (wants[0], "60", "49", "USD"),
+        (wants[1], "101.25", "100.00", "USD"),
+        (wants[2], "112.50", "75.00", "USD"),
+    ]
+    assert shown["observationCount"] == 10
+    one = {"target": {"wantId": wants[1]["id"]}, "condition": "WANT_MET"}
+    assert told(await firings(graph, ada, **one), "newValue") == [("100.00",), ("75.00",)]
+    assert told(await firings(graph, ada, **one, cooldown="P10D"), "newValue") == [("100.00",)]
+    assert told(await firings(graph, ada, **given, isRecurring=False), "newValue") == [("49",)]
+    with patch("app.alerts.commands.preview_rule.MOST_SERIES", 3):
+        assert await code_of(graph, ada, "previewAlertRule", **given) == "TOO_MANY"
+
+
 async def test_what_is_too_much_is_refused_and_nothing_is_stored(
     graph: Graph, ada: Viewer, scene: Scene, database: Database
 ) -> None:
@@ -218,8 +260,6 @@ async def test_what_is_too_much_is_refused_and_nothing_is_stored(
     with patch("app.alerts.commands.preview_rule.MOST_OBSERVATIONS", 2):
         assert await code_of(graph, ada, "previewAlertRule", **above(scene)) == "TOO_MANY"
     assert await code_of(graph, ada, "previewAlertRule", **above(scene, currency="ISK")) == "INVALID_INPUT"
-    wants = {"target": {"allWants": True}, "condition": "WANT_MET"}
-    assert await code_of(graph, ada, "previewAlertRule", **wants) == "INVALID_INPUT"
     assert len(await firings(graph, ada, **above(scene))) == 1
     async with database.transaction() as transaction:
         for table in (Rule, Alert):

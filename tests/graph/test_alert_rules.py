@@ -236,6 +236,68 @@ async def test_rules_are_narrowed_and_ordered(
     assert await targets(bob) == []
 
 
+async def test_rules_are_narrowed_by_what_they_are_now_and_by_what_they_say(
+    graph: Graph, ada: Viewer, bob: Viewer, scene: Scene, dollars: None, database: Database
+) -> None:
+    await ingested(database, point("heron", "100"))
+    armed = (await above(graph, ada, scene))["id"]
+    triggered = (await above(graph, ada, scene, "99", notes="Sell 100% of it"))["id"]
+    unknown = (await above(graph, ada, scene, priceKind="BID", notes="Sell 100 of it"))["id"]
+    paused = (await above(graph, ada, scene))["id"]
+    await done(graph, ada, "pauseAlertRule", "__typename", id=paused)
+    expired = (await above(graph, ada, scene, expiresAt="2090-01-01T00:00:00Z"))["id"]
+    variant = {"variantId": public_id(PublicIdTag.ITEM_VARIANT, scene.variant("warden"))}
+    given = {"target": variant, "condition": "CROSSES_ABOVE", "threshold": "1", "currency": "USD"}
+    of_variant = (await done(graph, ada, "createAlertRule", "rule { id }", **given))["rule"]["id"]
+    async with database.transaction() as transaction:
+        connection = transaction.connection
+        rules = (await connection.scalars(select(Rule.id).order_by(Rule.created_at))).all()
+        now = utc_now()
+        for rule_id, values in (
+            (rules[4], {"expires_at": now - timedelta(minutes=1), "last_fired_at": now - timedelta(days=2)}),
+            (rules[1], {"last_fired_at": now - timedelta(days=1)}),
+        ):
+            await connection.execute(update(Rule).where(Rule.id == rule_id).values(**values))
+    query = """
+    query ($filter: AlertRuleFilter, $orderBy: [AlertRuleOrder!]) {
+        alertRules(filter: $filter, orderBy: $orderBy) { totalCount nodes { id state } }
+    }
+    """
+
+    async def found(viewer: Viewer = ada, **filter: Any) -> list[str]:
+        shown = (await graph.ask(query, viewer, filter=filter))["alertRules"]
+        assert shown["totalCount"] == len(shown["nodes"])
+        if "states" in filter:
+            assert {node["state"] for node in shown["nodes"]} <= set(filter["states"])
+        return [node["id"] for node in shown["nodes"]]
+
+    assert await found(states=["ARMED"]) == [armed]
+    assert await found(states=["TRIGGERED"]) == [triggered]
+    assert await found(states=["UNKNOWN"]) == [unknown, of_variant]
+    assert await found(states=["PAUSED", "EXPIRED"]) == [paused, expired]
+    assert await found(states=[]) == []
+    assert await found(bob, states=["ARMED", "TRIGGERED", "UNKNOWN", "PAUSED", "EXPIRED"]) == []
+    assert await found(textContains="0% OF") == [triggered]
+    assert await found(textContains="sell", states=["UNKNOWN"]) == [unknown]
+    assert await found(textContains="WARDEN") == [of_variant]
+    assert len(await found(textContains="heron")) == 5
+    assert await found(bob, textContains="heron") == []
+    refused = await graph.refusal(query, ada, filter={"textContains": ""})
+    assert refused["extensions"]["code"] == "BAD_USER_INPUT"
+    lately = [{"field": "LAST_FIRED_AT", "direction": "DESC"}]
+    paged = """
+    query ($orderBy: [AlertRuleOrder!], $after: String) {
+        alertRules(orderBy: $orderBy, first: 2, after: $after) { nodes { id } pageInfo { endCursor } }
+    }
+    """
+    pages, after = [], None
+    for _ in range(3):
+        page = (await graph.ask(paged, ada, orderBy=lately, after=after))["alertRules"]
+        pages += [node["id"] for node in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+    assert pages == [triggered, expired, of_variant, paused, unknown, armed]
+
+
 async def fired(database: Database, scene: Scene, *crossings: str) -> None:
     """Have the only rule fire at an observation of the heron's only series, once for each crossing."""
     async with database.transaction() as transaction:

@@ -466,7 +466,8 @@ def _alerts(owner_id: UUID, portfolio_id: UUID, variant_id: UUID, word: str) -> 
         (
             Rule,
             {"id": rule_id, "owner_id": owner_id, "target": "portfolio", "portfolio_id": portfolio_id}
-            | {"condition": "crosses_above", "threshold": 10, "currency": "CHF", "notes": f"Rule of {word}"},
+            | {"condition": "crosses_above", "threshold": 10, "currency": "CHF", "notes": f"Rule of {word}"}
+            | {"next_look_at": CREATED_AT},
         ),
         (Source, {"code": code, "name": "Shop"}),
         (PriceSeries, {"variant_id": variant_id, "source_id": source_id, "kind": "ask", "currency": "CHF"}),

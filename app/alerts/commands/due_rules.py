@@ -30,10 +30,12 @@ async def take_due_rules(
     of_portfolios: bool,
     now: datetime,
     limit: int,
+    only: Collection[UUID] | None = None,
 ) -> Sequence[Any]:
     """Up to `limit` rules that are due, those first that are due for longest, as rows of `rules`; they are held.
 
-    Either those of portfolios or the others. What another worker or their owner holds is passed over.
+    Either those of portfolios or the others, of these ids alone where any are given. What another worker or their owner
+    holds is passed over.
     """
     return (
         await transaction.connection.execute(
@@ -43,13 +45,14 @@ async def take_due_rules(
                 "of_portfolios": of_portfolios,
                 "now": now,
                 "limit": limit,
+                "only": None if only is None else list(only),
             },
         )
     ).all()
 
 
 async def look_again_at(transaction: Transaction, rule_ids: Collection[UUID], at: datetime) -> None:
-    """Have the clock look at these rules, which are held, at that time."""
+    """Have the clock look at these rules at that time."""
     if rule_ids:
         await transaction.connection.execute(_LOOK_AGAIN, {"rules": list(rule_ids), "at": at})
 
@@ -66,6 +69,7 @@ _TAKE = text("""
         SELECT id FROM alerts.rules
         WHERE is_active AND next_look_at <= CAST(:now AS timestamptz) AND condition = ANY (CAST(:conditions AS text[]))
             AND (portfolio_id IS NOT NULL) = CAST(:of_portfolios AS boolean)
+            AND (CAST(:only AS uuid[]) IS NULL OR id = ANY (CAST(:only AS uuid[])))
         ORDER BY next_look_at LIMIT :limit
     ) AND is_active AND next_look_at <= CAST(:now AS timestamptz) AND condition = ANY (CAST(:conditions AS text[]))
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED

@@ -4,7 +4,7 @@ A portfolio is worth what of it has a price, as everywhere: what has none is lef
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -50,14 +50,19 @@ class _Observed:
     base: Decimal | None = None
 
 
-async def look_at_portfolios(transaction: Transaction, *, now: datetime, limit: int = RULES_AT_A_TIME) -> Looked:
-    """Look at rules over portfolios that are due: each at most once a minute, and only where something has changed.
+async def look_at_portfolios(
+    transaction: Transaction, *, now: datetime, limit: int = RULES_AT_A_TIME, only: Collection[UUID] | None = None
+) -> Looked:
+    """Look at rules over portfolios that are due, of these alone where any are given: each at most once a minute, and
+    only where something has changed.
 
     The first value that a rule sees never fires. A change is against the last snapshot that is as old as the rule's
     window, or older; where there is none against the first one since then. Without any there is no change, and of a
     portfolio without any price no value.
     """
-    rules = await take_due_rules(transaction, [*OVER_VALUES, *OVER_CHANGES], of_portfolios=True, now=now, limit=limit)
+    rules = await take_due_rules(
+        transaction, [*OVER_VALUES, *OVER_CHANGES], of_portfolios=True, now=now, limit=limit, only=only
+    )
     if not rules:
         return Looked()
     known = await _known(transaction, rules, now)

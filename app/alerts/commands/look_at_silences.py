@@ -1,7 +1,9 @@
 """Looks by the clock which trackers were not heard of for as long as rules say."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -19,9 +21,14 @@ LOOKED_AT_LEAST_EVERY = timedelta(hours=1)
 
 
 async def look_at_silences(
-    transaction: Transaction, *, now: datetime, limit: int = RULES_AT_A_TIME, most_trackers: int = TRACKERS_AT_A_TIME
+    transaction: Transaction,
+    *,
+    now: datetime,
+    limit: int = RULES_AT_A_TIME,
+    most_trackers: int = TRACKERS_AT_A_TIME,
+    only: Collection[UUID] | None = None,
 ) -> Looked:
-    """Look at rules over silences that are due.
+    """Look at rules over silences that are due, of these alone where any are given.
 
     A tracker is silent once its last fix's bucket and the rule's duration have passed. A rule fires once for each
     silence that becomes so long after the rule began, of a tracker in use whose client its owner belongs to. A late
@@ -29,7 +36,9 @@ async def look_at_silences(
     """
     rules = {
         rule.id: rule
-        for rule in await take_due_rules(transaction, [Condition.SILENT_FOR], of_portfolios=False, now=now, limit=limit)
+        for rule in await take_due_rules(
+            transaction, [Condition.SILENT_FOR], of_portfolios=False, now=now, limit=limit, only=only
+        )
     }
     if not rules:
         return Looked()

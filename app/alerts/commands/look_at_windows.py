@@ -23,9 +23,15 @@ WIDE_AT_A_TIME = 10
 
 
 async def look_at_windows(
-    transaction: Transaction, *, limit: int, now: datetime, most_wide: int = WIDE_AT_A_TIME
+    transaction: Transaction,
+    *,
+    limit: int,
+    now: datetime,
+    most_wide: int = WIDE_AT_A_TIME,
+    only: Collection[UUID] | None = None,
 ) -> list[Fired]:
-    """Hold up to `limit` rules over changes that are due against what their series are worth now; gives what fired.
+    """Hold up to `limit` rules over changes that are due, of these alone where any are given, against what their series
+    are worth now; gives what fired.
 
     Of those over card sets and watchlists it takes `most_wide` at most, beside the others.
 
@@ -38,7 +44,10 @@ async def look_at_windows(
     due = [
         rule
         for is_wide, most in ((False, limit), (True, min(limit, most_wide)))
-        for rule in await connection.execute(_DUE, {"now": now, "is_wide": is_wide, "limit": most})
+        for rule in await connection.execute(
+            _DUE,
+            {"now": now, "is_wide": is_wide, "limit": most, "only": None if only is None else list(only)},
+        )
     ]
     if not due:
         return []
@@ -128,6 +137,7 @@ _DUE = text("""
         AND (expires_at IS NULL OR expires_at > CAST(:now AS timestamptz))
         AND condition IN ('rises_by', 'falls_by') AND portfolio_id IS NULL
         AND (card_set_id IS NOT NULL OR watchlist_id IS NOT NULL) = CAST(:is_wide AS boolean)
+        AND (CAST(:only AS uuid[]) IS NULL OR id = ANY (CAST(:only AS uuid[])))
     ORDER BY next_look_at
     LIMIT :limit
     FOR NO KEY UPDATE SKIP LOCKED

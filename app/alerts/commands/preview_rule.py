@@ -21,13 +21,14 @@ from app.alerts.crossings import (
     follow,
 )
 from app.alerts.errors import AlertErrorCode, AlertRefused
-from app.alerts.given import CHANGES, MINUTE, PRICED, Given, Target, Terms, read_others, read_terms, refused
+from app.alerts.given import CHANGES, MINUTE, PRICED, Given, Target, Terms, read_others, read_terms
 from app.alerts.models import Condition, RuleTarget
 from app.alerts.queries.daily_rates import DailyRates, day_of
 from app.alerts.queries.histories import (
     Asked,
     events_of_trackers,
     price_histories,
+    series_of_wants,
     slips_of_preorder,
     values_of_portfolio,
     watched_series,
@@ -52,6 +53,7 @@ class Firing:
     series_id: int | None = None
     tracker_id: UUID | None = None
     place_id: UUID | None = None
+    want_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Preview:
 class _Replay:
     """A rule, and the time over which it is replayed."""
 
+    owner_id: UUID
     target: Target
     terms: Terms
     values: dict[str, Any]
@@ -87,8 +90,8 @@ class _Replay:
 async def preview_rule(transaction: Transaction, target: Target, given: Given, *, owner_id: UUID) -> Preview:
     """Say when a rule would have fired within the last 90 days, had it been there; `given` is as for a new rule.
 
-    Raises AlertRefused as `create_rule` does, for wants, and where it would be over more than 100 series or 100,000
-    observations.
+    Wants count as they are now. Raises AlertRefused as `create_rule` does, and where it would be over more than 100
+    series or 100,000 observations.
     """
     connection = transaction.connection
     now = await clock_of(transaction)
@@ -96,6 +99,7 @@ async def preview_rule(transaction: Transaction, target: Target, given: Given, *
     others = read_others(given, now=now)
     key = await require_target(connection, target, user_id=owner_id)
     replay = _Replay(
+        owner_id=owner_id,
         target=Target(target.kind, key),
         terms=terms,
         values=await rule_values(connection, target, terms, on=now.date()),
@@ -110,7 +114,7 @@ async def preview_rule(transaction: Transaction, target: Target, given: Given, *
 
 async def _replayed(connection: AsyncConnection, replay: _Replay) -> tuple[int, list[Firing]]:
     if replay.terms.condition is Condition.WANT_MET:
-        raise refused("A rule over wants cannot be previewed; `Want` shows what is known of its prices.", "condition")
+        return await _over_wants(connection, replay)
     if replay.target.kind in PRICED:
         return await _over_prices(connection, replay)
     if replay.target.kind is RuleTarget.PORTFOLIO:
@@ -140,6 +144,26 @@ async def _over_prices(connection: AsyncConnection, replay: _Replay) -> tuple[in
         )
         firings += [
             replace(firing, series_id=history.series_id, currency=currency) for firing in _held(replay, converted)
+        ]
+    return count, firings
+
+
+async def _over_wants(connection: AsyncConnection, replay: _Replay) -> tuple[int, list[Firing]]:
+    """Each series that may meet a want, against what that may cost."""
+    wanted = await series_of_wants(connection, replay.target, owner_id=replay.owner_id)
+    series = {one.series_id: one.own_currency for one in wanted}
+    if len(series) > MOST_SERIES:
+        raise _too_many(f"It would watch more than {MOST_SERIES} series; name one want, or one of a single variant.")
+    histories = {one.series_id: one.prices for one in await price_histories(connection, series, replay.asked)}
+    count = sum(len(prices) for prices in histories.values())
+    _refuse_many(count)
+    rates, firings = DailyRates(), []
+    for one in wanted:
+        prices = [(at, one.own_currency, price) for at, price in histories[one.series_id]]
+        of_want = replace(replay, terms=replace(replay.terms, threshold=one.maximum_price))
+        firings += [
+            replace(firing, series_id=one.series_id, currency=one.currency, want_id=one.want_id)
+            for firing in _held(of_want, await _converted(connection, rates, prices, one.currency))
         ]
     return count, firings
 
@@ -227,7 +251,7 @@ def _refuse_many(count: int) -> None:
     if count > MOST_OBSERVATIONS:
         raise _too_many(
             f"There are more than {MOST_OBSERVATIONS:,} observations of the last {LOOKS_BACK.days} days; name a "
-            "variant, a `source`, a `priceKind` or a single tracker."
+            "variant, a `source`, a `priceKind`, a single want or a single tracker."
         )
 
 

@@ -1,11 +1,14 @@
 """Holds rules over prices against the prices of a batch, in the transaction that stores them."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.alerts.commands.held_rules import Held, are_unchanged, known_price, state_of, watch_of, write_states
@@ -25,9 +28,14 @@ from app.alerts.queries.price_rules import (
     what_is_watched,
 )
 from app.core.database import Transaction
+from app.core.telemetry import ALERT_RULE_FAILURES
 from app.prices.commands.read_rows import from_microseconds, in_microseconds
 from app.prices.exchange_rates import Exchange
 from app.prices.observations import DAILY_SOURCES, Observations, ObservedPrice, ObservedSeries
+
+logger = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 # What is older when it is accepted does not fire; of sources that are asked once a day it may be a day old.
 FRESH_FOR = timedelta(minutes=15)
@@ -238,10 +246,25 @@ async def _hold(connection: AsyncConnection, batch: _Batch, rules: Iterable[Rule
     for rule in rules:
         (over_changes if rule.condition in OVER_CHANGES else over_prices).append(rule)
     await batch.read_rates_of_wants(connection, (rule for rule in over_prices if rule.want_id is not None))
-    for rule in over_prices:
-        _hold_over_prices(batch, rule, held)
+    _hold_each(over_prices, lambda rule: rule.rule_id, lambda rule: _hold_over_prices(batch, rule, held), held)
     if over_changes:
         await _hold_over_changes(connection, batch, over_changes, held)
+
+
+def _hold_each(
+    held_against: Iterable[_T], rule_id: Callable[[_T], UUID], hold: Callable[[_T], None], held: Held
+) -> None:
+    """Hold rules one after another. One that fails is told of and left as it was: the prices are everybody's."""
+    for one in held_against:
+        count = len(held.fired)
+        try:
+            hold(one)
+        except Exception as failure:  # noqa: BLE001  # whatever it is, the batch must not wait for it
+            del held.fired[count:]
+            # Without what the failure says, which may be somebody's.
+            told = {"look": "prices", "rule": str(rule_id(one)), "reason": type(failure).__name__}
+            logger.error("alert_rule_failed", **told)  # noqa: TRY400
+            ALERT_RULE_FAILURES.labels("prices").inc()
 
 
 def _hold_over_prices(batch: _Batch, rule: RuleOfSeries, held: Held) -> None:
@@ -311,8 +334,9 @@ async def _hold_over_changes(
     looks = [_look(batch, rule) for rule in rules]
     past = await past_prices(connection, [span for look in looks for span in look.spans])
     await batch.rates.read(connection, [exchange for look in looks for exchange in look.exchanges(past)])
-    for look in looks:
-        hold_over_changes(look, past, batch.rates, held)
+    _hold_each(
+        looks, lambda look: look.rule.rule_id, lambda look: hold_over_changes(look, past, batch.rates, held), held
+    )
 
 
 def _look(batch: _Batch, rule: RuleOfSeries) -> LookAtChanges:

@@ -5,12 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    DateTime,
+    Text,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
+from app.alerts.models import Rule
+from app.core.database import OPERATION_TIME
 from app.core.money import CRYPTO_CURRENCIES
 
 
@@ -83,8 +98,8 @@ WATCHED_SERIES = """
 """
 # What a rule remembers of a series counts; of what it remembers nothing, it follows from the latest price, at the
 # exchange rate of that price's day.
-_EVALUATIONS = text(f"""
-    WITH asked_rules AS (SELECT * FROM alerts.rules WHERE id = ANY(:rule_ids)),
+_EVALUATED = f"""
+    WITH asked_rules AS (SELECT * FROM alerts.rules WHERE {{asked}}),
     watched AS ({WATCHED_SERIES} WHERE series.latest_price IS NOT NULL),
     exchanges AS (
         SELECT asked.*, found.rate
@@ -142,7 +157,7 @@ _EVALUATIONS = text(f"""
     )
     SELECT rule.id AS rule_id, summed.observed_at, summed.value, CASE
         WHEN rule.paused_at IS NOT NULL THEN 'paused'
-        WHEN rule.expires_at <= coalesce(rule.ended_at, :now) THEN 'expired'
+        WHEN rule.expires_at <= coalesce(rule.ended_at, {{now}}) THEN 'expired'
         WHEN rule.ended_at IS NOT NULL THEN 'triggered'
         WHEN summed.is_triggered THEN 'triggered'
         WHEN summed.is_triggered IS NOT NULL THEN 'armed'
@@ -151,8 +166,23 @@ _EVALUATIONS = text(f"""
         ELSE 'unknown'
     END AS state
     FROM asked_rules AS rule LEFT JOIN summed ON summed.rule_id = rule.id
-""").bindparams(  # noqa: S608  # our own words
-    bindparam("rule_ids", type_=ARRAY(Uuid)),
-    bindparam("now", type_=DateTime(timezone=True)),
-    bindparam("coins", sorted(CRYPTO_CURRENCIES), type_=ARRAY(Text)),
+"""  # noqa: S608  # our own words
+_COINS = bindparam("coins", sorted(CRYPTO_CURRENCIES), type_=ARRAY(Text))
+_EVALUATIONS = text(_EVALUATED.format(asked="id = ANY(:rule_ids)", now=":now")).bindparams(
+    bindparam("rule_ids", type_=ARRAY(Uuid)), bindparam("now", type_=DateTime(timezone=True)), _COINS
 )
+_ALL_SEEN = (
+    text(_EVALUATED.format(asked="true", now=":operation_time"))
+    .bindparams(OPERATION_TIME, _COINS)
+    .columns(column("rule_id", Uuid()), column("state", Text()))
+    .subquery("evaluated_rules")
+)
+STATES: ColumnElement[Any] = literal_column("'{}'", ARRAY(Text()))
+
+
+def is_in_one_of(states: BindParameter[Any]) -> ColumnElement[bool]:
+    """Whether a rule is in one of these states, which `STATES` gives the type of, among all that whoever asks sees."""
+    found = select(func.array_agg(_ALL_SEEN.c.rule_id)).where(_ALL_SEEN.c.state == states.any_()).scalar_subquery()
+    # A select that stands alone in `ANY` would be taken for the rows to compare with.
+    ids = func.coalesce(found, literal_column("CAST('{}' AS uuid[])", ARRAY(Uuid())), type_=ARRAY(Uuid()))
+    return Rule.id == ids.any_()

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts.given import Target
 from app.alerts.models import Condition, RuleTarget
 from app.alerts.queries.evaluations import WATCHED_SERIES
+from app.alerts.queries.price_rules import is_good_enough
 from app.portfolios.models import Snapshot
 from app.portfolios.wish_models import PreorderDateChange
 from app.trackers.buckets import BUCKET
@@ -24,6 +25,16 @@ class SeriesHistory(NamedTuple):
     series_id: int
     currency: str
     prices: Sequence[tuple[datetime, Decimal]]
+
+
+class WantedSeries(NamedTuple):
+    """A series that may meet a want, in its own currency, and what the want may cost in the want's."""
+
+    want_id: UUID
+    series_id: int
+    own_currency: str
+    maximum_price: Decimal
+    currency: str
 
 
 class TrackerEvent(NamedTuple):
@@ -50,6 +61,17 @@ async def watched_series(
     named = {f"{kind.value}_id": target.key if kind is target.kind else None for kind in _PRICED}
     rows = await connection.execute(_SERIES, {**named, "price_kind": price_kind, "source_id": source_id, "most": most})
     return {row.id: row.currency for row in rows}
+
+
+async def series_of_wants(connection: AsyncConnection, target: Target, *, owner_id: UUID) -> list[WantedSeries]:
+    """The series that may meet a want of somebody's, or any of them, each for each want that has a maximum price."""
+    want_id = target.key if target.kind is RuleTarget.WANT else None
+    rows = await connection.execute(_SERIES_OF_WANTS, {"owner_id": owner_id, "want_id": want_id})
+    return [
+        WantedSeries(row.want_id, row.series_id, row.own_currency, row.maximum_price, row.currency)
+        for row in rows
+        if is_good_enough(row.minimum_condition, row.variant_key, row.variant_name)
+    ]
 
 
 async def price_histories(connection: AsyncConnection, series: Mapping[int, str], asked: Asked) -> list[SeriesHistory]:
@@ -139,6 +161,38 @@ _SERIES = text(f"""
     bindparam("price_kind", type_=Text()),
     bindparam("source_id", type_=SmallInteger()),
 )
+# From the side of the wants, what `want_rules_of` finds from that of the prices.
+_SERIES_OF_WANTS = text("""
+    WITH wanted AS (
+        SELECT want.*, variant.item_id, card.game, card.oracle_id
+        FROM portfolios.wants AS want
+        JOIN catalogue.item_variants AS variant ON variant.id = want.variant_id
+        LEFT JOIN catalogue.cards AS card ON card.item_id = variant.item_id
+        WHERE want.owner_id = :owner_id AND want.deleted_at IS NULL AND want.maximum_price IS NOT NULL
+            AND want.id = coalesce(:want_id, want.id)
+    ), matched AS (
+        SELECT wanted.id AS want_id, wanted.variant_id FROM wanted
+        UNION
+        SELECT wanted.id, variant.id
+        FROM wanted JOIN catalogue.item_variants AS variant ON variant.item_id = wanted.item_id
+        WHERE wanted.accepts_any_print
+        UNION
+        SELECT wanted.id, variant.id
+        FROM wanted
+        JOIN catalogue.cards AS print ON print.oracle_id = wanted.oracle_id AND print.game = wanted.game
+        JOIN catalogue.item_variants AS variant ON variant.item_id = print.item_id
+        WHERE wanted.accepts_any_print
+    )
+    SELECT wanted.id AS want_id, wanted.maximum_price, wanted.currency, wanted.minimum_condition,
+        series.id AS series_id, series.currency AS own_currency, variant.key AS variant_key,
+        variant.name AS variant_name
+    FROM matched
+    JOIN wanted ON wanted.id = matched.want_id
+    JOIN catalogue.item_variants AS variant ON variant.id = matched.variant_id
+    JOIN prices.price_series AS series
+        ON series.variant_id = matched.variant_id AND series.kind <> 'bid' AND series.latest_price IS NOT NULL
+    ORDER BY wanted.id, series.id
+""").bindparams(bindparam("owner_id", type_=Uuid()), bindparam("want_id", type_=Uuid()))
 _PRICES = text("""
     SELECT asked.series_id, found.known_at, found.price
     FROM unnest(:series) AS asked (series_id)

@@ -119,11 +119,12 @@ async def want_rules_of(
     return [
         RuleOfSeries._make(row[:-3])
         for row in rows
-        if _is_good_enough(row.minimum_condition, row.variant_key, row.variant_name)
+        if is_good_enough(row.minimum_condition, row.variant_key, row.variant_name)
     ]
 
 
-def _is_good_enough(minimum: str | None, *told: str) -> bool:
+def is_good_enough(minimum: str | None, *told: str) -> bool:
+    """Whether a variant that is called so meets a want of at least this condition; one that tells none does."""
     ranks = [_RANKS[words] for one in told if (words := _NO_LETTERS.sub(" ", one.lower()).strip()) in _RANKS]
     return minimum is None or not ranks or ranks[0] <= _RANKS[_NO_LETTERS.sub(" ", minimum).strip()]
 

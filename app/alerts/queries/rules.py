@@ -2,10 +2,23 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Interval, and_, case, func, literal_column, or_, type_coerce
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    DateTime,
+    Interval,
+    and_,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.alerts.models import Rule
+from app.catalogue.models import CardSet, Item, ItemVariant
 from app.core.database import OPERATION_TIME
 
 _MINUTE = literal_column("interval '1 minute'", Interval())
@@ -27,3 +40,24 @@ HAS_EXPIRED: ColumnElement[bool] = case(
     (Rule.expires_at.is_not(None), Rule.expires_at <= func.coalesce(Rule.ended_at, OPERATION_TIME)),
     else_=literal_column("false", Boolean()),
 )
+# One that never fired stands before all that did.
+LAST_FIRED_AT: ColumnElement[Any] = func.coalesce(
+    Rule.last_fired_at, literal_column("timestamptz '1970-01-01 00:00:00+00'", DateTime(timezone=True))
+)
+_ITEM, _SET = Item.__table__.alias("about_item"), CardSet.__table__.alias("about_set")
+_VARIANT = ItemVariant.__table__.alias("about_variant")
+
+
+def says(pattern: BindParameter[Any]) -> ColumnElement[bool]:
+    """Whether the notes of a rule are like that, or the name of the item or card set that it is about.
+
+    What else a rule may be about takes another scope than rules do.
+    """
+    one: ColumnElement[int] = literal_column("1")
+    item = select(one).where(_ITEM.c.id == Rule.item_id, _ITEM.c.name.ilike(pattern))
+    of_variant = select(one).where(
+        _VARIANT.c.id == Rule.variant_id, _ITEM.c.id == _VARIANT.c.item_id, _ITEM.c.name.ilike(pattern)
+    )
+    card_set = select(one).where(_SET.c.id == Rule.card_set_id, _SET.c.name.ilike(pattern))
+    named = [found.correlate_except(_ITEM, _VARIANT, _SET).exists() for found in (item, of_variant, card_set)]
+    return or_(func.coalesce(Rule.notes.ilike(pattern), literal_column("false", Boolean())), *named)

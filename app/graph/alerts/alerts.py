@@ -113,8 +113,12 @@ class Alert(Node):
     rule: Annotated["AlertRule", strawberry.lazy("app.graph.alerts.rules")] | None = edge(
         "The rule, as it is now; null where it was deleted.", on=AlertRow.rule_id, to=RuleRow.id
     )
-    item: Item | None = edge("The item that it is about.", on=AlertRow.item_id, to=ItemRow.id)
-    variant: ItemVariant | None = edge("The variant that it is about.", on=AlertRow.variant_id, to=VariantRow.id)
+    item: Item | None = edge(
+        "The item that it is about, or the one that this became part of.", on=AlertRow.item_id, to=ItemRow.id
+    )
+    variant: ItemVariant | None = edge(
+        "The variant that it is about, or the one that this became part of.", on=AlertRow.variant_id, to=VariantRow.id
+    )
     portfolio: Portfolio | None = edge(
         "The portfolio that it is about.", on=AlertRow.portfolio_id, to=PortfolioRow.id, access=PORTFOLIOS_READ
     )

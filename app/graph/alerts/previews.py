@@ -20,6 +20,7 @@ from app.graph.scalars import CurrencyCode
 from app.graph.trackers.places import Place
 from app.graph.trackers.trackers import Tracker
 from app.graph.user_errors import USER_ERRORS, Done
+from app.graph.wishes.wants import Want
 
 MOST_FIRINGS = 250
 
@@ -34,6 +35,7 @@ class PreviewedFiring:
     series: PriceSeries | None = attribute("The series of the price; null of what is no price.")
     tracker: Tracker | None = attribute("The tracker; null of what is none.")
     place: Place | None = attribute("Where that happened; null where that is nowhere in particular.")
+    want: Want | None = attribute("What was wanted and could have been had; null of what is no want.")
 
 
 @strawberry.type(description="When a rule would have fired, had it been there.")
@@ -65,6 +67,7 @@ class ShownFiring:
     series: Reference | None
     tracker: Reference | None
     place: Reference | None
+    want: Reference | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,10 @@ class AlertRulePreviewMutations:
         f"Replay a rule over what happened in the last {LOOKS_BACK.days} days, and say when it would have fired; "
         f"nothing is stored. Over prices it is held against points, and where there are none against the closes of "
         f"days, of {MOST_SERIES} series and {MOST_OBSERVATIONS:,} observations at most; over portfolios against their "
-        "values at the ends of days; over trackers against their stays and statuses, and moves in storage of the last "
-        "seven days. Of portfolios, watchlists, preorders and wants it takes `portfolios:read`, too, and of trackers "
-        "`trackers:read`.",
+        "values at the ends of days; over wants against the prices that may meet them, by the maximum price and the "
+        "condition that they have now; over trackers against their stays and statuses, and moves in storage of the "
+        "last seven days. Of portfolios, watchlists, preorders and wants it takes `portfolios:read`, too, and of "
+        "trackers `trackers:read`.",
         type=PreviewAlertRulePayload,
         access=ALERTS_READ,
     )
@@ -126,6 +130,7 @@ def _shown_firing(firing: Firing) -> ShownFiring:
         _refer(PriceSeries, firing.series_id),
         _refer(Tracker, firing.tracker_id),
         _refer(Place, firing.place_id),
+        _refer(Want, firing.want_id),
     )
 
 

@@ -11,8 +11,16 @@ from strawberry import Parent
 from app.alerts.models import Alert as AlertRow
 from app.alerts.models import Condition, RuleTarget, Severity
 from app.alerts.models import Rule as RuleRow
-from app.alerts.queries.evaluations import AskedRule, Evaluated, Evaluation, RuleState, evaluations_of
-from app.alerts.queries.rules import COOLDOWN, DURATION, IS_WATCHING, WINDOW
+from app.alerts.queries.evaluations import (
+    STATES,
+    AskedRule,
+    Evaluated,
+    Evaluation,
+    RuleState,
+    evaluations_of,
+    is_in_one_of,
+)
+from app.alerts.queries.rules import COOLDOWN, DURATION, IS_WATCHING, LAST_FIRED_AT, WINDOW, says
 from app.catalogue.models import CardSet as CardSetRow
 from app.catalogue.models import Item as ItemRow
 from app.catalogue.models import ItemVariant as VariantRow
@@ -21,7 +29,7 @@ from app.graph.access import private
 from app.graph.alerts.alerts import Alert, alerts_of
 from app.graph.alerts.errors import ALERTS_READ, OWNER_ALONE
 from app.graph.catalogue.cards import CardSet
-from app.graph.catalogue.items import Item, ItemVariant, OrderDirection
+from app.graph.catalogue.items import Item, ItemVariant, OrderDirection, like_pattern
 from app.graph.context import Info
 from app.graph.fields import attribute, resolved, show_enum
 from app.graph.notifications import words  # noqa: F401  # shows the kinds of channels
@@ -58,6 +66,7 @@ class AlertRuleOrderField(Enum):
     CREATED_AT = "created_at"
     UPDATED_AT = "updated_at"
     FIRED_COUNT = "fired_count"
+    LAST_FIRED_AT = "last_fired_at"
 
 
 show_enum(
@@ -67,6 +76,7 @@ show_enum(
         AlertRuleOrderField.CREATED_AT: "When they were made.",
         AlertRuleOrderField.UPDATED_AT: "When they were last changed.",
         AlertRuleOrderField.FIRED_COUNT: "How often they fired.",
+        AlertRuleOrderField.LAST_FIRED_AT: "When they last fired, those that never did as if it were longest ago.",
     },
 )
 
@@ -83,6 +93,7 @@ RULE_ORDERS = Orders(
         AlertRuleOrderField.CREATED_AT: RuleRow.created_at,
         AlertRuleOrderField.UPDATED_AT: RuleRow.updated_at,
         AlertRuleOrderField.FIRED_COUNT: RuleRow.fired_count,
+        AlertRuleOrderField.LAST_FIRED_AT: LAST_FIRED_AT,
     },
     tie=RuleRow.id,
     input_type=AlertRuleOrder,
@@ -98,6 +109,14 @@ class AlertRuleFilter:
         "Only those that are neither paused nor have ended, or only the others.",
         IS_WATCHING,
         lambda is_active: is_active == IS_WATCHING,
+    )
+    states: list[RuleState] | None = narrow("Only rules in one of these states.", STATES, is_in_one_of)
+    text_contains: str | None = narrow(
+        "Only rules whose notes hold this text, or the name of the item or card set that they are about, in any case; "
+        "1 to 200 characters.",
+        RuleRow.notes,
+        says,
+        check=like_pattern,
     )
 
 

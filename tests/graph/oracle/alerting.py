@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from app.alerts.given import CHANNELS, CONDITIONS_OF, PRICED
+from app.alerts.given import CHANGES, CHANNELS, CONDITIONS_OF, LEVELS, PRICED
 from app.alerts.models import Alert, Condition, PriceState, Rule, RuleTarget, Severity, SubjectState
 from app.catalogue.models import CardSet, Item, ItemVariant
 from app.core.database import Base
@@ -20,6 +20,7 @@ from tests.graph.oracle.possessions import CURRENCIES
 from tests.graph.oracle.rows import Row, World, any_instant, any_key, maybe
 from tests.graph.oracle.texts import any_text
 
+PERCENTAGES = ("0.5", "12.50", "99.999999")
 AMOUNTS = ("0.5", "12.50", "100", "0.000000000000000001", "1000000000000000")
 MINUTES = (1, 90, 1_440, 525_600)
 TARGETS: dict[RuleTarget, type[Base]] = {
@@ -73,14 +74,38 @@ def _any_source(world: World, random: Random) -> int | None:
     return source
 
 
+def _any_terms(world: World, random: Random, kind: RuleTarget, condition: Condition) -> Row:
+    """What makes a rule fire: what its condition has to have, and nothing else."""
+    threshold = hysteresis = None
+    if condition in LEVELS:
+        threshold, hysteresis = _any_amount(random), random.choice((Decimal(0), _any_amount(random)))
+    elif condition in CHANGES:
+        threshold, hysteresis = (Decimal(random.choice(PERCENTAGES)) for _ in range(2))
+    elif condition is Condition.DATE_SLIPPED:
+        threshold = maybe(random, Decimal(random.choice((1, 3_650))))
+    has_currency = condition in LEVELS or kind is RuleTarget.PORTFOLIO
+    may_have_currency = condition in CHANGES and random.random() < 0.5
+    reaches = condition in LEVELS and kind in PRICED
+    windows = MINUTES[2:] if kind is RuleTarget.PORTFOLIO else MINUTES
+    by_clock = kind is RuleTarget.PORTFOLIO or condition in {*CHANGES, Condition.SILENT_FOR}
+    return {
+        "threshold": threshold,
+        "currency": random.choice(CURRENCIES) if has_currency or may_have_currency else None,
+        "window_minutes": random.choice(windows) if condition in CHANGES else None,
+        "duration_minutes": random.choice(MINUTES[1:]) if condition is Condition.SILENT_FOR else None,
+        "hysteresis": hysteresis or Decimal(0),
+        "reach_low": threshold if reaches else None,
+        "reach_high": threshold if reaches else None,
+        "next_look_at": any_instant(world, random) if by_clock else None,
+    }
+
+
 def _add_rule(world: World, random: Random, owner_id: UUID) -> Row:
     kind = random.choice([*RuleTarget, *sorted(PRICED)])
     key = _key_of(world, random, kind, owner_id)
     kind = RuleTarget.WANTS if key is None else kind
     condition = random.choice(sorted(CONDITIONS_OF[kind]))
     is_active = random.random() < 0.6
-    low, high = sorted((_any_amount(random), _any_amount(random)))
-    has_reach = kind in PRICED and random.random() < 0.7
     return world.add(
         Rule,
         id=any_key(random),
@@ -88,27 +113,20 @@ def _add_rule(world: World, random: Random, owner_id: UUID) -> Row:
         target=kind.value,
         **{f"{one.value}_id": key if one is kind else None for one in TARGETS},
         condition=condition.value,
-        threshold=maybe(random, _any_amount(random)),
-        currency=maybe(random, random.choice(CURRENCIES)),
-        window_minutes=maybe(random, random.choice(MINUTES)),
-        duration_minutes=maybe(random, random.choice(MINUTES[1:])),
-        hysteresis=random.choice((Decimal(0), _any_amount(random))),
+        **_any_terms(world, random, kind, condition),
         cooldown_minutes=random.choice((0, *MINUTES)),
-        price_kind=random.choice(list(PriceKind)).value if random.random() < 0.2 else None,
-        source_id=_any_source(world, random) if random.random() < 0.3 else None,
+        price_kind=random.choice(list(PriceKind)).value if kind in PRICED and random.random() < 0.2 else None,
+        source_id=_any_source(world, random) if kind in PRICED and random.random() < 0.3 else None,
         is_recurring=random.random() < 0.7,
         # Now and then to the microsecond what the operation takes for now.
         expires_at=maybe(random, random.choice((world.now, any_instant(world, random)))),
         severity=random.choice(list(Severity)).value,
         notes=maybe(random, any_text(random)[:2_000] or "A"),
         channels=_any_channels(random),
-        reach_low=low if has_reach else None,
-        reach_high=high if has_reach else None,
         is_active=is_active,
         paused_at=None if is_active else maybe(random, any_instant(world, random)),
         ended_at=None if is_active else maybe(random, any_instant(world, random)),
         watches_from=any_instant(world, random),
-        next_look_at=maybe(random, any_instant(world, random)),
         last_fired_at=maybe(random, any_instant(world, random)),
         fired_count=random.choice((0, 1, 2**31 - 1)),
         version=random.choice((1, 2, 2**31 - 1)),

@@ -12,6 +12,7 @@ from uuid import UUID
 from graphql import GraphQLArgument, GraphQLNonNull, is_required_argument
 
 from app.alerts.models import Condition, RuleTarget, Severity
+from app.alerts.queries.evaluations import RuleState
 from app.catalogue.models import (
     Card,
     CardSet,
@@ -381,6 +382,7 @@ class Vocabulary:
             ("targets", RuleTarget),
             ("conditions", Condition),
             ("severities", Severity),
+            ("states", RuleState),
         )
         for name, values in words:
             if self.random.random() < 0.2:
@@ -388,6 +390,8 @@ class Vocabulary:
                 wanted[name] = [EnumValue(value.name) for value in chosen]
         if self.random.random() < 0.3:
             wanted["isActive"] = self._mostly(0.5)
+        if self.random.random() < 0.2:
+            wanted["textContains"] = self._part_of_a_name()
         return wanted
 
     def _unread(self, _: str) -> Value:
@@ -611,7 +615,7 @@ _TABLE_OF: Mapping[str, type[Base]] = {
 _ORDERS_OF = {
     "holdings": ("POSITION", "CREATED_AT", "COST"),
     "trackers": ("NAME", "CREATED_AT", "STATUS_SINCE"),
-    "alertRules": ("CREATED_AT", "UPDATED_AT", "FIRED_COUNT"),
+    "alertRules": ("CREATED_AT", "UPDATED_AT", "FIRED_COUNT", "LAST_FIRED_AT"),
 }
 _TAG_OF = {
     "ingestBatch": PublicIdTag.INGEST_BATCH,
