@@ -202,6 +202,8 @@ async def test_a_process_that_was_killed_is_started_again(database: Database, tr
                 writer.close()
             with pytest.raises(NotDelivered):
                 await sent
+            # What is told while it ends fails, too, and is told again later.
+            await running.process.wait()
             await sender.send([one])
         assert len(ntfy.taken) == 2
 
