@@ -10,6 +10,7 @@ import structlog
 
 from app.core.clock import utc_now
 from app.core.database import DATABASE_FAILURES, Database
+from app.core.ids import PublicIdTag, public_id
 from app.core.telemetry import DELIVERIES, DELIVERIES_WAITING, DELIVERY_LAG_SECONDS, NOTIFICATIONS_TO_ROUTE
 from app.notifications.commands.outbox import (
     LEASE,
@@ -216,7 +217,7 @@ class ChannelRunner(Runner):
             logger.warning(
                 "not_delivered",
                 channel=self._channel.value,
-                delivery=str(parcel.outgoing[0].id),
+                delivery=public_id(PublicIdTag.DELIVERY, parcel.outgoing[0].id),
                 attempt=parcel.outgoing[0].attempt,
                 outcome=outcome,
                 reason=str(failure),

@@ -141,6 +141,10 @@ async def test_what_is_put_off_is_not_unread_until_then(database: Database, grap
     assert await counts(graph, ada) == {"unread": 0, "critical": 0, "snoozed": 1}
     back = await done(graph, ada.viewer, "snooze", "notifications { isUnread snoozedUntil }", ids=[id_], until=None)
     assert back["notifications"] == [{"isUnread": True, "snoozedUntil": None}]
+    await done(graph, ada.viewer, "dismiss", "__typename", ids=[id_])
+    put_off = await done(graph, ada.viewer, "snooze", "notifications { dismissedAt }", ids=[id_], until=in_days(1))
+    assert put_off["notifications"] == [{"dismissedAt": None}]
+    assert await counts(graph, ada) == {"unread": 0, "critical": 0, "snoozed": 1}
 
 
 async def test_an_alert_stands_for_its_notification(database: Database, graph: Graph) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.alerts.models import Severity
 from app.core.clock import utc_now
 from app.core.database import Database
-from app.core.ids import new_id
+from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.telemetry import DELIVERIES_WAITING, DELIVERY_LAG_SECONDS
 from app.identity.models import User
 from app.identity.viewer import Caller, Viewer
@@ -233,6 +233,9 @@ async def test_what_is_settled_before_it_went_is_dropped(settled: str, database:
     assert await claimed(database) == []
     assert await claimed(database, EMAIL) == []
     assert await statuses(database) == ["dropped", "dropped"]
+    assert [row.last_error for row in await deliveries(database)] == [
+        "It was read, dismissed or put off in the app before it went out."
+    ] * 2
 
 
 async def test_what_was_put_off_until_a_moment_ago_goes(database: Database) -> None:
@@ -252,6 +255,7 @@ async def test_what_goes_to_a_webhook_that_was_disabled_is_dropped(database: Dat
     assert await claimed(database) == []
     await told(database, ada, "Gold is down")
     assert await statuses(database) == ["dropped"]
+    assert "removed or switched off" in (await deliveries(database))[0].last_error
 
 
 @pytest.mark.parametrize("is_chosen", [False, True])
@@ -573,6 +577,8 @@ async def test_a_mistake_of_ours_keeps_nothing_else_back_and_tells_nothing(
     for row in await deliveries(database):
         assert (row.status, row.attempts) == ("waiting", 1)
         assert row.last_error == "Sending failed by a mistake of ours: KeyError."
+        # As `viewer.deliveries` and the receiver of a webhook have it.
+        assert public_id(PublicIdTag.DELIVERY, row.id) in caplog.text
     assert "not_delivered" in caplog.text
     assert "secret" not in caplog.text
 

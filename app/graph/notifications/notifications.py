@@ -80,7 +80,9 @@ class NotificationDelivery(Node):
         DeliveryRow.last_status,
         "The status, of HTTP or SMTP, by which the last attempt was refused; null where it was not, or without one.",
     )
-    last_error: str | None = column(DeliveryRow.last_error, "Why the last attempt failed; null where it did not.")
+    last_error: str | None = column(
+        DeliveryRow.last_error, "Why the last attempt failed, or why it became needless; null where neither is so."
+    )
     delivered_at: datetime | None = column(DeliveryRow.delivered_at, "When it arrived; null until then.")
     created_at: datetime = column(DeliveryRow.created_at, "When it was put on its way.")
     notification: Annotated["Notification", strawberry.lazy("app.graph.notifications.notifications")] | None = edge(

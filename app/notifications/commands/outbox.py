@@ -66,6 +66,8 @@ CANDIDATES = 200
 DAYS_IN_ALL = KEPT_FOR + timedelta(days=2)
 
 _WAITING = Delivery.status == DeliveryStatus.WAITING.value
+_SETTLED = "It was read, dismissed or put off in the app before it went out."
+_SWITCHED_OFF = "What it should go to was removed or switched off, or its owner wants none of it any more."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,10 +242,12 @@ async def _without_needless(connection: AsyncConnection, rows: Sequence[Row[Any]
     """Those that may go now: what is needless is dropped, what is too old given up, what is in quiet hours put off."""
     wanted = [row for row in rows if not row.is_settled and row.is_on]
     left = [row for row in wanted if row.since >= now - DAYS_IN_ALL]
-    dropped = [row for row in rows if row.is_settled or not row.is_on]
+    settled = [row for row in rows if row.is_settled]
+    switched_off = [row for row in rows if not row.is_settled and not row.is_on]
     old = [row for row in wanted if row.since < now - DAYS_IN_ALL]
     quiet = {row.id: end for row in left if (end := _quiet_until(row, now)) is not None}
-    await _change(connection, dropped, status=DeliveryStatus.DROPPED.value)
+    for dropped, reason in ((settled, _SETTLED), (switched_off, _SWITCHED_OFF)):
+        await _change(connection, dropped, status=DeliveryStatus.DROPPED.value, last_error=reason)
     error = func.coalesce(Delivery.last_error, "It could not be sent for days.")
     await _change(connection, old, status=DeliveryStatus.FAILED.value, last_error=error)
     for end in set(quiet.values()):

@@ -69,14 +69,16 @@ async def dismiss(transaction: Transaction, meant: Sequence[Meant], *, owner_id:
 async def snooze(
     transaction: Transaction, meant: Sequence[Meant], *, until: datetime | None, owner_id: UUID, now: datetime
 ) -> Sequence[UUID]:
-    """Put notifications off, so that they are unread again at that time; None to have them back at once.
+    """Put notifications off, so that they are unread again at that time, read or dismissed as they were; None to have
+    them back at once.
 
     Gives their keys. Raises NotificationRefused as `mark_read` does, and for a time that is over or more than a year
     away.
     """
     if until is not None and not now < until <= now + LONGEST_SNOOZE:
         raise refused(f"It is a time to come, within {LONGEST_SNOOZE.days} days; null ends a snooze.", "until")
-    return await _change(transaction.connection, meant, {"snoozed_until": until, "read_at": None}, owner_id=owner_id)
+    values: dict[str, Any] = {"snoozed_until": until, "read_at": None, "dismissed_at": None}
+    return await _change(transaction.connection, meant, values, owner_id=owner_id)
 
 
 async def _change(
