@@ -1,8 +1,8 @@
 """People who are told something, where they can be told it, and servers on loopback that it is sent to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -20,10 +20,12 @@ from app.core.database import Database
 from app.core.ids import new_id
 from app.core.mail import Postman, SmtpPostman
 from app.core.mail_server import parse_sender
+from app.core.settings import Settings
 from app.notifications.commands.notify import NewNotification, notify
 from app.notifications.models import Channel, Delivery, EventType, Notification, Preferences, Service, Webhook
 from app.notifications.senders.email import EmailSender
 from app.notifications.sending import NotDelivered, Outgoing
+from tests.conftest import running
 from tests.core.mail_builders import server_at
 from tests.identity.builders import SECRETS, add_person
 from workers.deliveries import route_all_notifications
@@ -195,3 +197,15 @@ async def desk_server(desk: Desk) -> AsyncIterator[int]:
     finally:
         server.close()
         await server.wait_closed()
+
+
+@contextmanager
+def worker_to_kill(settings: Settings) -> Iterator[Callable[[], None]]:
+    """A worker process; gives what kills it."""
+    with running(["worker"], settings) as process:
+
+        def kill() -> None:
+            process.kill()
+            process.wait()
+
+        yield kill

@@ -1,8 +1,6 @@
 """Mails tell of notifications over real SMTP: what they say, to whom, and past what crashes."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -32,6 +30,7 @@ from tests.notifications.outbox_builders import (
     prefers,
     somebody,
     told,
+    worker_to_kill,
 )
 from tests.outages_builders import eventually
 from workers.deliveries import ChannelRunner
@@ -220,18 +219,6 @@ class _Waits(Mailbox):
             self.reached.set()
             await self.goes_on.wait()
         return answer
-
-
-@contextmanager
-def worker_to_kill(settings: Settings) -> Iterator[Callable[[], None]]:
-    """A worker process; gives what kills it."""
-    with running(["worker"], settings) as process:
-
-        def kill() -> None:
-            process.kill()
-            process.wait()
-
-        yield kill
 
 
 async def _is_delivered(database: Database) -> bool:

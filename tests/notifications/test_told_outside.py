@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+import pytest
 from sqlalchemy import insert
 from standardwebhooks import Webhook as Receiver
 
@@ -11,16 +12,30 @@ from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.settings import Settings
 from app.graph.webhook_payloads import check_webhook_document, open_webhook_payloads
 from app.notifications.commands.notify import NewNotification, notify
+from app.notifications.commands.outbox import LEASE
 from app.notifications.commands.vapid_keys import vapid_key
 from app.notifications.models import Delivery, EventType, Notification, PushSubscription, Service, Webhook
 from app.notifications.sealed import new_webhook_secret, seal_browser, seal_service_address
 from app.notifications.senders.configured import senders_of
 from app.notifications.senders.service import ServiceProcess
+from tests.conftest import READY_SECONDS, running
 from tests.identity.builders import SECRETS
-from tests.notifications.sender_builders import Browser, add_webhook, client, listening, rows
+from tests.notifications.outbox_builders import moved_back, noted, worker_to_kill
+from tests.notifications.sender_builders import (
+    SILENCE,
+    Browser,
+    add_browser,
+    add_service,
+    add_webhook,
+    client,
+    listening,
+    rows,
+)
+from tests.outages_builders import eventually
 from tests.providers.builders import answer
 from workers.deliveries import ChannelRunner, route_all_notifications
 
+TAKEN = answer(b"{}")
 DOCUMENT = """
 query Told($notificationId: ID!) { node(id: $notificationId) { id ... on Notification { title severity eventType } } }
 """
@@ -110,3 +125,47 @@ async def test_all_who_are_told_get_it_signed_encrypted_and_once_and_who_is_gone
         assert "The webhook My shop was disabled" in titles
         await tell("Charizard is above 600 EUR")
         assert (len(shop.taken), len(push_service.taken)) == (2, 2)
+
+
+async def test_a_worker_killed_before_it_hears_an_answer_leaves_all_to_the_next_with_the_same_ids(
+    database: Database, trove_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, secret = Browser(), new_webhook_secret()
+    async with database.transaction() as transaction:
+        await vapid_key(transaction, SECRETS)
+    async with (
+        listening(SILENCE, TAKEN) as shop,
+        listening(SILENCE, TAKEN) as pushed,
+        listening(SILENCE, TAKEN) as ntfy,
+    ):
+        monkeypatch.setenv("TROVE_NOTIFICATION_HOSTS", f'["127.0.0.1:{ntfy.port}"]')
+        outgoing = [
+            await add_webhook(database, shop.url("127.0.0.1"), secret=secret),
+            await add_browser(database, browser, pushed.url("127.0.0.1")),
+            await add_service(database, f"ntfy://127.0.0.1:{ntfy.port}/my-alerts"),
+        ]
+        for number, one in enumerate(outgoing):
+            await noted(database, one.owner_id, f"Gold is up, {number}")
+
+        async def has_asked(times: int) -> bool:
+            return [len(listener.taken) for listener in (shop, pushed, ntfy)] == [times] * 3
+
+        async def is_delivered() -> bool:
+            return [row.status for row in await rows(database, Delivery)] == ["delivered"] * 3
+
+        with worker_to_kill(trove_settings) as kill:
+            await eventually("all are asked", lambda: has_asked(1), within=READY_SECONDS)
+            kill()
+        await moved_back(database, LEASE)
+        with running(["worker"], trove_settings):
+            await eventually("all is delivered", is_delivered, within=READY_SECONDS)
+        assert await has_asked(2)
+        first, again = shop.taken
+        assert first.headers["webhook-id"] == again.headers["webhook-id"]
+        assert Receiver(secret).verify(first.body, dict(first.headers)) == Receiver(secret).verify(
+            again.body, dict(again.headers)
+        )
+        assert browser.read(pushed.taken[0]) == browser.read(pushed.taken[1])
+        assert ntfy.taken[0].json == ntfy.taken[1].json
+    assert [row.attempts for row in await rows(database, Delivery)] == [2] * 3
+    assert len(await rows(database, Notification)) == 3
