@@ -617,7 +617,8 @@ async def test_who_is_erased_while_an_item_of_their_rules_is_merged_goes_without
     scene = targets.scene
     first, second = sorted((new_id(), new_id()))
     for rule_id in (second, first):
-        await filled(database, scene.ada, 1, age=HOUR, target="item", item_id=scene.items["lantern-old"], id=rule_id)
+        old = of_item(targets) | {"item_id": scene.items["lantern-old"], "id": rule_id}
+        await filled(database, scene.ada, 1, age=HOUR, **old)
 
     async def merge() -> None:
         async with database.transaction() as transaction:

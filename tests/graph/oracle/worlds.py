@@ -56,7 +56,7 @@ from tests.graph.oracle.notifications import add_notifications
 from tests.graph.oracle.organisations import add_organisations
 from tests.graph.oracle.people import ODD_JSON, add_partner, add_person, odd_json
 from tests.graph.oracle.possessions import add_possessions
-from tests.graph.oracle.rows import TABLES, World, any_instant, any_key, maybe, unique_text
+from tests.graph.oracle.rows import World, any_instant, any_key, maybe, unique_text
 from tests.graph.oracle.texts import any_text
 from tests.graph.oracle.wishes import add_wishes
 
@@ -73,8 +73,6 @@ SCALES_OF_CANDLES = (0, 2, 8, 18)
 EARLIEST_CANDLE = datetime(4, 1, 1, tzinfo=UTC)
 STORED_RESOLUTIONS = (60, 300, 900, 3_600, 7_200, 14_400, 86_400, 604_800)
 SHARE_OF_EMPTY_WORLDS = 0.05
-# What changed an item is drawn later, with the people who did it.
-CATALOGUE = [table for table in TABLES if table.__table__.schema == "catalogue" and table is not ItemRevision]
 
 
 def random_world(random: Random) -> World:
@@ -84,18 +82,6 @@ def random_world(random: Random) -> World:
         _add_catalogue(world, random)
         _add_all_else(world, random)
     return world
-
-
-def world_of_everything(random: Random) -> World | None:
-    """The same world, where every table has rows; hardly one in a thousand is one, most end with their catalogue."""
-    world = World(now=random.choice(NOWS))
-    if random.random() < SHARE_OF_EMPTY_WORLDS:
-        return None
-    _add_catalogue(world, random)
-    if not all(world.rows[table] for table in CATALOGUE):
-        return None
-    _add_all_else(world, random)
-    return world if all(world.rows.values()) else None
 
 
 def _add_catalogue(world: World, random: Random) -> None:
