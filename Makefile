@@ -22,7 +22,7 @@ run: ## start Trove with a private Postgres and Redis, or those of DATABASE_URL 
 
 test: ## run the tests, one process per core
 	@.ci/provision uv services browser
-	@exec $(UV_RUN) pytest -n "$$(getconf _NPROCESSORS_ONLN)" $(ARGS)
+	@exec $(UV_RUN) pytest -n "$$(getconf _NPROCESSORS_ONLN)" --dist worksteal $(ARGS)
 
 # Twenty thousand documents unless TROVE_ORACLE_DOCUMENTS says otherwise; TROVE_ORACLE_SEED repeats a run.
 oracle: ## ask random documents of random databases by both paths; the answers have to be the same

@@ -98,8 +98,9 @@ class Relation:
 
 
 async def tables_of(connection: AsyncConnection) -> Sequence[str]:
-    """The names of every table of our schemas, partitions among them; their columns would take far longer to read."""
-    return [row.name for row in await connection.execute(text(RELATIONS)) if row.kind not in VIEWS]
+    """The names of every table of our schemas; the rows of partitions are read through what they are parts of."""
+    found = await connection.execute(text(RELATIONS))
+    return [row.name for row in found if row.kind not in VIEWS and not row.is_partition]
 
 
 async def relations_of(connection: AsyncConnection) -> Sequence[Relation]:

@@ -28,6 +28,7 @@ SEND = """
 mutation { ingestPrices(input: {idempotencyKey: "kept", points: [
   {slug: "demo-harbourcoin", source: "my-shop", currency: USD, price: "1"}]}) { userErrors { message } } }
 """.replace("USD", '"USD"')
+KEPT = {"items": {"totalCount": 40}, "item": {"series": [{"points": {"totalCount": 1}}]}}
 
 
 @pytest.fixture
@@ -147,8 +148,13 @@ def a_newcomer_signs_in_by_mail(directory: Path, client: httpx.Client) -> object
     return answer["data"]["signInWithMagicLink"]["session"]["viewer"]["email"]
 
 
-def test_it_serves_live_data_stops_at_ctrl_c_and_goes_on_where_it_ended(directory: Path) -> None:
+def test_it_serves_live_data_and_goes_on_where_it_ended_however_it_was_stopped(directory: Path) -> None:
+    file = directory / "secret-keys.json"
     with up(directory) as (process, client):
+        ring = read_key_ring(file)
+        assert len(ring.keys) == 1
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert environments_with(f"TROVE_SECRET_KEYS_FILE={file}") >= {"api", "worker"}
         assert client.get("/readyz").json()["ready"]
         assert "graphiql" in client.get("/graphiql").text.lower()
         ask(client, SEND)
@@ -157,35 +163,24 @@ def test_it_serves_live_data_stops_at_ctrl_c_and_goes_on_where_it_ended(director
             assert time.monotonic() < deadline, "the price was not processed"
             time.sleep(0.1)
         assert a_newcomer_signs_in_by_mail(directory, client) == "newcomer@example.com"
-        ring = read_key_ring(directory / "secret-keys.json")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 0
     wait_until_none_is_left(directory)
 
     with up(directory) as (process, client):
-        assert read_key_ring(directory / "secret-keys.json") == ring
-        answer = ask(client, COUNT)
-        assert answer == {"items": {"totalCount": 40}, "item": {"series": [{"points": {"totalCount": 1}}]}}
+        assert read_key_ring(file) == ring
+        assert ask(client, COUNT) == KEPT
+        process.kill()
+    wait_until_none_is_left(directory)
+
+    # Also what it was killed over.
+    with up(directory) as (process, client):
+        assert read_key_ring(file) == ring
+        assert ask(client, COUNT) == KEPT
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
-    wait_until_none_is_left(directory)
-
-
-def test_keys_for_secrets_are_made_and_the_api_and_the_worker_are_told_where(directory: Path) -> None:
-    file = directory / "secret-keys.json"
-    with up(directory) as (process, _):
-        assert len(read_key_ring(file).keys) == 1
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert environments_with(f"TROVE_SECRET_KEYS_FILE={file}") >= {"api", "worker"}
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-    wait_until_none_is_left(directory)
-
-
-def test_when_it_is_killed_nothing_of_it_stays_behind(directory: Path) -> None:
-    with up(directory) as (process, _):
-        process.kill()
+        assert process.returncode == 0
     wait_until_none_is_left(directory)
 
 

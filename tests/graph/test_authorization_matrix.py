@@ -34,6 +34,7 @@ from app.identity.access import ANYBODY, Access, needs
 from app.identity.scopes import Scope
 from app.identity.services import identity_services
 from app.identity.viewer import ANYONE
+from app.trackers.commands.partitions import ensure_report_partitions
 from tests.conftest import EMPTY_TABLES, open_database
 from tests.graph.authorization import (
     ROOT_FIELDS,
@@ -44,6 +45,7 @@ from tests.graph.authorization import (
     Trace,
     ask,
     changes_between,
+    define_trace,
     is_not_found,
     is_not_granted,
     is_null,
@@ -393,6 +395,7 @@ async def stage(matrix_settings: Settings) -> AsyncIterator[Stage]:
     """That database, in which the scene stands."""
     assert matrix_settings.database_url is not None
     owner = create_engine(matrix_settings.database_url, role=None, pool_size=3, application_name="tests-matrix")
+    await define_trace(owner)
     async with open_database(matrix_settings, DatabaseRole.API) as database:
         yield Stage(owner, database)
     await owner.dispose()
@@ -441,6 +444,36 @@ async def redis(trove_settings: Settings) -> AsyncIterator[Redis]:
     redis = Redis.from_url(trove_settings.redis_url)
     yield redis
     await redis.aclose()
+
+
+# The last two in a partition, and by a table that was not there before.
+CHANGES = {
+    "identity.users": "UPDATE identity.users SET display_name = 'Changed' WHERE username = 'ada'",
+    "identity.role_grants": "DELETE FROM identity.role_grants",
+    "trackers.location_reports": """
+        INSERT INTO trackers.location_reports
+            (subject, reported_at, latitude_e7, longitude_e7, tracker_id, client_id, source)
+        SELECT decode(repeat('00', 16), 'hex'), '1970-01-01Z', 0, 0, id, client_id, 'gateway'
+        FROM trackers.trackers LIMIT 1
+    """,
+    "tables": "CREATE TABLE identity.unknown ()",
+}
+
+
+@pytest.mark.parametrize("table", CHANGES)
+@pytest.mark.usefixtures("scene")
+async def test_a_trace_tells_what_has_changed(owner: AsyncEngine, table: str) -> None:
+    async with owner.begin() as connection:
+        await ensure_report_partitions(connection, [EPOCH])
+    before = await trace_of(owner)
+    assert changes_between(before, await trace_of(owner)) == []
+    async with owner.begin() as connection:
+        await connection.execute(text(CHANGES[table]))
+    try:
+        assert changes_between(before, await trace_of(owner)) == [table]
+    finally:
+        async with owner.begin() as connection:
+            await connection.execute(text("DROP TABLE IF EXISTS identity.unknown"))
 
 
 @pytest.mark.parametrize("field", ROOT_FIELDS, ids=str)
