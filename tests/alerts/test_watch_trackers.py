@@ -265,9 +265,7 @@ async def test_what_becomes_known_after_a_rule_was_made_fires_however_its_time_i
     database: Database, world: World, condition: str, made: float
 ) -> None:
     # Times are the beginnings of ten minutes, and phones tell late.
-    rule_id = await rule(
-        database, world.viewer_id, "tracker", world.tracker_id, condition, watches_from=minutes(made)
-    )
+    rule_id = await rule(database, world.viewer_id, "tracker", world.tracker_id, condition, watches_from=minutes(made))
     reports = way(world.tracker_id, [5000])
     for _ in range(2):
         await go(database, reports, now=minutes(made + 1))
@@ -292,9 +290,7 @@ async def test_a_visit_that_was_known_before_a_rule_does_not_fire_when_it_is_wri
         await save_place(transaction, world.client_id, TestPlace(51, 10, dwell_fixes=2, dwell_minutes=20))
     stay = [Told(world.tracker_id, minutes(at), 51, 10) for at in (20, 30, 40)]
     await go(database, stay, now=minutes(50))
-    rule_id = await rule(
-        database, world.viewer_id, "tracker", world.tracker_id, "entered", watches_from=minutes(55)
-    )
+    rule_id = await rule(database, world.viewer_id, "tracker", world.tracker_id, "entered", watches_from=minutes(55))
     # A better report has it elsewhere when it was thought to come, or it was there before.
     late = Told(world.tracker_id, minutes(21), 50.99, 10, 1.0) if later else Told(world.tracker_id, minutes(10), 51, 10)
     await go(database, [late, Told(world.tracker_id, minutes(50), 51, 10)], now=minutes(60))
