@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.alerts.commands.record_alerts import record_alerts
+from app.alerts.commands.subject_states import KnownState, write_states
 from app.alerts.fired import Fired
 from app.alerts.models import Rule
 from app.core.clock import utc_now
@@ -396,6 +397,55 @@ async def test_the_scope_of_alerts_leads_to_nothing_that_takes_another(
     for unread in (given, {"target": {"allWants": True}, "condition": "WANT_MET"}, tracker):
         query = "mutation ($input: CreateAlertRuleInput!) { createAlertRule(input: $input) { rule { id } } }"
         assert (await graph.refusal(query, writer, input=unread))["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_what_a_rule_is_held_against_takes_the_scope_of_its_target_whenever_it_is_said(
+    graph: Graph, scene: Scene, database: Database, api_database: Database, dollars: None
+) -> None:
+    ada = await session_of(api_database, scene.ada)
+    portfolio = {"portfolioId": public_id(PublicIdTag.PORTFOLIO, scene.portfolio_id)}
+    given = {"target": portfolio, "condition": "CROSSES_ABOVE", "threshold": "10"}
+    rule_id = (await done(graph, ada, "createAlertRule", "rule { id }", **given))["rule"]["id"]
+    await above(graph, ada, scene)
+    await ingested(database, point("heron", "80"))
+    async with database.transaction() as transaction:
+        of_portfolio = await transaction.connection.scalar(select(Rule.id).where(Rule.portfolio_id.is_not(None)))
+        assert of_portfolio is not None
+        await write_states(
+            transaction,
+            [
+                KnownState(
+                    rule_id=of_portfolio,
+                    subject_id=scene.portfolio_id,
+                    is_triggered=False,
+                    value=Decimal("9.5"),
+                    observed_at=utc_now(),
+                )
+            ],
+        )
+    assert [value for _, value in await states(graph, ada)] == ["9.5", "80"]
+
+    both = [Scope.ALERTS_READ, Scope.ALERTS_WRITE]
+    writer = await session_of(api_database, scene.ada, scopes=both)
+    assert [value for _, value in await states(graph, writer)] == [None, "80"]
+    changes: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("editAlertRule", {"threshold": "11"}),
+        ("editAlertRule", {"currency": "USD", "notes": "Now"}),
+        ("editAlertRule", {"expiresAt": "2090-01-01T00:00:00Z"}),
+        ("resumeAlertRule", {}),
+    )
+    for name, values in changes:
+        query = f"mutation ($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {{ rule {{ id }} }} }}"
+        refused = await graph.refusal(query, writer, input={"id": rule_id} | values)
+        assert refused["extensions"]["code"] == "FORBIDDEN"
+    await done(graph, writer, "editAlertRule", "__typename", id=rule_id, notes="Now", severity="CRITICAL")
+    await done(graph, writer, "pauseAlertRule", "__typename", id=rule_id)
+    assert (await code_of(graph, writer, "resumeAlertRule", id=heron(scene)["itemId"])) == "NOT_FOUND"
+    reader = await session_of(api_database, scene.ada, scopes=[*both, Scope.PORTFOLIOS_READ])
+    assert [value for _, value in await states(graph, reader)] == ["9.5", "80"]
+    for name, values in changes:
+        await done(graph, reader, name, "__typename", id=rule_id, **values)
+    await done(graph, writer, "deleteAlertRule", "deletedId", id=rule_id)
 
 
 async def test_a_rule_over_trackers_is_for_members_in_any_role(graph: Graph, database: Database, dollars: None) -> None:

@@ -27,7 +27,7 @@ from app.catalogue.models import ItemVariant as VariantRow
 from app.core.ids import PublicIdTag
 from app.graph.access import private
 from app.graph.alerts.alerts import Alert, alerts_of
-from app.graph.alerts.errors import ALERTS_READ, OWNER_ALONE
+from app.graph.alerts.errors import ALERTS_READ, OWNER_ALONE, may_see
 from app.graph.catalogue.cards import CardSet
 from app.graph.catalogue.items import Item, ItemVariant, OrderDirection, like_pattern
 from app.graph.context import Info
@@ -214,11 +214,14 @@ class AlertRule(Node):
 
     @resolved(
         "The newest observation that it was held against, of prices the newest of all that it watches; null where "
-        "there was none.",
+        "there was none. Of portfolios, watchlists, preorders and wants it is null without `portfolios:read`, and of "
+        "trackers without `trackers:read`.",
         type=AlertEvaluation | None,
     )
     @staticmethod
     async def last_evaluation(root: Parent[Row], info: Info) -> Evaluated | None:
+        if not may_see(info.context.viewer, RuleTarget(value_of(root, RuleRow.target))):
+            return None
         evaluation = await _evaluation(root, info)
         return None if evaluation is None else evaluation.last
 
