@@ -32,8 +32,9 @@ notes channels isActive state version firedCount lastFiredAt lastEvaluation { at
 """
 STATE = "{ alertRules { nodes { state isActive lastEvaluation { value } } } }"
 ALERTS = """
-query ($unread: Boolean, $severity: AlertSeverity, $condition: AlertCondition) { viewer {
-    alerts(unread: $unread, severity: $severity, condition: $condition) { totalCount nodes {
+query ($unread: Boolean, $severity: AlertSeverity, $condition: AlertCondition, $dismissed: Boolean = true) { viewer {
+    alerts(unread: $unread, severity: $severity, condition: $condition, includeDismissed: $dismissed) {
+        totalCount nodes {
         title condition severity oldValue newValue baseValue threshold currency observedPrice { amount currency }
         priceKind source { code } series { kind } item { slug } variant { key } rule { firedCount }
         isUnread readAt dismissedAt snoozedUntil
@@ -278,6 +279,12 @@ async def test_rules_are_narrowed_by_what_they_are_now_and_by_what_they_say(
     assert await found(states=["PAUSED", "EXPIRED"]) == [paused, expired]
     assert await found(states=[]) == []
     assert await found(bob, states=["ARMED", "TRIGGERED", "UNKNOWN", "PAUSED", "EXPIRED"]) == []
+    assert await found(targetId=heron(scene)["itemId"], states=["UNKNOWN"]) == [unknown]
+    assert await found(targetId=public_id(PublicIdTag.ITEM, scene.items["warden"])) == [of_variant]
+    assert await found(targetId=variant["variantId"]) == [of_variant]
+    assert await found(targetId=public_id(PublicIdTag.PORTFOLIO, scene.portfolio_id)) == []
+    assert await found(targetId=triggered) == []
+    assert await found(bob, targetId=heron(scene)["itemId"]) == []
     assert await found(textContains="0% OF") == [triggered]
     assert await found(textContains="sell", states=["UNKNOWN"]) == [unknown]
     assert await found(textContains="WARDEN") == [of_variant]
@@ -370,7 +377,8 @@ async def test_alerts_show_what_they_stand_on_and_whether_they_were_read(
     assert (await count(unread=True), await count(unread=False), await count()) == (1, 1, 2)
     assert (await count(severity="WARNING"), await count(severity="INFO")) == (2, 0)
     assert (await count(condition="CROSSES_ABOVE"), await count(condition="LEFT")) == (2, 0)
-    assert await count(bob) == 0
+    assert (await count(dismissed=False), await count(dismissed=None), await count(bob)) == (1, 2, 0)
+    assert (await graph.ask("{ alerts { totalCount } }", ada))["alerts"]["totalCount"] == 1
     below = "{ alertRules { nodes { alerts(unread: true) { nodes { isUnread dismissedAt } } } } }"
     (node,) = (await graph.ask(below, ada))["alertRules"]["nodes"]
     assert node["alerts"]["nodes"] == [{"isUnread": True, "dismissedAt": None}]

@@ -23,6 +23,10 @@ from app.alerts.models import Rule, RuleTarget
 from app.catalogue.models import CardSet, Item, ItemVariant
 from app.core.database import OPERATION_TIME
 
+_TARGETS = (
+    *(Rule.item_id, Rule.variant_id, Rule.card_set_id, Rule.watchlist_id, Rule.portfolio_id, Rule.tracker_id),
+    *(Rule.place_id, Rule.production_run_id, Rule.preorder_id, Rule.want_id),
+)
 _MINUTE = literal_column("interval '1 minute'", Interval())
 
 
@@ -63,6 +67,12 @@ def says(pattern: BindParameter[Any]) -> ColumnElement[bool]:
     card_set = select(one).where(_SET.c.id == Rule.card_set_id, _SET.c.name.ilike(pattern))
     named = [found.correlate_except(_ITEM, _VARIANT, _SET).exists() for found in (item, of_variant, card_set)]
     return or_(func.coalesce(Rule.notes.ilike(pattern), literal_column("false", Boolean())), *named)
+
+
+def looks_at(target: BindParameter[Any]) -> ColumnElement[bool]:
+    """Whether a rule is about what has this key, or about a variant of the item that has it."""
+    variants = select(ItemVariant.id).where(ItemVariant.item_id == target)
+    return or_(*(column == target for column in _TARGETS), Rule.variant_id.in_(variants))
 
 
 async def target_of_rule(connection: AsyncConnection, rule_id: UUID, *, owner_id: UUID) -> RuleTarget | None:

@@ -26,6 +26,7 @@ from app.core.database import Transaction
 from app.core.ids import PublicIdTag
 from app.graph.alerts.errors import ACCESS_TO_TARGETS, ALERTS_WRITE, AlertError, alert_changes
 from app.graph.alerts.rules import AlertRule
+from app.graph.alerts.words import TAG_OF_TARGETS
 from app.graph.context import Info
 from app.graph.fields import attribute
 from app.graph.portfolios.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_of, sent
@@ -270,7 +271,6 @@ class _Named(NamedTuple):
     """What a field of a target names."""
 
     kind: RuleTarget
-    tag: PublicIdTag
     what: str
     field: str
 
@@ -278,18 +278,16 @@ class _Named(NamedTuple):
 # Whoever changes one of these may have the rule begin anew, and learn what its target is worth, or where it is.
 _WATCHED = frozenset({*TERMS, "expires_at"})
 _TARGETS: Mapping[str, _Named] = {
-    "item_id": _Named(RuleTarget.ITEM, PublicIdTag.ITEM, "item", "itemId"),
-    "variant_id": _Named(RuleTarget.VARIANT, PublicIdTag.ITEM_VARIANT, "variant", "variantId"),
-    "card_set_id": _Named(RuleTarget.CARD_SET, PublicIdTag.CARD_SET, "card set", "cardSetId"),
-    "watchlist_id": _Named(RuleTarget.WATCHLIST, PublicIdTag.WATCHLIST, "watchlist", "watchlistId"),
-    "portfolio_id": _Named(RuleTarget.PORTFOLIO, PublicIdTag.PORTFOLIO, "portfolio", "portfolioId"),
-    "tracker_id": _Named(RuleTarget.TRACKER, PublicIdTag.TRACKER, "tracker", "trackerId"),
-    "place_id": _Named(RuleTarget.PLACE, PublicIdTag.PLACE, "place", "placeId"),
-    "production_run_id": _Named(
-        RuleTarget.PRODUCTION_RUN, PublicIdTag.PRODUCTION_RUN, "production run", "productionRunId"
-    ),
-    "preorder_id": _Named(RuleTarget.PREORDER, PublicIdTag.PREORDER, "preorder", "preorderId"),
-    "want_id": _Named(RuleTarget.WANT, PublicIdTag.WANT, "want", "wantId"),
+    "item_id": _Named(RuleTarget.ITEM, "item", "itemId"),
+    "variant_id": _Named(RuleTarget.VARIANT, "variant", "variantId"),
+    "card_set_id": _Named(RuleTarget.CARD_SET, "card set", "cardSetId"),
+    "watchlist_id": _Named(RuleTarget.WATCHLIST, "watchlist", "watchlistId"),
+    "portfolio_id": _Named(RuleTarget.PORTFOLIO, "portfolio", "portfolioId"),
+    "tracker_id": _Named(RuleTarget.TRACKER, "tracker", "trackerId"),
+    "place_id": _Named(RuleTarget.PLACE, "place", "placeId"),
+    "production_run_id": _Named(RuleTarget.PRODUCTION_RUN, "production run", "productionRunId"),
+    "preorder_id": _Named(RuleTarget.PREORDER, "preorder", "preorderId"),
+    "want_id": _Named(RuleTarget.WANT, "want", "wantId"),
 }
 
 
@@ -301,7 +299,7 @@ def target_of(input: AlertTargetInput) -> Target:
             raise refused("Give true, or name something else.", "target", "allWants")
         return Target(RuleTarget.WANTS)
     named = _TARGETS[name]
-    key = key_of(id_, named.tag)
+    key = key_of(id_, TAG_OF_TARGETS[named.kind])
     if key is None:
         raise not_found(named.what, "target", named.field)
     return Target(named.kind, key)
