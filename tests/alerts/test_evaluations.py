@@ -147,7 +147,7 @@ async def test_once_a_value_came_every_kind_of_rule_knows_what_it_is(database: D
         RuleTarget.WANT: await wanted(database, ada, variant_id=await scalar(database, FOIL)),
         RuleTarget.WANTS: None,
     }
-    rules = {}
+    rules: dict[tuple[RuleTarget, Condition], UUID] = {}
     for target, conditions in CONDITIONS_OF.items():
         for condition in conditions:
             columns: dict[str, Any] = {}
