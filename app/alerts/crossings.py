@@ -8,7 +8,7 @@ import operator
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,6 +19,7 @@ NO_TIME = timedelta(0)
 # A change is rounded to so many decimal places of a percent.
 _PERCENT_PLACES = Decimal("0.000001")
 _EXACT = Context(prec=80)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Wide enough for the change from the smallest amount to the largest, each at a rate of its own.
 _WIDE = Context(prec=240)
 _HUNDRED = Decimal(100)
@@ -276,6 +277,19 @@ def changes_over(window: timedelta, observations: Sequence[Observation]) -> list
             if percent is not None:
                 changes.append(Change(time, percent, base, is_fresh))
     return changes
+
+
+def looked_at(
+    window: timedelta, observations: Sequence[Observation], *, every: timedelta, until: datetime
+) -> list[Observation]:
+    """The observations, and the last value again wherever the clock finds that the one a window before is another.
+
+    The clock looks at multiples of `every`. The observations are in order of time.
+    """
+    times = [observation.time for observation in observations]
+    looks = sorted({time - (time - _EPOCH) % -every for time in (time + window for time in times)} - set(times))
+    again = [Observation(time, observations[bisect_right(times, time) - 1].value) for time in looks if time <= until]
+    return sorted([*observations, *again], key=lambda observation: observation.time)
 
 
 def as_observations(condition: Condition, changes: Iterable[Change]) -> list[Observation]:

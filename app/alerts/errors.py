@@ -12,6 +12,7 @@ class AlertErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     TOO_MANY = "too_many"
+    RATE_LIMITED = "rate_limited"
     ILLEGAL_STATE = "illegal_state"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
 

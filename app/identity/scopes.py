@@ -39,7 +39,7 @@ MEANINGS: Mapping[Scope, str] = {
     Scope.TRACKERS_READ: "See the trackers and places of the clients that one is a member of, and where they are.",
     Scope.TRACKERS_WRITE: "Change trackers, places and members of the clients whose operator or owner one is.",
     Scope.LOCATIONS_WRITE: "Send reports of where trackers are, of the clients whose operator or owner one is.",
-    Scope.ALERTS_READ: "Read one's own rules and alerts, also what they say of portfolios and trackers.",
+    Scope.ALERTS_READ: "Read one's own rules and alerts, also what alerts say of portfolios and trackers.",
     Scope.ALERTS_WRITE: "Change one's own rules.",
     Scope.NOTIFICATIONS_READ: "Read what one was told, and where one wants to be told it.",
     Scope.NOTIFICATIONS_WRITE: "Choose where one is told what, with webhooks and browsers, and mark it as read.",

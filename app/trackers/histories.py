@@ -128,6 +128,7 @@ class History:
     _state: JourneyState | None = None
     _start: int = 0
     _first_changed: datetime | None = None
+    _is_by_report: bool = True
 
     def merge(
         self, best: Mapping[datetime, BestFix], touched: Collection[datetime], *, remade_since: datetime | None
@@ -136,6 +137,7 @@ class History:
 
         The journey is gone along again from `remade_since` on, even where no fix changed.
         """
+        self._is_by_report = remade_since is None
         merged = {bucket: fix for bucket, fix in self.stored.items() if bucket not in touched}
         merged |= {bucket: _fix(bucket, found, self.stored.get(bucket)) for bucket, found in best.items()}
         self.deleted = sorted(self.stored.keys() - merged.keys())
@@ -366,6 +368,7 @@ class History:
             place_id=news.place_id,
             point=point,
             accuracy_meters=accuracy_meters,
+            is_by_report=self._is_by_report,
         )
 
     def _seen_at(self, instant: datetime) -> tuple[Point | None, float | None]:

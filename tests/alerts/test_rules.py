@@ -374,7 +374,7 @@ async def test_a_thousand_rules_within_a_minute_come_to_sixty(database: Database
     await filled(database, ada, 59, age=timedelta(seconds=20), **of_item(targets))
     await rule_of(database, ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     refused = rule_of(database, ada, RuleTarget.WANTS, None, Condition.WANT_MET, None)
-    assert await refusal_of(refused) == (AlertErrorCode.TOO_MANY, [])
+    assert await refusal_of(refused) == (AlertErrorCode.RATE_LIMITED, [])
     assert await rule_of(database, targets.scene.bob, RuleTarget.WANTS, None, Condition.WANT_MET, None)
     async with database.transaction() as transaction:
         await transaction.connection.execute(update(Rule).values(created_at=Rule.created_at - timedelta(minutes=1)))
@@ -390,7 +390,7 @@ async def test_who_makes_many_rules_at_once_makes_no_more_of_them(database: Data
         second = change(database, create_rule, targets[RuleTarget.WANTS], given, owner_id=ada)
         making = asyncio.create_task(refusal_of(second))
         await until_somebody_waits(database)
-    assert await making == (AlertErrorCode.TOO_MANY, [])
+    assert await making == (AlertErrorCode.RATE_LIMITED, [])
 
 
 async def test_nobody_has_more_than_a_thousand_rules(database: Database, targets: Targets) -> None:

@@ -189,7 +189,7 @@ async def test_of_a_retired_tracker_nothing_is_told(database: Database, world: W
         ({}, [0, 30, 60, 90]),
         ({"is_recurring": False}, [0]),
         ({"cooldown_minutes": 31}, [0, 60]),
-        ({"watches_from": minutes(30)}, [30, 60, 90]),
+        ({"watches_from": minutes(30)}, [0, 30, 60, 90]),
         ({"expires_at": minutes(30)}, [0]),
         ({"is_active": False}, []),
         ({"condition": "silent_for", "duration_minutes": 60, "next_look_at": minutes(0)}, []),
@@ -257,6 +257,65 @@ async def test_a_rule_that_is_paused_while_a_batch_comes_in_does_not_fire(databa
         await until_somebody_waits(database)
     await coming_in
     assert await alerts(database, rule_id) == []
+
+
+@pytest.mark.parametrize("made", [9.9, 30])
+@pytest.mark.parametrize("condition", ["entered", "delivered"])
+async def test_what_becomes_known_after_a_rule_was_made_fires_however_its_time_is_told(
+    database: Database, world: World, condition: str, made: float
+) -> None:
+    # Times are the beginnings of ten minutes, and phones tell late.
+    rule_id = await rule(database, world.viewer_id, "tracker", world.tracker_id, condition, watches_from=minutes(made))
+    reports = way(world.tracker_id, [5000])
+    for _ in range(2):
+        await go(database, reports, now=minutes(made + 1))
+        await go(database, [told._replace(reported_at=minutes(9.95)) for told in reports], now=minutes(made + 1))
+    assert await times_of(database, rule_id) == [minutes(0)]
+
+
+async def test_a_departure_that_late_reports_tell_of_fires_after_the_rule_was_made(
+    database: Database, world: World
+) -> None:
+    await go(database, way(world.tracker_id, [0, 0]), now=minutes(20))
+    rule_id = await rule(database, world.viewer_id, "place", world.yard, "left", watches_from=minutes(60))
+    await go(database, way(world.tracker_id, [0, 0, 2500, 5000]), now=minutes(70))
+    assert await times_of(database, rule_id) == [minutes(20)]
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_visit_that_was_known_before_a_rule_does_not_fire_when_it_is_written_again(
+    database: Database, world: World, later: bool
+) -> None:
+    async with database.transaction() as transaction:
+        await save_place(transaction, world.client_id, TestPlace(51, 10, dwell_fixes=2, dwell_minutes=20))
+    stay = [Told(world.tracker_id, minutes(at), 51, 10) for at in (20, 30, 40)]
+    await go(database, stay, now=minutes(50))
+    rule_id = await rule(database, world.viewer_id, "tracker", world.tracker_id, "entered", watches_from=minutes(55))
+    # A better report has it elsewhere when it was thought to come, or it was there before.
+    late = Told(world.tracker_id, minutes(21), 50.99, 10, 1.0) if later else Told(world.tracker_id, minutes(10), 51, 10)
+    await go(database, [late, Told(world.tracker_id, minutes(50), 51, 10)], now=minutes(60))
+    async with database.transaction() as transaction:
+        arrivals = await transaction.connection.scalars(
+            text("SELECT arrived_at FROM trackers.visits WHERE tracker_id = :tracker"), {"tracker": world.tracker_id}
+        )
+        assert arrivals.all() == [minutes(30 if later else 10)]
+    assert await times_of(database, rule_id) == []
+
+
+async def test_a_place_that_is_made_where_a_tracker_is_does_not_fire_rules_that_are_as_young(
+    database: Database, world: World
+) -> None:
+    await go(database, [Told(world.tracker_id, minutes(0), 51, 10)], now=minutes(5))
+    async with database.transaction() as transaction:
+        place_id = await save_place(transaction, world.client_id, TestPlace(51, 10))
+    rule_id = await rule(database, world.viewer_id, "place", place_id, "entered", watches_from=minutes(8))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(text("UPDATE trackers.trackers SET recompute_from = '1970-01-01Z'"))
+        await remake_histories(transaction, limit=10, now=minutes(9), watch=tell_of_trackers)
+    async with database.transaction() as transaction:
+        told = text("SELECT count(*) FROM trackers.tracker_events WHERE kind = 'entered'")
+        assert await transaction.connection.scalar(told) == 1
+    assert await times_of(database, rule_id) == []
 
 
 async def test_a_paused_rule_that_goes_on_begins_anew(database: Database, world: World) -> None:

@@ -8,7 +8,11 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import func, insert, select
 
-from app.alerts.models import Alert, Rule
+from app.alerts.commands.look_at_windows import look_at_windows
+from app.alerts.commands.preview_rule import preview_rule
+from app.alerts.commands.record_alerts import record_alerts
+from app.alerts.given import Target
+from app.alerts.models import Alert, Condition, Rule, RuleTarget
 from app.core.clock import utc_now
 from app.core.database import Database
 from app.core.ids import PublicIdTag, public_id
@@ -19,6 +23,7 @@ from app.portfolios.commands.preorders import add_preorder, reschedule_preorder
 from app.portfolios.commands.wants import add_want
 from app.portfolios.given_wishes import release_day
 from app.portfolios.models import Snapshot
+from tests.alerts.price_builders import Prices, rule_of
 from tests.graph.changing import code_of, done
 from tests.graph.conftest import Graph
 from tests.identity.builders import session_of
@@ -111,6 +116,48 @@ async def test_a_change_is_held_against_the_value_a_window_before(
     fall: dict[str, Any] = {"condition": "FALLS_BY", "threshold": "5", "window": "P1D", "currency": None}
     found = await firings(graph, ada, **above(scene, **fall))
     assert told(found, "oldValue", "newValue", "baseValue", "currency") == [("1.923077", "-5.660377", "106", "USD")]
+
+
+@pytest.mark.parametrize(
+    ("condition", "amounts", "minutes"),
+    [
+        ("falls_by", {0: 100, 12: 85, 30: 84, 31: 60, 45: 50, 46: 49, 58: 48}, [12, 31, 45]),
+        ("rises_by", {0: 100, 5: 90, 6: 100, 30: 115, 31: 100, 50: 99, 52: 110}, [15, 30, 60]),
+    ],
+)
+async def test_a_change_that_only_time_brings_about_is_replayed_as_the_clock_sees_it(
+    scene: Scene,
+    database: Database,
+    condition: str,
+    amounts: dict[int, int],
+    minutes: list[int],
+) -> None:
+    start = utc_now().replace(second=0, microsecond=0) - 3 * HOUR
+    live, window = Prices(database), timedelta(minutes=10)
+    rule_id = await rule_of(
+        database,
+        scene.ada,
+        condition,
+        "10",
+        key=scene.items["heron"],
+        currency=None,
+        window_minutes=10,
+        next_look_at=start,
+    )
+    for minute in range(75):
+        at = start + timedelta(minutes=minute)
+        if minute in amounts:
+            await live.come(point("heron", str(amounts[minute]), at=at))
+        async with database.transaction() as transaction:
+            await record_alerts(transaction, await look_at_windows(transaction, limit=10, now=at))
+    async with database.transaction() as transaction:
+        fired = select(Alert.observed_at).where(Alert.rule_id == rule_id).order_by(Alert.observed_at)
+        assert list(await transaction.connection.scalars(fired)) == [start + timedelta(minutes=at) for at in minutes]
+        given = {"condition": Condition(condition), "threshold": Decimal(10), "window": window}
+        target = Target(RuleTarget.ITEM, scene.items["heron"])
+        preview = await preview_rule(transaction, target, given, owner_id=scene.ada)
+    assert [firing.at - start for firing in preview.firings] == [timedelta(minutes=at) for at in minutes]
+    assert preview.observation_count == len(amounts)
 
 
 async def test_where_there_are_no_points_the_closes_of_days_count(

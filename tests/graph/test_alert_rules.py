@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.alerts.commands.record_alerts import record_alerts
+from app.alerts.commands.subject_states import KnownState, write_states
 from app.alerts.fired import Fired
 from app.alerts.models import Rule
 from app.core.clock import utc_now
@@ -31,8 +32,9 @@ notes channels isActive state version firedCount lastFiredAt lastEvaluation { at
 """
 STATE = "{ alertRules { nodes { state isActive lastEvaluation { value } } } }"
 ALERTS = """
-query ($unread: Boolean, $severity: AlertSeverity, $condition: AlertCondition) { viewer {
-    alerts(unread: $unread, severity: $severity, condition: $condition) { totalCount nodes {
+query ($unread: Boolean, $severity: AlertSeverity, $condition: AlertCondition, $dismissed: Boolean = true) { viewer {
+    alerts(unread: $unread, severity: $severity, condition: $condition, includeDismissed: $dismissed) {
+        totalCount nodes {
         title condition severity oldValue newValue baseValue threshold currency observedPrice { amount currency }
         priceKind source { code } series { kind } item { slug } variant { key } rule { firedCount }
         isUnread readAt dismissedAt snoozedUntil
@@ -277,6 +279,12 @@ async def test_rules_are_narrowed_by_what_they_are_now_and_by_what_they_say(
     assert await found(states=["PAUSED", "EXPIRED"]) == [paused, expired]
     assert await found(states=[]) == []
     assert await found(bob, states=["ARMED", "TRIGGERED", "UNKNOWN", "PAUSED", "EXPIRED"]) == []
+    assert await found(targetId=heron(scene)["itemId"], states=["UNKNOWN"]) == [unknown]
+    assert await found(targetId=public_id(PublicIdTag.ITEM, scene.items["warden"])) == [of_variant]
+    assert await found(targetId=variant["variantId"]) == [of_variant]
+    assert await found(targetId=public_id(PublicIdTag.PORTFOLIO, scene.portfolio_id)) == []
+    assert await found(targetId=triggered) == []
+    assert await found(bob, targetId=heron(scene)["itemId"]) == []
     assert await found(textContains="0% OF") == [triggered]
     assert await found(textContains="sell", states=["UNKNOWN"]) == [unknown]
     assert await found(textContains="WARDEN") == [of_variant]
@@ -369,7 +377,8 @@ async def test_alerts_show_what_they_stand_on_and_whether_they_were_read(
     assert (await count(unread=True), await count(unread=False), await count()) == (1, 1, 2)
     assert (await count(severity="WARNING"), await count(severity="INFO")) == (2, 0)
     assert (await count(condition="CROSSES_ABOVE"), await count(condition="LEFT")) == (2, 0)
-    assert await count(bob) == 0
+    assert (await count(dismissed=False), await count(dismissed=None), await count(bob)) == (1, 2, 0)
+    assert (await graph.ask("{ alerts { totalCount } }", ada))["alerts"]["totalCount"] == 1
     below = "{ alertRules { nodes { alerts(unread: true) { nodes { isUnread dismissedAt } } } } }"
     (node,) = (await graph.ask(below, ada))["alertRules"]["nodes"]
     assert node["alerts"]["nodes"] == [{"isUnread": True, "dismissedAt": None}]
@@ -396,6 +405,55 @@ async def test_the_scope_of_alerts_leads_to_nothing_that_takes_another(
     for unread in (given, {"target": {"allWants": True}, "condition": "WANT_MET"}, tracker):
         query = "mutation ($input: CreateAlertRuleInput!) { createAlertRule(input: $input) { rule { id } } }"
         assert (await graph.refusal(query, writer, input=unread))["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_what_a_rule_is_held_against_takes_the_scope_of_its_target_whenever_it_is_said(
+    graph: Graph, scene: Scene, database: Database, api_database: Database, dollars: None
+) -> None:
+    ada = await session_of(api_database, scene.ada)
+    portfolio = {"portfolioId": public_id(PublicIdTag.PORTFOLIO, scene.portfolio_id)}
+    given = {"target": portfolio, "condition": "CROSSES_ABOVE", "threshold": "10"}
+    rule_id = (await done(graph, ada, "createAlertRule", "rule { id }", **given))["rule"]["id"]
+    await above(graph, ada, scene)
+    await ingested(database, point("heron", "80"))
+    async with database.transaction() as transaction:
+        of_portfolio = await transaction.connection.scalar(select(Rule.id).where(Rule.portfolio_id.is_not(None)))
+        assert of_portfolio is not None
+        await write_states(
+            transaction,
+            [
+                KnownState(
+                    rule_id=of_portfolio,
+                    subject_id=scene.portfolio_id,
+                    is_triggered=False,
+                    value=Decimal("9.5"),
+                    observed_at=utc_now(),
+                )
+            ],
+        )
+    assert [value for _, value in await states(graph, ada)] == ["9.5", "80"]
+
+    both = [Scope.ALERTS_READ, Scope.ALERTS_WRITE]
+    writer = await session_of(api_database, scene.ada, scopes=both)
+    assert [value for _, value in await states(graph, writer)] == [None, "80"]
+    changes: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("editAlertRule", {"threshold": "11"}),
+        ("editAlertRule", {"currency": "USD", "notes": "Now"}),
+        ("editAlertRule", {"expiresAt": "2090-01-01T00:00:00Z"}),
+        ("resumeAlertRule", {}),
+    )
+    for name, values in changes:
+        query = f"mutation ($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {{ rule {{ id }} }} }}"
+        refused = await graph.refusal(query, writer, input={"id": rule_id} | values)
+        assert refused["extensions"]["code"] == "FORBIDDEN"
+    await done(graph, writer, "editAlertRule", "__typename", id=rule_id, notes="Now", severity="CRITICAL")
+    await done(graph, writer, "pauseAlertRule", "__typename", id=rule_id)
+    assert (await code_of(graph, writer, "resumeAlertRule", id=heron(scene)["itemId"])) == "NOT_FOUND"
+    reader = await session_of(api_database, scene.ada, scopes=[*both, Scope.PORTFOLIOS_READ])
+    assert [value for _, value in await states(graph, reader)] == ["9.5", "80"]
+    for name, values in changes:
+        await done(graph, reader, name, "__typename", id=rule_id, **values)
+    await done(graph, writer, "deleteAlertRule", "deletedId", id=rule_id)
 
 
 async def test_a_rule_over_trackers_is_for_members_in_any_role(graph: Graph, database: Database, dollars: None) -> None:

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
-from app.alerts.models import Severity
+from app.alerts.models import Rule, Severity
 from app.core.database import Database
 from app.core.ids import PublicIdTag, new_id, public_id
 from app.core.paging import encode_cursor
@@ -83,6 +84,19 @@ async def test_alerts_are_told_by_rule_and_by_severity_and_nothing_else_is(datab
         assert missed.sent.empty()
 
 
+async def test_rules_that_are_gone_keep_the_others_of_a_stream_not_back(database: Database, live: Graph) -> None:
+    ada, bob = await person(database), await person(database)
+    stays, goes, others = [await rule_of(database, told) for told in (ada, ada, bob)]
+    rules = [public_id(PublicIdTag.ALERT_RULE, rule) for rule in (stays, goes, others)]
+    await tell(database, ada, "of what went", alert_id=await alert_of(database, ada, goes))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(delete(Rule).where(Rule.id == goes))
+    async with following(live, ada.viewer, FIRED, rules=rules, since=encode_cursor("told", [0])) as seen:
+        await tell(database, bob, "of somebody else", alert_id=await alert_of(database, bob, others))
+        await tell(database, ada, "of what stays", alert_id=await alert_of(database, ada, stays))
+        assert await title_of_next(seen) == "of what stays"
+
+
 async def test_a_token_of_alerts_alone_sees_no_notifications(database: Database, live: Graph) -> None:
     ada = await person(database)
     viewer = await session_of(database, ada.id, scopes=[Scope.ALERTS_READ])
@@ -109,7 +123,7 @@ async def test_rules_of_others_are_followed_by_nobody(database: Database, live: 
     ada, bob = await person(database), await person(database)
     own, other = [public_id(PublicIdTag.ALERT_RULE, await rule_of(database, told)) for told in (ada, bob)]
     nothing, wrong = public_id(PublicIdTag.ALERT_RULE, new_id()), public_id(PublicIdTag.ITEM, new_id())
-    for bad in (other, nothing, wrong):
-        assert await refused(live, ada.viewer, FIRED, rules=[own, bad]) == "NOT_FOUND"
+    for bad in ([other], [nothing], [other, nothing], [own, wrong]):
+        assert await refused(live, ada.viewer, FIRED, rules=bad) == "NOT_FOUND"
     for bad_list in ([], [own] * 251, ["garbage"]):
         assert await refused(live, ada.viewer, FIRED, rules=bad_list) == "BAD_USER_INPUT"

@@ -64,12 +64,15 @@ async def look_at_windows(
         _LOOK_AGAIN,
         {
             "rules": [rule.id for rule in due],
-            "at": [
-                now + max(LOOKED_AT_MOST_EVERY, timedelta(minutes=rule.window_minutes) / LOOKS_A_WINDOW) for rule in due
-            ],
+            "at": [now + looks_every(timedelta(minutes=rule.window_minutes)) for rule in due],
         },
     )
     return held.fired
+
+
+def looks_every(window: timedelta) -> timedelta:
+    """How often the clock looks at a rule over changes within such a window."""
+    return max(LOOKED_AT_MOST_EVERY, window / LOOKS_A_WINDOW)
 
 
 async def _looks(

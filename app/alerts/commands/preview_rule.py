@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.alerts.commands.look_at_windows import looks_every
 from app.alerts.commands.rules import rule_values
 from app.alerts.commands.targets import require_target
 from app.alerts.crossings import (
@@ -19,6 +20,7 @@ from app.alerts.crossings import (
     comparison_of,
     first_standing,
     follow,
+    looked_at,
 )
 from app.alerts.errors import AlertErrorCode, AlertRefused
 from app.alerts.given import CHANGES, MINUTE, PRICED, Given, Target, Terms, read_others, read_terms
@@ -195,7 +197,11 @@ def _held(replay: _Replay, observations: Sequence[Observation]) -> list[Firing]:
     """What fires of one sequence; the last observation before its time is the first one of the rule."""
     bases: dict[datetime, Decimal] = {}
     if replay.terms.condition in CHANGES:
-        changes = changes_over(replay.terms.window or timedelta(0), observations)
+        window = replay.terms.window or timedelta(0)
+        if replay.target.kind in PRICED:
+            every = looks_every(window)
+            observations = looked_at(window, observations, every=every, until=replay.asked.until)
+        changes = changes_over(window, observations)
         bases = {change.time: change.base for change in changes}
         observations = as_observations(replay.terms.condition, changes)
     since = replay.asked.since

@@ -232,7 +232,7 @@ async def _refuse_too_many(connection: AsyncConnection, owner_id: UUID, target: 
     if lately >= MOST_NEW_RULES:
         seconds = max(1, -(-(oldest - since) // timedelta(seconds=1)))
         raise AlertRefused(
-            AlertErrorCode.TOO_MANY,
+            AlertErrorCode.RATE_LIMITED,
             f"You made {MOST_NEW_RULES} rules within a minute, as many as one may; go on in {seconds} seconds.",
         )
 

@@ -26,9 +26,11 @@ async def watch_trackers(
 ) -> list[Fired]:
     """The rules that fire at these events, which are new: rules of the tracker, of the place, or of the production run.
 
-    An event does not fire that is older than a day at `known_at`, or than the rule; nor one that only corrects when a
-    tracker came or went that was told of. The trackers are held already, and the lock of their events; the rules are
-    held from here on. Nobody who holds rules waits for that lock.
+    Whatever its time, what reports tell after the rule began is news to it: times are the beginnings of ten minutes,
+    and phones report late. An event does not fire that is older than a day at `known_at`; nor one that is older than
+    the rule and follows from reports that were known; nor one that only corrects when a tracker came or went that was
+    told of. The trackers are held already, and the lock of their events; the rules are held from here on. Nobody who
+    holds rules waits for that lock.
     """
     fresh = [event for event in events if event.kind.value in WATCHED and known_at - event.occurred_at <= LATEST_BY]
     if not fresh:
@@ -42,7 +44,7 @@ async def watch_trackers(
     for row in sorted(candidates, key=lambda row: fresh[row.number - 1].occurred_at):
         event, rule = fresh[row.number - 1], rules.get(row.rule_id)
         key = (row.rule_id, event.tracker_id)
-        if rule is None or not _counts(rule, event) or _rests(rule, fired_at.get(key), event.occurred_at):
+        if rule is None or not _counts(rule, event, row) or _rests(rule, fired_at.get(key), event.occurred_at):
             continue
         fired_at[key] = max(event.occurred_at, fired_at.get(key, event.occurred_at))
         fired.append(_fired(rule.id, event))
@@ -102,11 +104,12 @@ async def _last_fired(
     return {(row.rule_id, row.subject_id): row.fired_at for row in rows}
 
 
-def _counts(rule: Any, event: NewTrackerEvent) -> bool:
-    """Whether the rule, which may have changed since it was found, was there for this."""
+def _counts(rule: Any, event: NewTrackerEvent, found: Any) -> bool:
+    """Whether the rule, which may have changed since it was found, was there for this, or it is news to the rule."""
+    is_young = event.occurred_at < rule.watches_from
     return (
         rule.condition == event.kind.value
-        and event.occurred_at >= rule.watches_from
+        and not (is_young and (found.was_told or not event.is_by_report))
         and (rule.expires_at is None or event.occurred_at < rule.expires_at)
     )
 
@@ -126,9 +129,26 @@ def _fired(rule_id: UUID, event: NewTrackerEvent) -> Fired:
     )
 
 
-# A rule has one target, so each is found once for an event. A late report can show that a tracker came, or went,
-# earlier than was told: that was told. Nothing here is of the kind `moved`, but the index leaves that out.
-_CANDIDATES = text("""
+def _was_told(earlier: str, later: str) -> str:
+    """Whether the same coming or going was told with another time: between the two times the tracker did not turn."""
+    turned = "CASE given.kind WHEN 'left' THEN visit.arrived_at ELSE visit.departed_at END"
+    return f"""
+        given.kind <> 'moved_in_storage' AND EXISTS (
+            SELECT FROM trackers.tracker_events AS told
+            WHERE told.tracker_id = given.tracker_id AND told.kind = given.kind AND told.kind <> 'moved'
+                AND told.place_id = given.place_id AND {earlier} < {later}
+                AND NOT EXISTS (
+                    SELECT FROM trackers.visits AS visit
+                    WHERE visit.tracker_id = given.tracker_id AND visit.place_id = given.place_id
+                        AND {turned} > {earlier} AND {turned} <= {later}
+                )
+        )
+    """  # noqa: S608  # our own words
+
+
+# A rule has one target, so each is found once for an event. Reports can show that a tracker came, or went, at another
+# time than was told. Nothing here is of the kind `moved`, but the index leaves that out.
+_CANDIDATES = text(f"""
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(
             CAST(:clients AS uuid[]), CAST(:trackers AS uuid[]), CAST(:runs AS uuid[]), CAST(:kinds AS text[]),
@@ -148,23 +168,11 @@ _CANDIDATES = text("""
             ON rule.production_run_id = given.production_run_id AND rule.condition = given.kind
         WHERE rule.is_active
     )
-    SELECT found.number, found.rule_id
+    SELECT found.number, found.rule_id,
+        {_was_told("told.occurred_at", "given.occurred_at")} AS was_told
     FROM found
     JOIN given ON given.number = found.number
     JOIN trackers.trackers AS tracker ON tracker.id = given.tracker_id AND tracker.retired_at IS NULL
     JOIN trackers.memberships AS member ON member.client_id = given.client_id AND member.user_id = found.owner_id
-    WHERE given.kind = 'moved_in_storage' OR NOT EXISTS (
-        SELECT FROM trackers.tracker_events AS told
-        WHERE told.tracker_id = given.tracker_id AND told.kind = given.kind AND told.kind <> 'moved'
-            AND told.place_id = given.place_id
-            AND told.occurred_at > given.occurred_at
-            AND NOT EXISTS (
-                SELECT FROM trackers.visits AS visit
-                WHERE visit.tracker_id = given.tracker_id AND visit.place_id = given.place_id
-                    AND CASE given.kind WHEN 'left' THEN visit.arrived_at ELSE visit.departed_at END
-                        > given.occurred_at
-                    AND CASE given.kind WHEN 'left' THEN visit.arrived_at ELSE visit.departed_at END
-                        <= told.occurred_at
-            )
-    )
-""")
+    WHERE NOT ({_was_told("given.occurred_at", "told.occurred_at")})
+""")  # noqa: S608  # our own words

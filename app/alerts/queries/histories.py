@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.alerts.given import Target
 from app.alerts.models import Condition, RuleTarget
 from app.alerts.queries.evaluations import WATCHED_SERIES
-from app.alerts.queries.price_rules import is_good_enough
+from app.alerts.queries.wanted_series import FULFILLED_WANTS, IS_GOOD_ENOUGH, MATCHED_VARIANTS
 from app.portfolios.models import Snapshot
 from app.portfolios.wish_models import PreorderDateChange
 from app.trackers.buckets import BUCKET
@@ -64,14 +64,12 @@ async def watched_series(
 
 
 async def series_of_wants(connection: AsyncConnection, target: Target, *, owner_id: UUID) -> list[WantedSeries]:
-    """The series that may meet a want of somebody's, or any of them, each for each want that has a maximum price."""
+    """The series that may meet a want of somebody's, or any of them, each for each want that has a maximum price and is
+    not fulfilled.
+    """
     want_id = target.key if target.kind is RuleTarget.WANT else None
     rows = await connection.execute(_SERIES_OF_WANTS, {"owner_id": owner_id, "want_id": want_id})
-    return [
-        WantedSeries(row.want_id, row.series_id, row.own_currency, row.maximum_price, row.currency)
-        for row in rows
-        if is_good_enough(row.minimum_condition, row.variant_key, row.variant_name)
-    ]
+    return [WantedSeries(row.want_id, row.series_id, row.own_currency, row.maximum_price, row.currency) for row in rows]
 
 
 async def price_histories(connection: AsyncConnection, series: Mapping[int, str], asked: Asked) -> list[SeriesHistory]:
@@ -162,37 +160,28 @@ _SERIES = text(f"""
     bindparam("source_id", type_=SmallInteger()),
 )
 # From the side of the wants, what `want_rules_of` finds from that of the prices.
-_SERIES_OF_WANTS = text("""
-    WITH wanted AS (
-        SELECT want.*, variant.item_id, card.game, card.oracle_id
-        FROM portfolios.wants AS want
-        JOIN catalogue.item_variants AS variant ON variant.id = want.variant_id
-        LEFT JOIN catalogue.cards AS card ON card.item_id = variant.item_id
-        WHERE want.owner_id = :owner_id AND want.deleted_at IS NULL AND want.maximum_price IS NOT NULL
-            AND want.id = coalesce(:want_id, want.id)
-    ), matched AS (
-        SELECT wanted.id AS want_id, wanted.variant_id FROM wanted
-        UNION
-        SELECT wanted.id, variant.id
-        FROM wanted JOIN catalogue.item_variants AS variant ON variant.item_id = wanted.item_id
-        WHERE wanted.accepts_any_print
-        UNION
-        SELECT wanted.id, variant.id
-        FROM wanted
-        JOIN catalogue.cards AS print ON print.oracle_id = wanted.oracle_id AND print.game = wanted.game
-        JOIN catalogue.item_variants AS variant ON variant.item_id = print.item_id
-        WHERE wanted.accepts_any_print
-    )
-    SELECT wanted.id AS want_id, wanted.maximum_price, wanted.currency, wanted.minimum_condition,
-        series.id AS series_id, series.currency AS own_currency, variant.key AS variant_key,
-        variant.name AS variant_name
+_SERIES_OF_WANTS = text(f"""
+    WITH considered AS (
+        SELECT id AS want_id FROM portfolios.wants
+        WHERE owner_id = :owner_id AND deleted_at IS NULL AND maximum_price IS NOT NULL
+            AND id = coalesce(:want_id, id)
+    ), fulfilled AS MATERIALIZED ({FULFILLED_WANTS}),
+    wanted AS (
+        SELECT want.id AS want_id, want.variant_id, want.accepts_any_print
+        FROM considered JOIN portfolios.wants AS want ON want.id = considered.want_id
+        WHERE NOT EXISTS (SELECT FROM fulfilled WHERE fulfilled.id = want.id)
+    ), matched AS ({MATCHED_VARIANTS})
+    SELECT want.id AS want_id, want.maximum_price, want.currency,
+        series.id AS series_id, series.currency AS own_currency
     FROM matched
-    JOIN wanted ON wanted.id = matched.want_id
-    JOIN catalogue.item_variants AS variant ON variant.id = matched.variant_id
+    JOIN portfolios.wants AS want ON want.id = matched.want_id
+    JOIN catalogue.item_variants AS variant ON variant.id = matched.variant_id AND {IS_GOOD_ENOUGH}
     JOIN prices.price_series AS series
         ON series.variant_id = matched.variant_id AND series.kind <> 'bid' AND series.latest_price IS NOT NULL
-    ORDER BY wanted.id, series.id
-""").bindparams(bindparam("owner_id", type_=Uuid()), bindparam("want_id", type_=Uuid()))
+    ORDER BY want.id, series.id
+""").bindparams(  # noqa: S608  # our own words
+    bindparam("owner_id", type_=Uuid()), bindparam("want_id", type_=Uuid())
+)
 _PRICES = text("""
     SELECT asked.series_id, found.known_at, found.price
     FROM unnest(:series) AS asked (series_id)

@@ -1,6 +1,5 @@
 """Which rules the new prices of series have come near."""
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +11,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.alerts.models import RuleTarget
-from app.portfolios.queries.wants import WORDS
-
-_NO_LETTERS = re.compile("[^a-z]+")
-_RANKS = {word: rank for rank, words in enumerate(WORDS.values()) for word in words}
+from app.alerts.queries.wanted_series import FULFILLED_WANTS, IS_GOOD_ENOUGH
 
 
 class TouchedSeries(NamedTuple):
@@ -111,22 +107,12 @@ async def want_rules_of(
     """The rules over wants that have not ended at an instant, for each want with a maximum price that a series is of.
 
     A want of any print is met by every variant of the prints of its card. A variant whose name tells a condition meets
-    wants of that condition or a worse one; a bid meets none.
+    wants of that condition or a worse one; a bid meets none. A want whose owner holds what meets it is not watched.
     """
     if not touched:
         return []
-    rows = (await connection.execute(_WANTS, _columns(touched) | {"at": at})).all()
-    return [
-        RuleOfSeries._make(row[:-3])
-        for row in rows
-        if is_good_enough(row.minimum_condition, row.variant_key, row.variant_name)
-    ]
-
-
-def is_good_enough(minimum: str | None, *told: str) -> bool:
-    """Whether a variant that is called so meets a want of at least this condition; one that tells none does."""
-    ranks = [_RANKS[words] for one in told if (words := _NO_LETTERS.sub(" ", one.lower()).strip()) in _RANKS]
-    return minimum is None or not ranks or ranks[0] <= _RANKS[_NO_LETTERS.sub(" ", minimum).strip()]
+    rows = await connection.execute(_WANTS, _columns(touched) | {"at": at})
+    return [RuleOfSeries._make(row) for row in rows]
 
 
 def _columns(touched: Collection[TouchedSeries]) -> dict[str, object]:
@@ -280,22 +266,22 @@ _WANTS = text(f"""
     found AS (
         SELECT rule.id, rule.owner_id, rule.version, rule.condition, want.maximum_price, want.currency,
             rule.window_minutes, rule.hysteresis, rule.cooldown_minutes, rule.expires_at, rule.watches_from,
-            want.id AS want_id, touched.item_id, touched.series_id,
-            want.minimum_condition, touched.variant_id
+            want.id AS want_id, touched.item_id, touched.series_id
         FROM matched
         JOIN touched ON touched.series_id = matched.series_id
-        JOIN portfolios.wants AS want ON want.id = matched.want_id
+        JOIN catalogue.item_variants AS variant ON variant.id = touched.variant_id
+        JOIN portfolios.wants AS want ON want.id = matched.want_id AND {IS_GOOD_ENOUGH}
         JOIN alerts.rules AS rule
             ON rule.owner_id = want.owner_id AND rule.condition = 'want_met'
             AND (rule.want_id IS NULL OR rule.want_id = want.id)
         WHERE want.deleted_at IS NULL AND want.maximum_price IS NOT NULL AND {_COUNTS}
-    )
+    ),
+    considered AS (SELECT DISTINCT want_id FROM found),
+    fulfilled AS MATERIALIZED ({FULFILLED_WANTS})
     SELECT found.id, found.owner_id, found.version, found.condition, found.maximum_price, found.currency,
         found.window_minutes, found.hysteresis, found.cooldown_minutes, found.expires_at, found.watches_from,
         found.want_id, found.item_id, found.series_id,
-        state.is_triggered, state.value, state.observed_at, state.fired_at,
-        found.minimum_condition, variant.key AS variant_key, variant.name AS variant_name
-    FROM found
-    JOIN catalogue.item_variants AS variant ON variant.id = found.variant_id
-    LEFT JOIN LATERAL ({_STATE}) AS state ON true
+        state.is_triggered, state.value, state.observed_at, state.fired_at
+    FROM found LEFT JOIN LATERAL ({_STATE}) AS state ON true
+    WHERE NOT EXISTS (SELECT FROM fulfilled WHERE fulfilled.id = found.want_id)
 """)  # noqa: S608  # words of our own

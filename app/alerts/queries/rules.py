@@ -1,6 +1,7 @@
-"""What follows from the columns of a rule alone."""
+"""What follows from the columns of a rule alone, and what it looks at."""
 
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BindParameter,
@@ -15,12 +16,17 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.alerts.models import Rule
+from app.alerts.models import Rule, RuleTarget
 from app.catalogue.models import CardSet, Item, ItemVariant
 from app.core.database import OPERATION_TIME
 
+_TARGETS = (
+    *(Rule.item_id, Rule.variant_id, Rule.card_set_id, Rule.watchlist_id, Rule.portfolio_id, Rule.tracker_id),
+    *(Rule.place_id, Rule.production_run_id, Rule.preorder_id, Rule.want_id),
+)
 _MINUTE = literal_column("interval '1 minute'", Interval())
 
 
@@ -61,3 +67,15 @@ def says(pattern: BindParameter[Any]) -> ColumnElement[bool]:
     card_set = select(one).where(_SET.c.id == Rule.card_set_id, _SET.c.name.ilike(pattern))
     named = [found.correlate_except(_ITEM, _VARIANT, _SET).exists() for found in (item, of_variant, card_set)]
     return or_(func.coalesce(Rule.notes.ilike(pattern), literal_column("false", Boolean())), *named)
+
+
+def looks_at(target: BindParameter[Any]) -> ColumnElement[bool]:
+    """Whether a rule is about what has this key, or about a variant of the item that has it."""
+    variants = select(ItemVariant.id).where(ItemVariant.item_id == target)
+    return or_(*(column == target for column in _TARGETS), Rule.variant_id.in_(variants))
+
+
+async def target_of_rule(connection: AsyncConnection, rule_id: UUID, *, owner_id: UUID) -> RuleTarget | None:
+    """What a rule of somebody's looks at, which never changes; None where there is none."""
+    target = await connection.scalar(select(Rule.target).where(Rule.id == rule_id, Rule.owner_id == owner_id))
+    return None if target is None else RuleTarget(target)

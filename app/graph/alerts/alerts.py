@@ -22,7 +22,7 @@ from app.graph.portfolios.portfolios import Portfolio
 from app.graph.prices.money import Money
 from app.graph.prices.series import PriceSeries
 from app.graph.prices.sources import PriceSource
-from app.graph.reads.arguments import Orders, equals, holds
+from app.graph.reads.arguments import Orders, equals, holds, includes
 from app.graph.reads.fields import column, connection, edge, embedded, shows
 from app.graph.reads.tables import join
 from app.graph.relay import Node
@@ -33,7 +33,7 @@ from app.graph.trackers.trackers import Tracker
 from app.graph.wishes.preorders import Preorder
 from app.graph.wishes.wants import Want
 from app.notifications.models import Notification as NotificationRow
-from app.notifications.queries.notifications import IS_UNREAD_ALERT
+from app.notifications.queries.notifications import IS_DISMISSED, IS_UNREAD_ALERT
 from app.portfolios.models import Portfolio as PortfolioRow
 from app.portfolios.wish_models import Preorder as PreorderRow
 from app.portfolios.wish_models import Want as WantRow
@@ -62,9 +62,10 @@ ALERT_ORDERS = Orders("alerts", {AlertOrder.CREATED_AT: AlertRow.id}, tie=AlertR
 
 
 ALERT_ARGUMENTS = (
-    holds("unread", IS_UNREAD_ALERT),
-    equals("severity", Severity | None, AlertRow.severity),
-    equals("condition", Condition | None, AlertRow.condition),
+    holds("unread", IS_UNREAD_ALERT, "Only those that are to be read, or with false only the others."),
+    equals("severity", Severity | None, AlertRow.severity, "Only those of this severity."),
+    equals("condition", Condition | None, AlertRow.condition, "Only those of this condition."),
+    includes("includeDismissed", IS_DISMISSED, "Whether to list those that were dismissed, too."),
 )
 
 

@@ -19,18 +19,19 @@ from app.alerts.commands.rules import (
     pause_rule,
     resume_rule,
 )
-from app.alerts.given import HIGHEST_PERCENTAGE, LONGEST_NOTES, Target, not_found, refused
+from app.alerts.given import HIGHEST_PERCENTAGE, LONGEST_NOTES, TERMS, Target, not_found, refused
 from app.alerts.models import Condition, RuleTarget, Severity
+from app.alerts.queries.rules import target_of_rule
+from app.core.database import Transaction
 from app.core.ids import PublicIdTag
-from app.graph.alerts.errors import ALERTS_WRITE, AlertError, alert_changes
+from app.graph.alerts.errors import ACCESS_TO_TARGETS, ALERTS_WRITE, AlertError, alert_changes
 from app.graph.alerts.rules import AlertRule
+from app.graph.alerts.words import TAG_OF_TARGETS
 from app.graph.context import Info
 from app.graph.fields import attribute
-from app.graph.portfolios.errors import PORTFOLIOS_READ
 from app.graph.portfolios.inputs import EXPECTED_VERSION, IDEMPOTENCY_KEY, given, key_of, sent
 from app.graph.reads.fields import Reference, refer
 from app.graph.scalars import CurrencyCode
-from app.graph.trackers.errors import TRACKERS_READ
 from app.graph.user_errors import USER_ERRORS, Done
 from app.notifications.models import ChannelKind
 from app.prices.models import PriceKind
@@ -206,12 +207,18 @@ class AlertRuleMutations:
             )
         return RuleChanged(refer(AlertRule, rule_id))
 
-    @alert_changes("Change a rule.", type=EditAlertRulePayload, access=ALERTS_WRITE)
+    @alert_changes(
+        "Change a rule. What it is held against takes the scopes that making it does, and so does its expiry.",
+        type=EditAlertRulePayload,
+        access=ALERTS_WRITE,
+    )
     @staticmethod
     async def edit_alert_rule(info: Info, input: EditAlertRuleInput) -> RuleChanged:
         rule_id = _rule_key(input.id)
         values = with_channels(sent(input, "id", "expected_version"))
         async with info.context.transaction() as transaction:
+            if not _WATCHED.isdisjoint(values):
+                await _check_access_to_target(info, transaction, rule_id)
             await edit_rule(
                 transaction,
                 rule_id,
@@ -234,7 +241,8 @@ class AlertRuleMutations:
         return RuleChanged(refer(AlertRule, rule_id))
 
     @alert_changes(
-        "Resume a rule that was paused, or that fired once and ended. It begins anew, as if it had just been made.",
+        "Resume a rule that was paused, or that fired once and ended. It begins anew, as if it had just been made, and "
+        "takes the scopes that making it does.",
         type=ResumeAlertRulePayload,
         access=ALERTS_WRITE,
     )
@@ -242,6 +250,7 @@ class AlertRuleMutations:
     async def resume_alert_rule(info: Info, input: ResumeAlertRuleInput) -> RuleChanged:
         rule_id = _rule_key(input.id)
         async with info.context.transaction() as transaction:
+            await _check_access_to_target(info, transaction, rule_id)
             await resume_rule(
                 transaction, rule_id, owner_id=info.context.viewer.own_id, expected_version=input.expected_version
             )
@@ -262,28 +271,23 @@ class _Named(NamedTuple):
     """What a field of a target names."""
 
     kind: RuleTarget
-    tag: PublicIdTag
     what: str
     field: str
 
 
-_OF_PORTFOLIOS = frozenset(
-    {RuleTarget.PORTFOLIO, RuleTarget.WATCHLIST, RuleTarget.PREORDER, RuleTarget.WANT, RuleTarget.WANTS}
-)
-_OF_TRACKERS = frozenset({RuleTarget.TRACKER, RuleTarget.PLACE, RuleTarget.PRODUCTION_RUN})
+# Whoever changes one of these may have the rule begin anew, and learn what its target is worth, or where it is.
+_WATCHED = frozenset({*TERMS, "expires_at"})
 _TARGETS: Mapping[str, _Named] = {
-    "item_id": _Named(RuleTarget.ITEM, PublicIdTag.ITEM, "item", "itemId"),
-    "variant_id": _Named(RuleTarget.VARIANT, PublicIdTag.ITEM_VARIANT, "variant", "variantId"),
-    "card_set_id": _Named(RuleTarget.CARD_SET, PublicIdTag.CARD_SET, "card set", "cardSetId"),
-    "watchlist_id": _Named(RuleTarget.WATCHLIST, PublicIdTag.WATCHLIST, "watchlist", "watchlistId"),
-    "portfolio_id": _Named(RuleTarget.PORTFOLIO, PublicIdTag.PORTFOLIO, "portfolio", "portfolioId"),
-    "tracker_id": _Named(RuleTarget.TRACKER, PublicIdTag.TRACKER, "tracker", "trackerId"),
-    "place_id": _Named(RuleTarget.PLACE, PublicIdTag.PLACE, "place", "placeId"),
-    "production_run_id": _Named(
-        RuleTarget.PRODUCTION_RUN, PublicIdTag.PRODUCTION_RUN, "production run", "productionRunId"
-    ),
-    "preorder_id": _Named(RuleTarget.PREORDER, PublicIdTag.PREORDER, "preorder", "preorderId"),
-    "want_id": _Named(RuleTarget.WANT, PublicIdTag.WANT, "want", "wantId"),
+    "item_id": _Named(RuleTarget.ITEM, "item", "itemId"),
+    "variant_id": _Named(RuleTarget.VARIANT, "variant", "variantId"),
+    "card_set_id": _Named(RuleTarget.CARD_SET, "card set", "cardSetId"),
+    "watchlist_id": _Named(RuleTarget.WATCHLIST, "watchlist", "watchlistId"),
+    "portfolio_id": _Named(RuleTarget.PORTFOLIO, "portfolio", "portfolioId"),
+    "tracker_id": _Named(RuleTarget.TRACKER, "tracker", "trackerId"),
+    "place_id": _Named(RuleTarget.PLACE, "place", "placeId"),
+    "production_run_id": _Named(RuleTarget.PRODUCTION_RUN, "production run", "productionRunId"),
+    "preorder_id": _Named(RuleTarget.PREORDER, "preorder", "preorderId"),
+    "want_id": _Named(RuleTarget.WANT, "want", "wantId"),
 }
 
 
@@ -295,22 +299,33 @@ def target_of(input: AlertTargetInput) -> Target:
             raise refused("Give true, or name something else.", "target", "allWants")
         return Target(RuleTarget.WANTS)
     named = _TARGETS[name]
-    key = key_of(id_, named.tag)
+    key = key_of(id_, TAG_OF_TARGETS[named.kind])
     if key is None:
         raise not_found(named.what, "target", named.field)
     return Target(named.kind, key)
 
 
 def allowed_target_of(info: Info, input: AlertTargetInput) -> Target:
-    """What a rule is to look at, for a caller who may: what a rule tells of, a token with another scope alone reads.
+    """What a rule is to look at, for a caller who may.
 
-    Raises as `target_of` does, and refuses a token without that scope.
+    Raises as `target_of` does, and refuses a token without the scope of the target.
     """
     target = target_of(input)
-    for kinds, access in ((_OF_PORTFOLIOS, PORTFOLIOS_READ), (_OF_TRACKERS, TRACKERS_READ)):
-        if target.kind in kinds:
-            access.check(info.context.viewer, info.context.now)
+    _check_access(info, target.kind)
     return target
+
+
+def _check_access(info: Info, kind: RuleTarget) -> None:
+    access = ACCESS_TO_TARGETS.get(kind)
+    if access is not None:
+        access.check(info.context.viewer, info.context.now)
+
+
+async def _check_access_to_target(info: Info, transaction: Transaction, rule_id: UUID) -> None:
+    """Refuse a token without the scope of what a rule looks at; of a rule that is not there the command tells."""
+    kind = await target_of_rule(transaction.connection, rule_id, owner_id=info.context.viewer.own_id)
+    if kind is not None:
+        _check_access(info, kind)
 
 
 def with_channels(values: dict[str, Any]) -> dict[str, Any]:

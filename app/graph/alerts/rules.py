@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import strawberry
 from strawberry import Parent
@@ -20,14 +21,15 @@ from app.alerts.queries.evaluations import (
     evaluations_of,
     is_in_one_of,
 )
-from app.alerts.queries.rules import COOLDOWN, DURATION, IS_WATCHING, LAST_FIRED_AT, WINDOW, says
+from app.alerts.queries.rules import COOLDOWN, DURATION, IS_WATCHING, LAST_FIRED_AT, WINDOW, looks_at, says
 from app.catalogue.models import CardSet as CardSetRow
 from app.catalogue.models import Item as ItemRow
 from app.catalogue.models import ItemVariant as VariantRow
 from app.core.ids import PublicIdTag
 from app.graph.access import private
 from app.graph.alerts.alerts import Alert, alerts_of
-from app.graph.alerts.errors import ALERTS_READ, OWNER_ALONE
+from app.graph.alerts.errors import ALERTS_READ, OWNER_ALONE, may_see
+from app.graph.alerts.words import TAG_OF_TARGETS
 from app.graph.catalogue.cards import CardSet
 from app.graph.catalogue.items import Item, ItemVariant, OrderDirection, like_pattern
 from app.graph.context import Info
@@ -39,7 +41,7 @@ from app.graph.prices.sources import PriceSource
 from app.graph.reads.arguments import Orders, narrow, narrow_to_any
 from app.graph.reads.fields import column, connection, edge, shows
 from app.graph.reads.layout import Row, value_of
-from app.graph.relay import Connection, Node
+from app.graph.relay import Connection, Node, key_of
 from app.graph.scalars import CurrencyCode
 from app.graph.trackers.clients import ProductionRun
 from app.graph.trackers.errors import TRACKERS_READ
@@ -100,11 +102,23 @@ RULE_ORDERS = Orders(
 )
 
 
+def target_key_of(given: str, path: str) -> UUID | None:
+    """The key behind the id of a target; None when it is an id of something else."""
+    found = (key_of(given, tag, argument=path) for tag in TAG_OF_TARGETS.values())
+    return next((key for key in found if isinstance(key, UUID)), None)
+
+
 @strawberry.input(description="Which rules to list; what is left out does not narrow the list.")
 class AlertRuleFilter:
     targets: list[RuleTarget] | None = narrow_to_any("Only rules with one of these targets.", RuleRow.target)
     conditions: list[Condition] | None = narrow_to_any("Only rules with one of these conditions.", RuleRow.condition)
     severities: list[Severity] | None = narrow_to_any("Only rules with one of these severities.", RuleRow.severity)
+    target_id: strawberry.ID | None = narrow(
+        "Only rules over this: the id of an item, with those over its variants, or of any other target.",
+        RuleRow.item_id,
+        looks_at,
+        check=target_key_of,
+    )
     is_active: bool | None = narrow(
         "Only those that are neither paused nor have ended, or only the others.",
         IS_WATCHING,
@@ -203,7 +217,9 @@ class AlertRule(Node):
     )
     want: Want | None = edge("What is wanted, if one thing.", on=RuleRow.want_id, to=WantRow.id, access=PORTFOLIOS_READ)
     alerts: Connection[Alert] | None = alerts_of(
-        "The alerts that it gave, the newest first.", on=RuleRow.id, to=AlertRow.rule_id
+        "The alerts that it gave, the newest first; those that were dismissed are left out unless they are asked for.",
+        on=RuleRow.id,
+        to=AlertRow.rule_id,
     )
 
     @resolved("What it is now.")
@@ -214,11 +230,14 @@ class AlertRule(Node):
 
     @resolved(
         "The newest observation that it was held against, of prices the newest of all that it watches; null where "
-        "there was none.",
+        "there was none. Of portfolios, watchlists, preorders and wants it is null without `portfolios:read`, and of "
+        "trackers without `trackers:read`.",
         type=AlertEvaluation | None,
     )
     @staticmethod
     async def last_evaluation(root: Parent[Row], info: Info) -> Evaluated | None:
+        if not may_see(info.context.viewer, RuleTarget(value_of(root, RuleRow.target))):
+            return None
         evaluation = await _evaluation(root, info)
         return None if evaluation is None else evaluation.last
 
@@ -237,4 +256,6 @@ def rules_of(description: str, **to_many: Any) -> Any:
 @strawberry.type
 class AlertQueries:
     alert_rules: Connection[AlertRule] | None = rules_of("One's own rules, the oldest first unless ordered otherwise.")
-    alerts: Connection[Alert] | None = alerts_of("One's own alerts, the newest first.")
+    alerts: Connection[Alert] | None = alerts_of(
+        "One's own alerts, the newest first, for a year. What was dismissed is left out unless it is asked for."
+    )

@@ -1,8 +1,25 @@
 """The words of alerts: targets, conditions, states and severities."""
 
+from collections.abc import Mapping
+
 from app.alerts.models import Condition, RuleTarget, Severity
 from app.alerts.queries.evaluations import RuleState
+from app.core.ids import PublicIdTag
 from app.graph.fields import show_enum
+
+# Of what the ids of targets are.
+TAG_OF_TARGETS: Mapping[RuleTarget, PublicIdTag] = {
+    RuleTarget.ITEM: PublicIdTag.ITEM,
+    RuleTarget.VARIANT: PublicIdTag.ITEM_VARIANT,
+    RuleTarget.CARD_SET: PublicIdTag.CARD_SET,
+    RuleTarget.WATCHLIST: PublicIdTag.WATCHLIST,
+    RuleTarget.PORTFOLIO: PublicIdTag.PORTFOLIO,
+    RuleTarget.TRACKER: PublicIdTag.TRACKER,
+    RuleTarget.PLACE: PublicIdTag.PLACE,
+    RuleTarget.PRODUCTION_RUN: PublicIdTag.PRODUCTION_RUN,
+    RuleTarget.PREORDER: PublicIdTag.PREORDER,
+    RuleTarget.WANT: PublicIdTag.WANT,
+}
 
 show_enum(
     RuleTarget,

@@ -67,7 +67,8 @@ class NotificationSubscriptions:
         return _follow(info, NotificationReceived, None, since)
 
     @streamed(
-        f"Each new alert of one's own: of some rules ({MOST_RULES_FOLLOWED} at most), of one severity, or all. "
+        f"Each new alert of one's own: of some rules ({MOST_RULES_FOLLOWED} at most), of one severity, or all. Rules "
+        "that are not there any more keep none of the others back; where none is there, it is refused. "
         f"{LOSES_NOTHING}",
         type=AlertFired,
         access=ALERTS_READ,
@@ -93,9 +94,12 @@ async def _rules(info: Info, ids: Sequence[str]) -> frozenset[UUID]:
     keys = [key_of(id_, PublicIdTag.ALERT_RULE, argument="ruleIds") for id_ in ids]
     asked = frozenset(key for key in keys if isinstance(key, UUID))
     seen = await info.context.snapshot.read(visible_rules, asked)
-    if None in keys or asked != seen:
-        raise NotFound("`ruleIds` holds an id that is no rule of yours; `viewer` lists them.")
-    return asked
+    if None in keys:
+        raise NotFound("`ruleIds` holds an id of what is no rule; `alertRules` lists yours.")
+    if not seen:
+        raise NotFound("None of `ruleIds` is a rule of yours, or is there any more; `alertRules` lists yours.")
+    # Who comes back may not know yet that a rule was deleted, and is to miss nothing of the others.
+    return frozenset(seen)
 
 
 async def _follow(info: Info, shown: type, alerts: AlertsWatched | None, since: str | None) -> AsyncIterator[Reference]:

@@ -133,12 +133,12 @@ class Notification(Node):
 
 
 NOTIFICATION_ARGUMENTS = (
-    holds("unread", IS_UNREAD),
-    equals("severity", Severity | None, NotificationRow.severity),
-    equals("eventType", EventType | None, NotificationRow.event_type),
-    includes("includeDismissed", IS_DISMISSED),
+    holds("unread", IS_UNREAD, "Only those that are to be read, or with false only the others."),
+    equals("severity", Severity | None, NotificationRow.severity, "Only those of this severity."),
+    equals("eventType", EventType | None, NotificationRow.event_type, "Only those about this."),
+    includes("includeDismissed", IS_DISMISSED, "Whether to list those that were dismissed, too."),
 )
 DELIVERY_ARGUMENTS = (
-    equals("status", DeliveryStatus | None, DeliveryRow.status),
-    equals("channel", ChannelKind | None, DeliveryRow.channel),
+    equals("status", DeliveryStatus | None, DeliveryRow.status, "Only those of this status."),
+    equals("channel", ChannelKind | None, DeliveryRow.channel, "Only those by this kind of channel."),
 )

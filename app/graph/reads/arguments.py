@@ -100,12 +100,13 @@ class Argument:
     name: str
     annotation: Any
     narrowing: Narrowing
+    description: str | None = None
 
 
-def equals(name: str, annotation: Any, column: Expression) -> Argument:
+def equals(name: str, annotation: Any, column: Expression, description: str | None = None) -> Argument:
     """An argument that leaves the rows where the column has its value; left out or null, it narrows nothing."""
     compared = expression_of(column)
-    return Argument(name, annotation, Narrowing(lambda value: compared == value, compared.type))
+    return Argument(name, annotation, Narrowing(lambda value: compared == value, compared.type), description)
 
 
 def one_of(name: str, annotation: Any, column: Expression) -> Argument:
@@ -114,16 +115,17 @@ def one_of(name: str, annotation: Any, column: Expression) -> Argument:
     return Argument(name, annotation, Narrowing(lambda values: compared == values.any_(), ARRAY(compared.type)))
 
 
-def holds(name: str, condition: Expression) -> Argument:
+def holds(name: str, condition: Expression, description: str | None = None) -> Argument:
     """An argument that leaves the rows where the condition holds, or with false those where it does not."""
     compared = expression_of(condition)
-    return Argument(name, bool | None, Narrowing(lambda value: value == compared, compared.type))
+    return Argument(name, bool | None, Narrowing(lambda value: value == compared, compared.type), description)
 
 
-def includes(name: str, others: Expression) -> Argument:
+def includes(name: str, others: Expression, description: str | None = None) -> Argument:
     """An argument that lists the rows where the condition holds, too, which else are left out."""
     condition = expression_of(others)
-    return Argument(name, bool | None, Narrowing(lambda value: value | ~condition, condition.type, default=False))
+    narrowing = Narrowing(lambda value: value | ~condition, condition.type, default=False)
+    return Argument(name, bool | None, narrowing, description)
 
 
 def shown_by(

@@ -404,7 +404,7 @@ def _edge(
         computed,
         access,
     )
-    shown = [graphql_argument(argument.name, argument.annotation) for argument in arguments]
+    shown = [graphql_argument(argument.name, argument.annotation, argument.description) for argument in arguments]
     if computed is not None:
         shown.insert(0, graphql_argument(computed.argument, computed.annotation))
     return _field(description, declared, shown)
@@ -437,7 +437,7 @@ def connection(
         access,
     )
     shown = [
-        graphql_argument(argument.name, argument.annotation, default=argument.narrowing.default)
+        graphql_argument(argument.name, argument.annotation, argument.description, default=argument.narrowing.default)
         for argument in arguments
     ]
     if filter is not None:

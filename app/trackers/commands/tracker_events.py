@@ -21,7 +21,10 @@ ORPHAN_REPORTS_KEPT_FOR = timedelta(days=90)
 
 
 class NewTrackerEvent(NamedTuple):
-    """Something to tell of a tracker: what, when it was so, its status then, at which place, and where it was seen."""
+    """Something to tell of a tracker: what, when it was so, its status then, at which place, and where it was seen.
+
+    `is_by_report` says whether new reports told it, and not a history that was made anew from those that were known.
+    """
 
     client_id: UUID
     tracker_id: UUID
@@ -32,6 +35,7 @@ class NewTrackerEvent(NamedTuple):
     place_id: UUID | None = None
     point: Point | None = None
     accuracy_meters: float | None = None
+    is_by_report: bool = True
 
     @property
     def key(self) -> tuple[UUID, str, datetime, UUID | None]:

@@ -30,6 +30,7 @@ from app.core.database import Base
 from app.core.errors import Refusal
 from app.core.ids import PublicIdTag, public_id
 from app.core.paging import encode_cursor
+from app.graph.alerts.words import TAG_OF_TARGETS
 from app.graph.scalars import write_date_time
 from app.graph.schema import NODE_TYPES
 from app.identity.access import Access
@@ -392,6 +393,8 @@ class Vocabulary:
             wanted["isActive"] = self._mostly(0.5)
         if self.random.random() < 0.2:
             wanted["textContains"] = self._part_of_a_name()
+        if self.random.random() < 0.2:
+            wanted["targetId"] = self.id_of(self.random.choice(list(TAG_OF_TARGETS.values())))
         return wanted
 
     def _unread(self, _: str) -> Value:
