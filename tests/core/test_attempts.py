@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from app.core.attempts import AttemptLimit, Attempts
+from app.core.attempts import REDIS_SECONDS, AttemptLimit, Attempts
 from app.core.embedded import PrivateServices
 from app.core.errors import ErrorCode, TooManyAttempts
 from app.core.settings import Settings
@@ -28,9 +29,10 @@ def somebody() -> str:
 
 
 @asynccontextmanager
-async def attempts_at(*urls: str) -> AsyncIterator[list[Attempts]]:
-    """Counters of so many processes."""
+async def attempts_at(*urls: str, waits_seconds: float = 30.0) -> AsyncIterator[list[Attempts]]:
+    """Counters of so many processes, which wait for Redis however busy the machine is."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(patch("app.core.attempts.REDIS_SECONDS", waits_seconds))
         opened = [Attempts(url) for url in urls]
         for attempts in opened:
             stack.push_async_callback(attempts.close)
@@ -174,7 +176,7 @@ async def test_a_redis_that_takes_connections_and_never_answers_is_not_waited_fo
     port = silent.sockets[0].getsockname()[1]
     limit = AttemptLimit("few", tries=2, seconds=900)
     with capture_logs() as logs:
-        async with attempts_at(f"redis://127.0.0.1:{port}/0") as (attempts,):
+        async with attempts_at(f"redis://127.0.0.1:{port}/0", waits_seconds=REDIS_SECONDS) as (attempts,):
             tries = await asyncio.gather(*(passes(attempts, "ada", limit) for _ in range(5)))
     assert tries.count(True) == 2
     assert [log["event"] for log in logs] == ["attempts_counted_in_memory"]
