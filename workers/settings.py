@@ -212,7 +212,10 @@ async def _abandon(worker: Worker, redis: ArqRedis) -> None:
     try:
         await redis.connection_pool.disconnect()
     finally:
-        await end_tasks([*worker.tasks.values(), *([] if worker.main_task is None else [worker.main_task])])
+        # What begins jobs ends first: one that was begun meanwhile would be waited for by nobody.
+        if worker.main_task is not None:
+            await end_tasks([worker.main_task])
+        await end_tasks(worker.tasks.values())
         await redis.aclose()
 
 

@@ -186,7 +186,7 @@ _MAKE_RULES = """
             CASE WHEN is_change THEN 'rises_by'
                 ELSE (ARRAY['crosses_above', 'crosses_below', 'crosses_level', 'at_or_below'])[1 + place % 4]
             END AS condition,
-            CASE WHEN is_change THEN 5 ELSE (10 + series) * (0.5 + place * 1.0 / places) END AS threshold,
+            CASE WHEN is_change THEN 5 ELSE round((10 + series) * (0.5 + place * 1.0 / places), 6) END AS threshold,
             CASE place % 3 WHEN 0 THEN (10 + series) * 0.002 ELSE 0 END AS hysteresis
         FROM (
             SELECT number, number / $2 AS place, 1 + number % $2 AS series, $1 / $2 AS places,
