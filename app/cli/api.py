@@ -35,11 +35,17 @@ commands = typer.Typer()
 def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: TROVE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: TROVE_PORT.")] = None,
+    fd: Annotated[
+        int | None, typer.Option(help="A socket that listens already, as whoever started this handed it on.")
+    ] = None,
 ) -> None:
     """Serve the API over DATABASE_URL and REDIS_URL."""
     settings = current_settings()
     require_current_database(settings)
-    serve_api(settings, host=host or settings.host, port=settings.port if port is None else port)
+    if fd is not None:
+        serve_api(settings, socket.socket(fileno=fd))
+    else:
+        serve_api(settings, listen_on(host or settings.host, settings.port if port is None else port))
 
 
 def peers_of(proxies: Sequence[str]) -> list[str]:
@@ -53,9 +59,8 @@ def peers_of(proxies: Sequence[str]) -> list[str]:
     return [*map(str, networks), *mapped]
 
 
-def serve_api(settings: Settings, *, host: str, port: int) -> None:
+def serve_api(settings: Settings, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
-    listener = listen_on(host, port)
     # A client that hangs up leaves resolvers behind that had not begun; that is no mistake of anyone's.
     warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
     served = application()

@@ -5,14 +5,18 @@ import socket
 
 from app.core.errors import ServiceUnavailable
 
+BACKLOG = 2048
+
 
 def listen_on(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; a sentence when that cannot be had."""
+    """A socket that listens on the address; a sentence when that cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # At once: two sockets may be bound to one address for as long as neither listens.
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"

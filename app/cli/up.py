@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -72,18 +73,19 @@ class Stopped(Exception):
 
 def run_everything(settings: Settings, *, host: str, port: int | None) -> int:
     """Run until Ctrl-C; returns the exit code."""
-    chosen = _choose_port(host, port)
     with ExitStack() as stack:
+        # Held from here on, so that nobody else takes it while the rest starts, and answers in our name.
+        listener = stack.enter_context(_listener(host, port))
         try:
             stack.enter_context(_stop_on_signals())
-            _run(settings, stack, host=host, port=chosen)
+            _run(settings, stack, host, listener)
         except Stopped:
             console.print("\nStopping.")
             return 0
     return 1
 
 
-def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
+def _run(settings: Settings, stack: ExitStack, host: str, listener: socket.socket) -> None:
     services = PrivateServices(settings.directory, database_url=settings.database_url, redis_url=settings.redis_url)
     with console.status("Starting PostgreSQL and Redis"):
         addresses = stack.enter_context(services)
@@ -102,6 +104,7 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
         load_portfolios(settings)
         load_trackers(settings)
         load_rules(settings)
+    port = listener.getsockname()[1]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     environment = os.environ | {
         "DATABASE_URL": addresses.database_url,
@@ -119,7 +122,8 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     trove = [sys.executable, "-m", "app.cli.main"]
     children: list[Child] = []
     stack.callback(_stop, children)
-    children.append(_start("API", [*trove, "api", "--host", host, "--port", str(port)], environment))
+    children.append(_start("API", [*trove, "api", "--fd", str(listener.fileno())], environment, listener.fileno()))
+    listener.close()
     children.append(_start("worker", [*trove, "worker"], environment))
     with console.status("Waiting for the API"):
         _wait_until_ready(url, children)
@@ -130,18 +134,15 @@ def _run(settings: Settings, stack: ExitStack, *, host: str, port: int) -> None:
     _watch(children)
 
 
-def _choose_port(host: str, port: int | None) -> int:
-    """The port asked for, or the first free one from 8000 on."""
+def _listener(host: str, port: int | None) -> socket.socket:
+    """One that listens on the port asked for, or on the first free one from 8000 on."""
     if port is not None:
-        listen_on(host, port).close()
-        return port
+        return listen_on(host, port)
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TO_TRY):
         try:
-            listen_on(host, candidate).close()
+            return listen_on(host, candidate)
         except ServiceUnavailable:
             console.print(f"Port {candidate} is in use; trying the next one.")
-            continue
-        return candidate
     raise ServiceUnavailable(f"No port from {DEFAULT_PORT} on is free: choose one with --port.")
 
 
@@ -151,9 +152,11 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _start(name: str, arguments: list[str], environment: dict[str, str]) -> Child:
+def _start(name: str, arguments: list[str], environment: dict[str, str], *handed_on: int) -> Child:
     # A session of its own: Ctrl-C reaches only us, and we stop the children in order.
-    process = subprocess.Popen(arguments, env=environment, start_new_session=True, preexec_fn=_end_with_parent)
+    process = subprocess.Popen(
+        arguments, env=environment, start_new_session=True, preexec_fn=_end_with_parent, pass_fds=handed_on
+    )
     return Child(name, process)
 
 

@@ -23,7 +23,7 @@ from graphql import (
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.alerts.models import Alert, Rule
+from app.alerts.models import Alert, Rule, RuleTarget
 from app.catalogue.models import Item, ItemPhoto, ItemVariant
 from app.core.clock import utc_now
 from app.core.database import Database
@@ -298,6 +298,10 @@ async def set_up(owner: AsyncEngine, database: Database) -> Scene:
         # Neither is staff: Ada may send prices, and Bob might once.
         await connection.execute(update(RoleGrant).values(permissions=[Scope.PRICES_WRITE.value]))
         await connection.execute(update(RoleGrant).where(RoleGrant.user_id == bob.id).values(revoked_at=utc_now()))
+        # Over what is everybody's: a rule over what is somebody's own takes the scope of its room, too.
+        of_item = {"target": RuleTarget.ITEM, "item_id": item_id, "portfolio_id": None}
+        of_prices = {"next_look_at": None, "reach_low": Rule.threshold, "reach_high": Rule.threshold}
+        await connection.execute(update(Rule).values(of_item | of_prices))
         support = await add_person(connection, permissions=PERMISSIONS_OF_ROLES[Role.SUPPORT], username="support")
         admin = await add_person(connection, permissions=PERMISSIONS_OF_ROLES[Role.ADMIN], username="admin")
         ids = {tag: public_id(tag, await _key_of(connection, tag, ada.id)) for tag in TABLE_OF if tag not in _PUBLIC}

@@ -294,6 +294,7 @@ WHOSE: Mapping[str, Whose] = {
     "mutation previewAlertRule.input.target.productionRunId": Whose(PublicIdTag.PRODUCTION_RUN),
     "mutation previewAlertRule.input.target.preorderId": Whose(PublicIdTag.PREORDER),
     "mutation previewAlertRule.input.target.wantId": Whose(PublicIdTag.WANT),
+    "query alertRules.filter.targetId": Whose(PublicIdTag.ITEM),
     "mutation editAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
     "mutation pauseAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),
     "mutation resumeAlertRule.input.id": Whose(PublicIdTag.ALERT_RULE, is_not_found),

@@ -33,6 +33,8 @@ from tests.graph.oracle.vocabulary import Vocabulary
 LARGEST_DOCUMENT_IN_FIELDS = 60
 LEVELS = (1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 11)
 MOST_ALIASES = 12
+# How much more often fields are asked for that a vocabulary stresses.
+STRESS = 20
 # A field of the root that is not named here weighs 1.
 ROOT_WEIGHTS = {
     "items": 5,
@@ -182,7 +184,10 @@ class Draft:
     def _weight_of_root(self, name: str, field: GraphQLField) -> float:
         access = access_of(field)
         is_refused = access is not None and not self._vocabulary.may_ask(access)
-        return ROOT_WEIGHTS.get(name, 1) * (SHARE_OF_REFUSED if is_refused else 1)
+        return ROOT_WEIGHTS.get(name, 1) * self._stress(name) * (SHARE_OF_REFUSED if is_refused else 1)
+
+    def _stress(self, name: str) -> float:
+        return STRESS if name in self._vocabulary.stressed else 1
 
     def selections(self, type_: GraphQLCompositeType, place: Place, levels: int) -> str:
         """The selection of what a field gives."""
@@ -210,7 +215,7 @@ class Draft:
             return ""
         drawn = self._vocabulary.drawn
         # What was drawn often already makes way, so that every field gets its turn in few documents.
-        weights = [FIELD_WEIGHTS.get(name, 1) / (1 + drawn[type_.name, name]) for name in names]
+        weights = [FIELD_WEIGHTS.get(name, 1) * self._stress(name) / (1 + drawn[type_.name, name]) for name in names]
         return self._field(type_, self.random.choices(names, weights)[0], place, levels)
 
     def _field(self, type_: GraphQLCompositeType, name: str, place: Place, levels: int) -> str:

@@ -1,6 +1,6 @@
 """Faults that a second path might have, each planted into the answers of a path that has none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, cast
 from unittest.mock import patch
@@ -201,4 +201,9 @@ FAULTS: dict[str, Fault] = {
     "a row is hidden from staff": in_what_is_seen(_without_what_was_granted),
     "a token shows what only its holder may see": in_what_is_seen(_with_whatever_was_granted),
     "variables are forgotten": in_questions(_without_variables),
+}
+# Fields by which a fault shows that few others show; documents ask for them more often then.
+SHOWN_BY: Mapping[str, Collection[str]] = {
+    "whole floats are integers": {"items", "nodes", "floatMinimum", "floatMaximum", "places", "radiusMeters"},
+    "a token shows what only its holder may see": {"node", "nodes", "accounts", "auditLog", "jobs", "ingestBatch"},
 }

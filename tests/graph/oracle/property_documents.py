@@ -62,6 +62,11 @@ def drawn_documents(name: str, count: int) -> Sequence[str]:
     return drawn
 
 
+def few_drawn_documents() -> Sequence[str]:
+    """Some for tests that are about something else: drawing them takes longer than answering them."""
+    return drawn_documents("few", 20)
+
+
 def with_arguments_that_mean_something(query: str, random: Random, vocabulary: Vocabulary) -> Asked:
     """The document with other arguments, many of them variables; as it stands where they would not go together."""
     vocabulary = vocabulary.of(any_viewer(random, vocabulary.world))

@@ -1,33 +1,31 @@
 """What one world is asked: documents of our own, those of hypothesis-graphql, walks, and repeats."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.documents import random_document
-from tests.graph.oracle.property_documents import drawn_documents, with_arguments_that_mean_something
+from tests.graph.oracle.property_documents import with_arguments_that_mean_something
 from tests.graph.oracle.viewers import any_viewer
 from tests.graph.oracle.vocabulary import PAGE_SIZES, Vocabulary
 from tests.graph.oracle.walks import first_page
 
-DRAWN_AT_ONCE = 60
 SHARE_OF_WALKS = 0.06
 SHARE_OF_DRAWN = 0.12
 SHARE_OF_REPEATS = 0.25
 SHARE_OF_OTHER_VIEWERS = 0.2
 
 
-def questions(random: Random, vocabulary: Vocabulary, drawn: str) -> Iterator[Asked]:
-    """Questions without an end; `drawn` names the documents of hypothesis-graphql to take some from."""
+def questions(random: Random, vocabulary: Vocabulary, drawn: Sequence[str]) -> Iterator[Asked]:
+    """Questions without an end; `drawn` are the documents of hypothesis-graphql to take some from."""
     while True:
         chance = random.random()
         if chance < SHARE_OF_WALKS:
             yield first_page(random, vocabulary)
         elif chance < SHARE_OF_WALKS + SHARE_OF_DRAWN:
-            document = random.choice(drawn_documents(drawn, DRAWN_AT_ONCE))
-            yield with_arguments_that_mean_something(document, random, vocabulary)
+            yield with_arguments_that_mean_something(random.choice(drawn), random, vocabulary)
         else:
             asked = random_document(random, vocabulary)
             yield asked

@@ -15,6 +15,7 @@ from app.identity.viewer import ANYONE, Viewer
 from tests.graph.oracle.asking import Asked
 from tests.graph.oracle.coverage import possible_types
 from tests.graph.oracle.documents import reachable_fields
+from tests.graph.oracle.property_documents import few_drawn_documents
 from tests.graph.oracle.questions import questions
 from tests.graph.oracle.shrinking import nodes_of
 from tests.graph.oracle.vocabulary import Vocabulary
@@ -55,7 +56,7 @@ def _parsed() -> Sequence[DocumentNode]:
 def _of_world(number: int) -> Sequence[Asked]:
     random = Random(f"documents/{number}")
     vocabulary = Vocabulary(random, random_world(random))
-    return list(islice(questions(random, vocabulary, "documents"), DOCUMENTS_PER_WORLD))
+    return list(islice(questions(random, vocabulary, few_drawn_documents()), DOCUMENTS_PER_WORLD))
 
 
 def test_most_documents_are_valid_and_within_the_limits() -> None:

@@ -14,6 +14,7 @@ from app.graph.execution import Response
 from tests.graph.oracle.asking import Asked, Path, resolvers_path, usual_path
 from tests.graph.oracle.comparison import difference, our_fault
 from tests.graph.oracle.conftest import TALLY, Stage
+from tests.graph.oracle.property_documents import drawn_documents
 from tests.graph.oracle.questions import questions
 from tests.graph.oracle.seeing import shown_to_the_wrong
 from tests.graph.oracle.shrinking import smallest
@@ -25,7 +26,7 @@ from tests.graph.oracle.worlds import random_world
 SEED = os.environ.get("TROVE_ORACLE_SEED") or "trove"
 DOCUMENTS = int(os.environ.get("TROVE_ORACLE_DOCUMENTS") or 900)
 DOCUMENTS_PER_WORLD = 30
-WORLDS_PER_DRAWING = 20
+WORLDS_PER_DRAWING, DRAWN_AT_ONCE = 20, 60
 WORLDS = -(-DOCUMENTS // DOCUMENTS_PER_WORLD)
 
 
@@ -36,7 +37,8 @@ async def test_both_paths_answer_alike(stage: Stage, number: int, record_propert
     await stage.put_up(vocabulary.world, vocabulary)
     usual, resolvers = usual_path(stage.engine), resolvers_path(stage.engine)
     tally = Tally()
-    for asked in islice(questions(random, vocabulary, f"{SEED}/{number // WORLDS_PER_DRAWING}"), DOCUMENTS_PER_WORLD):
+    drawn = drawn_documents(f"{SEED}/{number // WORLDS_PER_DRAWING}", DRAWN_AT_ONCE)
+    for asked in islice(questions(random, vocabulary, drawn), DOCUMENTS_PER_WORLD):
         page: Asked | None = asked
         while page is not None:
             response = await usual(page)

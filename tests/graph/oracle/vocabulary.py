@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum, StrEnum
@@ -123,6 +123,8 @@ class Vocabulary:
     viewer: Viewer = ANYONE
     # How often each field of each type stands in the documents of this world.
     drawn: Counter[tuple[str, str]] = field(default_factory=Counter)
+    # Fields that are asked for more often than otherwise, by their names.
+    stressed: Collection[str] = ()
 
     def of(self, viewer: Viewer) -> "Vocabulary":
         """What this viewer says: more of what is theirs, and less of what they may not ask for."""

@@ -1,6 +1,6 @@
 """Faults that the compiler might have, each planted into the compiler itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -171,4 +171,11 @@ FAULTS: dict[str, Plant] = {
     "a row that belongs to another viewer is shown": _read_as(_whoever_asked_before()),
     "a row is hidden from who may see it": _read_as(lambda _: None),
     "a plan serves whatever is switched off": _plans_that_forget_the_switches,
+}
+_LISTS = {"items", "nodes", "variants", "photos", "series"}
+# Fields by which a fault shows that few others show; documents ask for them more often then.
+SHOWN_BY: Mapping[str, Collection[str]] = {
+    "lists are in no order": _LISTS,
+    "lists are ordered by what breaks ties first": _LISTS,
+    "the best of several is not the first": {"items", "nodes", "price", "variants", "valuation"},
 }

@@ -22,6 +22,7 @@ from app.graph.reads.plans import BoundPlan
 from tests.graph.oracle.asking import Asked, resolvers_path, usual_path
 from tests.graph.oracle.comparison import as_sent, compare, difference
 from tests.graph.oracle.conftest import Stage
+from tests.graph.oracle.property_documents import few_drawn_documents
 from tests.graph.oracle.questions import questions
 from tests.graph.oracle.storing import replace_world
 from tests.graph.oracle.vocabulary import Vocabulary
@@ -226,7 +227,7 @@ async def _shows_anothers_rows(stage: Stage, plant: Callable[[pytest.MonkeyPatch
             await hide(stage.owner, VIEWER, items[::2])
             look_as(monkeypatch, VIEWER)
             plant(monkeypatch)
-            for asked in islice(questions(random, vocabulary, "viewers"), DOCUMENTS_PER_WORLD):
+            for asked in islice(questions(random, vocabulary, few_drawn_documents()), DOCUMENTS_PER_WORLD):
                 if await compare(usual, resolvers, asked) is not None:
                     return True
     return False
