@@ -14,7 +14,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -34,6 +33,7 @@ from app.core.embedded import PrivateServices
 from app.core.events import EventBus
 from app.core.jobs import JobQueue, connect_redis
 from app.core.settings import Settings
+from tests.forks import Fork
 from tests.identity.builders import KEY_RING, PARTNER_TOKEN, add_partner
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -251,7 +251,7 @@ class Server:
     """A running Trove API."""
 
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: Fork
 
     @property
     def partner_token(self) -> str:
@@ -293,9 +293,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def running(arguments: list[str], settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
+def running(arguments: list[str], settings: Settings) -> Iterator[Fork]:
     """`trove …` as a process of its own, ended with the block."""
-    process = subprocess.Popen([sys.executable, "-m", "app.cli.main", *arguments], env=environment_of(settings))
+    process = Fork(arguments, environment_of(settings))
     try:
         yield process
     finally:
@@ -354,7 +354,7 @@ def second_server(trove_settings: Settings) -> Iterator[Server]:
 
 
 @pytest.fixture
-def live_worker(trove_settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
+def live_worker(trove_settings: Settings) -> Iterator[Fork]:
     """A worker process over this worker's database and Redis."""
     with running(["worker"], trove_settings) as process:
         yield process

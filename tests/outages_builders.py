@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -120,23 +121,43 @@ def open_directory() -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-@asynccontextmanager
-async def open_site() -> AsyncIterator[Site]:
-    """Servers with one item in the catalogue; what is committed survives a crash of PostgreSQL."""
-    with open_directory() as place, PrivateServices(place / ".trove", durable=True) as addresses:
-        settings = Settings(
+@contextmanager
+def prepared_servers() -> Iterator[Path]:
+    """The directory of servers that have ended, with a database that has one item in its catalogue."""
+    with open_directory() as place:
+        with _servers(place / ".trove") as settings:
+            migrate_database(settings)
+            asyncio.run(_fill(settings))
+        yield place / ".trove"
+
+
+@contextmanager
+def open_site(prepared: Path) -> Iterator[Site]:
+    """Servers that begin with what those had; what is committed survives a crash of PostgreSQL."""
+    with open_directory() as place:
+        # By the command, which keeps whose the files are.
+        subprocess.run(["cp", "-a", prepared, place / ".trove"], check=True)
+        with _servers(place / ".trove") as settings:
+            yield Site(place / ".trove", settings)
+
+
+@contextmanager
+def _servers(directory: Path) -> Iterator[Settings]:
+    with PrivateServices(directory, durable=True) as addresses:
+        yield Settings(
             DATABASE_URL=addresses.database_url,
             REDIS_URL=addresses.redis_url,
             environment="development",
             secret_keys=SecretStr(KEY_RING.text()),
             database_pool_size=5,
         )
-        await asyncio.to_thread(migrate_database, settings)
-        async with open_database(settings, DatabaseRole.WORKER) as database:
-            await saved(database, coin(ITEM))
-            async with database.transaction() as transaction:
-                await add_partner(transaction.connection)
-        yield Site(place / ".trove", settings)
+
+
+async def _fill(settings: Settings) -> None:
+    async with open_database(settings, DatabaseRole.WORKER) as database:
+        await saved(database, coin(ITEM))
+        async with database.transaction() as transaction:
+            await add_partner(transaction.connection)
 
 
 @contextmanager

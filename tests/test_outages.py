@@ -8,8 +8,9 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,6 +38,7 @@ from tests.outages_builders import (
     lines_of,
     open_site,
     opened,
+    prepared_servers,
     price_of,
     readiness,
     serving_api,
@@ -62,10 +64,17 @@ def _no_traceback(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     assert "Traceback" not in said, said
 
 
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[Path]:
+    """What the servers of each test begin with."""
+    with prepared_servers() as directory:
+        yield directory
+
+
 @pytest.fixture
-async def site(_no_traceback: None) -> AsyncIterator[Site]:
+def site(_no_traceback: None, prepared: Path) -> Iterator[Site]:
     """Servers that may be killed."""
-    async with open_site() as opened_site:
+    with open_site(prepared) as opened_site:
         yield opened_site
 
 

@@ -3,9 +3,7 @@
 What the graph is made of takes longer to load than most commands take to run, and few of them need it.
 """
 
-import gc
 import sys
-from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import typer
@@ -13,6 +11,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from app.cli.loading import loaded
 from app.core.errors import Refusal
 
 
@@ -62,12 +61,7 @@ def stand_in() -> None:
 def load(name: str) -> Any:
     """The command of this name, from its module."""
     commands = typer.Typer()
-    # Modules stay: looking for garbage in them, again and again while they grow, would take a fifth of the time.
-    gc.disable()
-    try:
-        commands.add_typer(resolve_name(COMMANDS[name].place))
-    finally:
-        gc.enable()
+    commands.add_typer(loaded(COMMANDS[name].place))
     return get_group(commands).commands[name]
 
 

@@ -4,9 +4,9 @@ import typer
 from prometheus_client import start_http_server
 
 from app.cli.database import require_current_database
+from app.cli.loading import loaded
 from app.core.settings import Settings, current_settings
 from app.core.telemetry import configure_logging
-from workers.settings import run_worker
 
 commands = typer.Typer()
 
@@ -24,4 +24,5 @@ def serve_worker(settings: Settings) -> None:
     configure_logging(level=settings.log_level, readable=settings.is_development)
     if settings.worker_metrics_port is not None:
         start_http_server(settings.worker_metrics_port, addr=settings.host)
-    run_worker(settings)
+    # Its jobs are of all rooms.
+    loaded("workers.settings:run_worker")(settings)

@@ -26,6 +26,7 @@ from app.core.rotation import count_secrets, encrypted_columns
 from app.core.secrets import KeyRing, Secrets, place_of
 from app.core.settings import Settings
 from app.identity.models import OutgoingMail
+from tests.forks import Fork
 
 COLUMNS = encrypted_columns(Base.metadata)
 MAILS = 4_000
@@ -46,17 +47,9 @@ def environment(settings: Settings | None = None, **more: str) -> dict[str, str]
     return kept | database | more
 
 
-def started(arguments: str, told: dict[str, str]) -> "subprocess.Popen[str]":
+def started(arguments: str, told: dict[str, str]) -> Fork:
     """`trove keys …` in a process of its own."""
-    command = [sys.executable, "-m", "app.cli.main", "keys", *arguments.split()]
-    return subprocess.Popen(
-        command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
-    )
-
-
-def _hear_interrupts() -> None:
-    """What a shell runs in the background ignores SIGINT, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return Fork(["keys", *arguments.split()], told, is_heard=True)
 
 
 def run(arguments: str, told: dict[str, str]) -> tuple[int, str, str]:
@@ -64,7 +57,7 @@ def run(arguments: str, told: dict[str, str]) -> tuple[int, str, str]:
     process = started(arguments, told)
     output, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
-    return process.returncode, output, " ".join(errors.split())
+    return process.wait(), output, " ".join(errors.split())
 
 
 async def saved_mails(database: Database, count: int, secrets: Secrets) -> dict[UUID, bytes]:

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 import httpx
 import pytest
 
-from app.cli.api import peers_of
+from app.cli.serving import peers_of
 from app.core.database import Database
 from app.core.settings import Settings
 from app.identity.commands.api_tokens import create_api_token

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -18,6 +16,7 @@ from app.core.settings import Settings
 from app.ingestion.models import BatchKind
 from app.prices.commands.rebuild_candles import RebuildProgress, begin_rebuild, continue_rebuild
 from tests.catalogue.builders import coin, saved
+from tests.forks import Fork
 from tests.prices.builders import MONDAY, candle, ingested, point
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -109,12 +108,9 @@ def environment(settings: Settings) -> dict[str, str]:
     return kept | {"DATABASE_URL": settings.database_url or ""}
 
 
-def started(settings: Settings, *arguments: str) -> "subprocess.Popen[str]":
+def started(settings: Settings, *arguments: str) -> Fork:
     """`trove prices rebuild-candles` in a process of its own."""
-    command = [sys.executable, "-m", "app.cli.main", "prices", "rebuild-candles", *arguments]
-    return subprocess.Popen(
-        command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Fork(["prices", "rebuild-candles", *arguments], environment(settings), is_heard=True)
 
 
 async def eventually(database: Database, statement: str) -> None:

@@ -87,6 +87,7 @@ FIELD_WEIGHTS = {
     "sets": 2,
     "manufacturers": 2,
     "price": 2,
+    "value": 2,
     "holdings": 2,
     "details": 3,
     "lots": 2,

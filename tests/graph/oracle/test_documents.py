@@ -26,7 +26,7 @@ WORLDS = 96
 DOCUMENTS_PER_WORLD = 36
 SHARE_OF_VALID_DOCUMENTS = 0.9
 # To check a document takes far longer than to draw it, and a share is known from some.
-CHECKED_ONE_IN = 4
+CHECKED_ONE_IN = 10
 CONSTRUCTS = (
     "fragment_definition",
     "fragment_spread",

@@ -24,7 +24,7 @@ from tests.graph.oracle.walks import next_page
 from tests.graph.oracle.worlds import random_world
 
 SEED = os.environ.get("TROVE_ORACLE_SEED") or "trove"
-DOCUMENTS = int(os.environ.get("TROVE_ORACLE_DOCUMENTS") or 900)
+DOCUMENTS = int(os.environ.get("TROVE_ORACLE_DOCUMENTS") or 600)
 DOCUMENTS_PER_WORLD = 30
 WORLDS_PER_DRAWING, DRAWN_AT_ONCE = 20, 60
 WORLDS = -(-DOCUMENTS // DOCUMENTS_PER_WORLD)

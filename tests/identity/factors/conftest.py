@@ -1,8 +1,6 @@
 """A server that knows its own address, and people who sign in to it."""
 
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from app.identity.commands.people import PASSWORD, WayIn, add_way_in
 from app.identity.passwords import Passwords
 from app.identity.sign_in import store_password_hash
 from tests.conftest import environment_of
+from tests.forks import Fork
 from tests.identity.builders import SECRETS, add_person
 from tests.identity.public_server import PASSWORD_OF_ALL, Person, PublicServer
 
@@ -35,9 +34,8 @@ def _served(trove_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
         port = probe.getsockname()[1]
     url, log = f"http://localhost:{port}", tmp_path_factory.mktemp("served") / "log"
     environment = environment_of(trove_settings) | {"TROVE_PUBLIC_URL": url, "TROVE_LOG_LEVEL": "DEBUG"}
-    command = [sys.executable, "-m", "app.cli.main", "api", "--port", str(port)]
     with log.open("wb") as written:
-        process = subprocess.Popen(command, env=environment, stdout=written, stderr=subprocess.STDOUT)
+        process = Fork(["api", "--port", str(port)], environment, outputs=(written.fileno(), written.fileno()))
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not _is_ready(url):
