@@ -194,6 +194,23 @@ async def _listen_for_jobs(redis_url: str, runners: Mapping[str, Runner], stoppi
             await asyncio.wait_for(stopping.wait(), backoff)
 
 
+class _Worker(Worker):
+    """A worker whose jobs may be given up while Redis is told that they have ended, which arq shields from that."""
+
+    async def finish_job(self, *args: Any, **named: Any) -> None:
+        """Tell Redis that a job has ended."""
+        telling = asyncio.current_task()
+        if telling is not None:
+            telling.add_done_callback(_hear)
+        await super().finish_job(*args, **named)
+
+
+def _hear(telling: "asyncio.Task[Any]") -> None:
+    # Where the job was given up, nobody else asks what became of it.
+    if not telling.cancelled():
+        telling.exception()
+
+
 async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
     told = asyncio.create_task(stopping.wait())
     worker.main_task = asyncio.create_task(worker.main())
@@ -204,6 +221,7 @@ async def _run_until(stopping: asyncio.Event, worker: Worker) -> None:
 
 
 async def _abandon(worker: Worker, redis: ArqRedis) -> None:
+    worker.allow_pick_jobs = False
     # Whoever is about to tell Redis that a nudge was followed has a moment for it.
     if worker.tasks:
         await asyncio.wait(worker.tasks.values(), timeout=LAST_WORDS_SECONDS)
@@ -220,7 +238,7 @@ async def _abandon(worker: Worker, redis: ArqRedis) -> None:
 
 
 def _arq_worker(redis: ArqRedis, runners: Mapping[str, Runner]) -> Worker:
-    return Worker(
+    return _Worker(
         functions=[_nudge(name, runner) for name, runner in runners.items()],
         redis_pool=redis,
         handle_signals=False,

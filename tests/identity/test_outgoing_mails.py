@@ -83,7 +83,7 @@ async def test_a_mail_is_kept_encrypted_until_it_is_sent_and_not_after(database:
     await posted(owner, mail)
     waiting = await row_of(database, mail)
     assert (waiting.status, waiting.attempts) == ("waiting", 0)
-    assert b"ada" not in waiting.content
+    assert b"ada@" not in waiting.content
     assert b"secret" not in waiting.content
     with pytest.raises(SecretUnreadable):
         SECRETS.decrypt(waiting.content, place_of(OutgoingMail.content, mail_to().id))

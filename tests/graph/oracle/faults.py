@@ -204,6 +204,7 @@ FAULTS: dict[str, Fault] = {
 }
 # Fields by which a fault shows that few others show; documents ask for them more often then.
 SHOWN_BY: Mapping[str, Collection[str]] = {
+    "an empty text is null": {"items", "nodes", "name", "slug", "notes"},
     "whole floats are integers": {"items", "nodes", "floatMinimum", "floatMaximum", "places", "radiusMeters"},
     "a token shows what only its holder may see": {"node", "nodes", "accounts", "auditLog", "jobs", "ingestBatch"},
 }

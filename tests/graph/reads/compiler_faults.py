@@ -173,8 +173,16 @@ FAULTS: dict[str, Plant] = {
     "a plan serves whatever is switched off": _plans_that_forget_the_switches,
 }
 _LISTS = {"items", "nodes", "variants", "photos", "series"}
+_PAGES = {"items", "nodes", "edges", "pageInfo", "series", "points"}
 # Fields by which a fault shows that few others show; documents ask for them more often then.
 SHOWN_BY: Mapping[str, Collection[str]] = {
+    "the filter of a page does not narrow": _PAGES,
+    "pages are not those of their parent": _PAGES,
+    "a cursor is forgotten": _PAGES,
+    "a cursor is taken without what breaks ties": _PAGES,
+    "a page is one too long": _PAGES,
+    "a page is at most two long": _PAGES,
+    "nobody looks whether there is more": _PAGES,
     "lists are in no order": _LISTS,
     "lists are ordered by what breaks ties first": _LISTS,
     "the best of several is not the first": {"items", "nodes", "price", "variants", "valuation"},
