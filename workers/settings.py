@@ -180,7 +180,7 @@ async def _listen_for_jobs(redis_url: str, runners: Mapping[str, Runner], stoppi
     backoff = FIRST_BACKOFF_SECONDS
     while not stopping.is_set():
         redis = connect_redis(redis_url)
-        worker = _arq_worker(redis, runners)
+        worker = job_worker(redis, runners)
         try:
             await redis.ping()
             backoff = FIRST_BACKOFF_SECONDS
@@ -237,7 +237,8 @@ async def _abandon(worker: Worker, redis: ArqRedis) -> None:
         await redis.aclose()
 
 
-def _arq_worker(redis: ArqRedis, runners: Mapping[str, Runner]) -> Worker:
+def job_worker(redis: ArqRedis, runners: Mapping[str, Runner]) -> Worker:
+    """A worker of arq that runs what is nudged by name."""
     return _Worker(
         functions=[_nudge(name, runner) for name, runner in runners.items()],
         redis_pool=redis,
