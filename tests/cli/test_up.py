@@ -18,6 +18,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.cli.listening import listen_on
+from app.core.errors import ServiceUnavailable
 from app.core.key_rings import read_key_ring
 
 UP_SECONDS = 90.0
@@ -193,3 +195,10 @@ def test_a_port_in_use_is_said_in_one_sentence(directory: Path) -> None:
     assert process.returncode == 1
     assert "is in use: choose another with --port" in " ".join(said.split())
     assert "Traceback" not in said
+
+
+def test_a_port_is_held_before_anything_is_served_on_it() -> None:
+    with listen_on("127.0.0.1", 0) as held:
+        port = held.getsockname()[1]
+        with pytest.raises(ServiceUnavailable, match=f"Port {port} on 127.0.0.1 is in use"):
+            listen_on("127.0.0.1", port)
