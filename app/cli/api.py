@@ -1,12 +1,11 @@
 """`trove api`: serves the graph, once there is a database for it and an address to listen on."""
 
-import socket
 from typing import Annotated
 
 import typer
 
 from app.cli.database import require_current_database
-from app.cli.listening import listen_on
+from app.cli.listening import handed_on, listen_on
 from app.cli.loading import loaded
 from app.core.settings import current_settings
 
@@ -24,9 +23,8 @@ def api(
     """Serve the API over DATABASE_URL and REDIS_URL."""
     settings = current_settings()
     require_current_database(settings)
-    listener = (
-        socket.socket(fileno=fd)
-        if fd is not None
-        else listen_on(host or settings.host, settings.port if port is None else port)
-    )
+    if fd is not None:
+        listener = handed_on(fd)
+    else:
+        listener = listen_on(host or settings.host, settings.port if port is None else port)
     loaded("app.cli.serving:serve_api")(settings, listener)

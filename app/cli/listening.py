@@ -24,3 +24,18 @@ def listen_on(host: str, port: int) -> socket.socket:
             f"Port {port} on {host} {reason}: choose another with --port or TROVE_PORT."
         ) from error
     return listener
+
+
+def handed_on(fd: int) -> socket.socket:
+    """The socket behind a file descriptor, which listens already; a sentence when it does not, or is none."""
+    refusal = ServiceUnavailable(
+        f"Nothing listens behind --fd {fd}: hand on a socket that does, or choose an address by --host and --port."
+    )
+    try:
+        listener = socket.socket(fileno=fd)
+    except OSError as error:
+        raise refusal from error
+    if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listener.close()
+        raise refusal
+    return listener

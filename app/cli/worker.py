@@ -24,5 +24,5 @@ def serve_worker(settings: Settings) -> None:
     configure_logging(level=settings.log_level, readable=settings.is_development)
     if settings.worker_metrics_port is not None:
         start_http_server(settings.worker_metrics_port, addr=settings.host)
-    # Its jobs are of all rooms.
+    # Only now: its jobs load all rooms.
     loaded("workers.settings:run_worker")(settings)

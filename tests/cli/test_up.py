@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.cli.listening import listen_on
+from app.cli.listening import handed_on, listen_on
 from app.core.errors import ServiceUnavailable
 from app.core.key_rings import read_key_ring
 
@@ -202,3 +202,12 @@ def test_a_port_is_held_before_anything_is_served_on_it() -> None:
         port = held.getsockname()[1]
         with pytest.raises(ServiceUnavailable, match=f"Port {port} on 127.0.0.1 is in use"):
             listen_on("127.0.0.1", port)
+
+
+def test_only_a_socket_that_listens_is_handed_on() -> None:
+    with listen_on("127.0.0.1", 0) as held, handed_on(os.dup(held.fileno())) as taken:
+        assert taken.getsockname() == held.getsockname()
+    with socket.socket() as silent, pytest.raises(ServiceUnavailable, match="Nothing listens behind --fd"):
+        handed_on(os.dup(silent.fileno()))
+    with Path(os.devnull).open() as file, pytest.raises(ServiceUnavailable, match="hand on a socket that does"):
+        handed_on(file.fileno())

@@ -30,7 +30,6 @@ async def test_a_job_that_was_given_up_while_redis_was_told_of_it_is_no_mistake(
         assert telling.done()
         del telling
         gc.collect()
-        await asyncio.sleep(0)
     finally:
         loop.set_exception_handler(None)
         await redis.aclose()
